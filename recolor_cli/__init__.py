@@ -1,0 +1,31 @@
+"""New, believable color for old film posters, photographs and films.
+
+>>> from recolor_cli import Recolorizer
+>>> recolorizer = Recolorizer("poster")  # doctest: +SKIP
+>>> new = recolorizer.recolor(rgb)  # (H, W, 3) uint8 in and out  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recolor_cli.errors import RecolorError
+
+if TYPE_CHECKING:
+    from recolor_cli.recolorizer import Recolorizer
+    from recolor_cli.types import RecolorOptions
+
+__all__ = ["RecolorError", "RecolorOptions", "Recolorizer"]
+
+
+def __getattr__(name: str) -> object:
+    """Load what needs numpy and OpenCV when it is first asked for: ``--help`` does not."""
+    if name == "Recolorizer":
+        from recolor_cli.recolorizer import Recolorizer
+
+        return Recolorizer
+    if name == "RecolorOptions":
+        from recolor_cli.types import RecolorOptions
+
+        return RecolorOptions
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

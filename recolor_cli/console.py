@@ -1,0 +1,164 @@
+"""What people see: messages, tables and progress on stderr. The only user of rich.
+
+Standard output is for data: paths of written files, JSON, pictures. A bar is shown on a terminal
+only; rich honours NO_COLOR.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+
+class Console:
+    """Speaks to the user.
+
+    Parameters
+    ----------
+    quiet : bool
+        Say nothing but errors, and print no paths.
+    verbose : bool
+        Say more, and show tracebacks.
+    """
+
+    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
+        self.quiet = quiet
+        self.verbose = verbose
+        self._stderr = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        self._bar_is_shown = False
+
+    def error(self, message: str, hint: str = "") -> None:
+        """Say what went wrong, and what to do."""
+        self._say("error: ", "bold red", message)
+        if hint:
+            self._say("  hint: ", "dim", hint)
+
+    def warn(self, message: str) -> None:
+        """Say what one should know, though it went on."""
+        if not self.quiet:
+            self._say("warning: ", "yellow", message)
+
+    def note(self, message: str) -> None:
+        """Say something useful."""
+        if not self.quiet:
+            self._say("", "", message)
+
+    def detail(self, message: str) -> None:
+        """Say something that only ``-v`` asks for."""
+        if self.verbose:
+            self._say("", "dim", message)
+
+    def data(self, line: str) -> None:
+        """Print one line of data to stdout."""
+        if self._bar_is_shown and sys.stdout.isatty():
+            self._say("", "", line)  # the same terminal; rich prints it above the bar
+            return
+        # Names that are no valid Unicode come out as the bytes that they are.
+        sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
+        sys.stdout.buffer.flush()
+
+    def json(self, value: object) -> None:
+        """Print one line of JSON to stdout."""
+        self.data(json.dumps(value))
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table to stdout: it is what was asked for."""
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        out = RichConsole(highlight=False)
+        if not out.is_terminal:
+            out.width = 10_000  # a pipe has no width; nothing is to be cut off
+        out.print(table)
+
+    @contextmanager
+    def progress(self, total: int, unit: str, description: str = "") -> Iterator[_Ticker]:
+        """Show a bar with rate and remaining time while the block runs, on a terminal.
+
+        Parameters
+        ----------
+        total : int
+            How many there are; for a single one no bar is shown.
+        unit : str
+            What is counted, in the plural.
+        description : str
+            What is going on.
+        """
+        if self.quiet or total < 2 or not self._stderr.is_terminal:
+            yield _Ticker(None, None)
+            return
+        progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _RateColumn(unit),
+            TimeRemainingColumn(),
+            console=self._stderr,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._bar_is_shown = True
+        try:
+            with progress:
+                yield _Ticker(progress, progress.add_task(description, total=total))
+        finally:
+            self._bar_is_shown = False
+
+    def _say(self, label: str, style: str, message: str) -> None:
+        # Escapes in a file's name must not reach the terminal, nor bytes that are no text.
+        printable = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in message)
+        self._stderr.print(
+            Text.assemble((label, style), printable if label else (printable, style))
+        )
+
+
+class _Ticker:
+    """The moving part of a bar; does nothing where none is shown."""
+
+    def __init__(self, progress: Progress | None, task: Any) -> None:
+        self._progress = progress
+        self._task = task
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a bar at all."""
+        return self._progress is not None
+
+    def advance(self, count: int = 1) -> None:
+        """Count some as done."""
+        if self._progress:
+            self._progress.advance(self._task, count)
+
+    def describe(self, description: str) -> None:
+        """Change what is said before the bar."""
+        if self._progress:
+            self._progress.update(self._task, description=description)
+
+
+class _RateColumn(ProgressColumn):
+    """How many a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Return the rate as text."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} {self._unit}/s" if speed else "", style="progress.data.speed")

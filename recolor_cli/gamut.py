@@ -1,0 +1,171 @@
+"""The ab plane as a color screen can show it: its 394 bins, and how far chroma may go.
+
+References
+----------
+[Zhang2016] Zhang, Isola, Efros: Colorful image colorization, ECCV 2016 (313 bins, grid step 10).
+[Meistrenko] Meistrenko: Recoloring posters, Stanford CS230 (394 bins, grid step 8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from recolor_cli.types import FloatArray
+
+GRID_STEP = 8  # ab units; a cell with centre c covers c - 4 .. c + 4
+LEFT_OUT = (-88, 72)  # reached by about 300 of 16.7 million sRGB colors; [Meistrenko] has it not
+
+# For each a: the lowest and the highest b that sRGB reaches, in steps of 8. Rounding every 8-bit
+# sRGB color to the grid gives these cells and LEFT_OUT; a slow test derives them anew.
+_ROWS = {
+    -88: (80, 80), -80: (48, 88), -72: (24, 88), -64: (8, 88), -56: (-8, 88), -48: (-16, 88),
+    -40: (-24, 88), -32: (-32, 96), -24: (-40, 96), -16: (-48, 96), -8: (-56, 88), 0: (-56, 88),
+    8: (-64, 88), 16: (-72, 80), 24: (-80, 80), 32: (-80, 80), 40: (-88, 72), 48: (-96, 72),
+    56: (-96, 72), 64: (-104, 72), 72: (-104, 72), 80: (-104, 64), 88: (-88, 8), 96: (-72, -40),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AbBins:
+    """The classes of a classification network: centres of cells in the ab plane.
+
+    Parameters
+    ----------
+    centers : float32 array, shape (Q, 2)
+        a and b, CIELAB units, in the order of the network's channels.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not (Q, 2).
+    """
+
+    centers: FloatArray
+
+    def __post_init__(self) -> None:
+        if self.centers.ndim != 2 or self.centers.shape[1] != 2 or not len(self.centers):
+            raise ValueError(f"expected centres of shape (Q, 2), not {self.centers.shape}")
+
+    @classmethod
+    def srgb(cls) -> Self:
+        """Return the 394 bins that sRGB reaches, a-major, then b."""
+        rows = [(a, b) for a, (low, high) in _ROWS.items() for b in range(low, high + 1, GRID_STEP)]
+        return cls(np.array(rows, np.float32))
+
+    def __len__(self) -> int:
+        return len(self.centers)
+
+    def index_of(self, ab: FloatArray) -> NDArray[np.int64]:
+        """Return the bin nearest to each ab.
+
+        Parameters
+        ----------
+        ab : float32 array, shape (..., 2), CIELAB units
+
+        Returns
+        -------
+        int64 array, shape (...)
+            0..Q-1. Cells are half-open, [c - 4, c + 4); what lies in no bin's cell takes the bin
+            with the nearest centre.
+        """
+        cell = np.floor(ab / GRID_STEP + 0.5).astype(np.int64) + _CELLS // 2
+        np.clip(cell, 0, _CELLS - 1, out=cell)
+        index: NDArray[np.int64] = self._nearest_of_cell[cell[..., 0], cell[..., 1]]
+        return index
+
+    @cached_property
+    def _nearest_of_cell(self) -> NDArray[np.int64]:
+        """Index of the bin nearest to each cell of the whole grid, shape (32, 32)."""
+        axis = (np.arange(_CELLS) - _CELLS // 2) * GRID_STEP
+        grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)  # (32, 32, 2)
+        distance = np.square(grid[:, :, None] - self.centers).sum(axis=-1)  # (32, 32, Q)
+        nearest: NDArray[np.int64] = distance.argmin(axis=-1)
+        return nearest
+
+
+_CELLS = 32  # -128 .. 120 in steps of 8
+
+
+def derive_srgb_cells() -> set[tuple[int, int]]:
+    """Round every 8-bit sRGB color to the grid: the 395 cells that `AbBins.srgb` is taken from.
+
+    Takes some seconds: it is here so that the table above can be checked, not for a run.
+    """
+    from recolor_cli.lab import rgb_to_lab
+
+    green, blue = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
+    cells: set[tuple[int, int]] = set()
+    for red in range(256):
+        rgb = np.stack((np.full_like(green, red), green, blue), axis=-1).astype(np.uint8)
+        cell = np.floor(rgb_to_lab(rgb)[..., 1:] / GRID_STEP + 0.5).astype(int) * GRID_STEP
+        cells.update(map(tuple, np.unique(cell.reshape(-1, 2), axis=0).tolist()))
+    return cells
+
+
+def clip_chroma(lightness: FloatArray, ab: FloatArray) -> FloatArray:
+    """Reduce chroma just so far that sRGB can show the color at this lightness.
+
+    Lightness and hue angle stay. A color that is inside the gamut is returned as it is.
+
+    Parameters
+    ----------
+    lightness : float32 array, shape (H, W), 0..100
+    ab : float32 array, shape (H, W, 2), CIELAB units
+
+    Returns
+    -------
+    float32 array, shape (H, W, 2)
+    """
+    chroma, hue = cv2.cartToPolar(ab[..., 0], ab[..., 1], angleInDegrees=True)
+    table = _chroma_table()
+    most = cv2.remap(  # bilinear in the table: x is hue, y is lightness
+        table,
+        hue * np.float32(_HUES_PER_DEGREE),
+        lightness * np.float32(_LEVELS_PER_LIGHTNESS),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    scale = np.minimum(most / np.maximum(chroma, np.float32(1e-6)), np.float32(1))
+    return ab * scale[..., None]
+
+
+_HUES_PER_DEGREE = 1
+_LEVELS_PER_LIGHTNESS = 2
+_WHITE = np.array([0.950456, 1.0, 1.088754])  # D65, as in OpenCV's conversion
+_XYZ_TO_RGB = np.array(
+    [
+        [3.240479, -1.53715, -0.498535],
+        [-0.969256, 1.875991, 0.041556],
+        [0.055648, -0.204043, 1.057311],
+    ]
+)  # linear sRGB; IEC 61966-2-1
+
+
+@cache
+def _chroma_table() -> FloatArray:
+    """Return the largest chroma in sRGB, shape (lightness 0..100, hue 0..360 degrees).
+
+    Bisection on chroma: along a ray of constant lightness and hue the gamut is left once.
+    """
+    lightness = np.arange(100 * _LEVELS_PER_LIGHTNESS + 1) / _LEVELS_PER_LIGHTNESS
+    hue = np.deg2rad(np.arange(360 * _HUES_PER_DEGREE + 1) / _HUES_PER_DEGREE)
+    shape = (len(lightness), len(hue))
+    inside, outside = np.zeros(shape), np.full(shape, 140.0)
+    f_y = (lightness[:, None] + 16) / 116
+    cos, sin = np.cos(hue), np.sin(hue)
+    for _ in range(12):  # 140 / 2^12: to 0.04 units
+        chroma = (inside + outside) / 2
+        f = np.stack(
+            (f_y + chroma * cos / 500, np.broadcast_to(f_y, shape), f_y - chroma * sin / 200)
+        )
+        xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * _WHITE[:, None, None]
+        rgb = np.tensordot(_XYZ_TO_RGB, xyz, axes=1)
+        fits = ((rgb >= -1e-4) & (rgb <= 1 + 1e-4)).all(axis=0)
+        inside, outside = np.where(fits, chroma, inside), np.where(fits, outside, chroma)
+    return inside.astype(np.float32)

@@ -1,0 +1,156 @@
+"""What a model file says about itself, and where model files are found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from recolor_cli.errors import ModelError
+from recolor_cli.gamut import AbBins
+from recolor_cli.types import FloatArray, ModelKind
+
+SCHEMA = 1  # of the metadata; a file of another schema is refused
+PROPERTY = "recolor.manifest"  # the ONNX custom property that holds it, as JSON
+DEFAULT_MODEL = "poster"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The contract between a trained network and the program that runs it.
+
+    Parameters
+    ----------
+    name : str
+        What ``--model`` calls it.
+    kind : ModelKind
+        Classification has the input `temperature` and the output `logits`.
+    size : int
+        Side of the square that it was made for, px.
+    stride : int
+        Height and width of the input must be multiples of this, px.
+    pad_lightness : float
+        L* of the padding that it was trained with, 0..100.
+    temperature : float
+        Of the annealed mean, unless the user says otherwise.
+    centers : tuple of (a, b)
+        The bins, in the order of the channels of `logits`; empty for regression.
+    prior : tuple of float
+        Frequency of each bin in the training pictures; empty for regression.
+    license, data : str
+        Of the weights; what they were trained on.
+    training : dict
+        Facts of the run that made it: samples, step, seed, code revision, figures.
+    """
+
+    name: str
+    kind: ModelKind
+    size: int
+    stride: int
+    pad_lightness: float
+    temperature: float
+    centers: tuple[tuple[float, float], ...]
+    prior: tuple[float, ...]
+    license: str
+    data: str
+    training: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.stride < 1 or self.size % self.stride:
+            raise ValueError(f"size {self.size} is no multiple of stride {self.stride}")
+        if len(self.centers) != len(self.prior):
+            raise ValueError(f"{len(self.centers)} bins, but {len(self.prior)} priors")
+        if (self.kind is ModelKind.CLASSIFICATION) != bool(self.centers):
+            raise ValueError(f"a {self.kind} model with {len(self.centers)} bins")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature {self.temperature}")
+
+    @property
+    def bins(self) -> AbBins:
+        """The bins of a classification model."""
+        return AbBins(np.array(self.centers, np.float32))
+
+    @property
+    def prior_mean(self) -> FloatArray:
+        """The ab that one would guess without looking: float32, shape (2,)."""
+        return np.array(self.prior, np.float32) @ self.bins.centers
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, str], path: Path) -> Self:
+        """Read it from the custom properties of an ONNX file; `path` is named in errors.
+
+        Raises
+        ------
+        ModelError
+            If it is not there, of another schema, or does not make sense.
+        """
+        advice = "use a model that `recolor export` made"
+        if PROPERTY not in properties:
+            raise ModelError(f"{path} is an ONNX file, but not a recolor model", advice)
+        try:
+            values = json.loads(properties[PROPERTY])
+            schema = values.pop("schema")
+            if schema != SCHEMA:
+                raise ModelError(
+                    f"{path} has model schema {schema}, this program reads {SCHEMA}",
+                    "update recolor, or export the model again",
+                )
+            values["kind"] = ModelKind(values["kind"])
+            values["centers"] = tuple((float(a), float(b)) for a, b in values["centers"])
+            values["prior"] = tuple(map(float, values["prior"]))
+            return cls(**values)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{path} has a broken manifest: {error}", advice) from error
+
+    def to_properties(self) -> dict[str, str]:
+        """Return the custom properties that `from_properties` takes back."""
+        return {PROPERTY: json.dumps({"schema": SCHEMA, **asdict(self)})}
+
+
+def model_folders() -> list[Path]:
+    """Return where models are looked for by name, the first first.
+
+    ``$RECOLOR_MODELS``, then what came with the package, or lies beside it in a checkout.
+    """
+    package = Path(__file__).resolve().parent
+    own = os.environ.get("RECOLOR_MODELS")
+    folders = [Path(own)] if own else []
+    return [
+        folder
+        for folder in (*folders, package / "models", package.parent / "models")
+        if folder.is_dir()
+    ]
+
+
+def available_models() -> dict[str, Path]:
+    """Return the model files that can be named, by name."""
+    found: dict[str, Path] = {}
+    for folder in model_folders():
+        for path in sorted(folder.glob("*.onnx")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def find_model(name: str) -> Path:
+    """Return the file of a model that is given by its name or as a path.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    path = Path(name)
+    if path.suffix.lower() == ".onnx" or len(path.parts) > 1:
+        if path.is_file():
+            return path
+        raise ModelError(f"no model file {name}", "check the path, or see `recolor models`")
+    models = available_models()
+    if name not in models:
+        known = ", ".join(models) or "none"
+        raise ModelError(f"no model is called {name}; there are: {known}", "see `recolor models`")
+    return models[name]

@@ -1,0 +1,282 @@
+"""A model file on a device that has proved to work: the only user of onnxruntime.
+
+onnxruntime lists CUDA as available whenever its package could use it, and falls back to the CPU
+with a mere log line when a library is missing. So nothing counts here but a session that names CUDA
+as its first provider and has answered once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as _ort_state
+
+from recolor_cli.errors import DeviceError, InferenceError, ModelError, UsageError
+from recolor_cli.manifest import Manifest, find_model
+from recolor_cli.types import Device, FloatArray, ModelKind
+
+_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+# onnxruntime's exceptions have no base class of their own.
+_ORT_ERRORS = tuple(
+    value
+    for value in vars(_ort_state).values()
+    if isinstance(value, type) and issubclass(value, Exception)
+)
+_CUDA_HINT = "install CUDA's libraries with pip install 'recolor-cli[cuda]', or use --device cpu"
+
+
+class OnnxColorNetwork:
+    """A color network that onnxruntime runs; safe to share between threads.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+        Made by `load`.
+    manifest : Manifest
+    device : str
+        ``cpu`` or ``cuda:N``, as proved.
+    cpu_reason : str
+        Why it is not CUDA, where that would have been tried; else empty.
+    """
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        manifest: Manifest,
+        device: str,
+        cpu_reason: str = "",
+    ) -> None:
+        self._session = session
+        self.manifest = manifest
+        self.device = device
+        self.cpu_reason = cpu_reason
+
+    @classmethod
+    def load(cls, model: str | Path, device: str = "auto", threads: int = 1) -> Self:
+        """Open a model.
+
+        Parameters
+        ----------
+        model : str or Path
+            A name, as `recolor models` lists it, or the path of an ONNX file.
+        device : str
+            ``auto`` (CUDA where it works, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
+        threads : int
+            That one picture is computed with on the CPU.
+
+        Raises
+        ------
+        ModelError
+            If the model is missing, broken, or does not keep the contract of `Manifest`.
+        DeviceError
+            If CUDA is demanded and does not work.
+        UsageError
+            If there is no such kind of device.
+        """
+        path = find_model(str(model))
+        kind, number = parse_device(device)
+        reason = ""
+        if kind is not Device.CPU:
+            try:
+                return cls._on_cuda(path, number)
+            except DeviceError as error:
+                if kind is Device.CUDA:
+                    raise
+                reason = error.message
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors
+        with _captured_output():
+            session = _open_session(path, options, [_CPU])
+        return cls(session, _checked_manifest(session, path), "cpu", reason)
+
+    @classmethod
+    def _on_cuda(cls, path: Path, number: int) -> Self:
+        """Open a model on CUDA and let it answer once, or raise DeviceError with the reason."""
+        if reason := why_no_cuda():
+            raise DeviceError(reason, _CUDA_HINT)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 2  # the reason for a fallback is a mere warning
+        provider = (
+            _CUDA,
+            {
+                "device_id": str(number),
+                # The default tries every algorithm anew for each shape, for minutes.
+                "cudnn_conv_algo_search": "HEURISTIC",
+                "arena_extend_strategy": "kSameAsRequested",
+            },
+        )
+        with _captured_output() as captured:
+            if hasattr(onnxruntime, "preload_dlls"):
+                onnxruntime.preload_dlls()
+            session = _open_session(path, options, [provider, _CPU])
+        if session.get_providers()[0] != _CUDA:
+            raise DeviceError(f"CUDA does not work: {_first_reason(captured)}", _CUDA_HINT)
+        network = cls(session, _checked_manifest(session, path), f"cuda:{number}")
+        size = network.manifest.size
+        try:
+            with _captured_output():
+                network.predict(
+                    np.zeros((1, 1, size, size), np.float32), network.manifest.temperature
+                )
+        except InferenceError as error:
+            raise DeviceError(f"CUDA does not work: {error.message}", _CUDA_HINT) from error
+        return network
+
+    def predict(self, lightness: FloatArray, temperature: float) -> FloatArray:
+        """Return ab, as `ColorNetwork.predict` promises.
+
+        Raises
+        ------
+        InferenceError
+            If onnxruntime fails, for want of memory for example.
+        """
+        feeds: dict[str, Any] = {"lightness": lightness}
+        if self.manifest.kind is ModelKind.CLASSIFICATION:
+            feeds["temperature"] = np.array(temperature, np.float32)
+        try:
+            return self._session.run(["ab"], feeds)[0]  # type: ignore[no-any-return]
+        except _ORT_ERRORS as error:
+            raise InferenceError(
+                f"the network failed: {_one_line(str(error))}", "try --device cpu, or fewer --jobs"
+            ) from error
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return what a model file says of itself, after checking it against the graph.
+
+    Raises
+    ------
+    ModelError
+        As `OnnxColorNetwork.load`.
+    """
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    with _captured_output():
+        session = _open_session(path, options, [_CPU])
+    return _checked_manifest(session, path)
+
+
+def parse_device(name: str) -> tuple[Device, int]:
+    """Split ``cuda:1`` into its kind and its number; the number is 0 where none is given.
+
+    Raises
+    ------
+    UsageError
+        If it is none of ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+    """
+    if match := re.fullmatch(r"cuda:(\d{1,2})", name):
+        return Device.CUDA, int(match[1])
+    try:
+        return Device(name), 0
+    except ValueError as error:
+        raise UsageError(
+            f"there is no device {name}", "use auto, cpu, cuda or cuda:N with a number"
+        ) from error
+
+
+def why_no_cuda() -> str:
+    """Return why CUDA cannot work, as far as that shows without trying; empty if it may."""
+    if _CUDA not in onnxruntime.get_available_providers():
+        return "the installed onnxruntime has no CUDA provider"
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return f"no NVIDIA driver ({library}) was found"
+    return ""
+
+
+def _open_session(
+    path: Path, options: onnxruntime.SessionOptions, providers: list[Any]
+) -> onnxruntime.InferenceSession:
+    """Return a session; onnxruntime's own retry on the CPU, which prints to stdout, is off."""
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=providers, enable_fallback=0
+        )
+    except _ORT_ERRORS as error:
+        if len(providers) > 1 and not isinstance(
+            error, (_ort_state.InvalidProtobuf, _ort_state.InvalidGraph, _ort_state.NoSuchFile)
+        ):
+            raise DeviceError(f"CUDA does not work: {_one_line(str(error))}", _CUDA_HINT) from error
+        raise ModelError(
+            f"{path} cannot be loaded as a model: {_one_line(str(error))}",
+            "copy or export it again",
+        ) from error
+
+
+def _checked_manifest(session: onnxruntime.InferenceSession, path: Path) -> Manifest:
+    """Return the manifest of a session whose graph keeps to it."""
+    manifest = Manifest.from_properties(session.get_modelmeta().custom_metadata_map, path)
+    inputs = {node.name: node.shape for node in session.get_inputs()}
+    outputs = {node.name: node.shape for node in session.get_outputs()}
+    faults = []
+    if len(inputs.get("lightness", ())) != 4 or inputs["lightness"][1] != 1:
+        faults.append("no input lightness of shape (N, 1, H, W)")
+    if len(outputs.get("ab", ())) != 4 or outputs["ab"][1] != 2:
+        faults.append("no output ab of shape (N, 2, h, w)")
+    expected = {"lightness"}
+    if manifest.kind is ModelKind.CLASSIFICATION:
+        expected.add("temperature")
+        if len(outputs.get("logits", ())) != 4 or outputs["logits"][1] != len(manifest.centers):
+            faults.append(f"no output logits with {len(manifest.centers)} channels")
+    if inputs.keys() != expected:
+        faults.append(f"inputs {', '.join(inputs)} instead of {', '.join(sorted(expected))}")
+    if faults:
+        raise ModelError(
+            f"{path}: graph and manifest disagree: {'; '.join(faults)}",
+            "use a model that `recolor export` made",
+        )
+    return manifest
+
+
+@contextlib.contextmanager
+def _captured_output() -> Iterator[list[str]]:
+    """Keep what native code prints off our stdout and stderr; the list then has its lines.
+
+    onnxruntime prints some failures to stdout, where only data may go, and others to stderr.
+    """
+    lines: list[str] = []
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or none
+                stream.flush()
+        for descriptor in (1, 2):
+            with contextlib.suppress(OSError):  # closed: then nothing can be printed there
+                saved = os.dup(descriptor)
+                stack.callback(os.close, saved)
+                stack.callback(os.dup2, saved, descriptor)
+                os.dup2(file.fileno(), descriptor)
+        try:
+            yield lines
+        finally:
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                sys.stdout.flush()
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()
+
+
+def _first_reason(lines: list[str]) -> str:
+    """Return what a log says of a library that could not be loaded, or its first line."""
+    for line in lines:
+        if match := re.search(r"lib[\w.+-]+\.so[\w.]*: cannot open shared object file", line):
+            return match[0]
+    return _one_line(lines[0]) if lines else "onnxruntime gave no reason"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]

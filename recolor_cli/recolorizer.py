@@ -1,0 +1,149 @@
+"""One picture in memory, one recolored picture out: the heart of the program."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+
+from recolor_cli.errors import InferenceError, InputError
+from recolor_cli.gamut import clip_chroma
+from recolor_cli.lab import lab_to_rgb, lightness_of
+from recolor_cli.letterbox import Letterbox
+from recolor_cli.types import ColorNetwork, FloatArray, ImageSize, RecolorOptions, RgbImage
+
+MIN_SIDE = 8  # px; in less there is nothing for a network to see
+_STRIP_PIXELS = 1 << 16  # a strip's float planes stay within a processor's cache
+
+
+@dataclass
+class StageTimings:
+    """Seconds that each stage of one recoloring took."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last lap on `stage`."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        self._since = now
+
+
+class Recolorizer:
+    """A network and how it is to be used; safe to share between threads.
+
+    Parameters
+    ----------
+    network : str, Path or ColorNetwork
+        A model by name or path, which is then run on the best device there is; or a network.
+    options : RecolorOptions
+        Temperature and strength.
+
+    Raises
+    ------
+    ModelError, DeviceError
+        If a model is named and cannot be run.
+
+    Examples
+    --------
+    >>> recolorizer = Recolorizer("poster")  # doctest: +SKIP
+    >>> new = recolorizer.recolor(rgb)  # (H, W, 3) uint8 in and out  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, network: str | Path | ColorNetwork = "poster", options: RecolorOptions | None = None
+    ) -> None:
+        if isinstance(network, (str, Path)):
+            from recolor_cli.network import (
+                OnnxColorNetwork,
+            )  # not needed by whoever brings their own
+
+            network = OnnxColorNetwork.load(network)
+        self.network = network
+        self.options = options or RecolorOptions()
+
+    def recolor(self, rgb: RgbImage, timings: StageTimings | None = None) -> RgbImage:
+        """Give a picture new color; its lightness stays.
+
+        Parameters
+        ----------
+        rgb : uint8 array, shape (H, W, 3)
+            sRGB. What color it has is not looked at.
+        timings : StageTimings or None
+            Where to book the time.
+
+        Returns
+        -------
+        uint8 array of the same shape
+
+        Raises
+        ------
+        InputError
+            If a side is shorter than `MIN_SIDE`.
+        InferenceError
+            If the network fails, or answers with something that is not a number.
+        ValueError
+            If `rgb` is not of such a shape or dtype.
+        """
+        timings = timings or StageTimings()
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+            raise ValueError(f"expected uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}")
+        source = ImageSize(rgb.shape[0], rgb.shape[1])
+        if min(source.height, source.width) < MIN_SIDE:
+            raise InputError(
+                f"{source} pixels are too few to recolor; the least is {MIN_SIDE} a side",
+                "leave it out, or enlarge it",
+            )
+        box = Letterbox.fit(source, self.network.manifest.size)
+        tensor = network_input(rgb, box, self.network.manifest.pad_lightness)
+        timings.lap("lightness")
+        ab = self._predict(tensor)
+        timings.lap("network")
+        result = np.empty_like(rgb)
+        rows = max(1, _STRIP_PIXELS // source.width)
+        for start in range(0, source.height, rows):  # never several float copies of the whole
+            stop = min(start + rows, source.height)
+            lightness = lightness_of(rgb[start:stop])
+            color = clip_chroma(lightness, box.invert_rows(ab, start, stop))
+            result[start:stop] = lab_to_rgb(lightness, color)
+        timings.lap("color")
+        return result
+
+    def _predict(self, tensor: FloatArray) -> FloatArray:
+        """Return the network's ab as (h, w, 2), with the strength applied."""
+        temperature = self.options.temperature or self.network.manifest.temperature
+        ab: FloatArray = self.network.predict(tensor, temperature)[0].transpose(1, 2, 0)
+        if not np.isfinite(ab).all():
+            raise InferenceError(
+                "the network's answer is not a number", "try --device cpu, or another model"
+            )
+        return ab * np.float32(self.options.strength)
+
+
+def network_input(rgb: RgbImage, box: Letterbox, pad_lightness: float) -> FloatArray:
+    """Make the tensor that a network reads; the one way there, for run and validation.
+
+    Parameters
+    ----------
+    rgb : uint8 array, shape (H, W, 3), the source of `box`
+    box : Letterbox
+    pad_lightness : float
+        L* of the padding, 0..100.
+
+    Returns
+    -------
+    float32 array, shape (1, 1, size, size)
+        L*, 0..100.
+    """
+    shrinks = box.inner.height < box.source.height
+    small = cv2.resize(
+        rgb,
+        (box.inner.width, box.inner.height),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+    )
+    return box.apply(lightness_of(cast(RgbImage, small)), pad_lightness)[None, None]

@@ -1,0 +1,134 @@
+"""What a training run is made of: one TOML file, one frozen value."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from recolor_cli.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything that decides the outcome of a run, besides the pictures themselves.
+
+    Sizes are px, rates per optimizer step, `samples` are pictures seen (each epoch counts anew).
+    """
+
+    name: str  # of the model file
+    train: tuple[str, ...]  # folders, tar files or globs of them; relative to where one runs
+    validation: tuple[str, ...]
+    samples: int
+    description: str = ""  # of the pictures, for the model file
+    license: str = "MIT"  # of the weights
+    seed: int = 0
+
+    architecture: str = "efficientnet_unet"
+    encoder: str = "efficientnet-lite0"
+    frozen_blocks: int = 5  # stem and first blocks stay as ImageNet made them
+    widths: tuple[int, ...] = (192, 128, 96, 64)  # of the decoder, coarse to fine
+
+    size: int = 128  # side of the square that is trained on
+    long_side: tuple[int, int] = (128, 224)  # a picture is scaled to between these, then cropped
+    run_size: int = 256  # side of the square when the model runs, and in validation
+    batch_size: int = 32
+    rebalance: float = 0.9  # lambda: 0 weighs by the inverse prior alone, 1 not at all
+    neighbours: int = 5  # bins that share a soft label
+    sigma: float = 5.0  # of the soft label, ab units
+    temperature: float = 0.38
+
+    learning_rate: float = 2e-3
+    encoder_rate: float = 0.25  # factor on the learning rate
+    warmup: int = 100  # steps; then a cosine to zero
+    weight_decay: float = 0.01
+    gradient_clip: float = 5.0
+    ema: float = 0.998  # share of the old average kept at each step
+
+    validate_every: int = 16_000  # samples
+    validation_pictures: int = 120
+    checkpoint_every: int = 3_200  # samples
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, at the border.
+
+        Raises
+        ------
+        UsageError
+            If a value is out of its range.
+        """
+        checks = {
+            "samples must be at least one batch": self.samples >= self.batch_size >= 1,
+            "size and run_size must be multiples of 32": not (self.size % 32 or self.run_size % 32),
+            "long_side must be two sizes, the smaller first": len(self.long_side) == 2
+            and 1 <= self.long_side[0] <= self.long_side[1],
+            "rebalance must lie in 0..1": 0 <= self.rebalance <= 1,
+            "ema must lie in 0..1": 0 <= self.ema < 1,
+            "neighbours must be at least 1, sigma positive": self.neighbours >= 1
+            and self.sigma > 0,
+            "train must name at least one source of pictures": bool(self.train),
+        }
+        for rule, kept in checks.items():
+            if not kept:
+                raise UsageError(f"training config: {rule}")
+
+    @classmethod
+    def load(cls, path: Path, **overrides: Any) -> Self:
+        """Read a TOML file of the fields above.
+
+        Parameters
+        ----------
+        path : Path
+            The file; keys are the field names.
+        **overrides
+            Values that stand above the file's; None is left out.
+
+        Raises
+        ------
+        UsageError
+            If the file cannot be read or parsed, or a key is unknown, missing or of the wrong type.
+        """
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} is not a TOML file: {error}") from error
+        values |= {key: value for key, value in overrides.items() if value is not None}
+        return cls.from_values(values, str(path))
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any], source: str) -> Self:
+        """Check names and types of `values` and make a config; `source` is named in errors."""
+        known = {f.name: f for f in fields(cls)}
+        if unknown := sorted(values.keys() - known.keys()):
+            raise UsageError(
+                f"{source}: unknown keys: {', '.join(unknown)}",
+                f"known keys: {', '.join(known)}",
+            )
+        checked = {
+            key: _checked(key, value, known[key].type, source) for key, value in values.items()
+        }
+        try:
+            return cls(**checked)
+        except TypeError as error:  # a field without a default is missing
+            raise UsageError(f"{source}: {str(error).split('__init__() ')[-1]}") from error
+
+    def to_values(self) -> dict[str, Any]:
+        """Return plain values that `from_values` takes back."""
+        return asdict(self)
+
+
+def _checked(key: str, value: Any, kind: Any, source: str) -> Any:
+    """Return `value` as the field's type, or say what is wrong with it."""
+    kind = str(kind)
+    if kind.startswith("tuple"):
+        item = kind[len("tuple[") :].split(",")[0]
+        if isinstance(value, (list, tuple)):
+            return tuple(_checked(key, part, item, source) for part in value)
+    elif kind == "float" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    elif type(value).__name__ == kind:
+        return value
+    raise UsageError(f"{source}: {key} must be of type {kind}, not {value!r}")

@@ -1,0 +1,162 @@
+"""Samples for training: encoded pictures to batches of lightness and true ab.
+
+What a sample looks like depends on the seed and its number alone, so that a resumed run sees what
+an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from recolor_cli.errors import InputError
+from recolor_cli.evaluation.pictures import Picture
+from recolor_cli.image_io import decode
+from recolor_cli.lab import lightness_of, rgb_to_lab
+from recolor_cli.training.config import TrainConfig
+from recolor_cli.types import FloatArray, RgbImage
+
+PAD_LIGHTNESS = 50.0  # L*; about 0 after the encoder's own scaling, as its convolutions pad
+_AHEAD = 3  # batches that are made while one is trained on
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """N samples.
+
+    Parameters
+    ----------
+    lightness : float32 array, shape (N, 1, S, S), 0..100
+    ab : float32 array, shape (N, s, s, 2), CIELAB units, s = S / output stride
+    inside : bool array, shape (N, s, s)
+        False where there is padding.
+    """
+
+    lightness: FloatArray
+    ab: FloatArray
+    inside: NDArray[np.bool_]
+
+
+def batches(
+    pictures: Sequence[Picture], config: TrainConfig, output_stride: int, first_step: int
+) -> Iterator[Batch]:
+    """Yield the batches of a run without end, made ahead by threads.
+
+    Parameters
+    ----------
+    pictures : sequence of Picture
+    config : TrainConfig
+    output_stride : int
+        Of the network, px: how coarse ab is.
+    first_step : int
+        The step to begin with, for a run that is resumed.
+    """
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with ThreadPoolExecutor(threads) as pool:
+
+        def submit(step: int) -> list[Future[tuple[FloatArray, FloatArray, NDArray[np.bool_]]]]:
+            numbers = range(step * config.batch_size, (step + 1) * config.batch_size)
+            return [
+                pool.submit(
+                    make_sample, _picked(pictures, config.seed, n), config, output_stride, n
+                )
+                for n in numbers
+            ]
+
+        queue = deque(submit(step) for step in range(first_step, first_step + _AHEAD))
+        step = first_step + _AHEAD
+        try:
+            while True:
+                samples = [future.result() for future in queue.popleft()]
+                queue.append(submit(step))
+                step += 1
+                lightness, ab, inside = zip(*samples, strict=True)
+                yield Batch(np.stack(lightness), np.stack(ab), np.stack(inside))
+        finally:
+            for futures in queue:
+                for future in futures:
+                    future.cancel()
+
+
+def _picked(pictures: Sequence[Picture], seed: int, number: int) -> Picture:
+    """Return the picture of a sample: each epoch has all of them, in an order of its own."""
+    epoch, position = divmod(number, len(pictures))
+    return pictures[int(_order(len(pictures), seed, epoch)[position])]
+
+
+_orders: dict[tuple[int, int, int], NDArray[np.int64]] = {}
+
+
+def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    key = (count, seed, epoch)
+    if key not in _orders:
+        _orders.clear()  # an epoch is not come back to
+        _orders[key] = np.random.default_rng((seed, epoch)).permutation(count)
+    return _orders[key]
+
+
+def make_sample(
+    picture: Picture, config: TrainConfig, output_stride: int, number: int
+) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """Scale, crop and mirror one picture at random and take it apart.
+
+    Returns
+    -------
+    lightness : float32 array, shape (1, S, S), 0..100
+    ab : float32 array, shape (s, s, 2), CIELAB units
+    inside : bool array, shape (s, s)
+
+    Raises
+    ------
+    InputError
+        If the picture cannot be decoded; it is named.
+
+    Notes
+    -----
+    A picture that is smaller than the square after scaling is padded, as in a run; what is larger
+    shows the network parts at the scale that a run has at its larger size.
+    """
+    random = np.random.default_rng((config.seed, 1, number))
+    try:
+        rgb = decode(picture.data).rgb
+    except InputError as error:
+        raise InputError(f"{picture.name}: {error.message}", error.hint) from error
+    low, high = config.long_side
+    long_side = low * (high / low) ** random.random()  # uniform in the logarithm
+    scale = long_side / max(rgb.shape[:2])
+    height, width = (max(1, round(side * scale)) for side in rgb.shape[:2])
+    scaled = cv2.resize(
+        rgb, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
+    size = config.size
+    # Where the crop begins; negative where there is padding before the picture.
+    top, left = (
+        int(random.integers(min(0, side - size), max(0, side - size) + 1))
+        for side in (height, width)
+    )
+    rgb = cast(RgbImage, scaled)[max(0, top) : top + size, max(0, left) : left + size]
+    if random.random() < 0.5:
+        rgb = rgb[:, ::-1]
+    rows = slice(max(0, -top), max(0, -top) + rgb.shape[0])
+    columns = slice(max(0, -left), max(0, -left) + rgb.shape[1])
+
+    lightness = np.full((size, size), PAD_LIGHTNESS, np.float32)
+    lightness[rows, columns] = lightness_of(rgb)
+    # Labels as a run's answer lies: ab of the picture made small, not small ab of the picture.
+    square = np.zeros((size, size, 3), np.uint8)
+    square[rows, columns] = rgb
+    covered = np.zeros((size, size), np.uint8)
+    covered[rows, columns] = 255
+    coarse = (size // output_stride, size // output_stride)
+    small = cast(RgbImage, cv2.resize(square, coarse, interpolation=cv2.INTER_AREA))
+    ab = rgb_to_lab(small)[..., 1:]
+    inside = cv2.resize(covered, coarse, interpolation=cv2.INTER_AREA) == 255
+    return lightness[None], np.ascontiguousarray(ab), inside

@@ -1,0 +1,173 @@
+"""From a checkpoint to a self-describing ONNX file that gives the same colors as torch does."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from recolor_cli.errors import ModelError, UsageError
+from recolor_cli.evaluation.pictures import Picture
+from recolor_cli.gamut import AbBins
+from recolor_cli.image_io import decode, write_atomic
+from recolor_cli.letterbox import Letterbox
+from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.recolorizer import network_input
+from recolor_cli.training.config import TrainConfig
+from recolor_cli.training.data import PAD_LIGHTNESS
+from recolor_cli.training.networks import build_network
+from recolor_cli.training.train import AnnealedNetwork, load_checkpoint, make_manifest
+from recolor_cli.types import FloatArray
+
+TOLERANCE = 1e-2  # ab units: the most that onnxruntime may differ from torch
+_OPSET = 18
+_IR_VERSION = 10  # a newer one would shut out older onnxruntimes
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How near onnxruntime comes to torch."""
+
+    inputs: int
+    max_difference: float  # ab units
+
+
+def export(checkpoint: Path, destination: Path, pictures: list[Picture]) -> Parity:
+    """Write the averaged weights of a checkpoint as a model file.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        Of `recolor train`.
+    destination : Path
+        The ``.onnx`` file; it appears only if the parity holds.
+    pictures : list of Picture
+        Real pictures to compare on, besides random noise.
+
+    Returns
+    -------
+    Parity
+
+    Raises
+    ------
+    ModelError
+        If the checkpoint is none, or onnxruntime and torch differ by more than `TOLERANCE`.
+    UsageError
+        If there is no picture to compare on.
+
+    Notes
+    -----
+    Weights are stored in half precision, which halves the file, and computed with in single. They
+    are rounded before the comparison, so what is compared is what is shipped.
+    """
+    if not pictures:
+        raise UsageError("export compares on real pictures, too", "name some with --pictures")
+    saved = load_checkpoint(checkpoint)
+    config = TrainConfig.from_values(saved["config"], str(checkpoint))
+    bins = AbBins.srgb()
+    network = build_network(config, len(bins), pretrained=False)
+    network.load_state_dict(saved["average"])
+    for parameter in network.parameters():
+        if parameter.ndim > 1:  # what `_store_in_half` will store so
+            parameter.data = parameter.data.half().float()
+    annealed = AnnealedNetwork(network, bins).eval()
+    training = {"step": saved["step"], "seed": config.seed, "figures": saved["figures"]}
+    manifest = make_manifest(
+        config, bins, np.array(saved["prior"], np.float32), saved["samples"], training
+    )
+
+    model = _to_onnx(annealed, config.run_size)
+    _store_in_half(model)
+    model.ir_version = _IR_VERSION
+    helper.set_model_props(model, manifest.to_properties())
+    onnx.checker.check_model(model, full_check=True)
+
+    unproved = destination.with_name(f".{destination.name}.unproved.onnx")
+    write_atomic(unproved, model.SerializeToString())
+    try:
+        parity = _compare(annealed, OnnxColorNetwork.load(unproved, "cpu"), pictures)
+        if parity.max_difference > TOLERANCE:
+            raise ModelError(
+                f"onnxruntime and torch differ by up to {parity.max_difference:.4f} ab units, "
+                f"more than {TOLERANCE}: {destination} was not written",
+                "report this with the versions that `recolor doctor` prints",
+            )
+        unproved.replace(destination)
+    finally:
+        unproved.unlink(missing_ok=True)
+    return parity
+
+
+def _to_onnx(network: torch.nn.Module, size: int) -> Any:
+    """Trace the network with a free number of pictures, height and width."""
+    example = (torch.full((2, 1, size, size), 50.0), torch.tensor(0.38))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        torch.onnx.export(
+            network,
+            example,
+            Path(folder) / "network.onnx",
+            input_names=["lightness", "temperature"],
+            output_names=["ab", "logits"],
+            opset_version=_OPSET,
+            # Else it folds the batch norms into the weights, which then are no longer rounded;
+            # onnxruntime folds them when it loads the file.
+            training=torch.onnx.TrainingMode.PRESERVE,
+            dynamic_axes={
+                "lightness": {0: "N", 2: "H", 3: "W"},
+                "ab": {0: "N", 2: "h", 3: "w"},
+                "logits": {0: "N", 2: "h", 3: "w"},
+            },
+            dynamo=False,
+        )
+        return onnx.load(Path(folder) / "network.onnx")
+
+
+def _store_in_half(model: Any) -> None:
+    """Store weights in float16 with a cast behind each; onnxruntime folds the casts at load."""
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        values = numpy_helper.to_array(tensor)
+        half = values.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), values):
+            continue  # something else than a rounded weight: keep it exact
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = casts + list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _compare(
+    network: AnnealedNetwork, session: OnnxColorNetwork, pictures: list[Picture]
+) -> Parity:
+    """Run both on noise of several shapes and on real pictures."""
+    manifest = session.manifest
+    random = np.random.default_rng(0)
+    side = manifest.size
+    shapes = [(1, side, side), (2, side, side - manifest.stride), (3, manifest.stride, side)]
+    tensors: list[FloatArray] = [
+        random.uniform(0, 100, (n, 1, h, w)).astype(np.float32) for n, h, w in shapes
+    ]
+    for picture in pictures:
+        image = decode(picture.data)
+        box = Letterbox.fit(image.size, side)
+        tensors.append(network_input(image.rgb, box, PAD_LIGHTNESS))
+    worst = 0.0
+    for tensor in tensors:
+        for temperature in (manifest.temperature, 1.0):
+            with torch.inference_mode():
+                expected, _ = network(torch.from_numpy(tensor), torch.tensor(temperature))
+            actual = session.predict(tensor, temperature)
+            worst = max(worst, float(np.abs(actual - expected.numpy()).max()))
+    return Parity(len(tensors), worst)

