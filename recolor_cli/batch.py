@@ -152,14 +152,14 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
     are, in folders, files whose name ends in the suffix: the same command twice does nothing twice.
     """
     out = options.out
-    single = len(inputs) == 1 and (inputs[0] == STREAM or not Path(inputs[0]).is_dir())
+    single = len(inputs) == 1 and (inputs[0] == STREAM or not os.path.isdir(inputs[0]))
     out_file = out is not None and single and _names_a_file(out)
     if out == STREAM and not single:
         raise UsageError("standard output takes one picture", "give one input, or a folder with -o")
     named = ImageFormat.of_suffix(Path(out).suffix) if out is not None and out_file else None
     if named and options.format and named is not options.format:
         raise UsageError(f"--format {options.format.lower()} does not fit the name {out}")
-    if out is not None and not out_file and Path(out).exists() and not Path(out).is_dir():
+    if out is not None and not out_file and os.path.exists(out) and not os.path.isdir(out):
         raise UsageError(f"{out} is a file, but a folder is needed", "choose another -o")
     suffix = options.suffix
     if suffix is None:
@@ -173,7 +173,7 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
             jobs.append(Job(STREAM, STREAM if out is None else _of_stream(out, out_file, options)))
             continue
         path = Path(name)
-        if path.is_dir():
+        if os.path.isdir(name):
             found = _scan(path, recursive, suffix or DEFAULT_SUFFIX, out)
         else:
             found = [(path, Path(path.name))]
@@ -227,7 +227,7 @@ def dry_run(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outcome]:
     for job in jobs:
         if job.error:
             yield Outcome(job, Status.FAILED, job.error)
-        elif job.source != STREAM and not Path(job.source).exists():
+        elif job.source != STREAM and not os.path.exists(job.source):
             yield Outcome(job, Status.FAILED, InputError("no such file", "check the name"))
         elif _is_done(job, options):
             yield Outcome(job, Status.SKIPPED)
@@ -277,14 +277,14 @@ def _do(job: Job, recolorizer: Recolorizer, options: OutputOptions, share: int) 
 
 
 def _is_done(job: Job, options: OutputOptions) -> bool:
-    return job.destination != STREAM and not options.overwrite and Path(job.destination).exists()
+    return job.destination != STREAM and not options.overwrite and os.path.exists(job.destination)
 
 
 def _names_a_file(out: str) -> bool:
     """Tell whether ``-o`` is meant as a file: by its ending, unless it is a folder already."""
     if out == STREAM:
         return True
-    if out.endswith(("/", os.sep)) or Path(out).is_dir() or not Path(out).suffix:
+    if out.endswith(("/", os.sep)) or os.path.isdir(out) or not Path(out).suffix:
         return False
     if ImageFormat.of_suffix(Path(out).suffix) is None:
         raise UsageError(

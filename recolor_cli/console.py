@@ -60,9 +60,10 @@ class Console:
             self._say("", "", message)
 
     def detail(self, message: str) -> None:
-        """Say something that only ``-v`` asks for."""
+        """Say something that only ``-v`` asks for; it may have several lines."""
         if self.verbose:
-            self._say("", "dim", message)
+            for line in message.splitlines():
+                self._say("", "dim", line)
 
     def data(self, line: str) -> None:
         """Print one line of data to stdout."""
@@ -122,7 +123,7 @@ class Console:
 
     def _say(self, label: str, style: str, message: str) -> None:
         # Escapes in a file's name must not reach the terminal, nor bytes that are no text.
-        printable = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in message)
+        printable = "".join(c if c.isprintable() else "\ufffd" for c in message)
         self._stderr.print(
             Text.assemble((label, style), printable if label else (printable, style))
         )

@@ -251,23 +251,25 @@ def _captured_output() -> Iterator[list[str]]:
     """
     lines: list[str] = []
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(tempfile.TemporaryFile())
+        file = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or none
                 stream.flush()
-        for descriptor in (1, 2):
+        for descriptor in (1, 2):  # what native code writes to
             with contextlib.suppress(OSError):  # closed: then nothing can be printed there
                 saved = os.dup(descriptor)
                 stack.callback(os.close, saved)
                 stack.callback(os.dup2, saved, descriptor)
                 os.dup2(file.fileno(), descriptor)
+        # What Python code writes to, which need not be the same.
+        stack.enter_context(contextlib.redirect_stdout(file))
+        stack.enter_context(contextlib.redirect_stderr(file))
         try:
             yield lines
         finally:
-            with contextlib.suppress(AttributeError, OSError, ValueError):
-                sys.stdout.flush()
+            file.flush()
             file.seek(0)
-            lines += file.read().decode(errors="replace").splitlines()
+            lines += file.read().splitlines()
 
 
 def _first_reason(lines: list[str]) -> str:

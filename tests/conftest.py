@@ -1,0 +1,102 @@
+"""Pictures that are drawn here, and networks that answer as told."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recolor_cli.cli import main
+from recolor_cli.errors import InferenceError
+from recolor_cli.gamut import AbBins
+from recolor_cli.manifest import Manifest
+from recolor_cli.types import ModelKind
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    centers = AbBins.srgb().centers
+    return Manifest(
+        name="fake",
+        kind=ModelKind.CLASSIFICATION,
+        size=64,
+        stride=32,
+        pad_lightness=50.0,
+        temperature=0.38,
+        centers=tuple((float(a), float(b)) for a, b in centers),
+        prior=tuple([1 / len(centers)] * len(centers)),
+        license="MIT",
+        data="none",
+        training={},
+    )
+
+
+class BrokenNetwork:
+    """A network that fails: it raises, or answers with what is no number."""
+
+    device = "cpu"
+
+    def __init__(self, manifest: Manifest, answer: float | None = None) -> None:
+        self.manifest = manifest
+        self._answer = answer
+
+    def predict(self, lightness, temperature):
+        if self._answer is None:
+            raise InferenceError("out of memory", "use less")
+        count, _, height, width = lightness.shape
+        return np.full((count, 2, height // 4, width // 4), self._answer, np.float32)
+
+
+class SpyNetwork:
+    """A network that remembers what it was asked, and answers with a constant."""
+
+    device = "cpu"
+
+    def __init__(self, manifest: Manifest, ab: tuple[float, float] = (0.0, 0.0)) -> None:
+        self.manifest = manifest
+        self.seen: list[tuple[np.ndarray, float]] = []
+        self._ab = np.array(ab, np.float32)
+
+    def predict(self, lightness, temperature):
+        self.seen.append((lightness.copy(), temperature))
+        count, _, height, width = lightness.shape
+        shape = (count, 2, height // 4, width // 4)
+        return np.broadcast_to(self._ab[None, :, None, None], shape).astype(np.float32)
+
+
+def draw(height: int = 90, width: int = 60, seed: int = 0) -> np.ndarray:
+    """Return a smooth colored picture, uint8 (H, W, 3)."""
+    random = np.random.default_rng(seed)
+    small = random.integers(0, 256, (5, 4, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def encoded(rgb: np.ndarray, image_format: str = "JPEG", **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def poster(tmp_path: Path) -> Path:
+    path = tmp_path / "poster.jpg"
+    path.write_bytes(encoded(draw()))
+    return path
+
+
+@pytest.fixture
+def recolor(capfdbinary) -> Callable[..., tuple[bytes, str]]:
+    """Run the program in this process; show everything when the exit code is another."""
+
+    def run(*args: object, exit_code: int = 0) -> tuple[bytes, str]:
+        capfdbinary.readouterr()
+        code = main([str(arg) for arg in args])
+        out, err = capfdbinary.readouterr()
+        text = err.decode(errors="replace")
+        assert code == exit_code, f"exit {code}\nstdout: {out!r}\nstderr: {text}"
+        assert "Traceback" not in text
+        return out, text
+
+    return run

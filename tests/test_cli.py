@@ -1,0 +1,370 @@
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_image_io import declared_png
+
+from conftest import draw, encoded
+from recolor_cli.lab import lightness_of
+
+COMMAND = [sys.executable, "-m", "recolor_cli"]
+
+
+def size_of(data: bytes) -> tuple[str, tuple[int, int]]:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image.format, image.size
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_one_poster_in_one_recolored_poster_out(recolor, poster):
+    out, err = recolor(poster, "--device", "cpu")
+    result = poster.with_name("poster-recolored.jpg")
+    assert out.decode() == f"{result}\n"
+    assert err == ""
+    before, after = (np.asarray(Image.open(p).convert("RGB")) for p in (poster, result))
+    assert after.shape == before.shape
+    assert np.abs(lightness_of(after) - lightness_of(before)).mean() < 0.5
+    assert not np.array_equal(after, before)
+
+
+def test_the_cpu_is_told_in_one_line_unless_it_was_asked_for(recolor, poster):
+    _, err = recolor(poster, "-n")
+    assert err == ""
+    _, err = recolor(poster)
+    assert len(err.splitlines()) <= 1  # none where CUDA works
+    _, err = recolor(poster, "--overwrite", "-q")
+    assert err == ""
+
+
+def test_a_folder_with_broken_files_among_them(recolor, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(12):
+        (folder / f"{i:02}.jpg").write_bytes(encoded(draw(seed=i)))
+    (folder / "03.jpg").write_bytes(b"")
+    (folder / "05.jpg").write_bytes(b"once upon a time")
+    (folder / "07.jpg").write_bytes(encoded(draw(300, 200))[:900])
+    out, err = recolor(folder, "-o", tmp_path / "out", "--device", "cpu", exit_code=1)
+    assert len(out.splitlines()) == 9
+    assert names(tmp_path / "out") == [f"{i:02}.jpg" for i in range(12) if i not in (3, 5, 7)]
+    for name, words in (("03", "empty"), ("05", "no picture"), ("07", "damaged")):
+        assert re.search(rf"error: .*{name}\.jpg: .*{words}", err)
+    assert "9 written, 3 failed" in err
+
+
+def test_the_same_command_twice_skips_all(recolor, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encoded(draw()))
+    (tmp_path / "b.png").write_bytes(encoded(draw(), "PNG"))
+    recolor(tmp_path, "--device", "cpu")
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+    assert len(before) == 4
+    out, err = recolor(tmp_path, "--device", "cpu")
+    assert out == b""
+    assert "2 skipped" in err
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before
+    out, _ = recolor(tmp_path, "--device", "cpu", "--overwrite")
+    assert len(out.splitlines()) == 2
+
+
+def test_a_tree_stays_a_tree(recolor, tmp_path):
+    for name in ("in/a.jpg", "in/deep/er/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(encoded(draw()))
+    recolor(tmp_path / "in", "-r", "-o", tmp_path / "out", "--device", "cpu")
+    assert names(tmp_path / "out") == ["a.jpg", "deep/er/b.jpg"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b.jpg",
+        'it\'s "q".jpg',
+        "плакат 映画 é.jpg",
+        "-dash.jpg",
+        "[bold]x[bold].jpg",
+        "run",
+        "a\nb.jpg",
+    ],
+)
+def test_odd_names(recolor, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(encoded(draw()))
+    out, err = recolor("--device", "cpu", "--", name)
+    stem, ending = os.path.splitext(name)
+    assert out.decode() == f"{stem}-recolored{ending}\n"
+    assert size_of(Path(f"{stem}-recolored{ending}").read_bytes()) == ("JPEG", (60, 90))
+    Path(name).write_bytes(b"bad")
+    _, err = recolor("--device", "cpu", "--overwrite", "--", name, exit_code=1)
+    assert name.replace("\n", "\ufffd") in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow only Unicode names")
+def test_a_name_that_is_no_unicode(tmp_path):
+    name = b"caf\xe9.jpg"
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(encoded(draw()))
+    process = subprocess.run(
+        [*COMMAND, "--device", "cpu", name], capture_output=True, cwd=tmp_path, check=True
+    )
+    assert process.stdout == b"caf\xe9-recolored.jpg\n"
+
+
+def test_a_filter_in_a_pipe(poster):
+    process = subprocess.run(
+        [*COMMAND, "-"], input=poster.read_bytes(), capture_output=True, check=True
+    )
+    assert size_of(process.stdout) == ("JPEG", (60, 90))
+    process = subprocess.run(
+        [*COMMAND, "-", "--format", "png", "-q"],
+        input=poster.read_bytes(),
+        capture_output=True,
+        check=True,
+    )
+    assert size_of(process.stdout) == ("PNG", (60, 90))
+    assert process.stderr == b""
+
+
+def test_a_pipe_that_gets_no_picture(tmp_path):
+    process = subprocess.run([*COMMAND, "-"], input=b"", capture_output=True)
+    assert process.returncode == 1
+    assert process.stdout == b""
+    assert b"error: -: the file is empty" in process.stderr
+
+
+def test_a_file_to_standard_output(recolor, poster, tmp_path):
+    out, _ = recolor(poster, "-o", "-", "--format", "webp")
+    assert size_of(out) == ("WEBP", (60, 90))
+    assert names(tmp_path) == ["poster.jpg"]
+
+
+def test_options_that_change_the_picture(recolor, poster, tmp_path):
+    recolor(poster, "-o", tmp_path / "gray.png", "--strength", 0)
+    gray = np.asarray(Image.open(tmp_path / "gray.png")).astype(int)
+    assert np.ptp(gray, axis=-1).max() <= 1
+    chroma = []
+    for temperature in (0.05, 3):
+        recolor(poster, "-o", tmp_path / "t.png", "-T", temperature, "--overwrite")
+        chroma.append(
+            np.ptp(np.asarray(Image.open(tmp_path / "t.png")).astype(int), axis=-1).mean()
+        )
+    assert chroma[0] != chroma[1]
+    sizes = []
+    for quality in (30, 95):
+        recolor(poster, "-o", tmp_path / "q.jpg", "--quality", quality, "--overwrite")
+        sizes.append((tmp_path / "q.jpg").stat().st_size)
+    assert sizes[0] < sizes[1]
+
+
+def test_json_tells_all(recolor, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encoded(draw()))
+    (tmp_path / "b.jpg").write_bytes(b"bad")
+    out, _ = recolor(tmp_path, "--json", "--device", "cpu", exit_code=1)
+    good, bad = map(json.loads, out.splitlines())
+    assert good["status"] == "written"
+    assert good["device"] == "cpu"
+    assert good["model"] == "poster"
+    assert (good["width"], good["height"]) == (60, 90)
+    assert good["seconds"]["network"] > 0
+    assert Path(good["destination"]).is_file()
+    assert bad["status"] == "failed"
+    assert bad["error"]
+    assert bad["hint"]
+
+
+def test_a_dry_run_says_what_and_does_nothing(recolor, poster, tmp_path):
+    out, _ = recolor(poster, "-n", "-m", "not-even-there")
+    assert out.decode() == f"{poster} -> {tmp_path / 'poster-recolored.jpg'}\n"
+    assert names(tmp_path) == ["poster.jpg"]
+
+
+@pytest.mark.parametrize(("null", "end"), [((), b"\n"), (("-0",), b"\0")])
+def test_inputs_from_a_list(recolor, tmp_path, null, end):
+    for name in ("a b.jpg", "c.jpg"):
+        (tmp_path / name).write_bytes(encoded(draw()))
+    listing = tmp_path / "list.txt"
+    listing.write_bytes(end.join(os.fsencode(tmp_path / n) for n in ("a b.jpg", "c.jpg")) + end)
+    recolor("--files-from", listing, *null, "-o", tmp_path / "out")
+    assert names(tmp_path / "out") == ["a b.jpg", "c.jpg"]
+
+
+def test_options_come_from_variables(recolor, poster, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECOLOR_SUFFIX", "-from-variable")
+    recolor(poster)
+    assert "poster-from-variable.jpg" in names(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        (["POSTER", "--strength", "9"], 2, "strength"),
+        (["POSTER", "--device", "gpu"], 2, "no device gpu"),
+        (["POSTER", "--no-such"], 2, "--no-such"),
+        (["POSTER", "-o", "-", "--json"], 2, "standard output"),
+        (["run"], 2, "no input"),
+        (["-0", "POSTER"], 2, "--files-from"),
+        (["--files-from", "gone.txt"], 1, "gone.txt"),
+        (["EMPTY"], 3, "no pictures"),
+        (["POSTER", "-m", "gone"], 4, "no model is called gone"),
+        (["POSTER", "-m", "gone.onnx"], 4, "no model file"),
+        (["POSTER", "-m", "NOMODEL"], 4, "cannot be loaded"),
+        (["gone.jpg"], 1, "no such file"),
+        (["EMPTYFILE"], 1, "empty"),
+        (["TEXT"], 1, "no picture"),
+        (["TRUNCATED"], 1, "damaged"),
+        (["ONE"], 1, "too few"),
+        (["THIN"], 1, "too few"),
+        (["BOMB"], 1, "GiB of memory"),
+        (["POSTER", "-o", "POSTER/x/"], 1, "cannot write"),
+    ],
+)
+def test_bad_input_gets_one_clear_error(recolor, tmp_path, poster, arguments, exit_code, words):
+    files = {
+        "EMPTYFILE": ("empty.jpg", b""),
+        "TEXT": ("text.jpg", b"once upon a time"),
+        "TRUNCATED": ("cut.jpg", encoded(draw(300, 200))[:2000]),
+        "ONE": ("one.png", encoded(draw(1, 1), "PNG")),
+        "THIN": ("thin.png", encoded(draw(1, 5000), "PNG")),
+        "BOMB": ("bomb.png", declared_png(300_000, 300_000)),
+        "NOMODEL": ("no.onnx", b"once upon a time"),
+    }
+    (tmp_path / "nothing").mkdir()
+    for name, data in files.values():
+        (tmp_path / name).write_bytes(data)
+    places = {key: str(tmp_path / name) for key, (name, _) in files.items()}
+    places |= {"POSTER": str(poster), "EMPTY": str(tmp_path / "nothing")}
+    for key, place in places.items():
+        arguments = [a.replace(key, place) if a.startswith(key) else a for a in arguments]
+    before = names(tmp_path)
+    out, err = recolor(*arguments, exit_code=exit_code)
+    assert out == b""
+    assert words in err
+    assert len([line for line in err.splitlines() if line.lower().startswith("error:")]) == 1
+    assert names(tmp_path) == before
+
+
+def test_cuda_is_a_demand(recolor, poster, monkeypatch):
+    monkeypatch.setattr("recolor_cli.network.why_no_cuda", lambda: "no driver, says the test")
+    _, err = recolor(poster, "--device", "cuda", exit_code=5)
+    assert "no driver, says the test" in err
+    assert "--device cpu" in err
+
+
+def test_killed_in_the_middle_and_finished_by_the_same_command(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for i in range(40):
+        (source / f"{i:02}.png").write_bytes(encoded(draw(400, 300, seed=i), "PNG"))
+    command = [*COMMAND, str(source), "-o", str(out), "--device", "cpu", "-j", "2"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not (out.exists() and len(names(out)) >= 5):
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    done = [name for name in names(out) if not name.startswith(".")]
+    assert 5 <= len(done) < 40
+    for name in done:
+        assert size_of((out / name).read_bytes()) == ("PNG", (300, 400))
+    subprocess.run(command, check=True, capture_output=True)
+    assert names(out) == [f"{i:02}.png" for i in range(40)]
+
+
+def test_interrupted_it_says_so_and_leaves_nothing_half(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for i in range(60):
+        (source / f"{i:02}.png").write_bytes(encoded(draw(400, 300, seed=i), "PNG"))
+    command = [*COMMAND, str(source), "-o", str(out), "--device", "cpu"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not (out.exists() and len(names(out)) >= 3):
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"interrupted" in err
+    assert b"Traceback" not in err
+    assert not [name for name in names(out) if name.startswith(".")]
+
+
+def test_help_and_version_load_nothing_heavy():
+    code = (
+        "import sys; from recolor_cli.cli import main; main([{!r}]);"
+        "heavy = {{'cv2', 'onnxruntime', 'numpy', 'PIL', 'torch', 'rich'}} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    for option in ("--help", "--version"):
+        process = subprocess.run(
+            [sys.executable, "-c", code.format(option)], capture_output=True, text=True
+        )
+        assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("recolor")
+
+
+def test_models_lists_what_can_be_named(recolor):
+    out, _ = recolor("models")
+    assert b"poster" in out
+    out, _ = recolor("models", "--json")
+    (poster,) = [m for m in map(json.loads, out.splitlines()) if m["name"] == "poster"]
+    assert poster["classes"] == 394
+    assert poster["kind"] == "classification"
+
+
+def test_models_names_a_broken_one_and_lists_the_others(recolor, tmp_path, monkeypatch):
+    (tmp_path / "broken.onnx").write_bytes(b"once upon a time")
+    monkeypatch.setenv("RECOLOR_MODELS", str(tmp_path))
+    out, err = recolor("models", exit_code=4)
+    assert b"poster" in out
+    assert "broken.onnx" in err
+
+
+def test_doctor_shows_what_a_run_would_use(recolor):
+    out, _ = recolor("doctor")
+    for words in (b"recolor", b"onnxruntime", b"opencv-python", b"CPUExecutionProvider", b"poster"):
+        assert words in out
+
+
+def test_demo(recolor, tmp_path):
+    recolor("demo", "-o", tmp_path)
+    assert names(tmp_path) == ["recolor-demo-recolored.jpg", "recolor-demo.jpg"]
+    result = np.asarray(Image.open(tmp_path / "recolor-demo-recolored.jpg")).astype(int)
+    assert np.ptp(result, axis=-1).mean() > 5  # visibly colored
+    recolor("demo", "-o", tmp_path)  # again is fine
+
+
+def test_evaluate_has_the_baselines_in_its_table(recolor, tmp_path):
+    for i in range(3):
+        (tmp_path / f"{i}.png").write_bytes(encoded(draw(64, 48, seed=i), "PNG"))
+    out, _ = recolor("evaluate", tmp_path, "--json", "--device", "cpu")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["model"] for row in rows] == ["gray", "prior mean", "poster"]
+    assert rows[0]["chroma"] < 0.02
+    assert rows[0]["l2_over_gray"] == 1
+    assert rows[1]["chroma"] > 0
+    assert all(row["pictures"] == 3 for row in rows)
+    out, _ = recolor("evaluate", tmp_path, "--device", "cpu")
+    assert b"balanced AuC" in out
+
+
+def test_a_bug_ends_with_70_and_a_traceback(monkeypatch, capsys, poster):
+    from recolor_cli import batch, cli
+
+    def fail(*args):
+        raise RuntimeError("oh")
+
+    monkeypatch.setattr(batch, "plan", fail)
+    assert cli.main([str(poster)]) == 70
+    err = capsys.readouterr().err
+    assert "RuntimeError: oh" in err
+    assert "bug in recolor" in err

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recolor_cli.letterbox import Letterbox
+from recolor_cli.types import ImageSize
+
+sides = st.integers(1, 4000)
+targets = st.sampled_from([32, 64, 96, 256])
+
+
+@given(sides, sides, targets)
+def test_fits_centred_with_its_aspect_ratio(height, width, size):
+    box = Letterbox.fit(ImageSize(height, width), size)
+    assert max(box.inner.height, box.inner.width) == size
+    assert abs((size - box.inner.height) - 2 * box.top) <= 1
+    assert abs((size - box.inner.width) - 2 * box.left) <= 1
+    scale = size / max(height, width)
+    assert abs(box.inner.height - height * scale) <= 1
+    assert abs(box.inner.width - width * scale) <= 1
+
+
+@given(sides, sides, st.sampled_from([1, 4]))
+def test_invert_has_the_source_size_and_none_of_the_padding(height, width, stride):
+    # A picture thinner than a coarse pixel takes the one that it lies in, padding and all.
+    box = Letterbox.fit(ImageSize(height, min(width, 600)), 64)
+    centre = (np.arange(64 // stride) + 0.5) * stride
+    rows = (centre >= box.top) & (centre <= box.top + box.inner.height)
+    columns = (centre >= box.left) & (centre <= box.left + box.inner.width)
+    planes = np.full((64 // stride, 64 // stride, 2), 1000, np.float32)
+    planes[np.ix_(rows, columns)] = 7
+    result = box.invert_rows(planes, 0, min(height, 20))
+    assert result.shape == (min(height, 20), min(width, 600), 2)
+    assert result.dtype == np.float32
+    if rows.any() and columns.any():
+        np.testing.assert_allclose(result, 7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+@pytest.mark.parametrize("size", [ImageSize(300, 200), ImageSize(90, 400), ImageSize(40, 31)])
+def test_invert_puts_each_color_where_it_was(size, stride):
+    # The planes hold their own coordinates, in pixels of the square.
+    box = Letterbox.fit(size, 64)
+    axis = (np.arange(64 // stride) + 0.5) * stride
+    planes = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).astype(np.float32)
+    result = box.invert(planes)
+    y = box.top + (np.arange(size.height) + 0.5) * box.inner.height / size.height
+    x = box.left + (np.arange(size.width) + 0.5) * box.inner.width / size.width
+    # Beyond the outermost coarse centre the value is repeated, so the rim is left out.
+    rows = (y > box.top + stride) & (y < box.top + box.inner.height - stride)
+    columns = (x > box.left + stride) & (x < box.left + box.inner.width - stride)
+    assert rows.any()
+    assert columns.any()
+    np.testing.assert_allclose(result[rows][:, 0, 0], y[rows], atol=1e-3)
+    np.testing.assert_allclose(result[0, columns, 1], x[columns], atol=1e-3)
+
+
+def test_strips_make_up_the_whole():
+    box = Letterbox.fit(ImageSize(101, 67), 64)
+    planes = np.random.default_rng(0).normal(size=(16, 16, 2)).astype(np.float32)
+    strips = [box.invert_rows(planes, top, min(top + 7, 101)) for top in range(0, 101, 7)]
+    np.testing.assert_array_equal(np.concatenate(strips), box.invert(planes))
+
+
+def test_apply_pads_and_leaves_its_input_alone():
+    box = Letterbox.fit(ImageSize(30, 60), 64)
+    plane = np.ones((box.inner.height, box.inner.width), np.float32)
+    square = box.apply(plane, fill=50)
+    assert square.shape == (64, 64)
+    assert (square == 1).sum() == plane.size
+    assert set(np.unique(square)) == {1, 50}
+    assert (plane == 1).all()
+
+
+def test_a_size_without_pixels_is_refused():
+    with pytest.raises(ValueError, match="at least one pixel"):
+        ImageSize(0, 5)

@@ -1,0 +1,64 @@
+import json
+
+import pytest
+
+from recolor_cli.errors import ModelError
+from recolor_cli.manifest import PROPERTY, Manifest, available_models, find_model, model_folders
+
+
+def test_there_and_back(manifest, tmp_path):
+    assert Manifest.from_properties(manifest.to_properties(), tmp_path) == manifest
+
+
+def broken(manifest, **changes):
+    values = json.loads(manifest.to_properties()[PROPERTY])
+    values |= changes
+    return {PROPERTY: json.dumps({k: v for k, v in values.items() if v is not None})}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"schema": 99}, "schema 99"),
+        ({"schema": None}, "broken manifest"),
+        ({"kind": "magic"}, "broken manifest"),
+        ({"size": 65}, "no multiple"),
+        ({"prior": [1.0]}, "priors"),
+        ({"kind": "regression"}, "bins"),
+        ({"temperature": 0}, "temperature"),
+        ({"color": "blue"}, "broken manifest"),
+    ],
+)
+def test_what_does_not_make_sense_is_refused(manifest, tmp_path, changes, words):
+    with pytest.raises(ModelError, match=words):
+        Manifest.from_properties(broken(manifest, **changes), tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null"])
+def test_other_json_is_refused(tmp_path, text):
+    with pytest.raises(ModelError, match="broken manifest"):
+        Manifest.from_properties({PROPERTY: text}, tmp_path)
+
+
+def test_an_onnx_file_of_others_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="not a recolor model"):
+        Manifest.from_properties({}, tmp_path)
+
+
+def test_models_are_found_by_name_and_by_path(tmp_path, monkeypatch):
+    own = tmp_path / "own.onnx"
+    own.write_bytes(b"x")
+    assert find_model(str(own)) == own
+    with pytest.raises(ModelError, match="no model is called own") as caught:
+        find_model("own")
+    assert "recolor models" in caught.value.hint
+    monkeypatch.setenv("RECOLOR_MODELS", str(tmp_path))
+    assert model_folders()[0] == tmp_path
+    assert available_models()["own"] == own
+    assert find_model("own") == own
+    with pytest.raises(ModelError, match="no model file"):
+        find_model(str(tmp_path / "gone.onnx"))
+
+
+def test_the_default_model_is_there():
+    assert find_model("poster").is_file()

@@ -1,0 +1,231 @@
+import os
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
+
+from conftest import draw
+from recolor_cli import network as room
+from recolor_cli.decode import annealed_mean
+from recolor_cli.errors import DeviceError, InferenceError, ModelError, UsageError
+from recolor_cli.letterbox import Letterbox
+from recolor_cli.manifest import find_model
+from recolor_cli.network import OnnxColorNetwork, parse_device, read_manifest
+from recolor_cli.recolorizer import network_input
+from recolor_cli.types import Device, ImageSize
+
+
+@pytest.fixture(scope="module")
+def poster_network():
+    return OnnxColorNetwork.load("poster", "cpu")
+
+
+def tiny_model(path, properties, channels=2, input_name="lightness", output="ab"):
+    """Write an ONNX file that averages and repeats, which is enough of a network for a contract."""
+    ones = helper.make_tensor("w", TensorProto.FLOAT, [channels, 1, 4, 4], [1 / 16] * 16 * channels)
+    node = helper.make_node("Conv", [input_name, "w"], [output], strides=[4, 4])
+    graph = helper.make_graph(
+        [node],
+        "tiny",
+        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, ["N", 1, "H", "W"])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", channels, "h", "w"])],
+        [ones],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, properties)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def regression(manifest):
+    values = {f: getattr(manifest, f) for f in manifest.__dataclass_fields__}
+    values |= {"kind": "regression", "centers": (), "prior": ()}
+    return type(manifest)(**values).to_properties()
+
+
+def test_a_regression_model_keeps_the_contract(tmp_path, regression):
+    network = OnnxColorNetwork.load(tiny_model(tmp_path / "r.onnx", regression), "cpu")
+    ab = network.predict(np.full((2, 1, 64, 32), 40, np.float32), 0.38)
+    np.testing.assert_allclose(ab, np.full((2, 2, 16, 8), 40), rtol=1e-5)
+    assert network.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    "change", [{"channels": 3}, {"input_name": "x"}, {"output": "y"}, {"input_name": "temperature"}]
+)
+def test_a_graph_that_disagrees_with_its_manifest_is_refused(tmp_path, regression, change):
+    path = tiny_model(tmp_path / "r.onnx", regression, **change)
+    with pytest.raises(ModelError, match="disagree"):
+        read_manifest(path)
+
+
+def test_a_classification_model_needs_its_logits(tmp_path, manifest):
+    with pytest.raises(ModelError, match="logits with 394 channels"):
+        read_manifest(tiny_model(tmp_path / "c.onnx", manifest.to_properties()))
+
+
+@pytest.mark.parametrize("content", [b"", b"once upon a time", b"\x08\x09" * 50])
+def test_what_is_no_model_is_refused(tmp_path, content):
+    path = tmp_path / "x.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError):
+        OnnxColorNetwork.load(path, "cpu")
+
+
+def test_the_graph_decodes_as_the_oracle_does(poster_network):
+    rgb = draw(200, 150)
+    box = Letterbox.fit(ImageSize(200, 150), poster_network.manifest.size)
+    tensor = network_input(rgb, box, poster_network.manifest.pad_lightness)
+    session = onnxruntime.InferenceSession(find_model("poster"), providers=["CPUExecutionProvider"])
+    for temperature in (0.1, 0.38, 1.0, 3.0):
+        feeds = {"lightness": tensor, "temperature": np.array(temperature, np.float32)}
+        ab, logits = session.run(["ab", "logits"], feeds)
+        expected = annealed_mean(logits, poster_network.manifest.bins, temperature)
+        np.testing.assert_allclose(ab, expected, atol=2e-3)
+        np.testing.assert_allclose(poster_network.predict(tensor, temperature), ab, atol=2e-3)
+
+
+def test_several_pictures_and_other_sizes_at_a_time(poster_network):
+    random = np.random.default_rng(0)
+    tensor = random.uniform(0, 100, (3, 1, 256, 192)).astype(np.float32)
+    together = poster_network.predict(tensor, 0.38)
+    assert together.shape == (3, 2, 64, 48)
+    for i in range(3):
+        alone = poster_network.predict(tensor[i : i + 1], 0.38)
+        np.testing.assert_allclose(together[i : i + 1], alone, atol=1e-2)
+
+
+def test_a_failure_of_onnxruntime_is_an_inference_error(poster_network):
+    with pytest.raises(InferenceError, match="network failed"):
+        poster_network.predict(np.zeros((1, 3, 256, 256), np.float32), 0.38)
+
+
+def test_every_error_of_onnxruntime_is_known():
+    names = {error.__name__ for error in room._ORT_ERRORS}
+    assert {"Fail", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "RuntimeException"} <= names
+
+
+@pytest.mark.parametrize(
+    ("name", "device"),
+    [
+        ("auto", (Device.AUTO, 0)),
+        ("cpu", (Device.CPU, 0)),
+        ("cuda", (Device.CUDA, 0)),
+        ("cuda:3", (Device.CUDA, 3)),
+    ],
+)
+def test_devices(name, device):
+    assert parse_device(name) == device
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", ""])
+def test_other_devices_are_refused(name):
+    with pytest.raises(UsageError, match="no device"):
+        parse_device(name)
+
+
+class FakeSession:
+    """A session of onnxruntime after a fallback: CUDA was asked for, the CPU came."""
+
+    def __init__(self, providers, noise=True):
+        self._providers = providers
+        if noise:  # as onnxruntime does, on both, below Python
+            os.write(1, b"EP Error: falling back\n")
+            os.write(2, b"[E:onnxruntime] libcublasLt.so.13: cannot open shared object file: No\n")
+
+    def get_providers(self):
+        return self._providers
+
+
+@pytest.fixture
+def fallback(monkeypatch):
+    """Let CUDA look possible, and then not be there in the session."""
+    real = onnxruntime.InferenceSession
+
+    def session(path, options, providers, enable_fallback):
+        assert enable_fallback == 0
+        if isinstance(providers[0], tuple):
+            return FakeSession(["CPUExecutionProvider"])
+        return real(path, options, providers=providers)
+
+    monkeypatch.setattr(room, "why_no_cuda", lambda: "")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+
+
+def test_a_silent_fallback_is_found_out(fallback, capfd):
+    with pytest.raises(DeviceError, match="libcublasLt") as caught:
+        OnnxColorNetwork.load("poster", "cuda")
+    assert "recolor-cli[cuda]" in caught.value.hint
+    network = OnnxColorNetwork.load("poster", "auto")
+    assert network.device == "cpu"
+    assert "libcublasLt" in network.cpu_reason
+    assert capfd.readouterr() == ("", "")  # nothing of onnxruntime's on our streams
+
+
+def test_an_error_at_the_first_answer_is_a_device_error(fallback, monkeypatch):
+    class Failing(FakeSession):
+        def get_modelmeta(self):
+            return self._real.get_modelmeta()
+
+        def get_inputs(self):
+            return self._real.get_inputs()
+
+        def get_outputs(self):
+            return self._real.get_outputs()
+
+        def run(self, names, feeds):
+            raise ort_state.RuntimeException("CUDNN_STATUS_NOT_INITIALIZED")
+
+    real = onnxruntime.InferenceSession
+
+    def session(path, options, providers, enable_fallback):
+        if isinstance(providers[0], tuple):
+            failing = Failing(["CUDAExecutionProvider"], noise=False)
+            failing._real = real(path, options, ["CPUExecutionProvider"], enable_fallback=0)
+            return failing
+        return real(path, options, providers, enable_fallback)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    with pytest.raises(DeviceError, match="CUDNN_STATUS"):
+        OnnxColorNetwork.load("poster", "cuda")
+
+
+def test_a_broken_model_is_told_as_such_on_any_device(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "why_no_cuda", lambda: "")
+    path = tmp_path / "x.onnx"
+    path.write_bytes(b"once upon a time")
+    with pytest.raises(ModelError):
+        OnnxColorNetwork.load(path, "auto")
+
+
+def test_without_a_driver_the_reason_is_given(monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(DeviceError, match="no CUDA provider"):
+        OnnxColorNetwork.load("poster", "cuda:1")
+
+
+def test_captured_output_comes_back(capfd):
+    with room._captured_output() as lines:
+        print("one")  # noqa: T201
+        sys.stdout.flush()
+        os.write(2, b"two\n")
+    assert lines == ["one", "two"]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.gpu
+def test_cuda_gives_the_same_colors():
+    if reason := room.why_no_cuda():
+        pytest.skip(reason)
+    cuda = OnnxColorNetwork.load("poster", "cuda")
+    cpu = OnnxColorNetwork.load("poster", "cpu")
+    assert cuda.device == "cuda:0"
+    tensor = np.random.default_rng(0).uniform(0, 100, (2, 1, 256, 256)).astype(np.float32)
+    difference = np.abs(cuda.predict(tensor, 0.38) - cpu.predict(tensor, 0.38))
+    assert difference.mean() < 0.1
+    assert difference.max() < 2

@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+
+from conftest import BrokenNetwork, SpyNetwork, draw
+from recolor_cli import recolorizer as room
+from recolor_cli.errors import InferenceError, InputError
+from recolor_cli.lab import lightness_of, rgb_to_lab
+from recolor_cli.recolorizer import Recolorizer, StageTimings
+from recolor_cli.types import RecolorOptions
+
+
+@pytest.mark.parametrize("shape", [(90, 60), (61, 203), (8, 8), (8, 700), (257, 256)])
+def test_size_and_lightness_stay_and_color_is_the_networks(manifest, shape):
+    rgb = draw(*shape)
+    before = rgb.copy()
+    result = Recolorizer(SpyNetwork(manifest, (15.0, -20.0))).recolor(rgb)
+    assert result.shape == rgb.shape
+    assert result.dtype == np.uint8
+    np.testing.assert_array_equal(rgb, before)
+    difference = np.abs(lightness_of(result) - lightness_of(rgb))
+    assert difference.mean() < 0.2
+    lab = rgb_to_lab(result)
+    # In the middle of the lightness range sRGB has this color: there it is exact.
+    middle = np.abs(lab[..., 0] - 50) < 20
+    if middle.any():
+        np.testing.assert_allclose(np.median(lab[middle][:, 1:], axis=0), (15, -20), atol=1)
+
+
+def test_a_tall_picture_is_padded_and_not_squashed(manifest):
+    rgb = np.full((300, 100, 3), 200, np.uint8)  # three times as tall as wide
+    network = SpyNetwork(manifest)
+    Recolorizer(network).recolor(rgb)
+    ((tensor, temperature),) = network.seen
+    assert tensor.shape == (1, 1, 64, 64)
+    assert tensor.dtype == np.float32
+    inside = np.abs(tensor[0, 0] - lightness_of(rgb[:1, :1])[0, 0]) < 0.1
+    assert inside.any(axis=1).sum() == 64
+    assert inside.any(axis=0).sum() == 21
+    assert (tensor[0, 0][~inside] == manifest.pad_lightness).all()
+    assert temperature == manifest.temperature
+
+
+def test_strips_make_no_difference(manifest, monkeypatch):
+    class Slope(SpyNetwork):
+        def predict(self, lightness, temperature):
+            y, x = np.mgrid[0:16, 0:16].astype(np.float32)
+            return np.stack((y, -x))[None] * 3
+
+    rgb = draw(150, 110)
+    whole = Recolorizer(Slope(manifest)).recolor(rgb)
+    monkeypatch.setattr(room, "_STRIP_PIXELS", 1000)
+    np.testing.assert_array_equal(Recolorizer(Slope(manifest)).recolor(rgb), whole)
+
+
+def test_strength_scales_chroma_and_zero_is_gray(manifest):
+    rgb = np.full((32, 32, 3), 120, np.uint8)
+    for strength in (0.0, 0.5, 1.0):
+        options = RecolorOptions(strength=strength)
+        result = Recolorizer(SpyNetwork(manifest, (20.0, 10.0)), options).recolor(rgb)
+        np.testing.assert_allclose(
+            rgb_to_lab(result)[0, 0, 1:], np.array((20, 10)) * strength, atol=0.6
+        )
+    gray = Recolorizer(SpyNetwork(manifest, (20.0, 10.0)), RecolorOptions(strength=0.0))
+    assert (np.ptp(gray.recolor(draw()).astype(int), axis=-1) <= 1).all()
+
+
+def test_the_color_of_the_input_is_not_looked_at(manifest):
+    rgb = draw()
+    network = SpyNetwork(manifest, (5.0, 5.0))
+    gray = Recolorizer(SpyNetwork(manifest)).recolor(rgb)
+    from_color = Recolorizer(network).recolor(rgb).astype(int)
+    from_gray = Recolorizer(network).recolor(gray).astype(int)
+    assert np.abs(from_color - from_gray).mean() < 1
+
+
+def test_an_asked_temperature_reaches_the_network(manifest):
+    network = SpyNetwork(manifest)
+    Recolorizer(network, RecolorOptions(temperature=0.7)).recolor(draw())
+    assert network.seen[0][1] == 0.7
+
+
+@pytest.mark.parametrize("answer", [np.nan, np.inf])
+def test_an_answer_that_is_no_number_is_an_error(manifest, answer):
+    with pytest.raises(InferenceError, match="not a number"):
+        Recolorizer(BrokenNetwork(manifest, answer)).recolor(draw())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (7, 100)])
+def test_too_few_pixels_are_an_error(manifest, shape):
+    with pytest.raises(InputError, match="too few"):
+        Recolorizer(SpyNetwork(manifest)).recolor(np.zeros((*shape, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "rgb", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3))]
+)
+def test_other_arrays_are_refused(manifest, rgb):
+    with pytest.raises(ValueError, match="uint8"):
+        Recolorizer(SpyNetwork(manifest)).recolor(rgb)
+
+
+def test_time_is_booked_by_stage(manifest):
+    timings = StageTimings()
+    Recolorizer(SpyNetwork(manifest)).recolor(draw(), timings)
+    assert set(timings.seconds) == {"lightness", "network", "color"}
+    assert all(seconds >= 0 for seconds in timings.seconds.values())
+
+
+@pytest.mark.parametrize("values", [{"temperature": 0.0}, {"strength": -1.0}, {"strength": 9.0}])
+def test_options_out_of_range_are_refused(values):
+    with pytest.raises(ValueError, match="must lie in"):
+        RecolorOptions(**values)
+
+
+def test_a_model_is_found_by_its_name():
+    rgb = draw()
+    result = Recolorizer("poster").recolor(rgb)
+    assert result.shape == rgb.shape
+    assert not np.array_equal(result, rgb)

@@ -1,0 +1,414 @@
+import json
+import tarfile
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+
+from conftest import draw, encoded
+from recolor_cli.errors import DeviceError, InputError, ModelError, NoInputsError, UsageError
+from recolor_cli.evaluation.pictures import Picture, load_pictures
+from recolor_cli.gamut import AbBins
+from recolor_cli.lab import lightness_of, rgb_to_lab
+from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.training import export as export_room
+from recolor_cli.training.config import TrainConfig
+from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
+from recolor_cli.training.export import export
+from recolor_cli.training.networks import build_network
+from recolor_cli.training.targets import rebalance_weights, rebalanced_cross_entropy, soft_encode
+from recolor_cli.training.train import CHECKPOINT, LOG, Progress, load_checkpoint, train
+
+BINS = AbBins.srgb()
+CENTERS = torch.from_numpy(BINS.centers)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "pictures"
+    path.mkdir()
+    for i in range(6):
+        (path / f"{i}.png").write_bytes(encoded(draw(50, 40 + i, seed=i), "PNG"))
+    return path
+
+
+@pytest.fixture
+def config(folder):
+    return TrainConfig(
+        name="tiny",
+        train=(str(folder),),
+        validation=(str(folder),),
+        samples=12,
+        widths=(8, 8, 8, 8),
+        size=32,
+        long_side=(28, 48),
+        run_size=64,
+        batch_size=2,
+        warmup=2,
+        validate_every=6,
+        validation_pictures=2,
+        checkpoint_every=4,
+    )
+
+
+def with_changes(config, **changes):
+    return TrainConfig.from_values(config.to_values() | changes, "test")
+
+
+# Soft labels and loss.
+
+
+def test_soft_labels_against_the_definition():
+    ab = np.random.default_rng(0).uniform(-80, 80, (50, 2)).astype(np.float32)
+    index, weight = soft_encode(torch.from_numpy(ab), CENTERS, 5, 5.0)
+    for i in range(50):
+        squared = np.square(BINS.centers - ab[i]).sum(axis=1)
+        nearest = np.argsort(squared, kind="stable")[:5]
+        expected = np.exp(-squared[nearest] / 50)
+        expected /= expected.sum()
+        np.testing.assert_allclose(np.sort(weight[i]), np.sort(expected), atol=1e-5)
+        assert index[i, 0] == nearest[0] or np.isclose(squared[nearest[0]], squared[nearest[1]])
+    torch.testing.assert_close(weight.sum(dim=1), torch.ones(50))
+
+
+def test_soft_labels_decode_to_the_color_they_came_from():
+    ab = np.random.default_rng(0).uniform(-40, 40, (500, 2)).astype(np.float32)
+    index, weight = soft_encode(torch.from_numpy(ab), CENTERS, 5, 5.0)
+    decoded = (CENTERS[index] * weight[..., None]).sum(dim=1).numpy()
+    assert np.linalg.norm(decoded - ab, axis=1).mean() < 1  # the bins are not the bottleneck
+
+
+def test_a_color_far_outside_has_a_label():
+    _, weight = soft_encode(torch.tensor([[4000.0, -3000.0]]), CENTERS, 5, 5.0)
+    assert torch.isfinite(weight).all()
+
+
+def test_weights_have_mean_one_and_are_larger_for_the_rare():
+    prior = torch.tensor([0.7, 0.2, 0.1, 0.0])
+    for rebalance in (0.0, 0.5, 0.9):
+        weights = rebalance_weights(prior, rebalance)
+        assert float((weights * prior).sum()) == pytest.approx(1)
+        assert weights[0] < weights[1] < weights[2]
+    torch.testing.assert_close(rebalance_weights(prior, 1.0), torch.ones(4))
+
+
+def loss_of(class_weights, inside=None):
+    torch.manual_seed(0)
+    logits = torch.randn(2, len(BINS), 3, 4)
+    ab = torch.randn(2 * 3 * 4, 2) * 30
+    index, weight = soft_encode(ab, CENTERS, 5, 5.0)
+    inside = torch.ones(2, 3, 4, dtype=torch.bool) if inside is None else inside
+    loss = rebalanced_cross_entropy(logits, index, weight, class_weights, inside)
+    dense = torch.zeros(len(ab), len(BINS)).scatter_(1, index, weight)
+    each = -(dense * logits.permute(0, 2, 3, 1).reshape(-1, len(BINS)).log_softmax(1)).sum(1)
+    return float(loss), each * class_weights[index[:, 0]]
+
+
+def test_the_loss_is_the_cross_entropy_with_dense_labels():
+    loss, each = loss_of(torch.ones(len(BINS)))
+    assert loss == pytest.approx(float(each.mean()), rel=1e-5)
+
+
+def test_rebalancing_changes_the_loss():
+    # The system that this descends from computed its weights and then dropped them.
+    weights = torch.rand(len(BINS)) * 3
+    loss, each = loss_of(weights)
+    assert loss == pytest.approx(float(each.mean()), rel=1e-5)
+    assert loss != pytest.approx(loss_of(torch.ones(len(BINS)))[0], rel=1e-2)
+
+
+def test_padding_counts_for_nothing():
+    inside = torch.zeros(2, 3, 4, dtype=torch.bool)
+    inside[0, :2] = True
+    loss, each = loss_of(torch.ones(len(BINS)), inside)
+    assert loss == pytest.approx(float(each[inside.flatten()].mean()), rel=1e-5)
+
+
+# Samples.
+
+
+def test_a_sample_is_the_picture_taken_apart(config):
+    rgb = np.full((64, 64, 3), (200, 80, 60), np.uint8)
+    whole = with_changes(config, long_side=[32, 32])
+    lightness, ab, inside = make_sample(Picture("x", encoded(rgb, "PNG")), whole, 4, 0)
+    assert lightness.shape == (1, 32, 32)
+    assert ab.shape == (8, 8, 2)
+    assert inside.all()
+    lab = rgb_to_lab(rgb)[0, 0]
+    np.testing.assert_allclose(lightness, lab[0], atol=0.1)
+    np.testing.assert_allclose(ab, np.broadcast_to(lab[1:], ab.shape), atol=0.5)
+
+
+def test_a_small_picture_is_padded_and_the_padding_is_known(config):
+    rgb = np.full((64, 16, 3), 220, np.uint8)  # 32 x 8 of 32 x 32
+    whole = with_changes(config, long_side=[32, 32])
+    lightness, _, inside = make_sample(Picture("x", encoded(rgb, "PNG")), whole, 4, 0)
+    padded = np.abs(lightness[0] - PAD_LIGHTNESS) < 1e-3
+    assert padded.sum() == 32 * 24
+    assert 8 <= inside.sum() <= 16  # one or two columns of eight, as the crop happens to lie
+    assert (np.abs(lightness[0][~padded] - lightness_of(rgb)[0, 0]) < 0.1).all()
+
+
+def test_samples_depend_on_their_number_alone(config):
+    picture = Picture("x", encoded(draw(), "PNG"))
+    first, again, other = (make_sample(picture, config, 4, n)[0] for n in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_batches_go_on_where_a_run_stopped(config, folder):
+    pictures = load_pictures([str(folder)])
+    stream, later = batches(pictures, config, 4, 0), batches(pictures, config, 4, 2)
+    next(stream), next(stream)
+    np.testing.assert_array_equal(next(stream).lightness, next(later).lightness)
+    stream.close(), later.close()
+
+
+def test_a_broken_picture_is_named(config):
+    with pytest.raises(InputError, match=r"x\.png: .*no picture"):
+        make_sample(Picture("x.png", b"bad"), config, 4, 0)
+
+
+def test_folders_and_tar_files_are_read_alike(folder, tmp_path):
+    with tarfile.open(tmp_path / "shard.tar", "w") as tar:
+        for path in sorted(folder.iterdir()):
+            tar.add(path, arcname=f"posters/{path.name}")
+    from_folder = load_pictures([str(folder)])
+    from_tar = load_pictures([str(tmp_path / "sh*.tar")])
+    assert [p.data for p in from_folder] == [p.data for p in from_tar]
+    assert len(from_folder) == 6
+
+
+def test_sources_that_hold_nothing_are_errors(tmp_path):
+    with pytest.raises(NoInputsError):
+        load_pictures([str(tmp_path / "gone")])
+    with pytest.raises(NoInputsError):
+        load_pictures([str(tmp_path)])
+    (tmp_path / "x.tar").write_bytes(b"bad")
+    with pytest.raises(InputError, match=r"x\.tar"):
+        load_pictures([str(tmp_path / "x.tar")])
+
+
+# Config.
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name = 'x'", "missing"),
+        ("nane = 'x'", "unknown keys: nane"),
+        ("name = 1\ntrain = ['x']\nvalidation = []\nsamples = 100", "name must be of type str"),
+        ("name = 'x'\ntrain = [1]\nvalidation = []\nsamples = 100", "train must be of type"),
+        ("name = 'x'\ntrain = ['x']\nvalidation = []\nsamples = 1", "at least one batch"),
+        (
+            "name = 'x'\ntrain = ['x']\nvalidation = []\nsamples = 100\nsize = 100",
+            "multiples of 32",
+        ),
+        ("name = ", "not a TOML file"),
+    ],
+)
+def test_configs_that_cannot_work_are_refused(tmp_path, text, words):
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(UsageError, match=words):
+        TrainConfig.load(tmp_path / "c.toml")
+
+
+def test_an_override_stands_above_the_file(tmp_path):
+    text = "name = 'x'\ntrain = ['x']\nvalidation = []\nsamples = 100"
+    (tmp_path / "c.toml").write_text(text)
+    config = TrainConfig.load(tmp_path / "c.toml", samples=500, train=None)
+    assert config.samples == 500
+    assert config.train == ("x",)
+    with pytest.raises(UsageError, match="cannot read"):
+        TrainConfig.load(tmp_path / "gone.toml")
+
+
+# The network and the loop.
+
+
+def test_the_network_answers_at_a_quarter_for_any_multiple_of_32(config):
+    network = build_network(config, len(BINS), pretrained=False).eval()
+    with torch.inference_mode():
+        for height, width in ((32, 32), (64, 96)):
+            logits = network(torch.full((2, 1, height, width), 50.0))
+            assert logits.shape == (2, len(BINS), height // 4, width // 4)
+
+
+def test_the_frozen_part_keeps_its_weights_and_statistics(config):
+    network = build_network(config, len(BINS), pretrained=True).train()
+    frozen = {k: v.clone() for k, v in network.state_dict().items() if "_blocks.4." in k}
+    free = {k: v.clone() for k, v in network.state_dict().items() if "_blocks.5." in k}
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
+    network(torch.rand(2, 1, 64, 64) * 100).square().mean().backward()
+    optimizer.step()
+    state = network.state_dict()
+    assert all(torch.equal(state[k], v) for k, v in frozen.items())
+    assert not all(torch.equal(state[k], v) for k, v in free.items())
+
+
+@pytest.mark.parametrize("changes", [{"architecture": "x"}, {"encoder": "x"}, {"widths": [8, 8]}])
+def test_networks_that_do_not_exist_are_refused(config, changes):
+    with pytest.raises(UsageError):
+        build_network(with_changes(config, **changes), len(BINS), pretrained=False)
+
+
+def test_a_run_leaves_checkpoint_log_and_sheets(config, tmp_path):
+    reports: list[Progress] = []
+    train(config, tmp_path / "run", "cpu", report=reports.append)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        CHECKPOINT, LOG, "samples-000000006.png", "samples-000000012.png",
+    ]  # fmt: skip
+    assert reports[-1].samples == 12
+    assert reports[-1].figures.pictures == 2
+    assert reports[-1].learning_rate == pytest.approx(0, abs=1e-4)
+    log = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
+    assert log[-1]["figures"]["balanced_auc"] == reports[-1].figures.balanced_auc
+    with Image.open(tmp_path / "run" / "samples-000000012.png") as sheet:
+        assert sheet.width >= 3 * 40  # gray | prediction | truth
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(config, tmp_path):
+    train(config, tmp_path / "whole", "cpu")
+
+    class Stop(Exception):
+        pass
+
+    def stop(progress):
+        if progress.samples >= 6:
+            raise Stop
+
+    with pytest.raises(Stop):  # after the checkpoint of sample 4
+        train(config, tmp_path / "parts", "cpu", report=stop)
+    assert load_checkpoint(tmp_path / "parts" / CHECKPOINT)["samples"] == 4
+    train(config, tmp_path / "parts", "cpu")
+    whole, parts = (load_checkpoint(tmp_path / r / CHECKPOINT) for r in ("whole", "parts"))
+    assert whole["samples"] == parts["samples"] == 12
+    for key, value in whole["average"].items():
+        torch.testing.assert_close(parts["average"][key], value, rtol=1e-4, atol=1e-5)
+
+
+def test_an_interrupt_saves_first(config, tmp_path):
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", "cpu", report=interrupt)
+    assert load_checkpoint(tmp_path / "run" / CHECKPOINT)["samples"] == 6
+
+
+def test_another_config_does_not_go_on_with_a_run(config, tmp_path):
+    train(config, tmp_path / "run", "cpu")
+    with pytest.raises(UsageError, match="learning_rate"):
+        train(with_changes(config, learning_rate=0.1), tmp_path / "run", "cpu")
+
+
+def test_weights_of_another_run_are_a_start(config, tmp_path):
+    train(config, tmp_path / "one", "cpu")
+    init = tmp_path / "one" / CHECKPOINT
+    still = with_changes(config, learning_rate=1e-12, seed=5)
+    train(still, tmp_path / "two", "cpu", init=init)
+    one, two = load_checkpoint(init), load_checkpoint(tmp_path / "two" / CHECKPOINT)
+    assert one["prior"] == two["prior"]
+    torch.testing.assert_close(two["network"]["head.weight"], one["average"]["head.weight"])
+    with pytest.raises(ModelError, match="another architecture"):
+        train(with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=init)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    (tmp_path / "x.pt").write_bytes(b"bad")
+    torch.save({"other": 1}, tmp_path / "y.pt")
+    for name in ("x.pt", "y.pt", "gone.pt"):
+        with pytest.raises(ModelError, match=name):
+            load_checkpoint(tmp_path / name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is CUDA")
+def test_cuda_is_a_demand(config, tmp_path):
+    with pytest.raises(DeviceError, match="no CUDA"):
+        train(config, tmp_path / "run", "cuda")
+
+
+@pytest.mark.slow
+def test_it_learns_two_pictures_by_heart(tmp_path):
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for i, color in enumerate([(190, 90, 60), (70, 110, 190)]):
+        rgb = np.full((64, 64, 3), color, np.uint8)
+        rgb[16:48, 16 + 8 * i : 40 + 8 * i] = 230 - 200 * i
+        (folder / f"{i}.png").write_bytes(encoded(rgb, "PNG"))
+    config = TrainConfig(
+        name="heart", train=(str(folder),), validation=(str(folder),), samples=800, size=64,
+        widths=(32, 32, 32, 32), long_side=(64, 64), run_size=64, batch_size=4, warmup=10,
+        ema=0.9, validate_every=800, rebalance=1.0,
+    )  # fmt: skip
+    reports: list[Progress] = []
+    train(config, tmp_path / "run", "cpu", report=reports.append)
+    figures = reports[-1].figures
+    assert figures.two_class > 0.8
+    assert 0.8 < figures.chroma < 1.2
+
+
+# Export.
+
+
+@pytest.fixture
+def checkpoint(config, tmp_path):
+    train(config, tmp_path / "run", "cpu")
+    return tmp_path / "run" / CHECKPOINT
+
+
+def test_an_exported_model_gives_the_same_colors_and_describes_itself(checkpoint, folder, tmp_path):
+    path = tmp_path / "tiny.onnx"
+    parity = export(checkpoint, path, load_pictures([str(folder)]))
+    assert parity.max_difference <= export_room.TOLERANCE
+    assert parity.inputs == 3 + 6
+    network = OnnxColorNetwork.load(path, "cpu")
+    assert network.manifest.name == "tiny"
+    assert network.manifest.training["samples"] == 12
+    assert network.manifest.training["figures"]["pictures"] == 2
+    assert sum(network.manifest.prior) == pytest.approx(1, abs=1e-3)
+    types = {t.data_type for t in onnx.load(path).graph.initializer if len(t.dims) == 4}
+    assert onnx.TensorProto.FLOAT16 in types  # half the bytes on disk
+
+
+def test_an_export_that_differs_is_not_finished(checkpoint, folder, tmp_path, monkeypatch):
+    def other(network, session, pictures):
+        return export_room.Parity(1, 0.02)
+
+    monkeypatch.setattr(export_room, "_compare", other)
+    with pytest.raises(ModelError, match=r"differ by up to 0\.0200"):
+        export(checkpoint, tmp_path / "tiny.onnx", load_pictures([str(folder)]))
+    assert not list(tmp_path.glob("*.onnx"))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_comparison_sees_a_difference(checkpoint, folder, tmp_path):
+    path = tmp_path / "tiny.onnx"
+    pictures = load_pictures([str(folder)])
+    export(checkpoint, path, pictures)
+    config = TrainConfig.from_values(load_checkpoint(checkpoint)["config"], "test")
+    other = export_room.AnnealedNetwork(build_network(config, len(BINS), False), BINS).eval()
+    parity = export_room._compare(other, OnnxColorNetwork.load(path, "cpu"), pictures)
+    assert parity.max_difference > export_room.TOLERANCE
+
+
+def test_export_wants_real_pictures(checkpoint, tmp_path):
+    with pytest.raises(UsageError, match="real pictures"):
+        export(checkpoint, tmp_path / "tiny.onnx", [])
+
+
+def test_the_commands(recolor, config, folder, tmp_path):
+    lines = [f"{k} = {json.dumps(v)}" for k, v in config.to_values().items()]
+    (tmp_path / "c.toml").write_text("\n".join(lines))
+    out, err = recolor("train", tmp_path / "c.toml", "--out", tmp_path / "run", "--device", "cpu")
+    assert out.decode().strip() == str(tmp_path / "run")
+    assert "validation: balanced AuC" in err
+    model = tmp_path / "own.onnx"
+    _, err = recolor("export", tmp_path / "run" / CHECKPOINT, model, "--pictures", folder)
+    assert "differ by at most" in err
+    out, _ = recolor(folder / "0.png", "-m", model, "-o", tmp_path / "x.png", "--device", "cpu")
+    assert (tmp_path / "x.png").is_file()
+    recolor("train", tmp_path / "gone.toml", exit_code=2)
+    recolor("export", tmp_path / "run" / CHECKPOINT, "x.bin", "--pictures", folder, exit_code=2)
