@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
+import threading
 import traceback
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -20,8 +21,18 @@ from recolor_cli.errors import (
     RecolorError,
     UsageError,
 )
-from recolor_cli.image_io import ImageFormat, decode, encode, read, write_atomic
+from recolor_cli.image_io import (
+    ImageFormat,
+    available_memory,
+    decode,
+    encode,
+    memory_needed,
+    read,
+    remove_leftovers,
+    write_atomic,
+)
 from recolor_cli.recolorizer import Recolorizer, StageTimings
+from recolor_cli.streams import read_stdin, write_stdout
 from recolor_cli.types import ImageSize
 
 STREAM = "-"  # as an input: standard input; as a destination: standard output
@@ -149,53 +160,87 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
     Notes
     -----
     A file that is another input's destination is a result of an earlier run and is left out, and so
-    are, in folders, files whose name ends in the suffix: the same command twice does nothing twice.
+    are, in folders, results that lie beside the picture that they were made from: the same command
+    twice does nothing twice.
     """
-    out = options.out
-    single = len(inputs) == 1 and (inputs[0] == STREAM or not os.path.isdir(inputs[0]))
-    out_file = out is not None and single and _names_a_file(out)
-    if out == STREAM and not single:
-        raise UsageError("standard output takes one picture", "give one input, or a folder with -o")
-    named = ImageFormat.of_suffix(Path(out).suffix) if out is not None and out_file else None
-    if named and options.format and named is not options.format:
-        raise UsageError(f"--format {options.format.lower()} does not fit the name {out}")
-    if out is not None and not out_file and os.path.exists(out) and not os.path.isdir(out):
-        raise UsageError(f"{out} is a file, but a folder is needed", "choose another -o")
     suffix = options.suffix
     if suffix is None:
-        suffix = DEFAULT_SUFFIX if out is None else ""
+        suffix = DEFAULT_SUFFIX if options.out is None else ""
     if "/" in suffix or os.sep in suffix:
         raise UsageError(f"the suffix {suffix} has a slash in it", "use -o for a folder")
+    out_file = _out_file(inputs, options)
 
     jobs: list[Job] = []
     for name in inputs:
-        if name == STREAM:
-            jobs.append(Job(STREAM, STREAM if out is None else _of_stream(out, out_file, options)))
-            continue
+        if not name:
+            raise UsageError("an input's name is empty", "check the quotes and variables")
         path = Path(name)
+        if name == STREAM:
+            jobs.append(Job(STREAM, out_file or _of_stream(options)))
+            continue
         if os.path.isdir(name):
-            found = _scan(path, recursive, suffix or DEFAULT_SUFFIX, out)
+            found = _scan(path, recursive, suffix or DEFAULT_SUFFIX, options.out)
         else:
             found = [(path, Path(path.name))]
-        for source, relative in found:
-            if out_file:
-                jobs.append(Job(str(source), str(out)))
-            else:
-                folder = source.parent if out is None else Path(out) / relative.parent
-                ending = options.format.suffix if options.format else source.suffix
-                jobs.append(Job(str(source), str(folder / f"{source.stem}{suffix}{ending}")))
+        for entry in found:
+            if isinstance(entry, Job):
+                jobs.append(entry)
+                continue
+            source, relative = entry
+            folder = source.parent if options.out is None else Path(options.out) / relative.parent
+            ending = options.format.suffix if options.format else source.suffix
+            beside = str(folder / f"{source.stem}{suffix}{ending}")
+            jobs.append(Job(str(source), out_file or beside))
     if not jobs:
-        names = ", ".join(inputs)
         advice = "name a folder with JPEG, PNG, WebP, TIFF or AVIF files"
         raise NoInputsError(
-            f"no pictures in {names}",
+            f"no pictures in {', '.join(inputs)}",
             advice if recursive else f"{advice}, or search deeper with -r",
         )
+    if len(jobs) > 1 and any(job.destination == STREAM for job in jobs):
+        raise UsageError("standard output takes one picture", "give one input, or a folder with -o")
     return _without_conflicts(jobs)
 
 
+def _out_file(inputs: Sequence[str], options: OutputOptions) -> str | None:
+    """Return ``-o`` if it names a file or stdout, None if it names a folder or is not given."""
+    out = options.out
+    if out is None or out == STREAM:
+        return out
+    if not out:
+        raise UsageError("-o is empty", "name a folder, a file, or - for standard output")
+    if os.path.isdir(out) or out.endswith(("/", os.sep)):
+        return None
+    if os.path.exists(out) and (len(inputs) > 1 or os.path.isdir(inputs[0])):
+        raise UsageError(f"{out} is a file, but several results need a folder", "choose another -o")
+    ending = Path(out).suffix
+    image_format = ImageFormat.of_suffix(ending)
+    if len(inputs) > 1 or os.path.isdir(inputs[0]):
+        if image_format:
+            raise UsageError(
+                f"several results do not fit in {out}", f"a folder's name ends in /: {out}/"
+            )
+        return None
+    if not ending:
+        return None
+    if image_format is None:
+        raise UsageError(
+            f"{out}: files ending in {ending} cannot be written",
+            "use .jpg, .png, .webp, .tif or .avif; a folder's name ends in /",
+        )
+    if options.format and image_format is not options.format:
+        raise UsageError(
+            f"--format {options.format.lower()} does not fit the name {out}", "leave --format out"
+        )
+    return out
+
+
 def run(
-    jobs: Sequence[Job], recolorizer: Recolorizer, options: OutputOptions, workers: int
+    jobs: Sequence[Job],
+    recolorizer: Recolorizer,
+    options: OutputOptions,
+    workers: int,
+    stop: threading.Event | None = None,
 ) -> Iterator[Outcome]:
     """Do the jobs and yield how each ended, in their order.
 
@@ -207,19 +252,69 @@ def run(
     workers : int
         Pictures that are worked on at a time, each in a thread of its own: decoding, the network
         and encoding all run outside Python's lock. Memory grows with it, not with the jobs.
+    stop : threading.Event or None
+        Once set, what is begun is finished and yielded, and the rest is not begun.
     """
+    stop = stop or threading.Event()
+    for folder in {Path(job.destination).parent for job in jobs if job.destination != STREAM}:
+        remove_leftovers(folder)
+    budget = MemoryBudget(int(available_memory() * 0.9))
     with ThreadPoolExecutor(workers, thread_name_prefix="recolor") as pool:
         waiting: deque[Future[Outcome]] = deque()
         try:
             for job in jobs:
-                waiting.append(pool.submit(_do, job, recolorizer, options, workers))
+                waiting.append(pool.submit(_do, job, recolorizer, options, budget))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
+                if stop.is_set():
+                    break
             while waiting:
-                yield waiting.popleft().result()
-        finally:  # interrupted: what is begun is finished, the rest is not begun
+                future = waiting.popleft()
+                if not (stop.is_set() and future.cancel()):
+                    yield future.result()
+        finally:  # closed early: what is begun is finished, the rest is not begun
             for future in waiting:
                 future.cancel()
+
+
+class MemoryBudget:
+    """Lets pictures in as memory allows: large ones wait for each other instead of failing.
+
+    Parameters
+    ----------
+    total : int
+        Bytes that all pictures at a time may take.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._used = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def reserve(self, needed: int) -> Iterator[None]:
+        """Wait until so many bytes are free, and hold them while the block runs.
+
+        Raises
+        ------
+        InputError
+            If there are not that many at all.
+        """
+        if needed > self._total:
+            raise InputError(
+                f"it needs about {needed / 2**30:.1f} GiB of memory, "
+                f"{self._total / 2**30:.1f} GiB are free",
+                "make it smaller first, or use a larger machine",
+            )
+        with self._changed:
+            self._changed.wait_for(lambda: self._used + needed <= self._total)
+            self._used += needed
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= needed
+                self._changed.notify_all()
 
 
 def dry_run(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outcome]:
@@ -229,34 +324,41 @@ def dry_run(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outcome]:
             yield Outcome(job, Status.FAILED, job.error)
         elif job.source != STREAM and not os.path.exists(job.source):
             yield Outcome(job, Status.FAILED, InputError("no such file", "check the name"))
-        elif _is_done(job, options):
+        elif is_done(job, options):
             yield Outcome(job, Status.SKIPPED)
         else:
             yield Outcome(job, Status.PLANNED)
 
 
-def _do(job: Job, recolorizer: Recolorizer, options: OutputOptions, share: int) -> Outcome:
+def is_done(job: Job, options: OutputOptions) -> bool:
+    """Tell whether there is nothing to do, because the result exists already."""
+    if job.destination == STREAM or options.overwrite or not os.path.isfile(job.destination):
+        return False
+    return Path(job.destination).stat().st_size > 0  # an empty one is what a power cut left
+
+
+def _do(
+    job: Job, recolorizer: Recolorizer, options: OutputOptions, budget: MemoryBudget
+) -> Outcome:
     """Do one job; whatever goes wrong is in the outcome, so that the others go on."""
     if job.error:
         return Outcome(job, Status.FAILED, job.error)
-    if _is_done(job, options):
+    if is_done(job, options):
         return Outcome(job, Status.SKIPPED)
     timings = StageTimings()
     try:
-        data = sys.stdin.buffer.read() if job.source == STREAM else read(Path(job.source))
-        image = decode(data, share)
-        timings.lap("decode")
-        rgb = recolorizer.recolor(image.rgb, timings)
-        image_format = (
-            options.format
-            or ImageFormat.of_suffix(Path(job.destination).suffix)
-            or image.format  # stdout, or a name without a known ending
-        )
-        encoded = encode(image, rgb, image_format, options.quality)
-        timings.lap("encode")
+        data = read_stdin() if job.source == STREAM else read(Path(job.source))
+        target = options.format or ImageFormat.of_suffix(Path(job.destination).suffix)
+        with budget.reserve(memory_needed(data, target)):
+            timings.lap("read")
+            image = decode(data)
+            timings.lap("decode")
+            rgb = recolorizer.recolor(image.rgb, timings)
+            # Stdout, or a name without a known ending, takes the source's format.
+            encoded = encode(image, rgb, target or image.format, options.quality)
+            timings.lap("encode")
         if job.destination == STREAM:
-            sys.stdout.buffer.write(encoded)
-            sys.stdout.buffer.flush()
+            write_stdout(encoded)
         else:
             write_atomic(Path(job.destination), encoded)
         timings.lap("write")
@@ -265,9 +367,6 @@ def _do(job: Job, recolorizer: Recolorizer, options: OutputOptions, share: int) 
     except MemoryError:
         advice = "make it smaller, or use fewer --jobs"
         return Outcome(job, Status.FAILED, InputError("there is not enough memory for it", advice))
-    except BrokenPipeError:
-        advice = "let the next program in the pipe read all of it"
-        return Outcome(job, Status.FAILED, OutputError("standard output was closed", advice))
     except Exception as error:  # a bug; 100,000 other pictures are not to suffer from it
         failure = RecolorError(f"a bug in recolor: {error!r}", "please report it with -v's output")
         return Outcome(job, Status.FAILED, failure, bug=traceback.format_exc())
@@ -276,42 +375,30 @@ def _do(job: Job, recolorizer: Recolorizer, options: OutputOptions, share: int) 
     )
 
 
-def _is_done(job: Job, options: OutputOptions) -> bool:
-    return job.destination != STREAM and not options.overwrite and os.path.exists(job.destination)
-
-
-def _names_a_file(out: str) -> bool:
-    """Tell whether ``-o`` is meant as a file: by its ending, unless it is a folder already."""
-    if out == STREAM:
-        return True
-    if out.endswith(("/", os.sep)) or os.path.isdir(out) or not Path(out).suffix:
-        return False
-    if ImageFormat.of_suffix(Path(out).suffix) is None:
-        raise UsageError(
-            f"{out}: files ending in {Path(out).suffix} cannot be written",
-            "use .jpg, .png, .webp, .tif or .avif; a folder's name ends in /",
-        )
-    return True
-
-
-def _of_stream(out: str, out_file: bool, options: OutputOptions) -> str:
+def _of_stream(options: OutputOptions) -> str:
     """Return the destination of standard input, which has no name of its own."""
-    if out_file:
-        return out
+    if options.out is None:
+        return STREAM
     ending = (options.format or ImageFormat.PNG).suffix
-    return str(Path(out) / f"stdin{options.suffix or DEFAULT_SUFFIX}{ending}")
+    return str(Path(options.out) / f"stdin{options.suffix or DEFAULT_SUFFIX}{ending}")
 
 
 def _scan(
     folder: Path, recursive: bool, result_suffix: str, out: str | None
-) -> list[tuple[Path, Path]]:
-    """Return the pictures in a folder, each with its path relative to it.
+) -> list[tuple[Path, Path] | Job]:
+    """Return the pictures in a folder, each with its path relative to it; what is unreadable fails.
 
-    Hidden files and folders, links to folders and the output folder are left out.
+    Hidden files and folders, links to folders, the output folder, and results that lie beside the
+    picture that they were made from are left out.
     """
-    found = []
+    found: list[tuple[Path, Path] | Job] = []
+
+    def unreadable(error: OSError) -> None:
+        failure = InputError(f"cannot be read: {error.strerror}", "check its permissions")
+        found.append(Job(str(error.filename), error=failure))
+
     out_folder = Path(out).resolve() if out is not None else None
-    for root, folders, files in os.walk(folder):
+    for root, folders, files in os.walk(folder, onerror=unreadable):
         here = Path(root)
         folders[:] = sorted(
             name
@@ -320,51 +407,58 @@ def _scan(
             and not name.startswith(".")
             and not (out_folder and (here / name).resolve() == out_folder)
         )
-        for name in sorted(files):
-            path = here / name
-            if (
-                ImageFormat.of_suffix(path.suffix)
-                and not name.startswith(".")
-                and not path.stem.endswith(result_suffix)
-            ):
+        pictures = [
+            here / name
+            for name in sorted(files)
+            if ImageFormat.of_suffix(Path(name).suffix) and not name.startswith(".")
+        ]
+        stems = {path.stem for path in pictures}
+        for path in pictures:
+            original = path.stem.removesuffix(result_suffix)
+            is_result = original != path.stem and original in stems
+            if not is_result and not _is_special(path):
                 found.append((path, path.relative_to(folder)))
     return found
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether a path is a pipe, a socket or a device: reading it might never end."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _without_conflicts(jobs: list[Job]) -> list[Job]:
     """Leave out earlier results, and refuse what would harm an input or another result."""
     writer: dict[str, str] = {}  # destination -> the first source that is to be written there
     for job in jobs:
-        if job.destination != STREAM:
+        if not job.error:
             writer.setdefault(_key(job.destination), job.source)
-    identities = {_identity(job.source) for job in jobs} - {None}
-    checked: list[Job] = []
-    seen: set[str] = set()
+    kept: dict[str, Job] = {}
     for job in jobs:
-        if job.source == STREAM and job.destination == STREAM:
-            checked.append(job)
-            continue
-        if job.source != STREAM:
-            source = _key(job.source)
-            if source in seen or writer.get(source, job.source) != job.source:
-                continue  # named twice, or the result of another input
-            seen.add(source)
-        if job.destination == STREAM:
-            checked.append(job)
-        elif _identity(job.destination) in identities:
-            error = OutputError(
-                f"{job.destination} would overwrite an input", "choose another -o or --suffix"
-            )
-            checked.append(Job(job.source, job.destination, error))
-        elif writer[_key(job.destination)] != job.source:
-            error = OutputError(
-                f"{job.destination} is already the result of {writer[_key(job.destination)]}",
-                "recolor them into different folders",
-            )
-            checked.append(Job(job.source, job.destination, error))
-        else:
-            checked.append(job)
-    return checked
+        source = _key(job.source)
+        if writer.get(source, job.source) == job.source:  # else: the result of another input
+            kept.setdefault(source, job)  # else: named twice
+    identities = {_identity(job.source) for job in kept.values()} - {None}
+    return [_refused(job, writer, identities) or job for job in kept.values()]
+
+
+def _refused(
+    job: Job, writer: dict[str, str], identities: set[tuple[int, int] | None]
+) -> Job | None:
+    """Return a job with the reason why it must not be done, or None."""
+    if job.error or job.destination == STREAM:
+        return None
+    if _identity(job.destination) in identities:
+        error = OutputError(
+            f"{job.destination} would overwrite an input", "choose another -o or --suffix"
+        )
+    elif (other := writer[_key(job.destination)]) != job.source:
+        error = OutputError(
+            f"{job.destination} is already the result of {other}",
+            "recolor them into different folders",
+        )
+    else:
+        return None
+    return Job(job.source, job.destination, error)
 
 
 def _key(path: str) -> str:
@@ -375,7 +469,7 @@ def _key(path: str) -> str:
 def _identity(path: str) -> tuple[int, int] | None:
     """Return device and inode, the same for all links to a file; None if it is missing."""
     try:
-        status = os.stat(path)
+        status = os.fstat(0) if path == STREAM else os.stat(path)
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
+import warnings
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from recolor_cli.network import OnnxColorNetwork
 
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "avif": "AVIF"}
+_FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
 _SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
     "auto_envvar_prefix": "RECOLOR",
@@ -40,7 +46,7 @@ class _RunByDefault(click.Group):
 @click.group(cls=_RunByDefault, context_settings=_SETTINGS, no_args_is_help=True)
 @click.version_option(package_name="recolor-cli", prog_name="recolor")
 def cli() -> None:
-    r"""Give old film posters and photographs new, believable color.
+    """Give old film posters and photographs new, believable color.
 
     \b
     recolor poster.jpg                  writes poster-recolored.jpg
@@ -49,7 +55,7 @@ def cli() -> None:
 
     A picture's size, sharpness and lightness stay; only its color is new. `recolor run --help`
     lists the options. A file that has a command's name is given as ./NAME.
-    """
+    """  # noqa: D301
 
 
 _device = click.option(
@@ -59,12 +65,26 @@ _device = click.option(
     metavar="auto|cpu|cuda[:N]",
     help="auto uses CUDA where it works and says so where it does not; cuda insists.",
 )
+_json = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    envvar="RECOLOR_JSON",
+    help="Print JSON to stdout, one object a line.",
+)
 _quiet = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 _verbose = click.option("-v", "--verbose", is_flag=True, help="Print more, and tracebacks.")
 
 
-def _check_range(low: float, high: float) -> Any:
-    return click.FloatRange(low, high)
+class _Number(click.FloatRange):
+    """A number within limits; unlike click's own it does not let NaN through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value as a float, or fail as a usage error."""
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
 
 
 @cli.command(context_settings=_SETTINGS)
@@ -75,19 +95,26 @@ def _check_range(low: float, high: float) -> Any:
 @click.option(
     "-T",
     "--temperature",
-    type=_check_range(0.01, 10),
+    type=_Number(0.01, 10),
     help="Lower is more vivid and patchier, higher calmer. [the model's own]",
 )
 @click.option(
     "--strength",
-    type=_check_range(0, 3),
+    type=_Number(0, 3),
     default=1.0,
     show_default=True,
     help="Factor on the color; 0 is gray.",
 )
 @_device
 @click.option("--suffix", help="Added to the name. [-recolored; nothing with -o FOLDER]")
-@click.option("--format", "format_", type=click.Choice(list(_FORMATS)), help="[the input's]")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(list(_FORMATS), case_sensitive=False),
+    metavar="jpg|png|webp|tif|avif",
+    envvar="RECOLOR_FORMAT",
+    help="[the input's]",
+)
 @click.option(
     "--quality",
     type=click.IntRange(1, 100),
@@ -103,10 +130,13 @@ def _check_range(low: float, high: float) -> Any:
     "-0", "--null", is_flag=True, help="With --files-from: names end in NUL, not newline."
 )
 @click.option(
-    "-j", "--jobs", type=click.IntRange(1, 256), help="Pictures worked on at a time. [the CPUs]"
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 256),
+    help="Pictures worked on at a time. [the CPUs]",
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object an input to stdout.")
+@_json
 @_quiet
 @_verbose
 def run(
@@ -138,12 +168,18 @@ def run(
     from recolor_cli import batch
     from recolor_cli.console import Console
     from recolor_cli.image_io import ImageFormat
-    from recolor_cli.types import RecolorOptions
+    from recolor_cli.streams import stdin_is_terminal, stdout_is_terminal
+    from recolor_cli.types import RecolorOptions, cpu_count
 
     console = Console(quiet, verbose)
+    if batch.STREAM in inputs and files_from == "-":
+        raise UsageError("standard input cannot be both a list and a picture", "use a file for one")
     names = [*inputs, *_names_from(files_from, null)]
     if not names:
-        raise UsageError("no input is given", "name files or folders, or - for standard input")
+        advice = "name files or folders, or - for standard input"
+        if files_from is not None:
+            raise NoInputsError(f"the list {files_from} is empty", advice)
+        raise UsageError("no input is given", advice)
     options = batch.OutputOptions(
         out=out,
         suffix=suffix,
@@ -155,15 +191,20 @@ def run(
     to_stdout = any(job.destination == batch.STREAM for job in planned)
     if to_stdout and as_json:
         raise UsageError("--json and the picture cannot both go to standard output", "use -o FILE")
-    if to_stdout and not dry_run and sys.stdout.isatty():
+    if to_stdout and not dry_run and stdout_is_terminal():
         raise UsageError("a picture is not written to a terminal", "redirect it, or use -o FILE")
+
+    if batch.STREAM in names and stdin_is_terminal():
+        raise UsageError(
+            "- reads a picture from standard input, which is a terminal", "pipe one in"
+        )
 
     report = batch.Report()
     started = time.monotonic()
-    with console.progress(len(planned), "pictures", "recoloring") as bar:
+    with console.progress(len(planned), "pictures", "recoloring") as bar, _interrupts() as stop:
         device_used = ""
-        if dry_run:
-            outcomes = batch.dry_run(planned, options)
+        if dry_run or all(job.error or batch.is_done(job, options) for job in planned):
+            outcomes = batch.dry_run(planned, options)  # nothing to do: no network is needed
         else:
             from recolor_cli.recolorizer import Recolorizer
 
@@ -171,15 +212,14 @@ def run(
             network = _load(model, device, workers, console)
             device_used = network.device
             recolorizer = Recolorizer(network, RecolorOptions(temperature, strength))
-            outcomes = batch.run(planned, recolorizer, options, workers)
-        try:
-            for outcome in outcomes:
-                report.add(outcome)
-                _tell(outcome, console, as_json, model, device_used)
-                bar.advance()
-        except KeyboardInterrupt:
-            console.error(f"interrupted: {report}", "the same command goes on from here")
-            return ExitCode.INTERRUPTED
+            outcomes = batch.run(planned, recolorizer, options, workers, stop)
+        for outcome in outcomes:
+            report.add(outcome)
+            _tell(outcome, console, as_json, model, device_used, len(planned) == 1)
+            bar.advance()
+    if stop.is_set():
+        console.error(f"interrupted: {report}", "the same command goes on from here")
+        return ExitCode.INTERRUPTED
     if len(planned) > 1:
         console.note(f"{report} in {time.monotonic() - started:.1f} s")
     return report.exit_code
@@ -199,7 +239,10 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
 
     console = Console(quiet, verbose)
     source = Path(out) / "recolor-demo.jpg"
-    write_atomic(source, (Path(__file__).parent / "demo.jpg").read_bytes())
+    picture = (Path(__file__).parent / "demo.jpg").read_bytes()
+    if source.exists() and source.read_bytes() != picture:
+        raise UsageError(f"{source} exists and is another picture", "choose another folder with -o")
+    write_atomic(source, picture)
     options = batch.OutputOptions(overwrite=True)
     jobs = batch.plan([str(source)], False, options)
     network = _load("poster", device, 1, console)
@@ -211,7 +254,7 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
 
 
 @cli.command(context_settings=_SETTINGS)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a model.")
+@_json
 def models(as_json: bool) -> ExitCode:
     """List the models that -m can name."""
     from recolor_cli.console import Console
@@ -274,11 +317,10 @@ def doctor() -> ExitCode:
     """Show what a run would use: versions, devices and why one is missing, models."""
     import platform
 
-    import onnxruntime
-
     from recolor_cli.console import Console
     from recolor_cli.manifest import DEFAULT_MODEL, available_models, model_folders
-    from recolor_cli.network import OnnxColorNetwork
+    from recolor_cli.network import OnnxColorNetwork, available_providers
+    from recolor_cli.types import cpu_count
 
     console = Console()
     rows = [
@@ -295,7 +337,7 @@ def doctor() -> ExitCode:
         "rich",
     ):
         rows.append((package, _version_of(package)))
-    rows.append(("providers", ", ".join(onnxruntime.get_available_providers())))
+    rows.append(("providers", ", ".join(available_providers())))
     rows.append(("CPUs to use", str(cpu_count())))
     code = ExitCode.OK
     problems = []
@@ -358,8 +400,11 @@ def train(
 
     if not config.exists() and len(config.parts) == 1:
         config = Path(__file__).parent / "training" / "configs" / f"{config}.toml"
+    own: dict[str, str] = {}
+    if data:  # the file's words are about other pictures
+        own = {"description": "the user's own pictures"} | ({"name": out.name} if out else {})
     settings = TrainConfig.load(
-        config, train=data or None, validation=validation or None, samples=samples
+        config, train=data or None, validation=validation or None, samples=samples, **own
     )
     folder = out or Path("runs") / settings.name
     with console.progress(settings.samples, "samples", settings.name) as bar:
@@ -406,13 +451,13 @@ def export(checkpoint: Path, destination: Path, pictures: tuple[str, ...], quiet
     except ImportError as error:
         raise _missing_extra("train", error) from error
     if destination.suffix != ".onnx":
-        raise UsageError(f"{destination} must end in .onnx")
+        raise UsageError(f"{destination} must end in .onnx", f"name it {destination}.onnx")
     console = Console(quiet)
     found = load_pictures(pictures)
     parity = export_model(checkpoint, destination, found[:: max(1, len(found) // 16)][:16])
     console.note(
         f"torch and onnxruntime differ by at most {parity.max_difference:.1e} ab units "
-        f"on {parity.inputs} inputs"
+        f"on {parity.inputs} inputs; weights in half precision change ab by {parity.rounding:.1e}"
     )
     console.data(str(destination))
     return ExitCode.OK
@@ -421,12 +466,17 @@ def export(checkpoint: Path, destination: Path, pictures: tuple[str, ...], quiet
 @cli.command(context_settings=_SETTINGS)
 @click.argument("pictures", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
-    "-m", "--model", "models_", multiple=True, help="A name or an .onnx file; repeatable. [poster]"
+    "-m",
+    "--model",
+    "models_",
+    envvar="RECOLOR_MODEL",
+    multiple=True,
+    help="A name or an .onnx file; repeatable. [poster]",
 )
-@click.option("-T", "--temperature", type=_check_range(0.01, 10), help="[the model's own]")
-@click.option("--strength", type=_check_range(0, 3), default=1.0, show_default=True)
+@click.option("-T", "--temperature", type=_Number(0.01, 10), help="[the model's own]")
+@click.option("--strength", type=_Number(0, 3), default=1.0, show_default=True)
 @click.option("--only", help="Only pictures whose name contains this.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a row.")
+@_json
 @_device
 @_quiet
 def evaluate(
@@ -451,8 +501,8 @@ def evaluate(
     console = Console(quiet)
     found = [p for p in load_pictures(pictures) if only is None or only in p.name]
     if not found:
-        raise NoInputsError(f"no picture's name contains {only}")
-    networks = {name: _load(name, device, cpu_count(), console) for name in models_ or ("poster",)}
+        raise NoInputsError(f"no picture's name contains {only}", "leave --only out")
+    networks = {name: _load(name, device, 1, console) for name in models_ or ("poster",)}
     with console.progress(len(found) * len(networks), "pictures", "measuring") as bar:
         rows = measure(found, networks, RecolorOptions(temperature, strength), bar.advance)
     if as_json:
@@ -472,6 +522,8 @@ def main(argv: list[str] | None = None) -> int:
         Without the program's name; None takes `sys.argv`.
     """
     arguments = sys.argv[1:] if argv is None else argv
+    # Decoders warn through Python of what they repair in a file; our own messages go their own way.
+    warnings.simplefilter("ignore")
     verbose = "-v" in arguments or "--verbose" in arguments
     try:
         result = cli.main(arguments, prog_name="recolor", standalone_mode=False)
@@ -485,13 +537,19 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     except click.ClickException as error:
         error.show()
+        if isinstance(error, click.NoSuchOption):
+            click.echo(
+                "  hint: see recolor run --help; a file is given as ./-NAME or after --", err=True
+            )
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our stdout is gone; without this Python complains once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as error:  # of our own streams: a full disk behind --help, say
+        from recolor_cli.streams import abandon_stdout
+
+        abandon_stdout()
+        click.echo(f"error: {error}", err=True)
         return ExitCode.SOME_FAILED
     except Exception:
         traceback.print_exc()
@@ -501,16 +559,26 @@ def main(argv: list[str] | None = None) -> int:
         return ExitCode.BUG
 
 
-def cpu_count() -> int:
-    """Return the CPUs that this process may use, not those that the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Turn Ctrl-C, once or often, into an event: work that is begun is finished and reported."""
+    stop = threading.Event()
+    previous = signal.getsignal(signal.SIGINT)
+    # A caller that ignores it (nohup, a shell's background) stays in charge; other threads cannot.
+    if previous is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _load(model: str, device: str, workers: int, console: Console) -> OnnxColorNetwork:
     """Open a model; several pictures at a time share the CPUs, a single one takes them all."""
     from recolor_cli.network import OnnxColorNetwork
+    from recolor_cli.types import cpu_count
 
     threads = max(1, cpu_count() // workers)
     network = OnnxColorNetwork.load(model, device, threads)
@@ -522,19 +590,24 @@ def _load(model: str, device: str, workers: int, console: Console) -> OnnxColorN
 
 def _names_from(files_from: str | None, null: bool) -> list[str]:
     """Return the names that ``--files-from`` lists."""
+    from recolor_cli.streams import read_stdin
+
     if files_from is None:
         if null:
-            raise UsageError("-0 goes with --files-from")
+            raise UsageError("-0 goes with --files-from", "add it, or leave -0 out")
         return []
     try:
-        data = sys.stdin.buffer.read() if files_from == "-" else Path(files_from).read_bytes()
+        data = read_stdin() if files_from == "-" else Path(files_from).read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read the list {files_from}: {error.strerror}") from error
+        advice = "check the name, or use - for standard input"
+        raise InputError(f"cannot read the list {files_from}: {error.strerror}", advice) from error
     lines = data.split(b"\0") if null else data.splitlines()
     return [os.fsdecode(line) for line in lines if line]
 
 
-def _tell(outcome: Outcome, console: Console, as_json: bool, model: str, device: str) -> None:
+def _tell(
+    outcome: Outcome, console: Console, as_json: bool, model: str, device: str, alone: bool = True
+) -> None:
     """Report one outcome."""
     from recolor_cli.batch import STREAM, Status
 
@@ -546,7 +619,9 @@ def _tell(outcome: Outcome, console: Console, as_json: bool, model: str, device:
     if outcome.bug:
         console.detail(outcome.bug)
     if outcome.status is Status.SKIPPED:
-        console.detail(f"{job.destination} exists, skipped")
+        # One is told; of a folder's thousands the count is enough.
+        say = console.note if alone else console.detail
+        say(f"{job.destination} exists, skipped; --overwrite redoes it")
     if as_json:
         console.json(
             {

@@ -7,7 +7,6 @@ only; rich honours NO_COLOR.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +23,9 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+from recolor_cli.errors import OutputError
+from recolor_cli.streams import stdout_is_terminal, write_stdout
 
 
 class Console:
@@ -42,6 +44,7 @@ class Console:
         self.verbose = verbose
         self._stderr = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self._bar_is_shown = False
+        self.lost_output = False
 
     def error(self, message: str, hint: str = "") -> None:
         """Say what went wrong, and what to do."""
@@ -67,12 +70,19 @@ class Console:
 
     def data(self, line: str) -> None:
         """Print one line of data to stdout."""
-        if self._bar_is_shown and sys.stdout.isatty():
+        if self._bar_is_shown and stdout_is_terminal():
             self._say("", "", line)  # the same terminal; rich prints it above the bar
             return
-        # Names that are no valid Unicode come out as the bytes that they are.
-        sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
-        sys.stdout.buffer.flush()
+        if self.lost_output:
+            return
+        try:
+            # Names that are no valid Unicode come out as the bytes that they are.
+            write_stdout(line.encode("utf-8", "surrogateescape") + b"\n")
+        except OutputError as error:
+            # The pictures are worth more than the list of their names: the work goes on.
+            self.lost_output = True
+            if not isinstance(error.__cause__, BrokenPipeError):  # the reader had enough
+                self.warn(error.message)
 
     def json(self, value: object) -> None:
         """Print one line of JSON to stdout."""
@@ -83,10 +93,12 @@ class Console:
         table = Table(*columns, box=None, pad_edge=False, header_style="bold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        out = RichConsole(highlight=False)
-        if not out.is_terminal:
-            out.width = 10_000  # a pipe has no width; nothing is to be cut off
-        out.print(table)
+        # A pipe has no width; nothing is to be cut off.
+        out = RichConsole(highlight=False, width=None if stdout_is_terminal() else 10_000)
+        with out.capture() as captured:
+            out.print(table)
+        for line in captured.get().splitlines():
+            self.data(line.rstrip())
 
     @contextmanager
     def progress(self, total: int, unit: str, description: str = "") -> Iterator[_Ticker]:

@@ -123,18 +123,21 @@ def clip_chroma(lightness: FloatArray, ab: FloatArray) -> FloatArray:
     float32 array, shape (H, W, 2)
     """
     chroma, hue = cv2.cartToPolar(ab[..., 0], ab[..., 1], angleInDegrees=True)
-    table = _chroma_table()
-    most = cv2.remap(  # bilinear in the table: x is hue, y is lightness
-        table,
-        hue * np.float32(_HUES_PER_DEGREE),
-        lightness * np.float32(_LEVELS_PER_LIGHTNESS),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    most = np.empty_like(chroma)
+    for left in range(0, chroma.shape[1], _REMAP_LIMIT):
+        columns = slice(left, left + _REMAP_LIMIT)
+        most[:, columns] = cv2.remap(  # bilinear in the table: x is hue, y is lightness
+            _chroma_table(),
+            hue[:, columns] * np.float32(_HUES_PER_DEGREE),
+            lightness[:, columns] * np.float32(_LEVELS_PER_LIGHTNESS),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
     scale = np.minimum(most / np.maximum(chroma, np.float32(1e-6)), np.float32(1))
     return ab * scale[..., None]
 
 
+_REMAP_LIMIT = 32_000  # columns; OpenCV's remap takes fewer than 2^15
 _HUES_PER_DEGREE = 1
 _LEVELS_PER_LIGHTNESS = 2
 _WHITE = np.array([0.950456, 1.0, 1.088754])  # D65, as in OpenCV's conversion
@@ -151,7 +154,9 @@ _XYZ_TO_RGB = np.array(
 def _chroma_table() -> FloatArray:
     """Return the largest chroma in sRGB, shape (lightness 0..100, hue 0..360 degrees).
 
-    Bisection on chroma: along a ray of constant lightness and hue the gamut is left once.
+    Bisection on chroma. Where a ray leaves sRGB, comes back and leaves again (a few hues of very
+    light and dark colors), it finds
+    one of these places, and a color in the gap between is clipped a little by `lab_to_rgb`.
     """
     lightness = np.arange(100 * _LEVELS_PER_LIGHTNESS + 1) / _LEVELS_PER_LIGHTNESS
     hue = np.deg2rad(np.arange(360 * _HUES_PER_DEGREE + 1) / _HUES_PER_DEGREE)

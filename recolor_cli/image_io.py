@@ -7,11 +7,15 @@ DPI in every format, where OpenCV loses some of them in each. On JPEG both are e
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
+import platform
+import re
+import secrets
 import struct
-import zlib
+import sys
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +23,8 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.types import ImageSize, RgbImage
@@ -71,9 +76,25 @@ _CONVERTERS = (
     (b"BM", 0, "BMP", "convert it first: magick FILE out.png"),
 )
 
-# What one pixel costs at the peak: Pillow's copy (4 bytes) and ours (3) of the picture and of the
-# result, and the encoder's output.
-_BYTES_PER_PIXEL = 18
+# Bytes that one pixel takes at the peak of decoding, recoloring and encoding, measured at 9
+# megapixels and rounded up: 16 for RGB and 22 with transparency, 35 and 50 in WebP.
+_BYTES_PER_PIXEL = 24
+_BYTES_PER_PIXEL_WEBP = 52  # AVIF is taken to be as hungry
+
+_TEMPORARY = re.compile(r"\.recolor-([0-9a-f]+)-(\d+)-[0-9a-f]+\.tmp")
+
+# TIFF tags that tell how pixels lie in that one file; and profile and XMP, which go their own way.
+_LAYOUT_TAGS = (
+    {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281}
+    | {284, 288, 289, 290, 291, 292, 293, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325}
+    | {330, 332, 333, 334, 336, 338, 339, 340, 341, 342, 347, 529, 530, 531, 532, 700, 34675}
+    | set(range(512, 522))
+)
+_PHOTOMETRIC, _ORIENTATION = 262, 274
+_EXIF_BLOCKS = (34665, 34853)  # of the camera and of the place
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCH = 282, 283, 296, 2
+_XMP_TAG, _XMP_KEY = 700, "XML:com.adobe.xmp"
+_PLAIN_TAGS = {_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _XMP_TAG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,45 +133,62 @@ def read(path: Path) -> bytes:
     Raises
     ------
     InputError
-        If it cannot be read, or is empty.
+        If it is missing, cannot be read, or is larger than the memory.
     """
     try:
-        data = path.read_bytes()
+        if path.stat().st_size > available_memory():
+            raise InputError("the file is larger than the free memory", "use a larger machine")
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise InputError("no such file", "check the name, and that the disk is there") from error
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", "check its permissions") from error
-    return data
+        raise InputError(
+            f"cannot be read: {error.strerror}", "check its permissions, and that it is a file"
+        ) from error
 
 
-def decode(data: bytes, share: int = 1) -> DecodedImage:
-    """Decode a picture, turned upright as its EXIF says.
+def memory_needed(data: bytes, target: ImageFormat | None = None) -> int:
+    """Return the bytes of memory that decoding, recoloring and encoding a picture take.
+
+    Its header alone is looked at.
 
     Parameters
     ----------
     data : bytes
-        An encoded file, in any format of `ImageFormat`.
-    share : int
-        How many pictures are in memory at a time; each may take this part of what is free.
+        An encoded file.
+    target : ImageFormat or None
+        What it is to be encoded as; None is its own format.
 
     Raises
     ------
     InputError
-        If it is empty, of no format that we read, damaged, or too large for the memory.
+        If it is empty, of no format that we read, or damaged.
     """
-    if not data:
-        raise InputError("the file is empty", "copy or scan it again")
-    try:
-        image = Image.open(io.BytesIO(data), formats=list(ImageFormat))
-    except UnidentifiedImageError as error:
-        raise _unknown(data) from error
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise _damaged(error) from error
-    with image:
-        _check_memory(ImageSize(image.height, image.width), share)
+    with _opened(data) as image:
+        hungry = {ImageFormat.WEBP, ImageFormat.AVIF} & {image.format, target}
+        per_pixel = _BYTES_PER_PIXEL_WEBP if hungry else _BYTES_PER_PIXEL
+        return image.width * image.height * per_pixel
+
+
+def decode(data: bytes) -> DecodedImage:
+    """Decode a picture, turned upright as its EXIF says and converted to sRGB by its profile.
+
+    Parameters
+    ----------
+    data : bytes
+        An encoded file, in any format of `ImageFormat`. `memory_needed` says what it will take.
+
+    Raises
+    ------
+    InputError
+        If it is empty, of no format that we read, or damaged.
+    """
+    with _opened(data) as image:
         try:
             return _decoded(image)
-        except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # decoders fail with whatever a broken file leads them to
             raise _damaged(error) from error
 
 
@@ -185,18 +223,20 @@ def encode(source: DecodedImage, rgb: RgbImage, image_format: ImageFormat, quali
         ImageFormat.TIFF: {"compression": "tiff_adobe_deflate"},
         ImageFormat.AVIF: {"quality": quality},
     }
-    options = settings[image_format]
-    metadata = dict(source.metadata)
-    if (
-        image_format is ImageFormat.TIFF
-    ):  # Pillow would take a foreign EXIF block's tags as the file's own
-        exif = metadata.pop("exif", None)
-        if exif:
-            options["tiffinfo"] = _descriptive_tags(exif)
+    options = settings[image_format] | source.metadata
+    if image_format is ImageFormat.PNG and "xmp" in options:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt(_XMP_KEY, options["xmp"].decode("utf-8", "replace"))
+    elif image_format is ImageFormat.TIFF:
+        options |= _as_tiff_tags(source.metadata)
+    elif image_format in (ImageFormat.WEBP, ImageFormat.AVIF) and "dpi" in options:
+        options["exif"] = _with_resolution(options.get("exif", b""), options["dpi"])
     buffer = io.BytesIO()
     try:
-        image.save(buffer, image_format.value, **options, **metadata)
-    except (OSError, ValueError, struct.error) as error:
+        image.save(buffer, image_format.value, **options)
+    except MemoryError:
+        raise
+    except Exception as error:  # encoders fail with whatever a limit of theirs leads them to
         raise OutputError(
             f"cannot be written as {image_format.value}: {error}", "try --format png"
         ) from error
@@ -206,19 +246,17 @@ def encode(source: DecodedImage, rgb: RgbImage, image_format: ImageFormat, quali
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all.
 
-    The bytes go to a temporary file in the same folder, which then takes the name. Its name is made
-    from the target's, so what a killed run leaves behind is replaced by the next one.
+    The bytes go to a temporary file in the same folder, which then takes the name.
 
     Raises
     ------
     OutputError
         If the folder cannot be made or written to, or the disk is full.
     """
-    digest = hashlib.blake2b(os.fsencode(path.name), digest_size=6).hexdigest()
-    temporary = path.with_name(f".recolor-{digest}.tmp")
+    # The process's number is in the name, so that `remove_leftovers` knows whether it still runs.
+    temporary = path.with_name(f".recolor-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
         try:
             with temporary.open("xb") as file:
                 file.write(data)
@@ -228,83 +266,19 @@ def write_atomic(path: Path, data: bytes) -> None:
                 temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}",
-            "choose a folder that you may write to and that has room, with -o",
-        ) from error
+        advice = "choose a folder that you may write to and that has room, with -o"
+        if error.errno == errno.ENAMETOOLONG:
+            advice = "choose a shorter name, with --suffix or -o"
+        raise OutputError(f"cannot write {path}: {error.strerror or error}", advice) from error
 
 
-def _decoded(image: Image.Image) -> DecodedImage:
-    """Load the pixels of an opened picture and gather its metadata."""
-    warnings = []
-    if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":
-        warnings.append(f"only the first of its {frames} pages or frames is recolored")
-    if _bits(image) > 8:
-        warnings.append("its 16 bits a channel are reduced to 8")
-    if image.mode == "CMYK":
-        warnings.append("it is CMYK and is converted to RGB without its profile")
-    # MPO is a JPEG with more pictures behind the first, as phones write it.
-    image_format = ImageFormat.JPEG if image.format == "MPO" else ImageFormat(str(image.format))
-    ImageOps.exif_transpose(image, in_place=True)  # loads the pixels
-    metadata = _metadata(image)
-    if image.mode.startswith("I;16"):  # Pillow's own conversion cuts off at 255
-        levels = (np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8)
-        image = Image.fromarray(levels)
-    alpha = None
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        alpha = np.asarray(image.getchannel("A"))
-    elif image.mode not in ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"):
-        raise ValueError(f"its pixels are of the kind {image.mode}, which cannot be recolored")
-    rgb = np.asarray(image.convert("RGB"))
-    return DecodedImage(rgb, alpha, image_format, metadata, tuple(warnings))
-
-
-def _metadata(image: Image.Image) -> dict[str, Any]:
-    """Return what ``save`` is to be given so that the result carries it, too."""
-    metadata: dict[str, Any] = {}
-    exif = image.getexif()
-    if exif:
-        metadata["exif"] = exif.tobytes()  # without the thumbnail, which shows the old color
-    icc = image.info.get("icc_profile")
-    # Bytes 16..19 of a profile name its color space: one for gray or CMYK does not fit the result.
-    if icc and icc[16:20] == b"RGB ":
-        metadata["icc_profile"] = icc
-    if xmp := image.info.get("xmp"):
-        metadata["xmp"] = xmp
-    dpi = image.info.get("dpi")
-    if dpi and all(float(value) > 1 for value in dpi):  # 1 dpi is a mere aspect ratio
-        metadata["dpi"] = tuple(float(value) for value in dpi)
-    return metadata
-
-
-def _descriptive_tags(exif: bytes) -> dict[int, Any]:
-    """Return what an EXIF block says in words: titles, names, dates; nothing of how pixels lie."""
-    block = Image.Exif()
-    block.load(exif)
-    return {tag: value for tag, value in block.items() if isinstance(value, str)}
-
-
-def _bits(image: Image.Image) -> int:
-    """Return the bits of a channel in the file, which Pillow's mode does not always tell."""
-    if image.format == "TIFF":
-        return int(max(cast(Any, image).tag_v2.get(258, (1,))))
-    if image.format == "PNG":
-        # Set by Pillow's reader for the 16-bit modes: the raw mode that it unpacks from.
-        return 16 if any("16" in str(tile.args) for tile in cast(Any, image).tile) else 8
-    return 8
-
-
-def _check_memory(size: ImageSize, share: int) -> None:
-    """Refuse a picture that would not fit, before a byte of it is decoded."""
-    needed = size.pixels * _BYTES_PER_PIXEL
-    free = available_memory() // share
-    if needed > free:
-        raise InputError(
-            f"{size} pixels need about {needed / 2**30:.1f} GiB of memory, "
-            f"{free / 2**30:.1f} GiB are free for one picture",
-            "make it smaller first, or use fewer --jobs",
-        )
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of runs that were killed; those of running ones stay."""
+    with contextlib.suppress(OSError):  # no such folder yet, or not ours to clean
+        for path in list(folder.iterdir()):
+            match = _TEMPORARY.fullmatch(path.name)
+            if match and match[1] == _host() and not _is_running(int(match[2])):
+                path.unlink(missing_ok=True)
 
 
 def available_memory() -> int:
@@ -319,11 +293,180 @@ def available_memory() -> int:
         except (AttributeError, OSError, ValueError):
             free = 8 * 2**30  # Windows has no sysconf; a common size
     group = Path("/sys/fs/cgroup")
-    with contextlib.suppress(OSError, ValueError):  # "max", or no control groups at all
+    with contextlib.suppress(OSError, ValueError):
+        own = Path("/proc/self/cgroup").read_text(encoding="utf-8").rpartition("::/")[2].strip()
+        for part in (group / own, *(group / own).parents):
+            if part.is_relative_to(group):
+                free = min(free, _left_in(part))
+    return free
+
+
+def _left_in(group: Path) -> int:
+    """Return what a control group's limit leaves; the page cache is given back when needed."""
+    try:
         limit = int((group / "memory.max").read_text(encoding="ascii"))
         used = int((group / "memory.current").read_text(encoding="ascii"))
-        free = min(free, max(limit - used, 0))
-    return free
+        statistics = (group / "memory.stat").read_text(encoding="ascii").split()
+        cache = int(statistics[statistics.index("inactive_file") + 1])
+    except (OSError, ValueError):  # no limit ("max"), or no such group
+        return sys.maxsize
+    return max(limit - used + cache, 0)
+
+
+def _host() -> str:
+    """Return a short name of this machine: on a network share others' processes are not ours."""
+    return hashlib.blake2b(platform.node().encode(), digest_size=3).hexdigest()
+
+
+def _is_running(process: int) -> bool:
+    if sys.platform == "win32":  # there the question itself would end the process
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def _opened(data: bytes) -> Image.Image:
+    """Read a picture's header."""
+    if not data:
+        raise InputError("the file is empty", "copy or scan it again")
+    try:
+        return Image.open(io.BytesIO(data), formats=list(ImageFormat))
+    except UnidentifiedImageError as error:
+        raise _unknown(data) from error
+    except Exception as error:  # as in `decode`
+        raise _damaged(error) from error
+
+
+def _decoded(image: Image.Image) -> DecodedImage:
+    """Load the pixels of an opened picture and gather its metadata."""
+    warnings = []
+    if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":
+        warnings.append(f"only the first of its {frames} pages or frames is recolored")
+    if _bits(image) > 8:
+        warnings.append("its 16 bits a channel are reduced to 8")
+    # MPO is a JPEG with more pictures behind the first, as phones write it.
+    image_format = ImageFormat.JPEG if image.format == "MPO" else ImageFormat(str(image.format))
+    exif = image.info.get("exif", b"")  # as it is in the file
+    for block in _EXIF_BLOCKS:
+        image.getexif().get_ifd(block)  # in a TIFF it is out of reach once the pixels are loaded
+    ImageOps.exif_transpose(image, in_place=True)  # loads the pixels
+    metadata = _metadata(image, exif)
+    if image.mode.startswith("I;16"):  # Pillow's own conversion cuts off at 255
+        levels = (np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8)
+        white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+        image = Image.fromarray(255 - levels if white_is_zero else levels)
+    alpha = None
+    if image.has_transparency_data:
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    elif image.mode not in ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"):
+        raise InputError(
+            f"its pixels are of the kind {image.mode}, which cannot be read",
+            "convert it first: magick FILE -depth 8 -colorspace sRGB out.png",
+        )
+    rgb = _to_srgb(image, metadata, warnings)
+    return DecodedImage(rgb, alpha, image_format, metadata, tuple(warnings))
+
+
+def _to_srgb(image: Image.Image, metadata: dict[str, Any], warnings: list[str]) -> RgbImage:
+    """Return the pixels as sRGB, by the embedded profile if there is one."""
+    embedded = image.info.get("icc_profile")
+    if embedded:
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(embedded))
+            space = profile.profile.xcolor_space.strip()
+            if "sRGB" in ImageCms.getProfileDescription(profile):
+                metadata["icc_profile"] = embedded
+            else:
+                plain = image.convert({"GRAY": "L", "CMYK": "CMYK"}.get(space, "RGB"))
+                srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+                metadata["icc_profile"] = srgb.tobytes()
+                converted = ImageCms.profileToProfile(plain, profile, srgb, outputMode="RGB")
+                return np.asarray(converted)
+        except (ImageCms.PyCMSError, OSError) as error:
+            metadata.pop("icc_profile", None)
+            warnings.append(f"its color profile cannot be used, it is read as sRGB: {error}")
+    elif image.mode == "CMYK":
+        warnings.append("it is CMYK without a profile, and is converted to RGB by rule of thumb")
+    return np.asarray(image.convert("RGB"))
+
+
+def _metadata(image: Image.Image, raw_exif: bytes) -> dict[str, Any]:
+    """Return what ``save`` is to be given so that the result carries it, too."""
+    metadata: dict[str, Any] = {}
+    exif = image.getexif()
+    for tag in _LAYOUT_TAGS & set(exif):
+        del exif[tag]
+    dpi = tuple(float(value) for value in image.info.get("dpi", ()))
+    if len(dpi) == 2 and min(dpi) > 1:  # 1 dpi is a mere aspect ratio
+        metadata["dpi"] = dpi
+    # The file's own block where it can be patched: Pillow's would lose texts in UTF-8.
+    if exif:
+        metadata["exif"] = _upright(raw_exif) or exif.tobytes()
+    xmp = image.info.get("xmp") or image.info.get(_XMP_KEY)
+    if xmp:
+        metadata["xmp"] = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
+    return metadata
+
+
+def _upright(exif: bytes) -> bytes:
+    """Return an EXIF block that says upright and has no thumbnail, else untouched; empty if odd.
+
+    The first directory's entries are 12 bytes each: tag, type, count, value; behind them stands the
+    offset of the second directory, the thumbnail's (TIFF 6.0, section 2; EXIF 2.32, section 4.5).
+    """
+    block = bytearray(exif.removeprefix(b"Exif\0\0"))
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(block[:4]))
+    if order is None:
+        return b""
+    try:
+        (start,) = struct.unpack_from(order + "I", block, 4)
+        (count,) = struct.unpack_from(order + "H", block, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            if struct.unpack_from(order + "H", block, entry) == (_ORIENTATION,):
+                struct.pack_into(order + "HIHH", block, entry + 2, 3, 1, 1, 0)  # SHORT, one, 1
+        struct.pack_into(order + "I", block, start + 2 + 12 * count, 0)
+    except struct.error:
+        return b""
+    return b"Exif\0\0" + bytes(block)
+
+
+def _with_resolution(exif: bytes, dpi: tuple[float, float]) -> bytes:
+    """Return an EXIF block that tells the resolution, for formats with no other place for it."""
+    block = Image.Exif()
+    block.load(exif)
+    rebuilt = all(value.isascii() for value in block.values() if isinstance(value, str))
+    if _X_RESOLUTION in block or not rebuilt:  # Pillow would spoil texts in UTF-8
+        return exif
+    block[_X_RESOLUTION], block[_Y_RESOLUTION], block[_RESOLUTION_UNIT] = *dpi, _INCH
+    return block.tobytes()
+
+
+def _as_tiff_tags(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that put EXIF and XMP among a TIFF's own tags."""
+    exif = Image.Exif()
+    exif.load(metadata.get("exif", b""))
+    if "xmp" in metadata:
+        exif[_XMP_TAG] = metadata["xmp"]
+    options: dict[str, Any] = {"exif": exif.tobytes()} if exif else {}
+    if not all(isinstance(value, str) or tag in _PLAIN_TAGS for tag, value in exif.items()):
+        # Pillow's compressing writer cannot hold blocks within blocks, as the date of a photograph.
+        options["compression"] = None
+    return options
+
+
+def _bits(image: Image.Image) -> int:
+    """Return the bits of a channel in the file, which Pillow's mode does not always tell."""
+    if image.format == "TIFF":
+        return int(max(cast(Any, image).tag_v2.get(258, (1,))))
+    if image.format == "PNG":
+        # Set by Pillow's reader for the 16-bit modes: the raw mode that it unpacks from.
+        return 16 if any("16" in str(tile.args) for tile in cast(Any, image).tile) else 8
+    return 8
 
 
 def _unknown(data: bytes) -> InputError:

@@ -45,7 +45,7 @@ class Manifest:
     license, data : str
         Of the weights; what they were trained on.
     training : dict
-        Facts of the run that made it: samples, step, seed, code revision, figures.
+        Facts of the run that made it: samples, steps, seed, version of recolor, figures.
     """
 
     name: str
@@ -120,11 +120,12 @@ def model_folders() -> list[Path]:
     package = Path(__file__).resolve().parent
     own = os.environ.get("RECOLOR_MODELS")
     folders = [Path(own)] if own else []
-    return [
-        folder
-        for folder in (*folders, package / "models", package.parent / "models")
-        if folder.is_dir()
-    ]
+    folders.append(package / "models")
+    if (
+        package.parent / "pyproject.toml"
+    ).is_file():  # else it is site-packages, and others' models
+        folders.append(package.parent / "models")
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def available_models() -> dict[str, Path]:

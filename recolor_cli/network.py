@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +24,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _ort_state
 
 from recolor_cli.errors import DeviceError, InferenceError, ModelError, UsageError
 from recolor_cli.manifest import Manifest, find_model
-from recolor_cli.types import Device, FloatArray, ModelKind
+from recolor_cli.types import Device, FloatArray, ModelKind, cpu_count
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 # onnxruntime's exceptions have no base class of their own.
@@ -62,7 +63,7 @@ class OnnxColorNetwork:
         self.cpu_reason = cpu_reason
 
     @classmethod
-    def load(cls, model: str | Path, device: str = "auto", threads: int = 1) -> Self:
+    def load(cls, model: str | Path, device: str = "auto", threads: int | None = None) -> Self:
         """Open a model.
 
         Parameters
@@ -71,8 +72,8 @@ class OnnxColorNetwork:
             A name, as `recolor models` lists it, or the path of an ONNX file.
         device : str
             ``auto`` (CUDA where it works, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
-        threads : int
-            That one picture is computed with on the CPU.
+        threads : int or None
+            That one picture is computed with on the CPU; None takes all that there are.
 
         Raises
         ------
@@ -94,18 +95,17 @@ class OnnxColorNetwork:
                     raise
                 reason = error.message
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or cpu_count()
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors
-        with _captured_output():
-            session = _open_session(path, options, [_CPU])
+        options.log_severity_level = 4  # what fails is an exception, too
+        session = _open_session(path, options, [_CPU])
         return cls(session, _checked_manifest(session, path), "cpu", reason)
 
     @classmethod
     def _on_cuda(cls, path: Path, number: int) -> Self:
         """Open a model on CUDA and let it answer once, or raise DeviceError with the reason."""
         if reason := why_no_cuda():
-            raise DeviceError(reason, _CUDA_HINT)
+            raise DeviceError(reason, "install the card's driver, or use --device cpu")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 2  # the reason for a fallback is a mere warning
         provider = (
@@ -163,9 +163,8 @@ def read_manifest(path: Path) -> Manifest:
     """
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    with _captured_output():
-        session = _open_session(path, options, [_CPU])
+    options.log_severity_level = 4
+    session = _open_session(path, options, [_CPU])
     return _checked_manifest(session, path)
 
 
@@ -177,19 +176,24 @@ def parse_device(name: str) -> tuple[Device, int]:
     UsageError
         If it is none of ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
     """
-    if match := re.fullmatch(r"cuda:(\d{1,2})", name):
+    if match := re.fullmatch(r"cuda:(\d{1,2})", name.lower()):
         return Device.CUDA, int(match[1])
     try:
-        return Device(name), 0
+        return Device(name.lower()), 0
     except ValueError as error:
         raise UsageError(
             f"there is no device {name}", "use auto, cpu, cuda or cuda:N with a number"
         ) from error
 
 
+def available_providers() -> list[str]:
+    """Return what this onnxruntime was built with, whether it works here or not."""
+    return list(onnxruntime.get_available_providers())
+
+
 def why_no_cuda() -> str:
     """Return why CUDA cannot work, as far as that shows without trying; empty if it may."""
-    if _CUDA not in onnxruntime.get_available_providers():
+    if _CUDA not in available_providers():
         return "the installed onnxruntime has no CUDA provider"
     library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
@@ -243,6 +247,9 @@ def _checked_manifest(session: onnxruntime.InferenceSession, path: Path) -> Mani
     return manifest
 
 
+_capture_lock = threading.Lock()
+
+
 @contextlib.contextmanager
 def _captured_output() -> Iterator[list[str]]:
     """Keep what native code prints off our stdout and stderr; the list then has its lines.
@@ -250,7 +257,7 @@ def _captured_output() -> Iterator[list[str]]:
     onnxruntime prints some failures to stdout, where only data may go, and others to stderr.
     """
     lines: list[str] = []
-    with contextlib.ExitStack() as stack:
+    with _capture_lock, contextlib.ExitStack() as stack:  # the streams are the whole process's
         file = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or none

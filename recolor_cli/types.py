@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -37,6 +38,13 @@ class ImageSize:
     def pixels(self) -> int:
         """How many pixels there are."""
         return self.height * self.width
+
+
+def cpu_count() -> int:
+    """Return the CPUs that this process may use, not those that the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Device(StrEnum):

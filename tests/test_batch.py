@@ -1,4 +1,6 @@
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -6,14 +8,14 @@ import pytest
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded
 from recolor_cli import batch
 from recolor_cli.batch import OutputOptions, Report, Status, plan
-from recolor_cli.errors import ExitCode, NoInputsError, UsageError
+from recolor_cli.errors import ExitCode, InputError, NoInputsError, UsageError
 from recolor_cli.image_io import ImageFormat
 from recolor_cli.recolorizer import Recolorizer
 
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "c-recolored.jpg", "sub/d.webp"):
+    for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "sub/d.webp"):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(draw(), "PNG"))
@@ -22,6 +24,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def pairs(jobs):
+    assert [job.error for job in jobs] == [None] * len(jobs)
     return [(job.source, job.destination) for job in jobs]
 
 
@@ -30,6 +33,7 @@ def test_a_file_goes_beside_itself(tree):
 
 
 def test_a_folder_is_searched_in_the_order_of_names(tree):
+    (tree / "in/b-recolored.jpg").write_bytes(b"a result")
     expected = [("in/a.PNG", "in/a-recolored.PNG"), ("in/b.jpg", "in/b-recolored.jpg")]
     assert pairs(plan(["in"], False, OutputOptions())) == expected
     expected.append(("in/sub/d.webp", "in/sub/d-recolored.webp"))
@@ -56,7 +60,7 @@ def test_format_and_suffix_change_the_name(tree):
 
 @pytest.mark.parametrize(
     ("out", "destination"),
-    [("x.png", "x.png"), ("x", "x/b.jpg"), ("x.d/", "x.d/b.jpg"), ("in", "in/b.jpg"), ("-", "-")],
+    [("x.png", "x.png"), ("x", "x/b.jpg"), ("x.d/", "x.d/b.jpg"), ("-", "-")],
 )
 def test_out_is_a_file_by_its_ending(tree, out, destination):
     assert pairs(plan(["in/b.jpg"], False, OutputOptions(out=out))) == [("in/b.jpg", destination)]
@@ -71,6 +75,8 @@ def test_out_is_a_file_by_its_ending(tree, out, destination):
         (["in/b.jpg"], OutputOptions(out="x.gif")),
         (["in"], OutputOptions(out="in/notes.txt")),
         (["in/b.jpg"], OutputOptions(suffix="/../x")),
+        (["in/b.jpg", "in/a.PNG"], OutputOptions(out="x.jpg")),
+        (["-", "in/b.jpg"], OutputOptions()),
     ],
 )
 def test_options_that_do_not_fit_are_refused(tree, inputs, options):
@@ -90,6 +96,11 @@ def test_results_of_an_earlier_run_are_not_inputs(tree):
     assert pairs(plan(["in/b-recolored.jpg", "in/b.jpg"], False, OutputOptions())) == [
         ("in/b.jpg", "in/b-recolored.jpg")
     ]
+    # The whole folder at once, as a shell's glob would give it.
+    files = ["in/a.PNG", "in/b-recolored.jpg", "in/b.jpg"]
+    assert len(pairs(plan(files, False, OutputOptions()))) == 2
+    (tree / "in/c-recolored.jpg").write_bytes(b"x")  # has no original beside it
+    assert len(pairs(plan(["in"], False, OutputOptions(out="out")))) == 3
     # Alone it is what the user means.
     assert len(plan(["in/b-recolored.jpg"], False, OutputOptions())) == 1
 
@@ -117,6 +128,39 @@ def test_two_inputs_with_one_destination(tree):
     first, second = plan(["in/b.jpg", "in/b.png"], False, OutputOptions(format=ImageFormat.JPEG))
     assert first.error is None
     assert "already the result of in/b.jpg" in second.error.message
+
+
+def test_what_is_no_regular_file_is_left_out_of_folders(tree):
+    os.mkfifo(tree / "in/pipe.jpg")
+    assert "in/pipe.jpg" not in [job.source for job in plan(["in"], False, OutputOptions())]
+
+
+def test_a_folder_that_cannot_be_read_is_told(tree, monkeypatch):
+    def walk(folder, onerror):
+        onerror(PermissionError(13, "Permission denied", "in/locked"))
+        yield folder, [], []
+
+    monkeypatch.setattr(os, "walk", walk)
+    (job,) = plan(["in"], True, OutputOptions())
+    assert job.source == "in/locked"
+    assert "Permission denied" in job.error.message
+
+
+def test_large_pictures_wait_for_each_other():
+    budget = batch.MemoryBudget(100)
+    order = []
+    with ThreadPoolExecutor(4) as pool:
+
+        def hold(name):
+            with budget.reserve(60):
+                order.append(name)
+                time.sleep(0.01)
+                order.append(name)
+
+        list(pool.map(hold, "abcd"))
+    assert order[::2] == order[1::2]  # never two at a time
+    with pytest.raises(InputError, match="GiB of memory"), budget.reserve(101):
+        pass
 
 
 def outcomes(manifest, inputs, options=None, network=None, workers=2):
@@ -154,6 +198,12 @@ def test_what_is_there_is_skipped_or_redone(tree, manifest):
     assert [o.status for o in again] == [Status.WRITTEN] * 3
 
 
+def test_an_empty_result_is_none(tree, manifest):
+    (tree / "in/b-recolored.jpg").write_bytes(b"")
+    (found,) = outcomes(manifest, ["in/b.jpg"])
+    assert found.status is Status.WRITTEN
+
+
 def test_an_error_of_the_network_is_of_its_picture(tree, manifest):
     (found,) = outcomes(manifest, ["in/b.jpg"], network=BrokenNetwork(manifest))
     assert found.status is Status.FAILED
@@ -164,10 +214,10 @@ def test_an_error_of_the_network_is_of_its_picture(tree, manifest):
 def test_a_bug_is_told_as_one_and_the_others_go_on(tree, manifest, monkeypatch):
     original = batch.decode
 
-    def decode(data, share):
+    def decode(data):
         if len(data) % 2:
             raise RuntimeError("oh")
-        return original(data, share)
+        return original(data)
 
     (tree / "in/b.jpg").write_bytes((tree / "in/b.jpg").read_bytes() + b"\0" * 1)
     (tree / "in/a.PNG").write_bytes(

@@ -14,6 +14,7 @@ from PIL import Image
 from test_image_io import declared_png
 
 from conftest import draw, encoded
+from recolor_cli.cli import run as run_command
 from recolor_cli.lab import lightness_of
 
 COMMAND = [sys.executable, "-m", "recolor_cli"]
@@ -141,6 +142,48 @@ def test_a_filter_in_a_pipe(poster):
     assert process.stderr == b""
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_is_an_error(poster, unbuffered):
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run(
+            [*COMMAND, "-", "-q"], input=poster.read_bytes(), stdout=full, stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert process.returncode == 1
+    assert process.stderr.startswith(b"error: -: cannot write to standard output: No space left")
+    assert b"Traceback" not in process.stderr
+
+
+def test_a_slow_reader_gets_all_of_an_unbuffered_output(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (500, 500, 3), dtype=np.uint8)
+    with subprocess.Popen(
+        [*COMMAND, "-", "-q"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as process:  # fmt: skip
+        out, _ = process.communicate(encoded(noise, "PNG"))
+    assert size_of(out) == ("PNG", (500, 500))
+
+
+def test_the_pictures_are_worth_more_than_the_list_of_their_names(poster, tmp_path):
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run([*COMMAND, str(poster)], stdout=full, stderr=subprocess.PIPE)
+    assert process.returncode == 0
+    assert b"warning: cannot write to standard output" in process.stderr
+    assert "poster-recolored.jpg" in names(tmp_path)
+
+
+@pytest.mark.parametrize("redirection", [">&-", "<&- >&-"])
+def test_closed_streams(poster, tmp_path, redirection):
+    command = f"{sys.executable} -m recolor_cli '{poster}' {redirection}"
+    process = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE)
+    assert process.returncode == 0, process.stderr
+    assert "poster-recolored.jpg" in names(tmp_path)
+    command = f"{sys.executable} -m recolor_cli - {redirection} < '{poster}'"
+    process = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE)
+    assert process.returncode == 1
+    assert b"Traceback" not in process.stderr
+
+
 def test_a_pipe_that_gets_no_picture(tmp_path):
     process = subprocess.run([*COMMAND, "-"], input=b"", capture_output=True)
     assert process.returncode == 1
@@ -206,8 +249,64 @@ def test_inputs_from_a_list(recolor, tmp_path, null, end):
 
 def test_options_come_from_variables(recolor, poster, tmp_path, monkeypatch):
     monkeypatch.setenv("RECOLOR_SUFFIX", "-from-variable")
+    monkeypatch.setenv("RECOLOR_FORMAT", "png")
+    monkeypatch.setenv("RECOLOR_JSON", "1")
+    out, _ = recolor(poster)
+    assert json.loads(out)["destination"] == str(tmp_path / "poster-from-variable.png")
+
+
+def test_every_option_has_a_variable_of_its_name(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["recolor"])
+    with run_command.make_context("run", ["x"]) as context:
+        for option in run_command.params:
+            if option.name not in ("inputs", "help"):
+                expected = (
+                    "RECOLOR_" + max(option.opts, key=len).lstrip("-").replace("-", "_").upper()
+                )
+                assert (option.envvar or f"RECOLOR_{option.name.upper()}") == expected
+        assert context.auto_envvar_prefix == "RECOLOR"
+
+
+def test_a_skipped_picture_is_told(recolor, poster):
     recolor(poster)
-    assert "poster-from-variable.jpg" in names(tmp_path)
+    _, err = recolor(poster, "--strength", 2)
+    assert "exists, skipped; --overwrite" in err
+
+
+def test_standard_input_is_an_input_too(poster):
+    before = poster.read_bytes()
+    with poster.open("rb") as file:
+        process = subprocess.run(
+            [*COMMAND, "-", "-o", str(poster), "--overwrite"], stdin=file, stderr=subprocess.PIPE
+        )
+    assert process.returncode == 1
+    assert b"overwrite an input" in process.stderr
+    assert poster.read_bytes() == before
+
+
+def test_the_same_glob_twice_skips_all(recolor, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encoded(draw()))
+    (tmp_path / "b.jpg").write_bytes(encoded(draw()))
+    recolor(*sorted(tmp_path.glob("*.jpg")), "--device", "cpu")
+    out, err = recolor(*sorted(tmp_path.glob("*.jpg")), "--device", "cpu")
+    assert out == b""
+    assert "2 skipped" in err
+
+
+def test_what_is_done_needs_no_model(recolor, poster):
+    recolor(poster)
+    recolor(poster, "-m", "gone")
+
+
+def test_an_unknown_option_may_be_a_file(recolor):
+    _, err = recolor("-dash.jpg", exit_code=2)
+    assert "./-NAME" in err
+
+
+def test_gray_pictures_cannot_be_measured_on(recolor, tmp_path):
+    (tmp_path / "x.png").write_bytes(encoded(draw()[..., 0], "PNG"))
+    _, err = recolor("evaluate", tmp_path, "--device", "cpu", exit_code=1)
+    assert "no color to measure against" in err
 
 
 @pytest.mark.parametrize(
@@ -215,10 +314,15 @@ def test_options_come_from_variables(recolor, poster, tmp_path, monkeypatch):
     [
         (["POSTER", "--strength", "9"], 2, "strength"),
         (["POSTER", "--device", "gpu"], 2, "no device gpu"),
+        (["POSTER", "-T", "nan"], 2, "not a number"),
+        (["POSTER", "-o", ""], 2, "-o is empty"),
+        ([""], 2, "name is empty"),
         (["POSTER", "--no-such"], 2, "--no-such"),
         (["POSTER", "-o", "-", "--json"], 2, "standard output"),
         (["run"], 2, "no input"),
         (["-0", "POSTER"], 2, "--files-from"),
+        (["--files-from", "EMPTYFILE"], 3, "is empty"),
+        (["--files-from", "-", "-"], 2, "both a list and a picture"),
         (["--files-from", "gone.txt"], 1, "gone.txt"),
         (["EMPTY"], 3, "no pictures"),
         (["POSTER", "-m", "gone"], 4, "no model is called gone"),
@@ -296,9 +400,12 @@ def test_interrupted_it_says_so_and_leaves_nothing_half(tmp_path):
             assert process.poll() is None
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        time.sleep(0.02)
+        process.send_signal(signal.SIGINT)  # people press it twice
+        out_lines, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert b"interrupted" in err
+    assert len(out_lines.splitlines()) == len(finished(out))  # all that was done was told
     assert b"Traceback" not in err
     assert names(out) == finished(out)
 
@@ -346,6 +453,9 @@ def test_demo(recolor, tmp_path):
     result = np.asarray(Image.open(tmp_path / "recolor-demo-recolored.jpg")).astype(int)
     assert np.ptp(result, axis=-1).mean() > 5  # visibly colored
     recolor("demo", "-o", tmp_path)  # again is fine
+    (tmp_path / "recolor-demo.jpg").write_bytes(b"mine")
+    recolor("demo", "-o", tmp_path, exit_code=2)
+    assert (tmp_path / "recolor-demo.jpg").read_bytes() == b"mine"
 
 
 def test_evaluate_has_the_baselines_in_its_table(recolor, tmp_path):

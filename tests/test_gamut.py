@@ -73,6 +73,15 @@ def test_clip_chroma_leaves_what_srgb_can_show():
     assert np.percentile(change, 99) < 0.5
 
 
+def test_a_picture_may_be_wider_than_opencv_remaps():
+    lightness = np.full((2, 70_001), 50, np.float32)
+    ab = np.full((2, 70_001, 2), 90, np.float32)
+    clipped = clip_chroma(lightness, ab)
+    assert clipped.shape == ab.shape
+    np.testing.assert_allclose(clipped, np.broadcast_to(clipped[0, 0], ab.shape), rtol=1e-5)
+    assert np.linalg.norm(clipped[0, 0]) < 100
+
+
 def test_black_and_white_have_no_color():
     ab = np.full((1, 2, 2), 60, np.float32)
     lightness = np.array([[0, 100]], np.float32)

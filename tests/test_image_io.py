@@ -1,16 +1,30 @@
 import io
+import os
 import struct
+import subprocess
+import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from conftest import draw, encoded
 from recolor_cli import image_io
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.image_io import ImageFormat, decode, encode, read, write_atomic
+from recolor_cli.image_io import (
+    ImageFormat,
+    decode,
+    encode,
+    memory_needed,
+    read,
+    remove_leftovers,
+    write_atomic,
+)
 
 ORIENTATION = 0x0112
 
@@ -122,11 +136,90 @@ def test_resolution_is_kept(image_format):
     assert tuple(round(float(v)) for v in result.info["dpi"]) == (300, 300)
 
 
-def test_a_gray_profile_is_not_put_on_the_colored_result():
+def wide_profile() -> bytes:
+    """Return sRGB's profile with another name and red and green swapped: no sRGB for sure."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[16:20] = b"GRAY"
-    image = decode(encoded(draw()[..., 0], "JPEG", icc_profile=bytes(profile)))
+    text = bytes(profile).replace(b"s\0R\0G\0B", b"w\0i\0d\0e").replace(b"sRGB", b"wide")
+    return text.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_profile_that_is_not_srgb_is_converted(image_format):
+    rgb = np.full((32, 32, 3), (200, 40, 90), np.uint8)
+    image = decode(encoded(rgb, image_format, icc_profile=wide_profile()))
+    assert image.warnings == ()
+    assert (np.abs(image.rgb.astype(int) - (40, 200, 90)) <= 8).all()
+    result = opened(encode(image, image.rgb, image.format, 95))
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(result.info["icc_profile"]))
+    assert "sRGB" in ImageCms.getProfileDescription(profile)
+
+
+def test_a_profile_that_is_broken_is_told():
+    image = decode(encoded(draw(), "PNG", icc_profile=b"once upon a time" * 20))
+    assert "profile cannot be used" in image.warnings[0]
     assert "icc_profile" not in opened(encode(image, image.rgb, image.format, 95)).info
+    np.testing.assert_array_equal(image.rgb, draw())
+
+
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("target", list(ImageFormat))
+def test_metadata_goes_from_each_format_to_each(source, target):
+    exif = Image.Exif()
+    exif[0x8298] = "nobody"
+    exif.get_ifd(0x8769)[0x9003] = "1921:02:06 12:00:00"  # when it was taken, in the EXIF block
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'
+    options = {"dpi": (300, 300)}
+    if source == "PNG":
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
+    elif source == "TIFF":
+        exif[700] = xmp
+    else:
+        options["xmp"] = xmp
+    if source == "WEBP":
+        exif[282], exif[283], exif[296] = 300.0, 300.0, 2
+    image = decode(encoded(draw(), source, **options | {"exif": exif.tobytes()}))
+    result = opened(encode(image, image.rgb, target, 95))
+    found = result.getexif()
+    assert found[0x8298] == "nobody"
+    assert found.get_ifd(0x8769).get(0x9003) == "1921:02:06 12:00:00"
+    kept = result.info.get("xmp") or result.info["XML:com.adobe.xmp"].encode()
+    assert kept.strip() == xmp
+    if source != "WEBP" or target not in ("JPEG", "PNG"):
+        assert float(found[282] if target in ("WEBP", "AVIF") else result.info["dpi"][0]) == (
+            pytest.approx(300, abs=0.5)
+        )
+
+
+def test_text_in_utf8_survives():
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 30
+    exif[ORIENTATION] = 6
+    exif[0x9286] = "y"
+    block = exif.tobytes().replace(b"x" * 30, "Плакат 1942 é".encode().ljust(30))
+    data = encoded(draw(), "JPEG", exif=block)
+    image = decode(data)
+    for target in (ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP):  # AVIF: Pillow rebuilds it
+        result = opened(encode(image, image.rgb, target, 95))
+        assert "Плакат 1942 é".encode() in result.info["exif"]
+        assert result.getexif()[ORIENTATION] == 1
+        assert (result.height, result.width) == (60, 90)
+
+
+def test_sixteen_bits_with_white_as_zero():
+    levels = np.full((16, 16), 60_000, np.uint16)
+    buffer = io.BytesIO()
+    Image.fromarray(levels).save(buffer, "TIFF", tiffinfo={262: 0})
+    assert abs(int(decode(buffer.getvalue()).rgb[0, 0, 0]) - (255 - 60_000 // 257)) <= 1
+
+
+def test_the_layout_of_a_tiff_is_not_metadata():
+    buffer = io.BytesIO()
+    Image.fromarray(draw()).save(buffer, "TIFF", compression="tiff_lzw", tiffinfo={270: "The Kid"})
+    image = decode(buffer.getvalue())
+    found = opened(encode(image, image.rgb, ImageFormat.JPEG, 95)).getexif()
+    assert found[270] == "The Kid"
+    assert not {256, 257, 258, 259, 273, 278, 279} & set(found)
 
 
 def test_what_cannot_be_kept_is_said():
@@ -136,6 +229,12 @@ def test_what_cannot_be_kept_is_said():
     image = decode(buffer.getvalue())
     assert "3 pages" in image.warnings[0]
     np.testing.assert_array_equal(image.rgb, np.asarray(pages[0]))
+
+    for ending in (".png", ".tif"):  # 16-bit RGB, which Pillow opens as if it had 8
+        data = cv2.imencode(ending, np.full((16, 16, 3), 30_000, np.uint16))[1].tobytes()
+        image = decode(data)
+        assert "16 bits" in image.warnings[0]
+        assert (np.abs(image.rgb.astype(int) - 117) <= 1).all()
 
     deep = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
     for image_format in ("PNG", "TIFF"):
@@ -185,18 +284,18 @@ def declared_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
 
 
-def test_a_picture_beyond_the_memory_is_refused_before_it_is_decoded(monkeypatch):
-    monkeypatch.setattr(image_io, "_decoded", lambda image: pytest.fail("it was decoded"))
-    with pytest.raises(InputError, match=r"400000x400000 pixels need about .* GiB"):
-        decode(declared_png(400_000, 400_000))
+def test_the_memory_that_a_picture_takes_is_known_from_its_header():
+    assert memory_needed(declared_png(400_000, 300_000)) == 400_000 * 300_000 * 24
+    assert memory_needed(encoded(draw(), "WEBP")) == 90 * 60 * 52
+    with pytest.raises(InputError, match="no picture"):
+        memory_needed(b"once upon a time")
 
 
-def test_the_memory_is_shared_by_those_that_are_decoded_at_a_time(monkeypatch):
-    monkeypatch.setattr(image_io, "available_memory", lambda: 90 * 60 * 20)
-    data = encoded(draw())
-    assert decode(data).size.pixels == 90 * 60
-    with pytest.raises(InputError, match="memory"):
-        decode(data, share=2)
+def test_a_file_larger_than_the_memory_is_not_read(tmp_path, monkeypatch):
+    (tmp_path / "x.jpg").write_bytes(b"x" * 100)
+    monkeypatch.setattr(image_io, "available_memory", lambda: 99)
+    with pytest.raises(InputError, match="larger than the free memory"):
+        read(tmp_path / "x.jpg")
 
 
 def test_available_memory_is_plausible():
@@ -252,27 +351,27 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_run_left_is_replaced(tmp_path):
+def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    left = tmp_path / f".recolor-{image_io._host()}-{process.pid}-0123456789ab.tmp"
+    running = tmp_path / f".recolor-{image_io._host()}-{os.getpid()}-0123456789ab.tmp"
+    elsewhere = tmp_path / f".recolor-ffffff-{process.pid}-0123456789ab.tmp"
+    others = [running, elsewhere, tmp_path / "x.jpg", tmp_path / ".recolor-notes.tmp"]
+    for path in (left, *others):
+        path.write_bytes(b"half")
+    remove_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(others)
+    remove_leftovers(tmp_path / "missing")
+
+
+def test_two_runs_that_write_the_same_do_not_disturb_each_other(tmp_path):
     path = tmp_path / "x.jpg"
-    write_atomic(path, b"one")
-    (left,) = _temporary_names(path)
-    (tmp_path / left).write_bytes(b"half")
-    write_atomic(path, b"two")
+    contents = [bytes([i]) * 200_000 for i in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda data: write_atomic(path, data), contents * 5))
+    assert path.read_bytes() in contents
     assert [p.name for p in tmp_path.iterdir()] == ["x.jpg"]
-
-
-def _temporary_names(path):
-    names = []
-    original = type(path).replace
-
-    def spy(self, target):
-        names.append(self.name)
-        return original(self, target)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(path), "replace", spy)
-        write_atomic(path, b"spy")
-    return names
 
 
 def test_reading_says_what_is_wrong(tmp_path):

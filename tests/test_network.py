@@ -1,5 +1,6 @@
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -117,13 +118,14 @@ def test_every_error_of_onnxruntime_is_known():
         ("cpu", (Device.CPU, 0)),
         ("cuda", (Device.CUDA, 0)),
         ("cuda:3", (Device.CUDA, 3)),
+        ("CPU", (Device.CPU, 0)),
     ],
 )
 def test_devices(name, device):
     assert parse_device(name) == device
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", ""])
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", ""])
 def test_other_devices_are_refused(name):
     with pytest.raises(UsageError, match="no device"):
         parse_device(name)
@@ -207,6 +209,14 @@ def test_without_a_driver_the_reason_is_given(monkeypatch):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(DeviceError, match="no CUDA provider"):
         OnnxColorNetwork.load("poster", "cuda:1")
+
+
+def test_models_can_be_loaded_by_several_threads(fallback, capfd):
+    with ThreadPoolExecutor(4) as pool:
+        networks = list(pool.map(lambda _: OnnxColorNetwork.load("poster", "auto"), range(4)))
+    assert [network.device for network in networks] == ["cpu"] * 4
+    os.write(1, b"still here")
+    assert capfd.readouterr().out == "still here"
 
 
 def test_captured_output_comes_back(capfd):

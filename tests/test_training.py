@@ -295,7 +295,16 @@ def test_an_interrupt_saves_first(config, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "run", "cpu", report=interrupt)
-    assert load_checkpoint(tmp_path / "run" / CHECKPOINT)["samples"] == 6
+    saved = load_checkpoint(tmp_path / "run" / CHECKPOINT)
+    assert saved["samples"] == 6
+    assert saved["figures"]["pictures"] == 2
+
+
+def test_a_finished_run_stays_as_it_is(config, tmp_path):
+    train(config, tmp_path / "run", "cpu")
+    before = (tmp_path / "run" / CHECKPOINT).read_bytes()
+    train(config, tmp_path / "run", "cpu")
+    assert (tmp_path / "run" / CHECKPOINT).read_bytes() == before
 
 
 def test_another_config_does_not_go_on_with_a_run(config, tmp_path):
@@ -311,6 +320,7 @@ def test_weights_of_another_run_are_a_start(config, tmp_path):
     train(still, tmp_path / "two", "cpu", init=init)
     one, two = load_checkpoint(init), load_checkpoint(tmp_path / "two" / CHECKPOINT)
     assert one["prior"] == two["prior"]
+    assert (two["earlier"], two["samples"]) == (12, 12)
     torch.testing.assert_close(two["network"]["head.weight"], one["average"]["head.weight"])
     with pytest.raises(ModelError, match="another architecture"):
         train(with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=init)
@@ -374,12 +384,15 @@ def test_an_exported_model_gives_the_same_colors_and_describes_itself(checkpoint
 
 
 def test_an_export_that_differs_is_not_finished(checkpoint, folder, tmp_path, monkeypatch):
-    def other(network, session, pictures):
-        return export_room.Parity(1, 0.02)
-
-    monkeypatch.setattr(export_room, "_compare", other)
-    with pytest.raises(ModelError, match=r"differ by up to 0\.0200"):
-        export(checkpoint, tmp_path / "tiny.onnx", load_pictures([str(folder)]))
+    pictures = load_pictures([str(folder)])
+    for parity, words in (
+        (export_room.Parity(1, 0.02, 0.0), r"differ by up to 0\.0200"),
+        (export_room.Parity(1, float("nan"), 0.0), "differ by up to nan"),
+        (export_room.Parity(1, 0.0, 0.5), "half precision"),
+    ):
+        monkeypatch.setattr(export_room, "_compare", lambda *args, parity=parity: parity)
+        with pytest.raises(ModelError, match=words):
+            export(checkpoint, tmp_path / "tiny.onnx", pictures)
     assert not list(tmp_path.glob("*.onnx"))
     assert not list(tmp_path.glob(".*"))
 
@@ -390,8 +403,13 @@ def test_the_comparison_sees_a_difference(checkpoint, folder, tmp_path):
     export(checkpoint, path, pictures)
     config = TrainConfig.from_values(load_checkpoint(checkpoint)["config"], "test")
     other = export_room.AnnealedNetwork(build_network(config, len(BINS), False), BINS).eval()
-    parity = export_room._compare(other, OnnxColorNetwork.load(path, "cpu"), pictures)
+    session = OnnxColorNetwork.load(path, "cpu")
+    parity = export_room._compare(other, other, session, pictures)
     assert parity.max_difference > export_room.TOLERANCE
+    with torch.no_grad():
+        other.network.head.bias.fill_(float("nan"))
+    parity = export_room._compare(other, other, session, pictures)
+    assert np.isnan(parity.max_difference)
 
 
 def test_export_wants_real_pictures(checkpoint, tmp_path):

@@ -114,7 +114,7 @@ class Accumulator:
             balanced_auc=float(share.mean()),
             one_class=float(one),
             two_class=float(two),
-            chroma=float(chroma / true_chroma),
+            chroma=float(chroma / max(true_chroma, 1e-9)),
             classes=float(classes / true_classes),
         )
 

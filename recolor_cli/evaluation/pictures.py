@@ -64,5 +64,7 @@ def _from_tar(path: Path) -> list[Picture]:
                 if file and ImageFormat.of_suffix(Path(member.name).suffix):
                     pictures.append(Picture(f"{path}:{member.name}", file.read()))
     except (tarfile.TarError, OSError) as error:
-        raise InputError(f"{path} is no tar file of pictures: {error}") from error
+        raise InputError(
+            f"{path} is no tar file of pictures: {error}", "name a folder or a tar file"
+        ) from error
     return pictures

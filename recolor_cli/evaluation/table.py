@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.image_io import decode
 from recolor_cli.lab import rgb_to_lab
 from recolor_cli.manifest import Manifest
-from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
 from recolor_cli.types import ColorNetwork, FloatArray, RecolorOptions
 
 
@@ -131,6 +132,8 @@ def evaluate(
             rgb = decode(picture.data).rgb
         except InputError as error:
             raise InputError(f"{picture.name}: {error.message}", error.hint) from error
+        if min(rgb.shape[:2]) < MIN_SIDE:
+            raise InputError(f"{picture.name}: too small to measure on", "leave it out")
         truth = rgb_to_lab(rgb)[..., 1:]
         for name, recolorizer in rows.items():
             started = time.perf_counter()
@@ -139,7 +142,12 @@ def evaluate(
             accumulators[name].add(truth, rgb_to_lab(result)[..., 1:])
             if name not in baselines:
                 advance()
-    gray_l2 = accumulators["gray"].figures().l2
+    gray = accumulators["gray"].figures()
+    if math.isnan(gray.one_class):
+        raise InputError(
+            "all pictures are gray: there is no color to measure against", "use others"
+        )
+    gray_l2 = gray.l2
     return [
         Row(name, accumulator.figures(), gray_l2, seconds[name] / len(pictures))
         for name, accumulator in accumulators.items()

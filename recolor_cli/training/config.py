@@ -71,7 +71,7 @@ class TrainConfig:
         }
         for rule, kept in checks.items():
             if not kept:
-                raise UsageError(f"training config: {rule}")
+                raise UsageError(f"training config: {rule}", "change it in the config")
 
     @classmethod
     def load(cls, path: Path, **overrides: Any) -> Self:
@@ -92,9 +92,11 @@ class TrainConfig:
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+            raise UsageError(
+                f"cannot read {path}: {error.strerror}", "name a TOML file, or poster"
+            ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} is not a TOML file: {error}") from error
+            raise UsageError(f"{path} is not a TOML file: {error}", "mend that line") from error
         values |= {key: value for key, value in overrides.items() if value is not None}
         return cls.from_values(values, str(path))
 
@@ -113,7 +115,8 @@ class TrainConfig:
         try:
             return cls(**checked)
         except TypeError as error:  # a field without a default is missing
-            raise UsageError(f"{source}: {str(error).split('__init__() ')[-1]}") from error
+            missing = str(error).split("__init__() ")[-1]
+            raise UsageError(f"{source}: {missing}", "add it to the config") from error
 
     def to_values(self) -> dict[str, Any]:
         """Return plain values that `from_values` takes back."""
@@ -131,4 +134,4 @@ def _checked(key: str, value: Any, kind: Any, source: str) -> Any:
         return float(value)
     elif type(value).__name__ == kind:
         return value
-    raise UsageError(f"{source}: {key} must be of type {kind}, not {value!r}")
+    raise UsageError(f"{source}: {key} must be of type {kind}, not {value!r}", "mend it there")

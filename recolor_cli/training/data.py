@@ -6,7 +6,6 @@ an uninterrupted one would have seen.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +21,7 @@ from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.image_io import decode
 from recolor_cli.lab import lightness_of, rgb_to_lab
 from recolor_cli.training.config import TrainConfig
-from recolor_cli.types import FloatArray, RgbImage
+from recolor_cli.types import FloatArray, RgbImage, cpu_count
 
 PAD_LIGHTNESS = 50.0  # L*; about 0 after the encoder's own scaling, as its convolutions pad
 _AHEAD = 3  # batches that are made while one is trained on
@@ -59,8 +58,7 @@ def batches(
     first_step : int
         The step to begin with, for a run that is resumed.
     """
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
 
         def submit(step: int) -> list[Future[tuple[FloatArray, FloatArray, NDArray[np.bool_]]]]:
             numbers = range(step * config.batch_size, (step + 1) * config.batch_size)

@@ -186,7 +186,12 @@ def train(
 
     centers = torch.from_numpy(bins.centers).to(torch_device)
     class_weights = rebalance_weights(torch.from_numpy(prior), config.rebalance).to(torch_device)
-    figures: Figures | None = None
+    figures = Figures(**saved["figures"]) if saved and saved["figures"] else None
+    earlier = 0  # samples of the runs that this one started from
+    if started_from:
+        earlier = started_from["earlier"] + (0 if saved else started_from["samples"])
+    if step >= steps:
+        return  # it was finished before
 
     def save() -> None:
         write_atomic(
@@ -196,6 +201,7 @@ def train(
                     "config": config.to_values(),
                     "step": step,
                     "samples": step * config.batch_size,
+                    "earlier": earlier,
                     "prior": prior.tolist(),
                     "network": network.state_dict(),
                     "average": average.module.state_dict(),
@@ -344,11 +350,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise ModelError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+        raise ModelError(
+            f"cannot read the checkpoint {path}: {error.strerror}", "check the path"
+        ) from error
     except Exception as error:  # torch names no common class for what can be wrong in a file
-        raise ModelError(f"{path} is no checkpoint: {error}") from error
+        raise ModelError(
+            f"{path} is no checkpoint: {error}", "name one of `recolor train`"
+        ) from error
     if not isinstance(checkpoint, dict) or "average" not in checkpoint:
-        raise ModelError(f"{path} is no checkpoint of `recolor train`")
+        raise ModelError(f"{path} is no checkpoint of `recolor train`", "name another")
     return checkpoint
 
 
@@ -373,7 +383,7 @@ def _usable(pictures: Sequence[Picture]) -> list[Picture]:
     sizes = [decode(picture.data).size for picture in pictures]
     kept = [p for p, s in zip(pictures, sizes, strict=True) if min(s.height, s.width) >= MIN_SIDE]
     if pictures and not kept:
-        raise NoInputsError("all validation pictures are too small")
+        raise NoInputsError("all validation pictures are too small", "name others")
     return kept
 
 
@@ -393,7 +403,10 @@ def _load_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise ModelError(f"the checkpoint is of another architecture: {error}") from error
+        raise ModelError(
+            f"the checkpoint is of another architecture: {error}",
+            "use the config that it was made with",
+        ) from error
 
 
 def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

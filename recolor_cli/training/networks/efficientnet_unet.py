@@ -60,9 +60,11 @@ class EfficientNetUNet(nn.Module):
     ) -> None:
         super().__init__()
         if encoder not in _WEIGHTS:
-            raise UsageError(f"no encoder is called {encoder}; there are: {', '.join(_WEIGHTS)}")
+            raise UsageError(f"no encoder is called {encoder}", f"there are: {', '.join(_WEIGHTS)}")
         if len(widths) != 4:
-            raise UsageError(f"widths must be 4 numbers, at strides 32, 16, 8, 4, not {widths}")
+            raise UsageError(
+                f"widths must be 4 numbers, not {widths}", "give one each for strides 32, 16, 8, 4"
+            )
         self.frozen_blocks = frozen_blocks
         self.encoder = EfficientNet.from_name(encoder)
         if pretrained:

@@ -1,0 +1,61 @@
+"""Standard input and output as bytes, also where they are unbuffered, closed or full."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+from recolor_cli.errors import InputError, OutputError
+
+
+def read_stdin() -> bytes:
+    """Return all of standard input.
+
+    Raises
+    ------
+    InputError
+        If it is closed, or cannot be read.
+    """
+    try:
+        return sys.stdin.buffer.read()
+    except (AttributeError, OSError, ValueError) as error:  # None, or closed
+        raise InputError("standard input cannot be read", "pipe something in") from error
+
+
+def write_stdout(data: bytes) -> None:
+    """Write all of some bytes to standard output.
+
+    Raises
+    ------
+    OutputError
+        If it is closed, its reader is gone, or its disk is full.
+    """
+    rest = memoryview(data)
+    try:
+        while rest:  # unbuffered (PYTHONUNBUFFERED), a write may take only a part
+            rest = rest[sys.stdout.buffer.write(rest) :]
+        sys.stdout.buffer.flush()
+    except (AttributeError, OSError, ValueError) as error:
+        abandon_stdout()
+        reason = getattr(error, "strerror", None) or "it is closed"
+        raise OutputError(
+            f"cannot write to standard output: {reason}", "redirect it to where there is room"
+        ) from error
+
+
+def abandon_stdout() -> None:
+    """Let what is left in the buffers go nowhere: else Python fails on it once more at exit."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout.flush()
+
+
+def stdin_is_terminal() -> bool:
+    """Tell whether someone would have to type a picture."""
+    return bool(sys.stdin and not sys.stdin.closed and sys.stdin.isatty())
+
+
+def stdout_is_terminal() -> bool:
+    """Tell whether someone would see bytes on the screen."""
+    return bool(sys.stdout and not sys.stdout.closed and sys.stdout.isatty())
