@@ -211,17 +211,14 @@ def _out_file(inputs: Sequence[str], options: OutputOptions) -> str | None:
         raise UsageError("-o is empty", "name a folder, a file, or - for standard output")
     if os.path.isdir(out) or out.endswith(("/", os.sep)):
         return None
-    if os.path.exists(out) and (len(inputs) > 1 or os.path.isdir(inputs[0])):
-        raise UsageError(f"{out} is a file, but several results need a folder", "choose another -o")
+    several = len(inputs) > 1 or os.path.isdir(inputs[0])
     ending = Path(out).suffix
     image_format = ImageFormat.of_suffix(ending)
-    if len(inputs) > 1 or os.path.isdir(inputs[0]):
-        if image_format:
-            raise UsageError(
-                f"several results do not fit in {out}", f"a folder's name ends in /: {out}/"
-            )
-        return None
-    if not ending:
+    if several and (image_format or os.path.exists(out)):
+        raise UsageError(
+            f"several results do not fit in the file {out}", f"a folder's name ends in /: {out}/"
+        )
+    if several or not ending:
         return None
     if image_format is None:
         raise UsageError(
