@@ -37,7 +37,8 @@ class _RunByDefault(click.Group):
     """A group whose command ``run`` need not be named: ``recolor poster.jpg``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert ``run`` unless a command, or help, is asked for."""
+        """Insert ``run`` unless a command, or help, is asked for; -NAME may be a file."""
+        args = [_as_path(argument) for argument in args]
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
             args = ["run", *args]
         return super().parse_args(ctx, args)
@@ -56,6 +57,12 @@ def cli() -> None:
     A picture's size, sharpness and lightness stay; only its color is new. `recolor run --help`
     lists the options. A file that has a command's name is given as ./NAME.
     """  # noqa: D301
+
+
+def _as_path(argument: str) -> str:
+    """Return ./-NAME for a file -NAME: a shell's ``*.jpg`` does not know which names look odd."""
+    is_file = argument.startswith("-") and "." in argument and Path(argument).is_file()
+    return f"./{argument}" if is_file else argument
 
 
 _device = click.option(
@@ -398,7 +405,7 @@ def train(
     except ImportError as error:
         raise _missing_extra("train", error) from error
 
-    if not config.exists() and len(config.parts) == 1:
+    if not config.is_file() and len(config.parts) == 1:
         config = Path(__file__).parent / "training" / "configs" / f"{config}.toml"
     own: dict[str, str] = {}
     if data:  # the file's words are about other pictures
@@ -539,7 +546,7 @@ def main(argv: list[str] | None = None) -> int:
         error.show()
         if isinstance(error, click.NoSuchOption):
             click.echo(
-                "  hint: see recolor run --help; a file is given as ./-NAME or after --", err=True
+                "  hint: see recolor run --help; a file's name may follow after --", err=True
             )
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):

@@ -475,7 +475,7 @@ def _unknown(data: bytes) -> InputError:
     for signature, offset, name, help_text in _CONVERTERS:
         if data[offset : offset + len(signature)] == signature:
             return InputError(f"it is a {name} file, which cannot be read", help_text)
-    return InputError("it is no picture, or of an unknown kind", known)
+    return InputError("it is no picture, is cut off, or of an unknown kind", known)
 
 
 def _damaged(error: Exception) -> InputError:

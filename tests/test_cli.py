@@ -298,9 +298,14 @@ def test_what_is_done_needs_no_model(recolor, poster):
     recolor(poster, "-m", "gone")
 
 
-def test_an_unknown_option_may_be_a_file(recolor):
-    _, err = recolor("-dash.jpg", exit_code=2)
-    assert "./-NAME" in err
+def test_a_file_whose_name_looks_like_an_option(recolor, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("-dash.jpg", "--help.jpg", "plain.jpg"):
+        Path(name).write_bytes(encoded(draw()))
+    out, _ = recolor("-dash.jpg", "--help.jpg", "plain.jpg", "--device", "cpu")
+    assert out.split() == [b"-dash-recolored.jpg", b"--help-recolored.jpg", b"plain-recolored.jpg"]
+    _, err = recolor("-gone.jpg", exit_code=2)
+    assert "after --" in err
 
 
 def test_gray_pictures_cannot_be_measured_on(recolor, tmp_path):
