@@ -374,9 +374,7 @@ def doctor() -> ExitCode:
 )
 @click.option("--validation", multiple=True, metavar="SOURCE", help="Likewise, to measure on.")
 @click.option("--samples", type=click.IntRange(1), help="Pictures to see, instead of the config's.")
-@click.option(
-    "--init", type=click.Path(path_type=Path), help="Start from this checkpoint's weights."
-)
+@click.option("--init", help="Start from a checkpoint's weights, or from a model's (name or file).")
 @_device
 @_quiet
 @_verbose
@@ -386,7 +384,7 @@ def train(
     data: tuple[str, ...],
     validation: tuple[str, ...],
     samples: int | None,
-    init: Path | None,
+    init: str | None,
     device: str,
     quiet: bool,
     verbose: bool,

@@ -14,12 +14,13 @@ from recolor_cli.gamut import AbBins
 from recolor_cli.lab import lightness_of, rgb_to_lab
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.training import export as export_room
+from recolor_cli.training.checkpoint import load_checkpoint, load_start
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.export import export
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.targets import rebalance_weights, rebalanced_cross_entropy, soft_encode
-from recolor_cli.training.train import CHECKPOINT, LOG, Progress, load_checkpoint, train
+from recolor_cli.training.train import CHECKPOINT, LOG, Progress, train
 
 BINS = AbBins.srgb()
 CENTERS = torch.from_numpy(BINS.centers)
@@ -317,13 +318,13 @@ def test_weights_of_another_run_are_a_start(config, tmp_path):
     train(config, tmp_path / "one", "cpu")
     init = tmp_path / "one" / CHECKPOINT
     still = with_changes(config, learning_rate=1e-12, seed=5)
-    train(still, tmp_path / "two", "cpu", init=init)
+    train(still, tmp_path / "two", "cpu", init=str(init))
     one, two = load_checkpoint(init), load_checkpoint(tmp_path / "two" / CHECKPOINT)
     assert one["prior"] == two["prior"]
     assert (two["earlier"], two["samples"]) == (12, 12)
     torch.testing.assert_close(two["network"]["head.weight"], one["average"]["head.weight"])
     with pytest.raises(ModelError, match="another architecture"):
-        train(with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=init)
+        train(with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=str(init))
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
@@ -381,6 +382,31 @@ def test_an_exported_model_gives_the_same_colors_and_describes_itself(checkpoint
     assert sum(network.manifest.prior) == pytest.approx(1, abs=1e-3)
     types = {t.data_type for t in onnx.load(path).graph.initializer if len(t.dims) == 4}
     assert onnx.TensorProto.FLOAT16 in types  # half the bytes on disk
+
+
+def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
+    path = tmp_path / "tiny.onnx"
+    export(checkpoint, path, load_pictures([str(folder)]))
+    start, saved = load_start(str(path)), load_checkpoint(checkpoint)
+    assert start.samples == 12
+    np.testing.assert_allclose(start.prior, saved["prior"], atol=1e-7)
+    floats = {k: v for k, v in saved["average"].items() if v.is_floating_point()}
+    assert start.weights.keys() == floats.keys()
+    for key, value in floats.items():
+        torch.testing.assert_close(start.weights[key], value, rtol=1e-3, atol=1e-6)
+    train(config, tmp_path / "tuned", "cpu", init=str(path))
+    assert load_checkpoint(tmp_path / "tuned" / CHECKPOINT)["earlier"] == 12
+    (tmp_path / "bad.onnx").write_bytes(b"once upon a time")
+    for name in ("gone", str(tmp_path / "bad.onnx")):
+        with pytest.raises(ModelError):
+            load_start(name)
+
+
+def test_the_shipped_model_can_be_trained_on():
+    network = build_network(
+        TrainConfig(name="x", train=("x",), validation=(), samples=100), len(BINS), False
+    )
+    load_start("poster").load_into(network)
 
 
 def test_an_export_that_differs_is_not_finished(checkpoint, folder, tmp_path, monkeypatch):

@@ -22,10 +22,11 @@ from recolor_cli.image_io import decode, write_atomic
 from recolor_cli.letterbox import Letterbox
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.recolorizer import network_input
+from recolor_cli.training.checkpoint import HALF, load_checkpoint
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS
 from recolor_cli.training.networks import build_network
-from recolor_cli.training.train import AnnealedNetwork, load_checkpoint, make_manifest
+from recolor_cli.training.train import AnnealedNetwork, make_manifest
 from recolor_cli.types import FloatArray
 
 TOLERANCE = 1e-2  # ab units: the most that onnxruntime may differ from torch
@@ -161,8 +162,8 @@ def _store_in_half(model: Any) -> None:
         if not np.array_equal(half.astype(np.float32), values):
             continue  # something else than a rounded weight: keep it exact
         name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}{HALF}"))
+        casts.append(helper.make_node("Cast", [f"{name}{HALF}"], [name], to=TensorProto.FLOAT))
     nodes = casts + list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from recolor_cli.errors import DeviceError, ModelError, NoInputsError, UsageError
+from recolor_cli.errors import DeviceError, NoInputsError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator, Figures
 from recolor_cli.evaluation.pictures import Picture, load_pictures
 from recolor_cli.gamut import AbBins
@@ -27,6 +27,7 @@ from recolor_cli.image_io import decode, write_atomic
 from recolor_cli.lab import lab_to_rgb, lightness_of, rgb_to_lab
 from recolor_cli.manifest import Manifest
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
+from recolor_cli.training.checkpoint import load_checkpoint, load_start
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.networks import build_network
@@ -108,7 +109,7 @@ def train(
     config: TrainConfig,
     out: Path,
     device: str,
-    init: Path | None = None,
+    init: str | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     report_every_s: float = 5.0,
 ) -> None:
@@ -122,8 +123,9 @@ def train(
         checkpoint of the same config, the run goes on from it.
     device : str
         ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
-    init : Path or None
-        A checkpoint of another run to start the weights from; its prior is kept.
+    init : str or None
+        A checkpoint of another run or a model, by name or path, to start the weights from; its
+        prior is kept.
     report : callable
         Told of the progress every few seconds and after each validation.
     report_every_s : float
@@ -154,13 +156,16 @@ def train(
 
     bins = AbBins.srgb()
     saved = load_checkpoint(path) if path.exists() else None
+    network = build_network(config, len(bins), pretrained=not (saved or init))
+    earlier = 0  # samples of the runs that this one started from
     if saved:
         _check_same_run(saved, config, path)
-    started_from = saved or (load_checkpoint(init) if init else None)
-    network = build_network(config, len(bins), pretrained=started_from is None)
-    if started_from:
-        _load_weights(network, started_from["network" if saved else "average"])
-        prior = np.array(started_from["prior"], np.float32)
+        network.load_state_dict(saved["network"])
+        prior, earlier = np.array(saved["prior"], np.float32), saved["earlier"]
+    elif init:
+        start = load_start(init)
+        start.load_into(network)
+        prior, earlier = start.prior, start.samples
     else:
         prior = measure_prior(pictures, config, bins, network.output_stride)  # type: ignore[arg-type]
     network.to(torch_device)
@@ -187,9 +192,6 @@ def train(
     centers = torch.from_numpy(bins.centers).to(torch_device)
     class_weights = rebalance_weights(torch.from_numpy(prior), config.rebalance).to(torch_device)
     figures = Figures(**saved["figures"]) if saved and saved["figures"] else None
-    earlier = 0  # samples of the runs that this one started from
-    if started_from:
-        earlier = started_from["earlier"] + (0 if saved else started_from["samples"])
     if step >= steps:
         return  # it was finished before
 
@@ -339,29 +341,6 @@ def make_manifest(
     )
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU.
-
-    Raises
-    ------
-    ModelError
-        If it is missing or is none of ours.
-    """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ModelError(
-            f"cannot read the checkpoint {path}: {error.strerror}", "check the path"
-        ) from error
-    except Exception as error:  # torch names no common class for what can be wrong in a file
-        raise ModelError(
-            f"{path} is no checkpoint: {error}", "name one of `recolor train`"
-        ) from error
-    if not isinstance(checkpoint, dict) or "average" not in checkpoint:
-        raise ModelError(f"{path} is no checkpoint of `recolor train`", "name another")
-    return checkpoint
-
-
 def _torch_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -397,16 +376,6 @@ def _check_same_run(saved: dict[str, Any], config: TrainConfig, path: Path) -> N
             f"{path} is of a run with another config: {', '.join(changed)}",
             "choose another --out, or start from it with --init",
         )
-
-
-def _load_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ModelError(
-            f"the checkpoint is of another architecture: {error}",
-            "use the config that it was made with",
-        ) from error
 
 
 def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -1,0 +1,116 @@
+"""Weights that were trained before: checkpoints, and the model files that were made from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from recolor_cli.errors import ModelError
+from recolor_cli.manifest import Manifest, find_model
+from recolor_cli.types import FloatArray
+
+HALF = ".half"  # behind the name of a weight that a model file stores in half precision
+_NETWORK = "network."  # before the names of a network's weights in a model file
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a training can start from.
+
+    Parameters
+    ----------
+    weights : dict of str to Tensor
+        A state dict.
+    prior : float32 array, shape (Q,)
+        Frequency of the bins, as they were rebalanced with.
+    samples : int
+        How many it has seen.
+    source : str
+        Where it is from, for messages.
+    """
+
+    weights: dict[str, Tensor]
+    prior: FloatArray
+    samples: int
+    source: str
+
+    def load_into(self, network: nn.Module) -> None:
+        """Give a network these weights.
+
+        Raises
+        ------
+        ModelError
+            If they are of another architecture.
+        """
+        # Counters of the batch norms, which no computation uses; a model file does not keep them.
+        counters = {k: v for k, v in network.state_dict().items() if v.dtype == torch.int64}
+        try:
+            network.load_state_dict(counters | self.weights)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{self.source} is of another architecture: {error}",
+                "use the config that it was made with",
+            ) from error
+
+
+def load_start(name: str) -> Start:
+    """Read weights to start from: the averaged ones of a checkpoint, or those of a model file.
+
+    Parameters
+    ----------
+    name : str
+        A checkpoint (``.pt``), or a model by name or path.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, or none of ours.
+    """
+    if name.endswith(".pt"):
+        saved = load_checkpoint(Path(name))
+        prior = np.array(saved["prior"], np.float32)
+        return Start(saved["average"], prior, saved["earlier"] + saved["samples"], name)
+    path = find_model(name)
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # whatever protobuf makes of a file that is none
+        raise ModelError(f"{path} cannot be read as a model: {error}", "name another") from error
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    manifest = Manifest.from_properties(properties, path)
+    weights = {}
+    for tensor in model.graph.initializer:
+        if tensor.name.startswith(_NETWORK):
+            key = tensor.name.removeprefix(_NETWORK).removesuffix(HALF)
+            weights[key] = torch.from_numpy(numpy_helper.to_array(tensor).copy()).float()
+    prior = np.array(manifest.prior, np.float32)
+    return Start(weights, prior, int(manifest.training.get("samples", 0)), str(path))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises
+    ------
+    ModelError
+        If it is missing or is none of ours.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(
+            f"cannot read the checkpoint {path}: {error.strerror}", "check the path"
+        ) from error
+    except Exception as error:  # torch names no common class for what can be wrong in a file
+        raise ModelError(
+            f"{path} is no checkpoint: {error}", "name one of `recolor train`"
+        ) from error
+    if not isinstance(checkpoint, dict) or "average" not in checkpoint:
+        raise ModelError(f"{path} is no checkpoint of `recolor train`", "name another")
+    return checkpoint
