@@ -359,7 +359,8 @@ def _decoded(image: Image.Image) -> DecodedImage:
     if image.mode.startswith("I;16"):  # Pillow's own conversion cuts off at 255
         levels = (np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8)
         white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
-        image = Image.fromarray(255 - levels if white_is_zero else levels)
+        info, image = image.info, Image.fromarray(255 - levels if white_is_zero else levels)
+        image.info = info  # the profile is still to be applied
     alpha = None
     if image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))

@@ -154,6 +154,16 @@ def test_a_profile_that_is_not_srgb_is_converted(image_format):
     assert "sRGB" in ImageCms.getProfileDescription(profile)
 
 
+def test_the_profile_of_sixteen_bits_is_not_forgotten():
+    gamma = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    deep = np.full((16, 16), 30_000, np.uint16)
+    with_broken = decode(encoded(deep, "PNG", icc_profile=b"once upon a time" * 20))
+    assert any("profile cannot be used" in warning for warning in with_broken.warnings)
+    image = decode(encoded(deep, "PNG", icc_profile=gamma))
+    assert image.metadata["icc_profile"] == gamma
+    assert abs(int(image.rgb[0, 0, 0]) - 117) <= 1
+
+
 def test_a_profile_that_is_broken_is_told():
     image = decode(encoded(draw(), "PNG", icc_profile=b"once upon a time" * 20))
     assert "profile cannot be used" in image.warnings[0]
