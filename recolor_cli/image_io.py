@@ -380,7 +380,7 @@ def _to_srgb(image: Image.Image, metadata: dict[str, Any], warnings: list[str]) 
         try:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(embedded))
             space = profile.profile.xcolor_space.strip()
-            if "sRGB" in ImageCms.getProfileDescription(profile):
+            if space == "RGB" and "sRGB" in ImageCms.getProfileDescription(profile):
                 metadata["icc_profile"] = embedded
             else:
                 plain = image.convert({"GRAY": "L", "CMYK": "CMYK"}.get(space, "RGB"))

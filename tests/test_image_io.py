@@ -154,6 +154,14 @@ def test_a_profile_that_is_not_srgb_is_converted(image_format):
     assert "sRGB" in ImageCms.getProfileDescription(profile)
 
 
+def test_a_gray_profile_is_not_put_on_the_colored_result():
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = b"GRAY"  # still described as sRGB
+    image = decode(encoded(draw()[..., 0], "JPEG", icc_profile=bytes(profile)))
+    kept = opened(encode(image, image.rgb, image.format, 95)).info.get("icc_profile", b"")
+    assert kept[16:20] in (b"", b"RGB ")
+
+
 def test_the_profile_of_sixteen_bits_is_not_forgotten():
     gamma = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     deep = np.full((16, 16), 30_000, np.uint16)
