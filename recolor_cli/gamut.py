@@ -74,7 +74,7 @@ class AbBins:
             0..Q-1. Cells are half-open, [c - 4, c + 4); what lies in no bin's cell takes the bin
             with the nearest centre.
         """
-        cell = np.floor(ab / GRID_STEP + 0.5).astype(np.int64) + _CELLS // 2
+        cell = cells_of(ab) + _CELLS // 2
         np.clip(cell, 0, _CELLS - 1, out=cell)
         index: NDArray[np.int64] = self._nearest_of_cell[cell[..., 0], cell[..., 1]]
         return index
@@ -92,6 +92,21 @@ class AbBins:
 _CELLS = 32  # -128 .. 120 in steps of 8
 
 
+def cells_of(ab: FloatArray) -> NDArray[np.int64]:
+    """Return the cell of the step-8 grid that each ab lies in, half-open: [c - 4, c + 4).
+
+    Parameters
+    ----------
+    ab : float32 array, shape (..., 2), CIELAB units
+
+    Returns
+    -------
+    int64 array, shape (..., 2)
+        The cell's centre in steps of `GRID_STEP`; (0, 0) is gray. Not limited to the bins.
+    """
+    return np.floor(ab / GRID_STEP + 0.5).astype(np.int64)
+
+
 def derive_srgb_cells() -> set[tuple[int, int]]:
     """Round every 8-bit sRGB color to the grid: the 395 cells that `AbBins.srgb` is taken from.
 
@@ -103,7 +118,7 @@ def derive_srgb_cells() -> set[tuple[int, int]]:
     cells: set[tuple[int, int]] = set()
     for red in range(256):
         rgb = np.stack((np.full_like(green, red), green, blue), axis=-1).astype(np.uint8)
-        cell = np.floor(rgb_to_lab(rgb)[..., 1:] / GRID_STEP + 0.5).astype(int) * GRID_STEP
+        cell = cells_of(rgb_to_lab(rgb)[..., 1:]) * GRID_STEP
         cells.update(map(tuple, np.unique(cell.reshape(-1, 2), axis=0).tolist()))
     return cells
 

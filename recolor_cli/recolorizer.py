@@ -59,9 +59,8 @@ class Recolorizer:
         self, network: str | Path | ColorNetwork = "poster", options: RecolorOptions | None = None
     ) -> None:
         if isinstance(network, (str, Path)):
-            from recolor_cli.network import (
-                OnnxColorNetwork,
-            )  # not needed by whoever brings their own
+            # Not needed by whoever brings a network of their own.
+            from recolor_cli.network import OnnxColorNetwork
 
             network = OnnxColorNetwork.load(network)
         self.network = network

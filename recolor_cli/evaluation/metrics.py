@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.gamut import GRID_STEP, AbBins
+from recolor_cli.gamut import AbBins, cells_of
 from recolor_cli.types import FloatArray
 
 _THRESHOLDS = 151  # 0, 1, ... 150
@@ -76,7 +76,7 @@ class Accumulator:
         self._errors += np.bincount(flat.ravel(), minlength=self._errors.size).reshape(
             self._errors.shape
         )
-        true_cell, cell = _cells(truth), _cells(result)
+        true_cell, cell = cells_of(truth), cells_of(result)
         distance = np.abs(true_cell - cell).max(axis=-1)
         colored = true_cell.any(axis=-1)
         self._per_picture.append(
@@ -117,11 +117,6 @@ class Accumulator:
             chroma=float(chroma / max(true_chroma, 1e-9)),
             classes=float(classes / true_classes),
         )
-
-
-def _cells(ab: FloatArray) -> NDArray[np.int64]:
-    """Return the cell of the step-8 grid, (0, 0) for gray; int64, shape of `ab`."""
-    return np.floor(ab / GRID_STEP + 0.5).astype(np.int64)
 
 
 def _occupied(cells: NDArray[np.int64]) -> int:

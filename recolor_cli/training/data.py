@@ -7,9 +7,10 @@ an uninterrupted one would have seen.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import cv2
@@ -46,7 +47,7 @@ class Batch:
 
 def batches(
     pictures: Sequence[Picture], config: TrainConfig, output_stride: int, first_step: int
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the batches of a run without end, made ahead by threads.
 
     Parameters
@@ -90,15 +91,9 @@ def _picked(pictures: Sequence[Picture], seed: int, number: int) -> Picture:
     return pictures[int(_order(len(pictures), seed, epoch)[position])]
 
 
-_orders: dict[tuple[int, int, int], NDArray[np.int64]] = {}
-
-
+@lru_cache(maxsize=1)  # an epoch is not come back to
 def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    key = (count, seed, epoch)
-    if key not in _orders:
-        _orders.clear()  # an epoch is not come back to
-        _orders[key] = np.random.default_rng((seed, epoch)).permutation(count)
-    return _orders[key]
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 def make_sample(

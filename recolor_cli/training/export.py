@@ -24,7 +24,6 @@ from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.recolorizer import network_input
 from recolor_cli.training.checkpoint import HALF, load_checkpoint
 from recolor_cli.training.config import TrainConfig
-from recolor_cli.training.data import PAD_LIGHTNESS
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.train import AnnealedNetwork, make_manifest
 from recolor_cli.types import FloatArray
@@ -92,6 +91,7 @@ def export(checkpoint: Path, destination: Path, pictures: list[Picture]) -> Pari
     }
     manifest = make_manifest(
         config,
+        network,
         bins,
         np.array(saved["prior"], np.float32),
         saved["earlier"] + saved["samples"],
@@ -186,7 +186,7 @@ def _compare(
     for picture in pictures:
         image = decode(picture.data)
         box = Letterbox.fit(image.size, side)
-        tensors.append(network_input(image.rgb, box, PAD_LIGHTNESS))
+        tensors.append(network_input(image.rgb, box, manifest.pad_lightness))
     differences, roundings = [], []
     for number, tensor in enumerate(tensors):
         for temperature in (manifest.temperature, 1.0):

