@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -374,7 +374,14 @@ def doctor() -> ExitCode:
 )
 @click.option("--validation", multiple=True, metavar="SOURCE", help="Likewise, to measure on.")
 @click.option("--samples", type=click.IntRange(1), help="Pictures to see, instead of the config's.")
-@click.option("--init", help="Start from a checkpoint's weights, or from a model's (name or file).")
+@click.option("--init", help="Start from the weights of a model, a weights file or a checkpoint.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another value than the config's, as in TOML; repeatable.",
+)
 @_device
 @_quiet
 @_verbose
@@ -385,6 +392,7 @@ def train(
     validation: tuple[str, ...],
     samples: int | None,
     init: str | None,
+    settings: tuple[str, ...],
     device: str,
     quiet: bool,
     verbose: bool,
@@ -405,14 +413,14 @@ def train(
 
     if not config.is_file() and len(config.parts) == 1:
         config = Path(__file__).parent / "training" / "configs" / f"{config}.toml"
-    own: dict[str, str] = {}
+    own: dict[str, Any] = {}
     if data:  # the file's words are about other pictures
         own = {"description": "the user's own pictures"} | ({"name": out.name} if out else {})
-    settings = TrainConfig.load(
-        config, train=data or None, validation=validation or None, samples=samples, **own
-    )
-    folder = out or Path("runs") / settings.name
-    with console.progress(settings.samples, "samples", settings.name) as bar:
+    own |= {"train": data or None, "validation": validation or None, "samples": samples}
+    own |= _values_of(settings)
+    plan = TrainConfig.load(config, **own)
+    folder = out or Path("runs") / plan.name
+    with console.progress(plan.samples, "samples", plan.name) as bar:
         seen = 0
 
         def report(progress: Progress) -> None:
@@ -426,40 +434,50 @@ def train(
                 console.note(line)
             elif not bar.is_shown:
                 console.note(line)
-            bar.describe(f"{settings.name} loss {progress.loss:.3f}")
+            bar.describe(f"{plan.name} loss {progress.loss:.3f}")
             bar.advance(progress.samples - seen)
             seen = progress.samples
 
-        run_training(settings, folder, device, init, report, 5.0 if bar.is_shown else 30.0)
+        run_training(plan, folder, device, init, report, 5.0 if bar.is_shown else 30.0)
     console.data(str(folder))
     return ExitCode.OK
 
 
 @cli.command(context_settings=_SETTINGS)
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint")
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option(
     "--pictures",
     multiple=True,
-    required=True,
     metavar="SOURCE",
     help="Folders or tar files: real pictures to compare torch and onnxruntime on.",
 )
 @_quiet
-def export(checkpoint: Path, destination: Path, pictures: tuple[str, ...], quiet: bool) -> ExitCode:
-    """Make a model file from a training's CHECKPOINT, and prove that it gives the same colors."""
+def export(checkpoint: str, destination: Path, pictures: tuple[str, ...], quiet: bool) -> ExitCode:
+    """Make a model file from a training's CHECKPOINT, and prove that it gives the same colors.
+
+    DESTINATION ends in .onnx, or in .safetensors for the weights alone, to train on from: then
+    CHECKPOINT may be a model, too.
+    """
     from recolor_cli.console import Console
 
     try:
         from recolor_cli.evaluation.pictures import load_pictures
+        from recolor_cli.training.checkpoint import WEIGHTS_SUFFIX, load_start
         from recolor_cli.training.export import export as export_model
     except ImportError as error:
         raise _missing_extra("train", error) from error
-    if destination.suffix != ".onnx":
-        raise UsageError(f"{destination} must end in .onnx", f"name it {destination}.onnx")
     console = Console(quiet)
+    if destination.suffix == WEIGHTS_SUFFIX:
+        load_start(checkpoint).save(destination)
+        console.data(str(destination))
+        return ExitCode.OK
+    if destination.suffix != ".onnx":
+        raise UsageError(
+            f"{destination} must end in .onnx or {WEIGHTS_SUFFIX}", f"name it {destination}.onnx"
+        )
     found = load_pictures(pictures)
-    parity = export_model(checkpoint, destination, found[:: max(1, len(found) // 16)][:16])
+    parity = export_model(Path(checkpoint), destination, found[:: max(1, len(found) // 16)][:16])
     console.note(
         f"torch and onnxruntime differ by at most {parity.max_difference:.1e} ab units "
         f"on {parity.inputs} inputs; weights in half precision change ab by {parity.rounding:.1e}"
@@ -481,6 +499,20 @@ def export(checkpoint: Path, destination: Path, pictures: tuple[str, ...], quiet
 @click.option("-T", "--temperature", type=_Number(0.01, 10), help="[the model's own]")
 @click.option("--strength", type=_Number(0, 3), default=1.0, show_default=True)
 @click.option("--only", help="Only pictures whose name contains this.")
+@click.option("--aged", is_flag=True, help="Show the models the pictures worn as old prints are.")
+@click.option("--legacy-mask", is_flag=True, help="Class accuracies as the seed's code takes them.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Folder for table.md, table.json and a sheet of pictures a model.",
+)
+@click.option(
+    "--examples",
+    type=click.IntRange(1, 100),
+    default=4,
+    show_default=True,
+    help="How many of the best, the middling and the worst the sheets show.",
+)
 @_json
 @_device
 @_quiet
@@ -490,17 +522,28 @@ def evaluate(
     temperature: float | None,
     strength: float,
     only: str | None,
+    aged: bool,
+    legacy_mask: bool,
+    report: Path | None,
+    examples: int,
     as_json: bool,
     device: str,
     quiet: bool,
 ) -> ExitCode:
     """Measure models on color pictures, beside gray and the prior's mean.
 
-    SOURCE is a folder or a tar file. The figures are defined in recolor_cli/evaluation/metrics.py.
+    SOURCE is a folder or a tar file of color pictures. What the figures mean stands in the report.
     """
     from recolor_cli.console import Console
-    from recolor_cli.evaluation.pictures import load_pictures
-    from recolor_cli.evaluation.table import evaluate as measure
+
+    try:
+        from recolor_cli.evaluation.pictures import load_pictures
+        from recolor_cli.evaluation.sheet import contact_sheet
+        from recolor_cli.evaluation.table import Table
+        from recolor_cli.evaluation.table import evaluate as measure
+    except ImportError as error:
+        raise _missing_extra("eval", error) from error
+    from recolor_cli.image_io import write_atomic
     from recolor_cli.types import RecolorOptions
 
     console = Console(quiet)
@@ -508,13 +551,30 @@ def evaluate(
     if not found:
         raise NoInputsError(f"no picture's name contains {only}", "leave --only out")
     networks = {name: _load(name, device, 1, console) for name in models_ or ("poster",)}
-    with console.progress(len(found) * len(networks), "pictures", "measuring") as bar:
-        rows = measure(found, networks, RecolorOptions(temperature, strength), bar.advance)
+    options = RecolorOptions(temperature, strength)
+    with console.progress(len(found), "pictures", "measuring") as bar:
+        entries = measure(found, networks, options, aged, bar.advance)
+    conditions = (
+        f"{len(found)} pictures of {', '.join(Path(source).name for source in pictures)}"
+        f"{f' whose name contains {only}' if only else ''}"
+        f"{', shown worn as old prints are' if aged else ''}; temperature "
+        f"{temperature or 'as the model has it'}, strength {strength:g}; "
+        f"recolor {metadata.version('recolor-cli')}."
+    )
+    table = Table(entries, legacy_mask, conditions)
+    if report:
+        report.mkdir(parents=True, exist_ok=True)
+        write_atomic(report / "table.md", table.to_markdown().encode())
+        write_atomic(report / "table.json", table.to_json().encode())
+        for entry in entries:
+            if network := networks.get(entry.name):
+                sheet = contact_sheet(found, entry.differences, network, options, examples, aged)
+                write_atomic(report / f"{Path(entry.name).stem}.png", sheet)
     if as_json:
-        for row in rows:
-            console.json(row.to_json())
+        for entry in entries:
+            console.json(entry.to_json())
     else:
-        console.table(rows[0].columns(), [row.cells() for row in rows])
+        console.table(table.columns(), table.rows())
     return ExitCode.OK
 
 
@@ -649,10 +709,28 @@ def _tell(
         console.data(job.destination)
 
 
+def _values_of(settings: Sequence[str]) -> dict[str, Any]:
+    """Read ``KEY=VALUE`` as lines of TOML; a word that is no value of TOML is text."""
+    import tomllib
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        key = key.strip()
+        if not (equals and key.isidentifier()):
+            raise UsageError(f"--set {setting} is not KEY=VALUE", "as in --set rebalance=0.8")
+        try:
+            values[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key] = value.strip()
+    return values
+
+
 def _figures_line(figures: Any) -> str:
     return (
         f"balanced AuC {figures.balanced_auc:.3f}, 1-class {figures.one_class:.3f}, "
-        f"2-class {figures.two_class:.3f}, L2 {figures.l2:.0f}, chroma {figures.chroma:.2f}"
+        f"2-class {figures.two_class:.3f}, L2 {figures.l2:.0f}, "
+        f"chroma {figures.chroma_ratio:.2f}, classes {figures.class_ratio:.2f}"
     )
 
 

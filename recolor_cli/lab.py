@@ -49,6 +49,12 @@ def lightness_of(rgb: RgbImage | FloatArray) -> FloatArray:
     return np.ascontiguousarray(rgb_to_lab(rgb)[..., 0])
 
 
+def gray_of(rgb: RgbImage) -> RgbImage:
+    """Return the picture without its color: same shape, same L*, no chroma."""
+    lightness = lightness_of(rgb)
+    return lab_to_rgb(lightness, np.zeros((*lightness.shape, 2), np.float32))
+
+
 def lab_to_rgb(lightness: FloatArray, ab: FloatArray) -> RgbImage:
     """Convert CIELAB to 8-bit sRGB, rounding to the nearest level.
 

@@ -146,7 +146,7 @@ def find_model(name: str) -> Path:
         If there is none.
     """
     path = Path(name)
-    if path.suffix.lower() == ".onnx" or len(path.parts) > 1:
+    if path.suffix.lower() in (".onnx", ".toml") or len(path.parts) > 1:
         if path.is_file():
             return path
         raise ModelError(f"no model file {name}", "check the path, or see `recolor models`")

@@ -24,6 +24,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _ort_state
 
 from recolor_cli.errors import DeviceError, InferenceError, ModelError, UsageError
 from recolor_cli.manifest import Manifest, find_model
+from recolor_cli.profile import SUFFIX, Profile
 from recolor_cli.types import Device, FloatArray, ModelKind, cpu_count
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -48,6 +49,8 @@ class OnnxColorNetwork:
         ``cpu`` or ``cuda:N``, as proved.
     cpu_reason : str
         Why it is not CUDA, where that would have been tried; else empty.
+    profile : Profile or None
+        Of a network that was made elsewhere.
     """
 
     def __init__(
@@ -56,11 +59,13 @@ class OnnxColorNetwork:
         manifest: Manifest,
         device: str,
         cpu_reason: str = "",
+        profile: Profile | None = None,
     ) -> None:
         self._session = session
         self.manifest = manifest
         self.device = device
         self.cpu_reason = cpu_reason
+        self._profile = profile
 
     @classmethod
     def load(cls, model: str | Path, device: str = "auto", threads: int | None = None) -> Self:
@@ -69,7 +74,8 @@ class OnnxColorNetwork:
         Parameters
         ----------
         model : str or Path
-            A name, as `recolor models` lists it, or the path of an ONNX file.
+            A name, as `recolor models` lists it, or the path of an ONNX file, or of the profile
+            (``.toml``) of one that was made elsewhere.
         device : str
             ``auto`` (CUDA where it works, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
         threads : int or None
@@ -84,12 +90,14 @@ class OnnxColorNetwork:
         UsageError
             If there is no such kind of device.
         """
-        path = find_model(str(model))
+        path, profile = find_model(str(model)), None
+        if path.suffix.lower() == SUFFIX:
+            profile = Profile.load(path)
         kind, number = parse_device(device)
         reason = ""
         if kind is not Device.CPU:
             try:
-                return cls._on_cuda(path, number)
+                return cls._on_cuda(path, number, profile)
             except DeviceError as error:
                 if kind is Device.CUDA:
                     raise
@@ -98,11 +106,11 @@ class OnnxColorNetwork:
         options.intra_op_num_threads = threads or cpu_count()
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what fails is an exception, too
-        session = _open_session(path, options, [_CPU])
-        return cls(session, _checked_manifest(session, path), "cpu", reason)
+        session = _open_session(_graph_of(path, profile), options, [_CPU])
+        return cls(session, _manifest_of(session, path, profile), "cpu", reason, profile)
 
     @classmethod
-    def _on_cuda(cls, path: Path, number: int) -> Self:
+    def _on_cuda(cls, path: Path, number: int, profile: Profile | None) -> Self:
         """Open a model on CUDA and let it answer once, or raise DeviceError with the reason."""
         if reason := why_no_cuda():
             raise DeviceError(reason, "install the card's driver, or use --device cpu")
@@ -120,10 +128,11 @@ class OnnxColorNetwork:
         with _captured_output() as captured:
             if hasattr(onnxruntime, "preload_dlls"):
                 onnxruntime.preload_dlls()
-            session = _open_session(path, options, [provider, _CPU])
+            session = _open_session(_graph_of(path, profile), options, [provider, _CPU])
         if session.get_providers()[0] != _CUDA:
             raise DeviceError(f"CUDA does not work: {_first_reason(captured)}", _CUDA_HINT)
-        network = cls(session, _checked_manifest(session, path), f"cuda:{number}")
+        manifest = _manifest_of(session, path, profile)
+        network = cls(session, manifest, f"cuda:{number}", profile=profile)
         size = network.manifest.size
         try:
             with _captured_output():
@@ -143,14 +152,22 @@ class OnnxColorNetwork:
             If onnxruntime fails, for want of memory for example.
         """
         feeds: dict[str, Any] = {"lightness": lightness}
-        if self.manifest.kind is ModelKind.CLASSIFICATION:
+        output = "ab"
+        if self._profile:
+            node = self._session.get_inputs()[0]
+            half = node.type == "tensor(float16)"
+            tensor = self._profile.encode(lightness)
+            feeds = {node.name: tensor.astype(np.float16) if half else tensor}
+            output = self._profile.output or self._session.get_outputs()[0].name
+        elif self.manifest.kind is ModelKind.CLASSIFICATION:
             feeds["temperature"] = np.array(temperature, np.float32)
         try:
-            return self._session.run(["ab"], feeds)[0]  # type: ignore[no-any-return]
+            answer: FloatArray = self._session.run([output], feeds)[0]
         except _ORT_ERRORS as error:
             raise InferenceError(
                 f"the network failed: {_one_line(str(error))}", "try --device cpu, or fewer --jobs"
             ) from error
+        return self._profile.decode(answer, temperature) if self._profile else answer
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -220,6 +237,37 @@ def _open_session(
             f"{path} cannot be loaded as a model: {_one_line(str(error))}",
             "copy or export it again",
         ) from error
+
+
+def _graph_of(path: Path, profile: Profile | None) -> Path:
+    """Return the ONNX file behind a model's path."""
+    if profile is None:
+        return path
+    graph = path.parent / profile.file
+    if not graph.is_file():
+        raise ModelError(f"{path} names {profile.file}, which is not there", "put it beside it")
+    return graph
+
+
+def _manifest_of(
+    session: onnxruntime.InferenceSession, path: Path, profile: Profile | None
+) -> Manifest:
+    """Return the manifest of a session, ours or by a profile, after checking it."""
+    if profile is None:
+        return _checked_manifest(session, path)
+    inputs = session.get_inputs()
+    outputs = [node.name for node in session.get_outputs()]
+    if len(inputs) != 1:
+        names = ", ".join(node.name for node in inputs)
+        raise ModelError(
+            f"{profile.file} has {len(inputs)} inputs ({names}); a profile maps just one",
+            "export it so that the others are constants",
+        )
+    if profile.output not in outputs and (profile.output or len(outputs) > 1):
+        raise ModelError(
+            f"{path}: output must be one of {', '.join(outputs)}", "name it in the profile"
+        )
+    return profile.manifest(path.stem)
 
 
 def _checked_manifest(session: onnxruntime.InferenceSession, path: Path) -> Manifest:

@@ -90,38 +90,77 @@ class Recolorizer:
             If `rgb` is not of such a shape or dtype.
         """
         timings = timings or StageTimings()
+        ab = self.predict(rgb, timings)
+        result = self.paint(rgb, ab)
+        timings.lap("color")
+        return result
+
+    def predict(self, rgb: RgbImage, timings: StageTimings | None = None) -> FloatArray:
+        """Ask the network for color, the first half of `recolor`.
+
+        Parameters
+        ----------
+        rgb, timings
+            As for `recolor`.
+
+        Returns
+        -------
+        float32 array, shape (h, w, 2)
+            ab in CIELAB units over the letterboxed square, with the strength applied.
+
+        Raises
+        ------
+        InputError, InferenceError, ValueError
+            As `recolor`.
+        """
+        timings = timings or StageTimings()
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
             raise ValueError(f"expected uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}")
+        manifest = self.network.manifest
+        tensor = network_input(rgb, self._box(rgb), manifest.pad_lightness)
+        timings.lap("lightness")
+        temperature = self.options.temperature or manifest.temperature
+        ab: FloatArray = self.network.predict(tensor, temperature)[0].transpose(1, 2, 0)
+        if not np.isfinite(ab).all():
+            raise InferenceError(
+                "the network's answer is not a number", "try --device cpu, or another model"
+            )
+        timings.lap("network")
+        return ab * np.float32(self.options.strength)
+
+    def paint(self, rgb: RgbImage, ab: FloatArray) -> RgbImage:
+        """Give a picture the color that `predict` returned for one of its size.
+
+        Parameters
+        ----------
+        rgb : uint8 array, shape (H, W, 3), sRGB
+            Its lightness stays.
+        ab : float32 array, shape (h, w, 2), CIELAB units
+
+        Returns
+        -------
+        uint8 array, shape (H, W, 3)
+        """
+        box = self._box(rgb)
+        height, width = rgb.shape[:2]
+        result = np.empty_like(rgb)
+        rows = max(1, _STRIP_PIXELS // width)
+        for start in range(0, height, rows):  # never several float copies of the whole
+            stop = min(start + rows, height)
+            lightness = lightness_of(rgb[start:stop])
+            color = clip_chroma(lightness, box.invert_rows(ab, start, stop))
+            result[start:stop] = lab_to_rgb(lightness, color)
+        return result
+
+    def _box(self, rgb: RgbImage) -> Letterbox:
+        """Return where the picture lies in the network's square, if it is large enough."""
         source = ImageSize(rgb.shape[0], rgb.shape[1])
         if min(source.height, source.width) < MIN_SIDE:
             raise InputError(
                 f"{source} pixels are too few to recolor; the least is {MIN_SIDE} a side",
                 "leave it out, or enlarge it",
             )
-        box = Letterbox.fit(source, self.network.manifest.size)
-        tensor = network_input(rgb, box, self.network.manifest.pad_lightness)
-        timings.lap("lightness")
-        ab = self._predict(tensor)
-        timings.lap("network")
-        result = np.empty_like(rgb)
-        rows = max(1, _STRIP_PIXELS // source.width)
-        for start in range(0, source.height, rows):  # never several float copies of the whole
-            stop = min(start + rows, source.height)
-            lightness = lightness_of(rgb[start:stop])
-            color = clip_chroma(lightness, box.invert_rows(ab, start, stop))
-            result[start:stop] = lab_to_rgb(lightness, color)
-        timings.lap("color")
-        return result
-
-    def _predict(self, tensor: FloatArray) -> FloatArray:
-        """Return the network's ab as (h, w, 2), with the strength applied."""
-        temperature = self.options.temperature or self.network.manifest.temperature
-        ab: FloatArray = self.network.predict(tensor, temperature)[0].transpose(1, 2, 0)
-        if not np.isfinite(ab).all():
-            raise InferenceError(
-                "the network's answer is not a number", "try --device cpu, or another model"
-            )
-        return ab * np.float32(self.options.strength)
+        return Letterbox.fit(source, self.network.manifest.size)
 
 
 def network_input(rgb: RgbImage, box: Letterbox, pad_lightness: float) -> FloatArray:

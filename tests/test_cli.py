@@ -469,12 +469,21 @@ def test_evaluate_has_the_baselines_in_its_table(recolor, tmp_path):
     out, _ = recolor("evaluate", tmp_path, "--json", "--device", "cpu")
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["model"] for row in rows] == ["gray", "prior mean", "poster"]
-    assert rows[0]["chroma"] < 0.02
+    assert rows[0]["chroma_ratio"] < 0.02
     assert rows[0]["l2_over_gray"] == 1
-    assert rows[1]["chroma"] > 0
+    assert rows[1]["chroma_ratio"] > 0
     assert all(row["pictures"] == 3 for row in rows)
-    out, _ = recolor("evaluate", tmp_path, "--device", "cpu")
+    report = tmp_path / "report"
+    out, _ = recolor("evaluate", tmp_path, "--device", "cpu", "--legacy-mask", "--report", report)
     assert b"balanced AuC" in out
+    assert b"1-class, legacy mask" in out
+    assert "| balanced AuC |" in (report / "table.md").read_text()
+    entries = json.loads((report / "table.json").read_text())["entries"]
+    assert {k: v for k, v in entries[2].items() if k != "seconds"} == {
+        k: v for k, v in rows[2].items() if k != "seconds"
+    }
+    with Image.open(report / "poster.png") as sheet:
+        assert sheet.format == "PNG"
 
 
 def test_a_bug_ends_with_70_and_a_traceback(monkeypatch, capsys, poster):

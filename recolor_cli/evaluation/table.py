@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +12,43 @@ from typing import Any
 import numpy as np
 
 from recolor_cli.errors import InputError, ModelError
-from recolor_cli.evaluation.metrics import Accumulator, Figures
+from recolor_cli.evaluation.aging import age
+from recolor_cli.evaluation.frechet import ENCODER, Encoder, FeatureSet
+from recolor_cli.evaluation.metrics import GLOSSARY, Accumulator, Figures
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.image_io import decode
-from recolor_cli.lab import rgb_to_lab
+from recolor_cli.lab import lab_to_rgb, lightness_of
 from recolor_cli.manifest import Manifest
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
-from recolor_cli.types import ColorNetwork, FloatArray, RecolorOptions
+from recolor_cli.types import ColorNetwork, FloatArray, RecolorOptions, RgbImage
+
+_GLOSSARY = GLOSSARY | {
+    "l2_over_gray": "L2 over that of the gray column",
+    "frechet": f"Frechet distance between results and truths, of Gaussians over the 320 averaged "
+    f"features of an {ENCODER} with ImageNet weights; not comparable to any published FID",
+    "seconds": "of recoloring a decoded picture, measuring left out",
+}
+# Key, title and format, in the order of the table.
+_LINES = (
+    ("l2", "L2", ".1f"),
+    ("l2_over_gray", "L2 / gray", ".3f"),
+    ("l2_padded", "L2 with padding", ".1f"),
+    ("auc", "AuC", ".4f"),
+    ("balanced_auc", "balanced AuC", ".4f"),
+    ("zero_class", "0-class", ".4f"),
+    ("one_class", "1-class", ".4f"),
+    ("two_class", "2-class", ".4f"),
+    ("classes", "classes", ".1f"),
+    ("class_ratio", "classes / truth", ".3f"),
+    ("chroma_ratio", "chroma / truth", ".3f"),
+    ("ciede2000", "CIEDE2000", ".2f"),
+    ("psnr", "PSNR, dB", ".2f"),
+    ("colorfulness", "colorfulness (abs)", ".1f"),
+    ("delta_cf_of_means", "delta CF of means (abs)", ".2f"),
+    ("delta_cf_mean", "mean delta CF (abs)", ".2f"),
+    ("frechet", f"Frechet, {ENCODER}", ".1f"),
+    ("seconds", "seconds a picture", ".3f"),
+)
 
 
 class ConstantColorNetwork:
@@ -43,55 +74,103 @@ class ConstantColorNetwork:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the table."""
+class Entry:
+    """What was measured of one model, or of a baseline."""
 
     name: str
     figures: Figures
-    gray_l2: float  # L2 of the gray row
-    seconds: float  # a picture, recoloring alone
+    gray_l2: float  # L2 of the gray baseline
+    frechet: float
+    seconds: float  # a picture
+    differences: tuple[float, ...]  # CIEDE2000 of each picture, in their order
 
-    @staticmethod
-    def columns() -> tuple[str, ...]:
-        """Return the heads of `cells`."""
-        return (
-            "model", "pictures", "L2", "L2/gray", "AuC", "balanced AuC", "1-class", "2-class",
-            "chroma", "classes", "s/picture",
-        )  # fmt: skip
-
-    def cells(self) -> tuple[str, ...]:
-        """Return the figures as text."""
-        f = self.figures
-        return (
-            self.name,
-            str(f.pictures),
-            f"{f.l2:.1f}",
-            f"{f.l2 / self.gray_l2:.3f}",
-            f"{f.auc:.4f}",
-            f"{f.balanced_auc:.4f}",
-            f"{f.one_class:.4f}",
-            f"{f.two_class:.4f}",
-            f"{f.chroma:.3f}",
-            f"{f.classes:.3f}",
-            f"{self.seconds:.3f}",
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
+    def values(self) -> dict[str, float]:
+        """Return the figures by their names in the glossary."""
         return {
-            "model": self.name,
             **asdict(self.figures),
             "l2_over_gray": self.figures.l2 / self.gray_l2,
+            "frechet": self.frechet,
             "seconds": self.seconds,
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values; what could not be measured is None."""
+        values = {k: None if math.isnan(v) else v for k, v in self.values().items()}
+        return {"model": self.name, **values}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A line a figure, a column a model: many figures, few models.
+
+    Parameters
+    ----------
+    entries : tuple of Entry
+        Gray, the prior's mean, then the models.
+    legacy_mask : bool
+        Show the class accuracies as [Meistrenko]'s code takes them.
+    conditions : str
+        What was measured on, and how: for the heading.
+    """
+
+    entries: tuple[Entry, ...]
+    legacy_mask: bool
+    conditions: str
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the heads of `rows`."""
+        return ("", "truth", *(entry.name for entry in self.entries))
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the figures as text; the truth's own where they say something."""
+        values = [entry.values() for entry in self.entries]
+        truth = {
+            "classes": self.entries[0].figures.true_classes,
+            "colorfulness": self.entries[0].figures.true_colorfulness,
+        }
+        rows = []
+        for key, title, form in self._lines():
+            own = format(truth[key], form) if key in truth else ""
+            rows.append((title, own, *(format(v[key], form) for v in values)))
+        return rows
+
+    def to_markdown(self) -> str:
+        """Return the table and what its lines mean, as a document."""
+        head = self.columns()
+        lines = [f"# Evaluation\n\n{self.conditions}\n"]
+        lines.append("| " + " | ".join(head) + " |")
+        lines.append("|---|" + "---:|" * (len(head) - 1))
+        lines += ["| " + " | ".join(row) + " |" for row in self.rows()]
+        lines.append("\n## What the lines mean\n")
+        lines += [f"- **{title}**: {_GLOSSARY[key]}" for key, title, _ in self._lines()]
+        lines.append("\nReferences: the docstring of `recolor_cli/evaluation/metrics.py`.")
+        return "\n".join(lines) + "\n"
+
+    def to_json(self) -> str:
+        """Return all figures and their definitions as a JSON document."""
+        document = {
+            "conditions": self.conditions,
+            "entries": [entry.to_json() for entry in self.entries],
+            "definitions": _GLOSSARY,
+        }
+        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+    def _lines(self) -> list[tuple[str, str, str]]:
+        return [
+            (f"legacy_{key}", f"{title}, legacy mask", form)
+            if self.legacy_mask and title.endswith("-class")
+            else (key, title, form)
+            for key, title, form in _LINES
+        ]
 
 
 def evaluate(
     pictures: Sequence[Picture],
     networks: Mapping[str, ColorNetwork],
     options: RecolorOptions,
+    aged: bool = False,
     advance: Callable[[], None] = lambda: None,
-) -> list[Row]:
+) -> tuple[Entry, ...]:
     """Recolor pictures with each network and measure the results against the pictures.
 
     Parameters
@@ -101,12 +180,15 @@ def evaluate(
     networks : mapping of str to ColorNetwork
         The prior-mean baseline is taken from the prior of the first that has one.
     options : RecolorOptions
+    aged : bool
+        Show the networks the pictures as old prints, worn the same at each call (`aging.age`). The
+        color that they give is put on the clean picture, so that it alone makes the difference.
     advance : callable
-        Called after each picture and network.
+        Called after each picture.
 
     Returns
     -------
-    list of Row
+    tuple of Entry
         Gray, the prior's mean, then the networks.
 
     Raises
@@ -120,35 +202,63 @@ def evaluate(
     if not priors:
         raise ModelError("none of the models has a prior for the baseline", "add -m poster")
     plain = RecolorOptions()
-    baselines = {
+    recolorizers = {
         "gray": Recolorizer(ConstantColorNetwork(priors[0], np.zeros(2, np.float32)), plain),
         "prior mean": Recolorizer(ConstantColorNetwork(priors[0], priors[0].prior_mean), plain),
     }
-    rows = baselines | {name: Recolorizer(net, options) for name, net in networks.items()}
-    accumulators = {name: Accumulator() for name in rows}
-    seconds = dict.fromkeys(rows, 0.0)
-    for picture in pictures:
-        try:
-            rgb = decode(picture.data).rgb
-        except InputError as error:
-            raise InputError(f"{picture.name}: {error.message}", error.hint) from error
-        if min(rgb.shape[:2]) < MIN_SIDE:
-            raise InputError(f"{picture.name}: too small to measure on", "leave it out")
-        truth = rgb_to_lab(rgb)[..., 1:]
-        for name, recolorizer in rows.items():
+    recolorizers |= {name: Recolorizer(net, options) for name, net in networks.items()}
+    accumulators = {name: Accumulator() for name in recolorizers}
+    features = {name: FeatureSet() for name in recolorizers}
+    true_features = FeatureSet()
+    seconds = dict.fromkeys(recolorizers, 0.0)
+    encoder = Encoder()
+    for number, picture in enumerate(pictures):
+        rgb = color_picture(picture)
+        shown = aged_picture(rgb, number) if aged else rgb
+        true_features.rows.append(encoder.features(rgb))
+        for name, recolorizer in recolorizers.items():
             started = time.perf_counter()
-            result = recolorizer.recolor(rgb)
+            result = recolorizer.paint(rgb, recolorizer.predict(shown))
             seconds[name] += time.perf_counter() - started
-            accumulators[name].add(truth, rgb_to_lab(result)[..., 1:])
-            if name not in baselines:
-                advance()
+            accumulators[name].add(rgb, result)
+            features[name].rows.append(encoder.features(result))
+        advance()
     gray = accumulators["gray"].figures()
     if math.isnan(gray.one_class):
         raise InputError(
             "all pictures are gray: there is no color to measure against", "use others"
         )
-    gray_l2 = gray.l2
-    return [
-        Row(name, accumulator.figures(), gray_l2, seconds[name] / len(pictures))
+    return tuple(
+        Entry(
+            name,
+            accumulator.figures(),
+            gray.l2,
+            features[name].distance_to(true_features),
+            seconds[name] / len(pictures),
+            tuple(picture.ciede2000 for picture in accumulator.per_picture),
+        )
         for name, accumulator in accumulators.items()
-    ]
+    )
+
+
+def color_picture(picture: Picture) -> RgbImage:
+    """Decode a picture to measure on: uint8 (H, W, 3).
+
+    Raises
+    ------
+    InputError
+        If it cannot be decoded, or is too small; it is named.
+    """
+    try:
+        rgb = decode(picture.data).rgb
+    except InputError as error:
+        raise InputError(f"{picture.name}: {error.message}", error.hint) from error
+    if min(rgb.shape[:2]) < MIN_SIDE:
+        raise InputError(f"{picture.name}: too small to measure on", "leave it out")
+    return rgb
+
+
+def aged_picture(rgb: RgbImage, number: int) -> RgbImage:
+    """Return the gray picture as an old print has it; its number decides how worn it is."""
+    worn = age(lightness_of(rgb), np.random.default_rng(number))
+    return lab_to_rgb(worn, np.zeros((*worn.shape, 2), np.float32))

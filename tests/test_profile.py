@@ -1,0 +1,156 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from conftest import draw, encoded
+from recolor_cli.decode import annealed_mean
+from recolor_cli.errors import ModelError
+from recolor_cli.gamut import AbBins
+from recolor_cli.lab import gray_of, lightness_of, rgb_to_lab
+from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.profile import Answer, Profile
+from recolor_cli.recolorizer import Recolorizer
+
+
+def foreign_model(path, shape, element=TensorProto.FLOAT, outputs=("y",), inputs=("x",)):
+    """Write somebody's ONNX file, which answers with its own input and knows no other size."""
+    nodes = [helper.make_node("Identity", [inputs[0]], [name]) for name in outputs]
+    graph = helper.make_graph(
+        nodes,
+        "foreign",
+        [helper.make_tensor_value_info(name, element, shape) for name in inputs],
+        [helper.make_tensor_value_info(name, element, shape) for name in outputs],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, path)
+
+
+def profile_at(folder, **values):
+    values = {"file": "x.onnx", "size": 64, "answer": "ab"} | values
+    lines = [
+        f"{k} = {str(v).lower() if isinstance(v, bool) else repr(v)}" for k, v in values.items()
+    ]
+    path = folder / "theirs.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_the_gray_picture_comes_back_as_gray(tmp_path):
+    # In: gray sRGB as ImageNet networks want it; out: RGB, scaled the other way round.
+    mean, spread = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    foreign_model(tmp_path / "x.onnx", [1, 3, 64, 64])
+    path = profile_at(
+        tmp_path, answer="rgb", gray_input=True, channels=3, offset=mean, scale=spread,
+        answer_offset=mean, answer_scale=spread,
+    )  # fmt: skip
+    network = OnnxColorNetwork.load(path, "cpu")
+    assert network.manifest.name == "theirs"
+    rgb = draw()
+    result = Recolorizer(network).recolor(rgb)
+    assert np.abs(result.astype(int) - gray_of(rgb)).max() <= 1
+
+
+def test_lightness_scaled_and_color_scaled_back(tmp_path):
+    foreign_model(tmp_path / "x.onnx", [1, 64, 64, 1])  # would be refused: one channel is no ab
+    path = profile_at(tmp_path, channels_last=True)
+    with pytest.raises(ModelError, match="2 channels"):
+        Recolorizer(OnnxColorNetwork.load(path, "cpu")).recolor(draw())
+    profile = Profile("x.onnx", 64, Answer.AB, offset=50.0, scale=100.0, answer_scale=110.0)
+    lightness = np.full((1, 1, 64, 64), 75, np.float32)
+    np.testing.assert_allclose(profile.encode(lightness), 0.25)
+    np.testing.assert_allclose(profile.decode(np.full((1, 2, 8, 8), 0.5), 0.38), 55)
+
+
+def test_channels_last_both_ways():
+    profile = Profile("x.onnx", 64, Answer.AB, channels=3, channels_last=True)
+    assert profile.encode(np.zeros((2, 1, 4, 6), np.float32)).shape == (2, 4, 6, 3)
+    answer = np.zeros((2, 4, 6, 2), np.float32)
+    answer[..., 1] = 7
+    ab = profile.decode(answer, 0.38)
+    assert ab.shape == (2, 2, 4, 6)
+    assert (ab[:, 1] == 7).all()
+
+
+def test_gray_input_is_the_srgb_value_of_that_lightness():
+    rgb = gray_of(draw())
+    encoded_gray = Profile("x", 64, Answer.AB, gray_input=True).encode(
+        lightness_of(rgb)[None, None]
+    )
+    np.testing.assert_allclose(encoded_gray[0, 0] * 255, rgb[..., 1], atol=0.6)
+
+
+def test_an_answer_in_rgb_gives_its_ab():
+    rgb = draw()
+    profile = Profile("x", 64, Answer.RGB)
+    ab = profile.decode((rgb / 255).astype(np.float32).transpose(2, 0, 1)[None], 0.38)
+    np.testing.assert_allclose(ab[0].transpose(1, 2, 0), rgb_to_lab(rgb)[..., 1:], atol=1e-2)
+
+
+def test_distributions_are_decoded_by_the_annealed_mean():
+    logits = np.random.default_rng(0).normal(size=(1, 394, 3, 2)).astype(np.float32) * 3
+    expected = annealed_mean(logits, AbBins.srgb(), 0.5)
+    np.testing.assert_allclose(Profile("x", 64, Answer.LOGITS).decode(logits, 0.5), expected)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    decoded = Profile("x", 64, Answer.PROBABILITIES).decode(shares, 0.5)
+    np.testing.assert_allclose(decoded, expected, atol=1e-2)
+
+
+def test_a_network_in_half_precision(tmp_path):
+    foreign_model(tmp_path / "x.onnx", [1, 3, 64, 64], TensorProto.FLOAT16)
+    path = profile_at(tmp_path, answer="rgb", gray_input=True, channels=3)
+    rgb = draw()
+    result = Recolorizer(OnnxColorNetwork.load(path, "cpu")).recolor(rgb)
+    assert np.abs(result.astype(int) - gray_of(rgb)).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"answer": "hsv"}, "hsv"),
+        ({"sise": 3}, "unknown keys sise"),
+        ({"size": 1}, "size 1"),
+        ({"channels": 2}, "channels must be 1 or 3"),
+        ({"scale": 0}, "scale must not be 0"),
+        ({"offset": [1.0, 2.0]}, "offset must be"),
+        ({"temperature": 0}, "temperature 0"),
+        ({"file": "gone.onnx"}, r"gone\.onnx, which is not there"),
+        ({"output": "z"}, "output must be one of y"),
+    ],
+)
+def test_profiles_that_cannot_work_are_refused(tmp_path, values, words):
+    foreign_model(tmp_path / "x.onnx", [1, 1, 64, 64])
+    with pytest.raises(ModelError, match=words):
+        OnnxColorNetwork.load(profile_at(tmp_path, **values), "cpu")
+
+
+def test_files_that_are_no_profiles_are_refused(tmp_path):
+    for content in (b"", b"file =", b"\xff\xfe", b"size = 3"):
+        (tmp_path / "x.toml").write_bytes(content)
+        with pytest.raises(ModelError, match=r"x\.toml"):
+            OnnxColorNetwork.load(tmp_path / "x.toml", "cpu")
+    with pytest.raises(ModelError, match="no model file"):
+        OnnxColorNetwork.load(tmp_path / "gone.toml", "cpu")
+
+
+def test_several_inputs_or_outputs_are_told_by_name(tmp_path):
+    foreign_model(tmp_path / "x.onnx", [1, 1, 64, 64], outputs=("y", "z"))
+    with pytest.raises(ModelError, match="output must be one of y, z"):
+        OnnxColorNetwork.load(profile_at(tmp_path), "cpu")
+    OnnxColorNetwork.load(profile_at(tmp_path, output="z"), "cpu")
+    foreign_model(tmp_path / "x.onnx", [1, 1, 64, 64], inputs=("x", "embedding"))
+    with pytest.raises(ModelError, match=r"2 inputs \(x, embedding\)"):
+        OnnxColorNetwork.load(profile_at(tmp_path), "cpu")
+
+
+def test_the_command_runs_and_measures_it(recolor, tmp_path):
+    foreign_model(tmp_path / "x.onnx", [1, 3, 64, 64])
+    path = profile_at(tmp_path, answer="rgb", gray_input=True, channels=3)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(2):
+        (pictures / f"{i}.png").write_bytes(encoded(draw(seed=i), "PNG"))
+    recolor(pictures / "0.png", "-m", path, "-o", tmp_path / "new.png", "--device", "cpu")
+    assert (tmp_path / "new.png").is_file()
+    out, _ = recolor("evaluate", pictures, "-m", "poster", "-m", path, "--device", "cpu")
+    assert str(path) in out.decode().splitlines()[0]
