@@ -6,8 +6,10 @@ import onnx
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from conftest import draw, encoded
+from recolor_cli.decode import annealed_mean
 from recolor_cli.errors import DeviceError, InputError, ModelError, NoInputsError, UsageError
 from recolor_cli.evaluation.pictures import Picture, load_pictures
 from recolor_cli.gamut import AbBins
@@ -19,7 +21,14 @@ from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.export import export
 from recolor_cli.training.networks import build_network
-from recolor_cli.training.targets import rebalance_weights, rebalanced_cross_entropy, soft_encode
+from recolor_cli.training.targets import (
+    choose_pixels,
+    color_distance,
+    rebalance_weights,
+    rebalanced_cross_entropy,
+    smooth_prior,
+    soft_encode,
+)
 from recolor_cli.training.train import CHECKPOINT, LOG, Progress, train
 
 BINS = AbBins.srgb()
@@ -95,15 +104,37 @@ def test_weights_have_mean_one_and_are_larger_for_the_rare():
     torch.testing.assert_close(rebalance_weights(prior, 1.0), torch.ones(4))
 
 
-def loss_of(class_weights, inside=None):
+def test_a_smoothed_prior_is_one_still_and_lifts_the_rare_neighbour():
+    prior = torch.zeros(len(BINS))
+    prior[200] = 1
+    torch.testing.assert_close(smooth_prior(prior, CENTERS, 0.0), prior)
+    smooth = smooth_prior(prior, CENTERS, 5.0)
+    assert float(smooth.sum()) == pytest.approx(1)
+    distance = torch.linalg.norm(CENTERS - CENTERS[200], dim=1)
+    order = distance.argsort()
+    assert smooth[200] == smooth.max()
+    assert smooth[order[1]] > 10 * smooth[order[30]]
+    expected = torch.exp(-distance.square() / 50)
+    torch.testing.assert_close(smooth, expected / expected.sum())
+
+
+def test_the_distance_of_colors_is_that_of_the_annealed_mean():
+    logits = torch.randn(50, len(BINS), generator=torch.Generator().manual_seed(0)) * 3
+    ab = torch.randn(50, 2, generator=torch.Generator().manual_seed(1)) * 30
+    decoded = annealed_mean(logits.T[None, :, :, None].numpy(), BINS, 0.5)[0, :, :, 0].T
+    error = np.abs(decoded - ab.numpy())
+    expected = np.where(error < 10, error**2 / 20, error - 5).mean()
+    assert float(color_distance(logits, ab, CENTERS, 0.5)) == pytest.approx(expected, rel=1e-4)
+
+
+def loss_of(class_weights):
     torch.manual_seed(0)
-    logits = torch.randn(2, len(BINS), 3, 4)
-    ab = torch.randn(2 * 3 * 4, 2) * 30
+    logits = torch.randn(24, len(BINS))
+    ab = torch.randn(24, 2) * 30
     index, weight = soft_encode(ab, CENTERS, 5, 5.0)
-    inside = torch.ones(2, 3, 4, dtype=torch.bool) if inside is None else inside
-    loss = rebalanced_cross_entropy(logits, index, weight, class_weights, inside)
+    loss = rebalanced_cross_entropy(logits, index, weight, class_weights)
     dense = torch.zeros(len(ab), len(BINS)).scatter_(1, index, weight)
-    each = -(dense * logits.permute(0, 2, 3, 1).reshape(-1, len(BINS)).log_softmax(1)).sum(1)
+    each = -(dense * logits.log_softmax(1)).sum(1)
     return float(loss), each * class_weights[index[:, 0]]
 
 
@@ -120,11 +151,18 @@ def test_rebalancing_changes_the_loss():
     assert loss != pytest.approx(loss_of(torch.ones(len(BINS)))[0], rel=1e-2)
 
 
-def test_padding_counts_for_nothing():
-    inside = torch.zeros(2, 3, 4, dtype=torch.bool)
-    inside[0, :2] = True
-    loss, each = loss_of(torch.ones(len(BINS)), inside)
-    assert loss == pytest.approx(float(each[inside.flatten()].mean()), rel=1e-5)
+def test_padding_is_never_chosen_and_the_share_is_kept():
+    inside = torch.zeros(2, 30, 40, dtype=torch.bool)
+    inside[0, :20] = True
+    everything = choose_pixels(inside, 1.0)
+    assert everything.tolist() == list(range(800))
+    some = choose_pixels(inside, 0.25)
+    assert len(some) == len(set(some.tolist())) == 200
+    assert inside.flatten()[some].all()
+    assert some.tolist() != choose_pixels(inside, 0.25).tolist()
+    one = torch.zeros(1, 4, 4, dtype=torch.bool)
+    one[0, 2, 2] = True
+    assert choose_pixels(one, 0.01).tolist() == [10]
 
 
 # Samples.
@@ -150,6 +188,18 @@ def test_a_small_picture_is_padded_and_the_padding_is_known(config):
     assert padded.sum() == 32 * 24
     assert 8 <= inside.sum() <= 16  # one or two columns of eight, as the crop happens to lie
     assert (np.abs(lightness[0][~padded] - lightness_of(rgb)[0, 0]) < 0.1).all()
+
+
+def test_an_aged_sample_has_a_worn_lightness_and_the_same_color(config):
+    picture = Picture("x", encoded(draw(), "PNG"))
+    for number in range(5):
+        clean = make_sample(picture, config, 4, number)
+        worn = make_sample(picture, with_changes(config, aged=1.0), 4, number)
+        padded = clean[0] == PAD_LIGHTNESS
+        np.testing.assert_array_equal(worn[0][padded], PAD_LIGHTNESS)
+        np.testing.assert_array_equal(worn[1], clean[1])
+        np.testing.assert_array_equal(worn[2], clean[2])
+    assert not np.array_equal(worn[0], clean[0])
 
 
 def test_samples_depend_on_their_number_alone(config):
@@ -229,12 +279,35 @@ def test_an_override_stands_above_the_file(tmp_path):
 # The network and the loop.
 
 
-def test_the_network_answers_at_a_quarter_for_any_multiple_of_32(config):
-    network = build_network(config, len(BINS), pretrained=False).eval()
+@pytest.mark.parametrize(("widths", "stride"), [((8, 8, 8), 8), ((8,) * 4, 4), ((8,) * 5, 2)])
+def test_the_network_answers_at_its_stride_for_any_multiple_of_32(config, widths, stride):
+    network = build_network(with_changes(config, widths=widths), len(BINS), False).eval()
+    assert network.output_stride == stride
     with torch.inference_mode():
         for height, width in ((32, 32), (64, 96)):
             logits = network(torch.full((2, 1, height, width), 50.0))
-            assert logits.shape == (2, len(BINS), height // 4, width // 4)
+            assert logits.shape == (2, len(BINS), height // stride, width // stride)
+
+
+def test_logits_at_some_pixels_are_those_of_the_whole(config):
+    network = build_network(config, len(BINS), pretrained=False).eval()
+    lightness = torch.rand(2, 1, 64, 64) * 100
+    pixels = torch.tensor([0, 17, 300, 511])  # of 2 x 16 x 16
+    with torch.inference_mode():
+        whole = network(lightness).permute(0, 2, 3, 1).reshape(-1, len(BINS))
+        torch.testing.assert_close(
+            network.logits_at(lightness, pixels), whole[pixels], rtol=1e-4, atol=1e-4
+        )
+
+
+def test_drop_path_is_for_training_alone(config):
+    network = build_network(with_changes(config, drop_path=0.9), len(BINS), False)
+    lightness = torch.rand(4, 1, 64, 64) * 100
+    with torch.inference_mode():
+        network.eval()
+        torch.testing.assert_close(network(lightness), network(lightness))
+        network.train()
+        assert not torch.allclose(network(lightness), network(lightness))
 
 
 def test_the_frozen_part_keeps_its_weights_and_statistics(config):
@@ -249,7 +322,7 @@ def test_the_frozen_part_keeps_its_weights_and_statistics(config):
     assert not all(torch.equal(state[k], v) for k, v in free.items())
 
 
-@pytest.mark.parametrize("changes", [{"architecture": "x"}, {"encoder": "x"}, {"widths": [8, 8]}])
+@pytest.mark.parametrize("changes", [{"architecture": "x"}, {"encoder": "x"}, {"widths": [8] * 6}])
 def test_networks_that_do_not_exist_are_refused(config, changes):
     with pytest.raises(UsageError):
         build_network(with_changes(config, **changes), len(BINS), pretrained=False)
@@ -327,6 +400,24 @@ def test_weights_of_another_run_are_a_start(config, tmp_path):
         train(with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=str(init))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"color_loss": 0.1, "smoothing": 5.0, "drop_path": 0.2, "aged": 0.5}, {"loss_pixels": 1}],
+)
+def test_a_run_with_all_that_a_recipe_may_have(config, tmp_path, changes):
+    reports: list[Progress] = []
+    train(with_changes(config, **changes), tmp_path / "run", "cpu", report=reports.append)
+    assert all(np.isfinite(report.loss) for report in reports)
+
+
+def test_only_some_pictures_are_trained_on(config, folder, tmp_path):
+    (folder / "1.png").write_bytes(b"broken")
+    kept = with_changes(config, only=["0.png", "2.png"], validation=[])
+    train(kept, tmp_path / "run", "cpu")  # what is broken is not looked at
+    with pytest.raises(NoInputsError, match="contains oil or water"):
+        train(with_changes(config, only=["oil", "water"]), tmp_path / "none", "cpu")
+
+
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"bad")
     torch.save({"other": 1}, tmp_path / "y.pt")
@@ -402,6 +493,30 @@ def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
             load_start(name)
 
 
+def test_a_weights_file_is_a_start_too(checkpoint, config, recolor, folder, tmp_path):
+    path, model = tmp_path / "tiny.safetensors", tmp_path / "tiny.onnx"
+    recolor("export", checkpoint, path)
+    export(checkpoint, model, load_pictures([str(folder)]))
+    recolor("export", model, tmp_path / "again.safetensors")
+    start, saved = load_start(str(path)), load_checkpoint(checkpoint)
+    np.testing.assert_allclose(start.prior, saved["prior"], atol=1e-7)
+    again = load_start(str(tmp_path / "again.safetensors"))
+    assert start.samples == again.samples == 12
+    floats = {k: v for k, v in saved["average"].items() if v.is_floating_point()}
+    assert start.weights.keys() == again.weights.keys() == floats.keys()
+    for key, value in floats.items():
+        torch.testing.assert_close(start.weights[key], value, rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(start.weights[key], again.weights[key])
+    matrices = sum(v.numel() for v in floats.values() if v.ndim > 1)
+    assert path.stat().st_size < 2.2 * matrices + 4 * 30_000  # half precision
+    train(config, tmp_path / "tuned", "cpu", init=str(path))
+    (tmp_path / "bad.safetensors").write_bytes(b"once upon a time")
+    save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
+    for name in ("gone", "bad", "other"):
+        with pytest.raises(ModelError, match=name):
+            load_start(str(tmp_path / f"{name}.safetensors"))
+
+
 def test_the_shipped_model_can_be_trained_on():
     network = build_network(
         TrainConfig(name="x", train=("x",), validation=(), samples=100), len(BINS), False
@@ -455,4 +570,11 @@ def test_the_commands(recolor, config, folder, tmp_path):
     out, _ = recolor(folder / "0.png", "-m", model, "-o", tmp_path / "x.png", "--device", "cpu")
     assert (tmp_path / "x.png").is_file()
     recolor("train", tmp_path / "gone.toml", exit_code=2)
+    run = ("train", tmp_path / "c.toml", "--out", tmp_path / "set", "--device", "cpu")
+    recolor(*run, "--set", "samples=4", "--set", "only=['0.png']", "--set", "name=mine")
+    saved = load_checkpoint(tmp_path / "set" / CHECKPOINT)["config"]
+    assert (saved["samples"], saved["only"], saved["name"]) == (4, ("0.png",), "mine")
+    for setting in ("samples", "=3", "a b=3", "sample=3", "samples=many"):
+        recolor(*run, "--set", setting, exit_code=2)
+    recolor("export", tmp_path / "run" / CHECKPOINT, "x.onnx", exit_code=2)
     recolor("export", tmp_path / "run" / CHECKPOINT, "x.bin", "--pictures", folder, exit_code=2)

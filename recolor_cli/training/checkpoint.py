@@ -1,7 +1,8 @@
-"""Weights that were trained before: checkpoints, and the model files that were made from them."""
+"""Weights that were trained before: checkpoints, and the files that were made from them."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,19 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from recolor_cli.errors import ModelError
+from recolor_cli.image_io import write_atomic
 from recolor_cli.manifest import Manifest, find_model
 from recolor_cli.types import FloatArray
 
 HALF = ".half"  # behind the name of a weight that a model file stores in half precision
+WEIGHTS_SUFFIX = ".safetensors"
 _NETWORK = "network."  # before the names of a network's weights in a model file
+_PRIOR, _SAMPLES = "recolor.prior", "recolor.samples"  # metadata of a weights file
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +65,30 @@ class Start:
                 "use the config that it was made with",
             ) from error
 
+    def save(self, path: Path) -> None:
+        """Write a weights file: safetensors, convolutions in float16, norms and biases in float32.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        tensors = {
+            key: (value.half() if value.ndim > 1 else value).contiguous()
+            for key, value in self.weights.items()
+            if value.is_floating_point()
+        }
+        metadata = {_PRIOR: json.dumps(self.prior.tolist()), _SAMPLES: str(self.samples)}
+        write_atomic(path, save(tensors, metadata))
+
 
 def load_start(name: str) -> Start:
-    """Read weights to start from: the averaged ones of a checkpoint, or those of a model file.
+    """Read weights to start from: of a checkpoint (the averaged ones), a weights or a model file.
 
     Parameters
     ----------
     name : str
-        A checkpoint (``.pt``), or a model by name or path.
+        A checkpoint (``.pt``), a weights file (``.safetensors``), or a model by name or path.
 
     Raises
     ------
@@ -77,6 +99,8 @@ def load_start(name: str) -> Start:
         saved = load_checkpoint(Path(name))
         prior = np.array(saved["prior"], np.float32)
         return Start(saved["average"], prior, saved["earlier"] + saved["samples"], name)
+    if name.endswith(WEIGHTS_SUFFIX):
+        return _load_weights(name)
     path = find_model(name)
     try:
         model = onnx.load(path)
@@ -91,6 +115,19 @@ def load_start(name: str) -> Start:
             weights[key] = torch.from_numpy(numpy_helper.to_array(tensor).copy()).float()
     prior = np.array(manifest.prior, np.float32)
     return Start(weights, prior, int(manifest.training.get("samples", 0)), str(path))
+
+
+def _load_weights(name: str) -> Start:
+    try:
+        with safe_open(name, "pt") as file:
+            weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+        prior = np.array(json.loads(metadata[_PRIOR]), np.float32)
+        return Start(weights, prior, int(metadata[_SAMPLES]), name)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ModelError(
+            f"{name} cannot be read as weights of `recolor export`: {error}", "name another"
+        ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ class TrainConfig:
     train: tuple[str, ...]  # folders, tar files or globs of them; relative to where one runs
     validation: tuple[str, ...]
     samples: int
+    only: tuple[str, ...] = ()  # train on pictures alone whose name contains one of these
     description: str = ""  # of the pictures, for the model file
     license: str = "MIT"  # of the weights
     seed: int = 0
@@ -28,13 +29,19 @@ class TrainConfig:
     architecture: str = "efficientnet_unet"
     encoder: str = "efficientnet-lite0"
     frozen_blocks: int = 5  # stem and first blocks stay as ImageNet made them
-    widths: tuple[int, ...] = (192, 128, 96, 64)  # of the decoder, coarse to fine
+    # Of the decoder, from stride 32 on; each doubles the resolution: 3 end at stride 8, 5 at 2.
+    widths: tuple[int, ...] = (192, 128, 96, 64)
+    drop_path: float = 0.0  # chance that the encoder's last block is skipped; less for earlier ones
 
     size: int = 128  # side of the square that is trained on
     long_side: tuple[int, int] = (128, 224)  # a picture is scaled to between these, then cropped
     run_size: int = 256  # side of the square when the model runs, and in validation
     batch_size: int = 32
+    aged: float = 0.0  # share of the samples whose lightness is worn as old prints are
+    loss_pixels: float = 0.25  # share of the pixels that the loss looks at; neighbours are alike
     rebalance: float = 0.9  # lambda: 0 weighs by the inverse prior alone, 1 not at all
+    smoothing: float = 0.0  # of the prior before it weighs: sigma of a Gaussian, ab units
+    color_loss: float = 0.0  # weight of the smooth L1 distance of the decoded ab to the true one
     neighbours: int = 5  # bins that share a soft label
     sigma: float = 5.0  # of the soft label, ab units
     temperature: float = 0.38
@@ -63,7 +70,12 @@ class TrainConfig:
             "size and run_size must be multiples of 32": not (self.size % 32 or self.run_size % 32),
             "long_side must be two sizes, the smaller first": len(self.long_side) == 2
             and 1 <= self.long_side[0] <= self.long_side[1],
-            "rebalance must lie in 0..1": 0 <= self.rebalance <= 1,
+            "rebalance, aged and drop_path must lie in 0..1": all(
+                0 <= share <= 1 for share in (self.rebalance, self.aged, self.drop_path)
+            ),
+            "loss_pixels must be more than 0, at most 1": 0 < self.loss_pixels <= 1,
+            "smoothing and color_loss must not be negative": min(self.smoothing, self.color_loss)
+            >= 0,
             "ema must lie in 0..1": 0 <= self.ema < 1,
             "neighbours must be at least 1, sigma positive": self.neighbours >= 1
             and self.sigma > 0,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor_cli.errors import InputError
+from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.image_io import decode
 from recolor_cli.lab import lightness_of, rgb_to_lab
@@ -143,6 +144,8 @@ def make_sample(
 
     lightness = np.full((size, size), PAD_LIGHTNESS, np.float32)
     lightness[rows, columns] = lightness_of(rgb)
+    if random.random() < config.aged:  # the color to be learned stays that of the clean picture
+        lightness[rows, columns] = age(lightness[rows, columns], random)
     # Labels as a run's answer lies: ab of the picture made small, not small ab of the picture.
     square = np.zeros((size, size, 3), np.uint8)
     square[rows, columns] = rgb

@@ -62,20 +62,40 @@ def rebalance_weights(prior: Tensor, rebalance: float) -> Tensor:
     return weights / (weights * prior).sum()
 
 
+def smooth_prior(prior: Tensor, centers: Tensor, sigma: float) -> Tensor:
+    """Spread a prior over the ab plane: a rare bin among frequent ones is no rare color.
+
+    Parameters
+    ----------
+    prior : float tensor, shape (Q,)
+        Sums to 1.
+    centers : float tensor, shape (Q, 2), CIELAB units
+    sigma : float
+        Of the Gaussian, ab units; 0 leaves the prior as it is. [Zhang2016] has 5.
+
+    Returns
+    -------
+    float tensor, shape (Q,)
+        Sums to 1.
+    """
+    if sigma == 0:
+        return prior
+    kernel = torch.exp(-torch.cdist(centers, centers).square() / (2 * sigma**2))
+    return kernel / kernel.sum(dim=0) @ prior  # each bin gives away just what it has
+
+
 def rebalanced_cross_entropy(
-    logits: Tensor, index: Tensor, weight: Tensor, class_weights: Tensor, inside: Tensor
+    logits: Tensor, index: Tensor, weight: Tensor, class_weights: Tensor
 ) -> Tensor:
     """Return the mean cross-entropy against soft labels, nats a pixel, weighted by class.
 
     Parameters
     ----------
-    logits : float tensor, shape (N, Q, h, w)
-    index, weight : tensors, shape (N * h * w, neighbours)
-        As `soft_encode` returns them, pixels in the order n, h, w.
+    logits : float tensor, shape (P, Q)
+    index, weight : tensors, shape (P, neighbours)
+        As `soft_encode` returns them.
     class_weights : float tensor, shape (Q,)
         As `rebalance_weights` returns them; all ones for none.
-    inside : bool tensor, shape (N, h, w)
-        False where there is padding: that counts for nothing.
 
     Returns
     -------
@@ -86,8 +106,51 @@ def rebalanced_cross_entropy(
     logsumexp minus the labels' share of the logits: the log-probabilities of the other 389 classes
     are never formed.
     """
-    flat = logits.permute(0, 2, 3, 1).flatten(0, 2)  # (P, Q)
-    loss = flat.logsumexp(dim=1) - (flat.gather(1, index) * weight).sum(dim=1)
-    pixel_weights = class_weights[index[:, 0]] * inside.flatten()
+    loss = logits.logsumexp(dim=1) - (logits.gather(1, index) * weight).sum(dim=1)
     # Not over the sum of the weights: that would undo the rebalancing between pictures.
-    return (loss * pixel_weights).sum() / inside.sum().clamp(min=1)
+    return (loss * class_weights[index[:, 0]]).mean()
+
+
+def color_distance(logits: Tensor, ab: Tensor, centers: Tensor, temperature: float) -> Tensor:
+    """Return the mean smooth L1 distance of the annealed mean to the true color, ab units.
+
+    Parameters
+    ----------
+    logits : float tensor, shape (P, Q)
+    ab : float tensor, shape (P, 2), CIELAB units
+    centers : float tensor, shape (Q, 2), CIELAB units
+    temperature : float
+        As the model is decoded with.
+
+    Returns
+    -------
+    float tensor, shape ()
+
+    Notes
+    -----
+    The cross-entropy knows no distance: a wrong bin is as wrong next door as across the plane. This
+    term does, and sees what the decoder makes of an undecided distribution.
+    """
+    decoded = torch.softmax(logits / temperature, dim=1) @ centers
+    return torch.nn.functional.smooth_l1_loss(decoded, ab, beta=10.0)
+
+
+def choose_pixels(inside: Tensor, share: float) -> Tensor:
+    """Return the numbers of some pixels that are no padding, at random (torch's global state).
+
+    Parameters
+    ----------
+    inside : bool tensor, shape (N, h, w)
+    share : float
+        Of those inside, 0..1; at least one is returned.
+
+    Returns
+    -------
+    int64 tensor, shape (P,)
+        In the order n, h, w.
+    """
+    numbers = inside.flatten().nonzero()[:, 0]
+    if share == 1:
+        return numbers
+    count = max(1, round(share * len(numbers)))
+    return numbers[torch.randperm(len(numbers), device=numbers.device)[:count]]

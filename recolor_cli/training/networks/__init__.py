@@ -42,5 +42,5 @@ def build_network(config: TrainConfig, classes: int, pretrained: bool) -> Logits
     from recolor_cli.training.networks.efficientnet_unet import EfficientNetUNet
 
     return EfficientNetUNet(
-        config.encoder, config.frozen_blocks, config.widths, classes, pretrained
+        config.encoder, config.frozen_blocks, config.widths, config.drop_path, classes, pretrained
     )

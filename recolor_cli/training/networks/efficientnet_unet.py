@@ -1,9 +1,10 @@
-"""A pretrained EfficientNet-Lite encoder and a U-Net decoder, at a quarter of the resolution.
+"""A pretrained EfficientNet-Lite encoder and a U-Net decoder.
 
 References
 ----------
 Tan, Le: EfficientNet, ICML 2019; the Lite variants have no squeeze-and-excitation and use ReLU6,
-so that they run fast on a CPU. Ronneberger, Fischer, Brox: U-Net, MICCAI 2015.
+so that they run fast on a CPU. Ronneberger, Fischer, Brox: U-Net, MICCAI 2015. Huang et al.: Deep
+networks with stochastic depth, ECCV 2016 (drop path).
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ class EfficientNetUNet(LogitsNetwork):
         ``efficientnet-lite0``, ``1`` or ``2``.
     frozen_blocks : int
         The stem and this many blocks keep their weights and their batch statistics.
-    widths : sequence of 4 ints
-        Channels of the decoder at strides 32, 16, 8 and 4.
+    widths : sequence of 1 to 5 ints
+        Channels of the decoder at strides 32, 16, 8, 4 and 2; the last is the stride of the answer.
+    drop_path : float
+        Chance that the last block's branch is left out for a sample in training, 0..1; it falls
+        linearly to 0 at the stem.
     classes : int
         Channels of the answer.
     pretrained : bool
@@ -45,28 +49,31 @@ class EfficientNetUNet(LogitsNetwork):
     Raises
     ------
     UsageError
-        If the encoder is unknown, its weights are not installed, or there are not 4 widths.
+        If the encoder is unknown, its weights are not installed, or there are too many widths.
     """
 
     input_multiple = 32  # px
-    output_stride = 4  # px
 
     def __init__(
         self,
         encoder: str,
         frozen_blocks: int,
         widths: Sequence[int],
+        drop_path: float,
         classes: int,
         pretrained: bool,
     ) -> None:
         super().__init__()
         if encoder not in _WEIGHTS:
             raise UsageError(f"no encoder is called {encoder}", f"there are: {', '.join(_WEIGHTS)}")
-        if len(widths) != 4:
+        if not 1 <= len(widths) <= 5:
             raise UsageError(
-                f"widths must be 4 numbers, not {widths}", "give one each for strides 32, 16, 8, 4"
+                f"widths must be 1 to 5 numbers, not {widths}",
+                "give one each for strides 32, 16, 8, 4 and 2, as far as wanted",
             )
+        self.output_stride = 32 >> (len(widths) - 1)  # px
         self.frozen_blocks = frozen_blocks
+        self.drop_path = drop_path
         self.encoder = EfficientNet.from_name(encoder)
         if pretrained:
             self.encoder.load_state_dict(torch.load(_weights_file(encoder), weights_only=True))
@@ -91,15 +98,16 @@ class EfficientNetUNet(LogitsNetwork):
             width = own
         self.head = nn.Conv2d(width, classes, kernel_size=1)
 
-    def forward(self, lightness: Tensor) -> Tensor:
-        """Return logits (N, classes, H / 4, W / 4) for L* (N, 1, H, W), 0..100."""
+    def features(self, lightness: Tensor) -> Tensor:
+        """Return (N, C, H / s, W / s) for L* (N, 1, H, W), 0..100; s is `output_stride`."""
         gray = (lightness * 2.55 - 127) / 128  # as the encoder was trained
         x = self.encoder._swish(
             self.encoder._bn0(self.encoder._conv_stem(gray.expand(-1, 3, -1, -1)))
         )
         features = []
+        last = len(self.encoder._blocks) - 1
         for i, block in enumerate(self.encoder._blocks):
-            x = block(x)
+            x = block(x, drop_connect_rate=self.drop_path * i / last)
             if i in self._taps:
                 features.append(x)
         x = features[-1]  # (N, C, H / 32, W / 32)
@@ -109,7 +117,7 @@ class EfficientNetUNet(LogitsNetwork):
                 x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
                 x = torch.cat((x, features[-1 - level]), dim=1)
             x = convolutions(x)
-        return cast(Tensor, self.head(x))
+        return cast(Tensor, x)
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and running; the frozen part always runs."""
