@@ -54,7 +54,8 @@ def _grain(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
     if random.random() < 0.5:
         noise = cv2.GaussianBlur(noise, (0, 0), 0.7) * 2.4  # about the same variance as before
     middle = 1 - np.square(lightness / 50 - 1)
-    return lightness + noise * np.float32(random.uniform(1, 7)) * (0.4 + 0.6 * middle)
+    strength = np.float32(random.uniform(1, 7))
+    return cast(FloatArray, lightness + noise * strength * (0.4 + 0.6 * middle))
 
 
 def _halftone(lightness: FloatArray, random: np.random.Generator) -> FloatArray:

@@ -27,10 +27,11 @@ class TrainConfig:
     seed: int = 0
 
     architecture: str = "efficientnet_unet"
-    encoder: str = "efficientnet-lite0"
+    encoder: str = "efficientnet-lite0"  # of efficientnet_unet
     frozen_blocks: int = 5  # stem and first blocks stay as ImageNet made them
     # Of the decoder, from stride 32 on; each doubles the resolution: 3 end at stride 8, 5 at 2.
     widths: tuple[int, ...] = (192, 128, 96, 64)
+    semantic: str = "efficientnet-lite0"  # classifier that is fused in, where one is; "" for none
     drop_path: float = 0.0  # chance that the encoder's last block is skipped; less for earlier ones
 
     size: int = 128  # side of the square that is trained on

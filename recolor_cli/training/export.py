@@ -25,7 +25,13 @@ from recolor_cli.recolorizer import network_input
 from recolor_cli.training.checkpoint import HALF, load_checkpoint
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.networks import build_network
-from recolor_cli.training.train import AnnealedNetwork, make_manifest
+from recolor_cli.training.train import (
+    AnnealedNetwork,
+    PlainNetwork,
+    as_exported,
+    color_of,
+    make_manifest,
+)
 from recolor_cli.types import FloatArray
 
 TOLERANCE = 1e-2  # ab units: the most that onnxruntime may differ from torch
@@ -78,11 +84,6 @@ def export(checkpoint: Path, destination: Path, pictures: list[Picture]) -> Pari
     bins = AbBins.srgb()
     network = build_network(config, len(bins), pretrained=False)
     network.load_state_dict(saved["average"])
-    exact = AnnealedNetwork(copy.deepcopy(network), bins).eval()
-    for parameter in network.parameters():
-        if parameter.ndim > 1:  # what `_store_in_half` will store so
-            parameter.data = parameter.data.half().float()
-    annealed = AnnealedNetwork(network, bins).eval()
     training = {
         "steps": saved["step"],
         "seed": config.seed,
@@ -97,8 +98,13 @@ def export(checkpoint: Path, destination: Path, pictures: list[Picture]) -> Pari
         saved["earlier"] + saved["samples"],
         training,
     )
+    exact = as_exported(copy.deepcopy(network), manifest).eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:  # what `_store_in_half` will store so
+            parameter.data = parameter.data.half().float()
+    rounded = as_exported(network, manifest).eval()
 
-    model = _to_onnx(annealed, config.run_size)
+    model = _to_onnx(rounded, config.run_size)
     _store_in_half(model)
     model.ir_version = _IR_VERSION
     helper.set_model_props(model, manifest.to_properties())
@@ -107,7 +113,7 @@ def export(checkpoint: Path, destination: Path, pictures: list[Picture]) -> Pari
     unproved = destination.with_name(f".{destination.name}.unproved.onnx")
     write_atomic(unproved, model.SerializeToString())
     try:
-        parity = _compare(annealed, exact, OnnxColorNetwork.load(unproved, "cpu"), pictures)
+        parity = _compare(rounded, exact, OnnxColorNetwork.load(unproved, "cpu"), pictures)
         if not parity.max_difference <= TOLERANCE:  # also when it is no number
             raise ModelError(
                 f"onnxruntime and torch differ by up to {parity.max_difference:.4f} ab units, "
@@ -126,17 +132,18 @@ def export(checkpoint: Path, destination: Path, pictures: list[Picture]) -> Pari
     return parity
 
 
-def _to_onnx(network: torch.nn.Module, size: int) -> Any:
+def _to_onnx(network: AnnealedNetwork | PlainNetwork, size: int) -> Any:
     """Trace the network with a free number of pictures, height and width."""
-    example = (torch.full((2, 1, size, size), 50.0), torch.tensor(0.38))
+    lightness, temperature = torch.full((2, 1, size, size), 50.0), torch.tensor(0.38)
+    anneals = isinstance(network, AnnealedNetwork)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         torch.onnx.export(
             network,
-            example,
+            (lightness, temperature) if anneals else (lightness,),
             Path(folder) / "network.onnx",
-            input_names=["lightness", "temperature"],
-            output_names=["ab", "logits"],
+            input_names=["lightness", "temperature"] if anneals else ["lightness"],
+            output_names=["ab", "logits"] if anneals else ["ab"],
             opset_version=_OPSET,
             # Else it folds the batch norms into the weights, which then are no longer rounded;
             # onnxruntime folds them when it loads the file.
@@ -170,8 +177,8 @@ def _store_in_half(model: Any) -> None:
 
 
 def _compare(
-    rounded: AnnealedNetwork,
-    exact: AnnealedNetwork,
+    rounded: AnnealedNetwork | PlainNetwork,
+    exact: AnnealedNetwork | PlainNetwork,
     session: OnnxColorNetwork,
     pictures: list[Picture],
 ) -> Parity:
@@ -190,11 +197,12 @@ def _compare(
     differences, roundings = [], []
     for number, tensor in enumerate(tensors):
         for temperature in (manifest.temperature, 1.0):
-            inputs = (torch.from_numpy(tensor), torch.tensor(temperature))
+            lightness = torch.from_numpy(tensor)
             with torch.inference_mode():
-                expected = rounded(*inputs)[0].numpy()
+                expected = color_of(rounded, lightness, temperature).numpy()
                 if number >= len(shapes):
-                    roundings.append(np.abs(exact(*inputs)[0].numpy() - expected).mean())
+                    unrounded = color_of(exact, lightness, temperature).numpy()
+                    roundings.append(np.abs(unrounded - expected).mean())
             differences.append(np.abs(session.predict(tensor, temperature) - expected).max())
     # numpy's max, unlike Python's, is no number as soon as one of them is none.
     return Parity(len(tensors), float(np.max(differences)), float(np.mean(roundings)))

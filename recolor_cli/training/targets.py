@@ -135,6 +135,21 @@ def color_distance(logits: Tensor, ab: Tensor, centers: Tensor, temperature: flo
     return torch.nn.functional.smooth_l1_loss(decoded, ab, beta=10.0)
 
 
+def squared_distance(ab: Tensor, true: Tensor) -> Tensor:
+    """Return the loss of regression networks: the mean of ((a - a')² + (b - b')²) / 2, over 128².
+
+    Parameters
+    ----------
+    ab, true : float tensors, shape (P, 2), CIELAB units
+
+    Returns
+    -------
+    float tensor, shape ()
+        [Meistrenko, Eq. 1] with ab scaled to -1..1.
+    """
+    return torch.nn.functional.mse_loss(ab / 128, true / 128)
+
+
 def choose_pixels(inside: Tensor, share: float) -> Tensor:
     """Return the numbers of some pixels that are no padding, at random (torch's global state).
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -31,7 +31,7 @@ from recolor_cli.training.checkpoint import load_checkpoint, load_start
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.networks import build_network
-from recolor_cli.training.networks.base import LogitsNetwork
+from recolor_cli.training.networks.base import AbNetwork, ColorModule, LogitsNetwork, at_pixels
 from recolor_cli.training.targets import (
     choose_pixels,
     color_distance,
@@ -39,6 +39,7 @@ from recolor_cli.training.targets import (
     rebalanced_cross_entropy,
     smooth_prior,
     soft_encode,
+    squared_distance,
 )
 from recolor_cli.types import FloatArray, ModelKind
 
@@ -84,6 +85,39 @@ class AnnealedNetwork(nn.Module):
         return nn.functional.conv2d(probabilities, self.centers), logits
 
 
+class PlainNetwork(nn.Module):
+    """A regression network as it is exported: ab (N, 2, h, w) for L* (N, 1, H, W).
+
+    Parameters
+    ----------
+    network : nn.Module
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        """Return ab (N, 2, h, w), CIELAB units."""
+        return cast(Tensor, self.network(lightness))
+
+
+def as_exported(network: nn.Module, manifest: Manifest) -> AnnealedNetwork | PlainNetwork:
+    """Return a network with the inputs and outputs that the manifest's kind has."""
+    if manifest.kind is ModelKind.CLASSIFICATION:
+        return AnnealedNetwork(network, manifest.bins)
+    return PlainNetwork(network)
+
+
+def color_of(
+    network: AnnealedNetwork | PlainNetwork, lightness: Tensor, temperature: float
+) -> Tensor:
+    """Return ab (N, 2, h, w) of a network as it is exported; regression has no temperature."""
+    if isinstance(network, AnnealedNetwork):
+        return cast(Tensor, network(lightness, torch.tensor(temperature))[0])
+    return cast(Tensor, network(lightness))
+
+
 class TorchColorNetwork:
     """A network in torch that keeps the contract of a model file, for validation while it trains.
 
@@ -97,7 +131,7 @@ class TorchColorNetwork:
     def __init__(self, network: nn.Module, manifest: Manifest) -> None:
         self.manifest = manifest
         self._torch_device = next(network.parameters()).device
-        self._annealed = AnnealedNetwork(network, manifest.bins).to(self._torch_device)
+        self._network = as_exported(network, manifest).to(self._torch_device)
 
     @property
     def device(self) -> str:
@@ -107,9 +141,9 @@ class TorchColorNetwork:
     @torch.inference_mode()
     def predict(self, lightness: FloatArray, temperature: float) -> FloatArray:
         """Return ab, shape (N, 2, h, w), as `ColorNetwork.predict`."""
-        self._annealed.eval()
+        self._network.eval()
         tensor = torch.from_numpy(lightness).to(self._torch_device)
-        ab: FloatArray = self._annealed(tensor, torch.tensor(temperature))[0].float().cpu().numpy()
+        ab: FloatArray = color_of(self._network, tensor, temperature).float().cpu().numpy()
         return ab
 
 
@@ -175,8 +209,10 @@ def train(
         start = load_start(init)
         start.load_into(network)
         prior, earlier = start.prior, start.samples
-    else:
+    elif isinstance(network, LogitsNetwork):
         prior = measure_prior(pictures, config, bins, network.output_stride)
+    else:
+        prior = np.empty(0, np.float32)
     network.to(torch_device)
     if cuda:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -198,9 +234,7 @@ def train(
         schedule.load_state_dict(saved["schedule"])
         step = saved["step"]
 
-    centers = torch.from_numpy(bins.centers).to(torch_device)
-    smoothed = smooth_prior(torch.from_numpy(prior).to(torch_device), centers, config.smoothing)
-    class_weights = rebalance_weights(smoothed, config.rebalance)
+    loss_of = _loss(network, config, torch.from_numpy(prior).to(torch_device))
     figures = Figures(**saved["figures"]) if saved and saved["figures"] else None
     if step >= steps:
         return  # it was finished before
@@ -245,15 +279,13 @@ def train(
                 inside = torch.from_numpy(batch.inside).to(torch_device, non_blocking=True)
                 pixels = choose_pixels(inside, config.loss_pixels)
                 true = ab.flatten(0, 2)[pixels]  # (P, 2)
-                index, weight = soft_encode(true, centers, config.neighbours, config.sigma)
                 with torch.autocast(torch_device.type, torch.bfloat16, enabled=half):
-                    logits = network.logits_at(lightness, pixels)
-                logits = logits.float()  # (P, Q)
-                loss = rebalanced_cross_entropy(logits, index, weight, class_weights)
-                if config.color_loss:
-                    loss = loss + config.color_loss * color_distance(
-                        logits, true, centers, config.temperature
+                    answer = (
+                        network.logits_at(lightness, pixels)
+                        if isinstance(network, LogitsNetwork)
+                        else at_pixels(network(lightness), pixels)
                     )
+                loss = loss_of(answer.float(), true)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
@@ -292,6 +324,28 @@ def train(
         save()
         raise
     save()
+
+
+def _loss(
+    network: ColorModule, config: TrainConfig, prior: Tensor
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return what is minimised: of (P, Q) logits or (P, 2) ab, and of the true ab (P, 2)."""
+    if isinstance(network, AbNetwork):
+        return squared_distance
+    centers = torch.from_numpy(AbBins.srgb().centers).to(prior.device)
+    class_weights = rebalance_weights(
+        smooth_prior(prior, centers, config.smoothing), config.rebalance
+    )
+
+    def loss(logits: Tensor, true: Tensor) -> Tensor:
+        index, weight = soft_encode(true, centers, config.neighbours, config.sigma)
+        entropy = rebalanced_cross_entropy(logits, index, weight, class_weights)
+        if not config.color_loss:
+            return entropy
+        distance = color_distance(logits, true, centers, config.temperature)
+        return entropy + config.color_loss * distance
+
+    return loss
 
 
 def validate(network: nn.Module, manifest: Manifest, pictures: Sequence[Picture]) -> Figures:
@@ -338,21 +392,22 @@ def measure_prior(
 
 def make_manifest(
     config: TrainConfig,
-    network: LogitsNetwork,
+    network: ColorModule,
     bins: AbBins,
     prior: FloatArray,
     samples: int,
     training: dict[str, Any],
 ) -> Manifest:
     """Return what a model file of this run says about itself."""
+    classifies = isinstance(network, LogitsNetwork)
     return Manifest(
         name=config.name,
-        kind=ModelKind.CLASSIFICATION,
+        kind=ModelKind.CLASSIFICATION if classifies else ModelKind.REGRESSION,
         size=config.run_size,
         stride=network.input_multiple,
         pad_lightness=PAD_LIGHTNESS,
         temperature=config.temperature,
-        centers=tuple((float(a), float(b)) for a, b in bins.centers),
+        centers=tuple((float(a), float(b)) for a, b in bins.centers) if classifies else (),
         prior=tuple(map(float, prior)),
         license=config.license,
         data=config.description,
@@ -416,7 +471,7 @@ def _check_same_run(saved: dict[str, Any], config: TrainConfig, path: Path) -> N
         )
 
 
-def _optimizer(network: LogitsNetwork, config: TrainConfig) -> torch.optim.Optimizer:
+def _optimizer(network: ColorModule, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW; what came pretrained moves slower, biases and norms do not decay."""
     pretrained = {id(p) for p in network.encoder_parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}

@@ -1,4 +1,4 @@
-"""The architectures, one file each, by the name that a training config gives them."""
+"""The architectures, a file a family, by the name that a training config gives them."""
 
 from __future__ import annotations
 
@@ -8,39 +8,73 @@ from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from recolor_cli.training.config import TrainConfig
-    from recolor_cli.training.networks.base import LogitsNetwork
+    from recolor_cli.training.networks.base import ColorModule
 
-ARCHITECTURES = ("efficientnet_unet",)
+ARCHITECTURES = (
+    "efficientnet_unet",
+    "classification",
+    "regression",
+    "koalarization",
+    "fruitnet",
+    "film",
+)
 
 
-def build_network(config: TrainConfig, classes: int, pretrained: bool) -> LogitsNetwork:
+def build_network(config: TrainConfig, classes: int, pretrained: bool) -> ColorModule:
     """Make the network of a config.
 
     Parameters
     ----------
     config : TrainConfig
     classes : int
-        Channels of the answer.
+        Channels of a classification network's answer.
     pretrained : bool
         Start from ImageNet weights where the architecture has them; not needed before a
         checkpoint is loaded.
 
     Returns
     -------
-    LogitsNetwork
+    ColorModule
+        A `LogitsNetwork` or an `AbNetwork`.
 
     Raises
     ------
     UsageError
         If the architecture is unknown.
     """
-    if config.architecture != "efficientnet_unet":
-        raise UsageError(
-            f"no architecture is called {config.architecture}",
-            f"there are: {', '.join(ARCHITECTURES)}",
-        )
-    from recolor_cli.training.networks.efficientnet_unet import EfficientNetUNet
+    match config.architecture:
+        case "efficientnet_unet":
+            from recolor_cli.training.networks.efficientnet_unet import EfficientNetUNet
 
-    return EfficientNetUNet(
-        config.encoder, config.frozen_blocks, config.widths, config.drop_path, classes, pretrained
+            return EfficientNetUNet(
+                config.encoder,
+                config.frozen_blocks,
+                config.widths,
+                config.drop_path,
+                classes,
+                pretrained,
+            )
+        case "classification":
+            from recolor_cli.training.networks.fusion_networks import MeistrenkoClassification
+
+            return MeistrenkoClassification(config.semantic, classes, pretrained)
+        case "regression":
+            from recolor_cli.training.networks.fusion_networks import MeistrenkoRegression
+
+            return MeistrenkoRegression(config.semantic, pretrained)
+        case "koalarization":
+            from recolor_cli.training.networks.fusion_networks import Koalarization
+
+            return Koalarization(config.semantic, pretrained)
+        case "fruitnet":
+            from recolor_cli.training.networks.fruitnet import FruitNet
+
+            return FruitNet()
+        case "film":
+            from recolor_cli.training.networks.film import FilmNet
+
+            return FilmNet()
+    raise UsageError(
+        f"no architecture is called {config.architecture}",
+        f"there are: {', '.join(ARCHITECTURES)}",
     )

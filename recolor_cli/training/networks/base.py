@@ -1,4 +1,4 @@
-"""What every classification architecture tells the trainer about itself."""
+"""What every architecture tells the trainer about itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class LogitsNetwork(nn.Module):
-    """L* in, logits over the ab bins out.
+class ColorModule(nn.Module):
+    """L* in, color out.
 
     Attributes
     ----------
@@ -18,13 +18,33 @@ class LogitsNetwork(nn.Module):
         Height and width of the input must be multiples of this, px.
     output_stride : int
         How coarse the answer is, px of the input.
-
-    head : nn.Conv2d
-        From features to logits, a pixel at a time (1x1).
     """
 
     input_multiple: int
     output_stride: int
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """Return the trainable weights that came pretrained: they want a lower learning rate."""
+        return []
+
+
+class AbNetwork(ColorModule):
+    """A regression network: L* in, ab out."""
+
+    @abstractmethod
+    def forward(self, lightness: Tensor) -> Tensor:
+        """Return ab (N, 2, H / s, W / s), CIELAB units, for L* (N, 1, H, W), 0..100."""
+
+
+class LogitsNetwork(ColorModule):
+    """A classification network: L* in, logits over the ab bins out.
+
+    Attributes
+    ----------
+    head : nn.Conv2d
+        From features to logits.
+    """
+
     head: nn.Conv2d
 
     @abstractmethod
@@ -36,7 +56,7 @@ class LogitsNetwork(nn.Module):
         return cast(Tensor, self.head(self.features(lightness)))
 
     def logits_at(self, lightness: Tensor, pixels: Tensor) -> Tensor:
-        """Return the logits of some pixels only: in training the head is half of the work.
+        """Return the logits of some pixels only: in training a wide head is half of the work.
 
         Parameters
         ----------
@@ -48,9 +68,12 @@ class LogitsNetwork(nn.Module):
         -------
         float tensor, shape (P, Q)
         """
-        flat = self.features(lightness).permute(0, 2, 3, 1).flatten(0, 2)  # (N * h * w, C)
-        return functional.linear(flat[pixels], self.head.weight.flatten(1), self.head.bias)
+        if self.head.kernel_size != (1, 1):  # it looks at the neighbours: nothing can be left out
+            return at_pixels(self(lightness), pixels)
+        features = at_pixels(self.features(lightness), pixels)
+        return functional.linear(features, self.head.weight.flatten(1), self.head.bias)
 
-    @abstractmethod
-    def encoder_parameters(self) -> list[nn.Parameter]:
-        """Return the trainable weights that came pretrained: they want a lower learning rate."""
+
+def at_pixels(planes: Tensor, pixels: Tensor) -> Tensor:
+    """Return (P, C) of planes (N, C, h, w) at pixels numbered in the order n, h, w."""
+    return planes.permute(0, 2, 3, 1).flatten(0, 2)[pixels]

