@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor_cli.errors import ExitCode, InputError, NoInputsError, RecolorError, UsageError
+from recolor_cli.errors import (
+    ExitCode,
+    InputError,
+    NoInputsError,
+    OutputError,
+    RecolorError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from recolor_cli.batch import Outcome
@@ -397,7 +404,7 @@ def train(
     quiet: bool,
     verbose: bool,
 ) -> ExitCode:
-    """Train a network as CONFIG says: a TOML file, or the name of one that comes along (poster).
+    """Train a network as CONFIG says: a TOML file, or the name of one that comes along (tune).
 
     Stopped at any time, the same command goes on from the last checkpoint.
     """
@@ -405,14 +412,14 @@ def train(
 
     console = Console(quiet, verbose)
     try:
-        from recolor_cli.training.config import TrainConfig
+        from recolor_cli.training.config import CONFIGS, TrainConfig
         from recolor_cli.training.train import Progress
         from recolor_cli.training.train import train as run_training
     except ImportError as error:
         raise _missing_extra("train", error) from error
 
     if not config.is_file() and len(config.parts) == 1:
-        config = Path(__file__).parent / "training" / "configs" / f"{config}.toml"
+        config = CONFIGS.get(str(config), config)
     own: dict[str, Any] = {}
     if data:  # the file's words are about other pictures
         own = {"description": "the user's own pictures"} | ({"name": out.name} if out else {})
@@ -494,7 +501,7 @@ def export(checkpoint: str, destination: Path, pictures: tuple[str, ...], quiet:
     "models_",
     envvar="RECOLOR_MODEL",
     multiple=True,
-    help="A name or an .onnx file; repeatable. [poster]",
+    help="A name, an .onnx file or a .toml profile; repeatable. [poster]",
 )
 @click.option("-T", "--temperature", type=_Number(0.01, 10), help="[the model's own]")
 @click.option("--strength", type=_Number(0, 3), default=1.0, show_default=True)
@@ -539,43 +546,62 @@ def evaluate(
     try:
         from recolor_cli.evaluation.pictures import load_pictures
         from recolor_cli.evaluation.sheet import contact_sheet
-        from recolor_cli.evaluation.table import Table
+        from recolor_cli.evaluation.table import GRAY, PRIOR_MEAN, Table, color_picture
         from recolor_cli.evaluation.table import evaluate as measure
     except ImportError as error:
         raise _missing_extra("eval", error) from error
     from recolor_cli.image_io import write_atomic
+    from recolor_cli.manifest import DEFAULT_MODEL, find_model
+    from recolor_cli.network import read_manifest
     from recolor_cli.types import RecolorOptions
 
     console = Console(quiet)
     found = [p for p in load_pictures(pictures) if only is None or only in p.name]
     if not found:
         raise NoInputsError(f"no picture's name contains {only}", "leave --only out")
-    networks = {name: _load(name, device, 1, console) for name in models_ or ("poster",)}
+    sound = []
+    for picture in found:
+        try:
+            color_picture(picture)
+            sound.append(picture)
+        except InputError as error:  # it must not cost what the others' measuring took
+            console.error(f"{picture.name}: {error.message}", error.hint)
+    if not sound:
+        return ExitCode.SOME_FAILED
+    if report:
+        _make_report_folder(report, pictures)
+    networks: dict[str, OnnxColorNetwork] = {}
+    for name in models_ or (DEFAULT_MODEL,):
+        label = Path(name).name.removesuffix(".onnx").removesuffix(".toml")
+        while label in (GRAY, PRIOR_MEAN, *networks):
+            label += "'"
+        networks[label] = _load(name, device, 1, console)
+    manifests = [network.manifest for network in networks.values() if network.manifest.prior]
+    baseline = manifests[0] if manifests else read_manifest(find_model(DEFAULT_MODEL))
     options = RecolorOptions(temperature, strength)
-    with console.progress(len(found), "pictures", "measuring") as bar:
-        entries = measure(found, networks, options, aged, bar.advance)
+    with console.progress(len(sound), "pictures", "measuring") as bar:
+        entries = measure(sound, networks, baseline, options, aged, bar.advance)
     conditions = (
-        f"{len(found)} pictures of {', '.join(Path(source).name for source in pictures)}"
+        f"{len(sound)} pictures of {', '.join(Path(source).name or source for source in pictures)}"
         f"{f' whose name contains {only}' if only else ''}"
         f"{', shown worn as old prints are' if aged else ''}; temperature "
         f"{temperature or 'as the model has it'}, strength {strength:g}; "
         f"recolor {metadata.version('recolor-cli')}."
     )
     table = Table(entries, legacy_mask, conditions)
-    if report:
-        report.mkdir(parents=True, exist_ok=True)
-        write_atomic(report / "table.md", table.to_markdown().encode())
-        write_atomic(report / "table.json", table.to_json().encode())
-        for entry in entries:
-            if network := networks.get(entry.name):
-                sheet = contact_sheet(found, entry.differences, network, options, examples, aged)
-                write_atomic(report / f"{Path(entry.name).stem}.png", sheet)
     if as_json:
         for entry in entries:
             console.json(entry.to_json())
     else:
         console.table(table.columns(), table.rows())
-    return ExitCode.OK
+    if report:
+        write_atomic(report / "table.md", table.to_markdown().encode())
+        write_atomic(report / "table.json", table.to_json().encode())
+        for number, (name, network) in enumerate(networks.items()):
+            differences = entries[2 + number].differences
+            sheet = contact_sheet(sound, differences, network, options, examples, aged)
+            write_atomic(report / f"{number + 1}-{name}.png", sheet)
+    return ExitCode.OK if len(sound) == len(found) else ExitCode.SOME_FAILED
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -707,6 +733,20 @@ def _tell(
         console.data(f"{job.source} -> {job.destination}")
     elif outcome.status is Status.WRITTEN and job.destination != STREAM and not console.quiet:
         console.data(job.destination)
+
+
+def _make_report_folder(report: Path, sources: Sequence[str]) -> None:
+    """Make a folder that is no source itself and lies in none: else it would be measured next."""
+    for source in sources:
+        folder = Path(source).expanduser().resolve()
+        if folder.is_dir() and report.resolve().is_relative_to(folder):
+            raise UsageError(f"the report {report} lies in {source}", "name a folder elsewhere")
+    try:
+        report.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {report}: {error.strerror}", "name another with --report"
+        ) from error
 
 
 def _values_of(settings: Sequence[str]) -> dict[str, Any]:

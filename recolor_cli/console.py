@@ -21,7 +21,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from recolor_cli.errors import OutputError
@@ -90,7 +90,8 @@ class Console:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table to stdout: it is what was asked for."""
-        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        heads = [Column(Text(title)) for title in columns]  # a text is not read as markup
+        table = Table(*heads, box=None, pad_edge=False, header_style="bold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         # A pipe has no width; nothing is to be cut off.

@@ -3,7 +3,7 @@
 References
 ----------
 [Zhang2016] Zhang, Isola, Efros: Colorful image colorization, ECCV 2016 (313 bins, grid step 10).
-[Meistrenko] Meistrenko: Recoloring posters, Stanford CS230 (394 bins, grid step 8).
+[Meistrenko] Meistrenko: Automatic recolorization of movie posters, Stanford (394 bins, step 8).
 """
 
 from __future__ import annotations

@@ -107,7 +107,10 @@ class OnnxColorNetwork:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what fails is an exception, too
         session = _open_session(_graph_of(path, profile), options, [_CPU])
-        return cls(session, _manifest_of(session, path, profile), "cpu", reason, profile)
+        network = cls(session, _manifest_of(session, path, profile), "cpu", reason, profile)
+        if profile:  # what it answers is not written down anywhere: ask once
+            network._answer_once()
+        return network
 
     @classmethod
     def _on_cuda(cls, path: Path, number: int, profile: Profile | None) -> Self:
@@ -133,15 +136,16 @@ class OnnxColorNetwork:
             raise DeviceError(f"CUDA does not work: {_first_reason(captured)}", _CUDA_HINT)
         manifest = _manifest_of(session, path, profile)
         network = cls(session, manifest, f"cuda:{number}", profile=profile)
-        size = network.manifest.size
         try:
             with _captured_output():
-                network.predict(
-                    np.zeros((1, 1, size, size), np.float32), network.manifest.temperature
-                )
+                network._answer_once()
         except InferenceError as error:
             raise DeviceError(f"CUDA does not work: {error.message}", _CUDA_HINT) from error
         return network
+
+    def _answer_once(self) -> None:
+        size = self.manifest.size
+        self.predict(np.zeros((1, 1, size, size), np.float32), self.manifest.temperature)
 
     def predict(self, lightness: FloatArray, temperature: float) -> FloatArray:
         """Return ab, as `ColorNetwork.predict` promises.
@@ -267,6 +271,8 @@ def _manifest_of(
         raise ModelError(
             f"{path}: output must be one of {', '.join(outputs)}", "name it in the profile"
         )
+    if fault := profile.fault_of(inputs[0].shape, inputs[0].type):
+        raise ModelError(f"{path} does not fit {profile.file}: {fault}", "change the profile")
     return profile.manifest(path.stem)
 
 

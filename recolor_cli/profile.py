@@ -9,6 +9,7 @@ over the ab bins.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -97,18 +98,15 @@ class Profile:
             values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
             if unknown := sorted(values.keys() - known):
                 raise ValueError(f"unknown keys {', '.join(unknown)}")
-            values["answer"] = Answer(values["answer"])
-            for key in ("offset", "scale", "answer_offset", "answer_scale"):
-                if isinstance(values.get(key), list):
-                    values[key] = tuple(map(float, values[key]))
+            for f in fields(cls):
+                if f.name in values:
+                    values[f.name] = _checked(f.name, values[f.name], str(f.type))
             profile = cls(**values)
             profile._check()
         except OSError as error:
             raise ModelError(
                 f"cannot read the profile {path}: {error.strerror}", "check the path"
             ) from error
-        except KeyError as error:
-            raise ModelError(f"{path} lacks the key {error}", "see the README") from error
         except (TypeError, ValueError) as error:  # TOML and Unicode errors are ValueErrors
             raise ModelError(
                 f"{path} is not a profile: {error}", f"keys: {', '.join(sorted(known))}"
@@ -128,10 +126,12 @@ class Profile:
             ("answer_scale", outputs),
         ):
             value = np.asarray(getattr(self, key), np.float32)
-            if value.shape not in ((), (channels,)):
+            if value.shape not in ((), (channels,)) or not np.isfinite(value).all():
                 raise ValueError(f"{key} must be a number or {channels} of them")
-            if key == "scale" and not value.all():
-                raise ValueError("scale must not be 0")
+            if key in ("scale", "answer_scale") and not value.all():
+                raise ValueError(f"{key} must not be 0")
+        if self.is_distribution and (self.answer_offset, self.answer_scale) != (0, 1):
+            raise ValueError(f"answer_offset and answer_scale mean nothing for {self.answer}")
         if not self.temperature > 0:
             raise ValueError(f"temperature {self.temperature}")
 
@@ -154,6 +154,28 @@ class Profile:
             license=self.license,
             data=self.data,
             training={},
+        )
+
+    def fault_of(self, shape: Sequence[int | str | None], element: str) -> str:
+        """Return why a graph with this input cannot be fed, empty if it can.
+
+        Parameters
+        ----------
+        shape : sequence of int, str or None
+            Of the graph's input; names and None stand for any size.
+        element : str
+            Its type, as onnxruntime writes it.
+        """
+        size, channels = self.size, self.channels
+        own = (1, size, size, channels) if self.channels_last else (1, channels, size, size)
+        if element not in ("tensor(float)", "tensor(float16)"):
+            return f"its input is a {element}, not of floats"
+        fits = len(shape) == 4 and all(
+            not isinstance(theirs, int) or theirs == ours
+            for theirs, ours in zip(shape, own, strict=True)
+        )
+        return (
+            "" if fits else f"its input has the shape {list(shape)}, the profile makes {list(own)}"
         )
 
     def encode(self, lightness: FloatArray) -> FloatArray:
@@ -215,6 +237,20 @@ class Profile:
             return answer
         lab = [rgb_to_lab(np.clip(rgb.transpose(1, 2, 0), 0, 1)) for rgb in answer]
         return np.ascontiguousarray(np.stack(lab)[..., 1:].transpose(0, 3, 1, 2))
+
+
+def _checked(key: str, value: Any, kind: str) -> Any:
+    """Return a value of TOML as the field's type, or say that it is of another."""
+    if kind == "Answer":
+        return Answer(value)
+    if kind.startswith("float"):
+        if "tuple" in kind and isinstance(value, list):
+            return tuple(_checked(key, part, "float") for part in value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    elif type(value).__name__ == kind:
+        return value
+    raise ValueError(f"{key} must not be {value!r}")
 
 
 def _by_channel(value: float | tuple[float, ...]) -> FloatArray:

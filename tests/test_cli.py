@@ -16,6 +16,7 @@ from test_image_io import declared_png
 from conftest import draw, encoded
 from recolor_cli.cli import run as run_command
 from recolor_cli.lab import lightness_of
+from recolor_cli.manifest import find_model
 
 COMMAND = [sys.executable, "-m", "recolor_cli"]
 
@@ -464,9 +465,11 @@ def test_demo(recolor, tmp_path):
 
 
 def test_evaluate_has_the_baselines_in_its_table(recolor, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
     for i in range(3):
-        (tmp_path / f"{i}.png").write_bytes(encoded(draw(64, 48, seed=i), "PNG"))
-    out, _ = recolor("evaluate", tmp_path, "--json", "--device", "cpu")
+        (pictures / f"{i}.png").write_bytes(encoded(draw(64, 48, seed=i), "PNG"))
+    out, _ = recolor("evaluate", pictures, "--json", "--device", "cpu")
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["model"] for row in rows] == ["gray", "prior mean", "poster"]
     assert rows[0]["chroma_ratio"] < 0.02
@@ -474,7 +477,7 @@ def test_evaluate_has_the_baselines_in_its_table(recolor, tmp_path):
     assert rows[1]["chroma_ratio"] > 0
     assert all(row["pictures"] == 3 for row in rows)
     report = tmp_path / "report"
-    out, _ = recolor("evaluate", tmp_path, "--device", "cpu", "--legacy-mask", "--report", report)
+    out, _ = recolor("evaluate", pictures, "--device", "cpu", "--legacy-mask", "--report", report)
     assert b"balanced AuC" in out
     assert b"1-class, legacy mask" in out
     assert "| balanced AuC |" in (report / "table.md").read_text()
@@ -482,8 +485,53 @@ def test_evaluate_has_the_baselines_in_its_table(recolor, tmp_path):
     assert {k: v for k, v in entries[2].items() if k != "seconds"} == {
         k: v for k, v in rows[2].items() if k != "seconds"
     }
-    with Image.open(report / "poster.png") as sheet:
+    with Image.open(report / "1-poster.png") as sheet:
         assert sheet.format == "PNG"
+
+
+def test_evaluate_names_what_is_broken_and_measures_the_rest(recolor, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(3):
+        (pictures / f"{i}.png").write_bytes(encoded(draw(64, 48, seed=i), "PNG"))
+    (pictures / "bad.png").write_bytes(b"bad")
+    (pictures / "tiny.png").write_bytes(encoded(draw(4, 4), "PNG"))
+    out, err = recolor("evaluate", pictures, "--json", "--device", "cpu", exit_code=1)
+    assert json.loads(out.splitlines()[0])["pictures"] == 3
+    assert "bad.png" in err
+    assert "tiny.png" in err
+
+
+def test_evaluate_refuses_a_report_that_it_would_measure_or_cannot_write(recolor, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(2):
+        (pictures / f"{i}.png").write_bytes(encoded(draw(64, 48, seed=i), "PNG"))
+    for report in (pictures, pictures / "report"):
+        _, err = recolor("evaluate", pictures, "--report", report, exit_code=2)
+        assert "lies in" in err
+    (tmp_path / "file").write_bytes(b"")
+    _, err = recolor("evaluate", pictures, "--report", tmp_path / "file", exit_code=1)
+    assert "cannot make the folder" in err
+    assert not (pictures / "report").exists()
+
+
+def test_models_of_one_name_each_have_a_column_and_a_sheet(recolor, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(2):
+        (pictures / f"{i}.png").write_bytes(encoded(draw(64, 48, seed=i), "PNG"))
+    odd = tmp_path / "[b]gray.onnx"
+    odd.write_bytes(find_model("poster").read_bytes())
+    out, _ = recolor(
+        "evaluate", pictures, "-m", "poster", "-m", "poster", "-m", odd,
+        "--report", tmp_path / "report", "--device", "cpu",
+    )  # fmt: skip
+    head = out.decode().splitlines()[0]
+    assert "poster'" in head
+    assert "[b]gray" in head
+    sheets = sorted(path.name for path in (tmp_path / "report").glob("*.png"))
+    assert sheets == ["1-poster.png", "2-poster'.png", "3-[b]gray.png"]
 
 
 def test_a_bug_ends_with_70_and_a_traceback(monkeypatch, capsys, poster):

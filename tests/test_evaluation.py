@@ -1,20 +1,23 @@
 import io
 import json
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.linalg import sqrtm
 
 from conftest import SpyNetwork, draw, encoded
-from recolor_cli.errors import ModelError
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.frechet import Encoder, FeatureSet, frechet_distance
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.evaluation.sheet import contact_sheet
 from recolor_cli.evaluation.table import Table, aged_picture, evaluate
-from recolor_cli.lab import gray_of, lightness_of
-from recolor_cli.types import RecolorOptions
+from recolor_cli.image_io import decode
+from recolor_cli.lab import gray_of, lightness_of, rgb_to_lab
+from recolor_cli.letterbox import Letterbox
+from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.types import ImageSize, RecolorOptions
 
 PICTURES = [Picture(f"{i}.png", encoded(draw(50 + i, 40, seed=i), "PNG")) for i in range(6)]
 OPTIONS = RecolorOptions()
@@ -79,18 +82,36 @@ def test_features_see_color_and_fewer_than_two_pictures_have_no_distance():
 # The table.
 
 
-def test_the_baselines_come_first_and_the_truth_would_win(manifest):
-    entries = evaluate(PICTURES, {"one": SpyNetwork(manifest, (10.0, 5.0))}, OPTIONS)
-    assert [entry.name for entry in entries] == ["gray", "prior mean", "one"]
-    gray = entries[0]
+class Oracle(SpyNetwork):
+    """A network that knows the pictures in their order, and answers with their own ab."""
+
+    def predict(self, lightness, temperature):
+        rgb = decode(PICTURES[len(self.seen)].data).rgb
+        self.seen.append((lightness, temperature))
+        box = Letterbox.fit(ImageSize(*rgb.shape[:2]), 64)
+        small = cv2.resize(rgb, (box.inner.width, box.inner.height))
+        planes = np.moveaxis(rgb_to_lab(small)[..., 1:], -1, 0)
+        return np.stack([box.apply(np.ascontiguousarray(p), 0) for p in planes])[None]
+
+
+def test_the_baselines_come_first_and_who_knows_the_truth_wins(manifest):
+    entries = evaluate(PICTURES, {"oracle": Oracle(manifest)}, manifest, OPTIONS)
+    assert [entry.name for entry in entries] == ["gray", "prior mean", "oracle"]
+    gray, _, oracle = entries
     assert gray.values()["l2_over_gray"] == 1
     assert gray.figures.pictures == len(gray.differences) == 6
-    assert gray.frechet > 0
+    assert oracle.values()["l2_over_gray"] < 0.1
+    assert oracle.frechet < gray.frechet / 2
+    for better in ("auc", "balanced_auc", "one_class", "two_class", "psnr", "class_ratio"):
+        assert getattr(oracle.figures, better) > getattr(gray.figures, better), better
+    assert oracle.figures.ciede2000 < gray.figures.ciede2000
 
 
 def test_the_same_again_gives_the_same(manifest):
     def run(aged):
-        entries = evaluate(PICTURES, {"one": SpyNetwork(manifest, (9.0, 5.0))}, OPTIONS, aged)
+        entries = evaluate(
+            PICTURES, {"one": SpyNetwork(manifest, (9.0, 5.0))}, manifest, OPTIONS, aged
+        )
         return [{**e.values(), "seconds": 0} for e in entries]
 
     assert run(False) == run(False)
@@ -99,16 +120,16 @@ def test_the_same_again_gives_the_same(manifest):
 
 def test_aged_shows_the_network_worn_pictures_and_keeps_the_clean_lightness(manifest):
     network = SpyNetwork(manifest, (9.0, 5.0))
-    evaluate(PICTURES, {"one": network}, OPTIONS)
-    clean = evaluate(PICTURES, {"one": network}, OPTIONS)[2]
-    aged = evaluate(PICTURES, {"one": network}, OPTIONS, aged=True)[2]
+    evaluate(PICTURES, {"one": network}, manifest, OPTIONS)
+    clean = evaluate(PICTURES, {"one": network}, manifest, OPTIONS)[2]
+    aged = evaluate(PICTURES, {"one": network}, manifest, OPTIONS, aged=True)[2]
     shown = [tensor for tensor, _ in network.seen]
     assert not np.array_equal(shown[6], shown[12])
     assert aged.differences == clean.differences  # this network answers the same to all
 
 
 def test_the_table_as_text_has_every_line_and_its_meaning(manifest):
-    entries = evaluate(PICTURES, {"one": SpyNetwork(manifest, (10.0, 5.0))}, OPTIONS)
+    entries = evaluate(PICTURES, {"one": SpyNetwork(manifest, (10.0, 5.0))}, manifest, OPTIONS)
     table = Table(entries, False, "Six drawn pictures.")
     markdown = table.to_markdown()
     assert "| L2 / gray |" in markdown
@@ -125,27 +146,33 @@ def test_the_table_as_text_has_every_line_and_its_meaning(manifest):
     }  # fmt: skip
 
 
-def test_without_a_prior_there_is_no_baseline(manifest):
-    from dataclasses import replace
-
-    from recolor_cli.types import ModelKind
-
-    bare = replace(manifest, kind=ModelKind.REGRESSION, centers=(), prior=())
-    with pytest.raises(ModelError, match="prior"):
-        evaluate(PICTURES, {"one": SpyNetwork(bare)}, OPTIONS)
-
-
 def test_the_sheet_has_best_median_and_worst(manifest):
     network = SpyNetwork(manifest, (10.0, 5.0))
     differences = [5.0, 1.0, 3.0, 2.0, 4.0, 6.0]
-    for count, rows in ((2, 2), (50, 6)):
-        png = contact_sheet(PICTURES, differences, network, OPTIONS, count)
-        with Image.open(io.BytesIO(png)) as sheet:
-            assert sheet.width == 3 * 768 + 2 * 24
-            assert sheet.height == 14 + rows * (256 + 14 + 24)
-            # The truth of the best one stands in the third cell of the first row.
-            cell = np.asarray(sheet)[28 : 28 + 51, 512 : 512 + 40]
-    np.testing.assert_array_equal(cell, draw(51, 40, seed=1))
+    png = contact_sheet(PICTURES, differences, network, OPTIONS, 50)
+    with Image.open(io.BytesIO(png)) as sheet:  # more than there are
+        assert sheet.size == (3 * 768 + 2 * 24, 14 + 6 * (256 + 14 + 24))
+    png = contact_sheet(PICTURES, differences, network, OPTIONS, 2)
+    with Image.open(io.BytesIO(png)) as sheet:
+        pixels = np.asarray(sheet)
+    # Column by column the first and the second row: the best, those around the middle, the worst.
+    for column, (first, second) in enumerate([(1, 3), (2, 4), (5, 0)]):
+        for row, number in enumerate((first, second)):
+            truth = decode(PICTURES[number].data).rgb
+            result = Recolorizer(network).recolor(truth)
+            for place, expected in enumerate((gray_of(truth), result, truth)):
+                top, left = 28 + row * (256 + 14 + 24), column * (768 + 24) + place * 256
+                cell = pixels[top : top + truth.shape[0], left : left + truth.shape[1]]
+                np.testing.assert_array_equal(cell, expected)
+
+
+def test_wear_does_not_depend_on_the_size_of_a_scan():
+    small = draw(256, 200, seed=3)
+    large = cv2.resize(small, (1600, 2048), interpolation=cv2.INTER_CUBIC)
+    for number in range(5):
+        worn, worn_large = aged_picture(small, number), aged_picture(large, number)
+        assert worn.shape == worn_large.shape == small.shape
+        assert np.abs(worn.astype(int) - worn_large).mean() < 3
 
 
 def test_an_aged_picture_is_gray():

@@ -35,11 +35,24 @@ def trainable(network):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "published"),
-    [("classification", 10_918_666), ("regression", 6_573_794), ("koalarization", 6_573_794)],
+    ("architecture", "weights"),
+    [
+        ("classification", 10_918_666),  # published
+        ("regression", 6_573_794),  # of the published layers
+        ("koalarization", 6_573_794),  # the same with 1000 classes instead of TensorFlow's 1001
+    ],
 )
-def test_as_many_weights_as_published(architecture, published):
-    assert trainable(network_of(architecture)) == published
+def test_as_many_weights_as_the_papers_have(architecture, weights):
+    assert trainable(network_of(architecture)) == weights
+
+
+def test_only_koalarization_fuses_logits():
+    branches = {a: network_of(a).trunk.semantic for a in SEED_ARCHITECTURES[:3]}
+    assert {a: branch.probabilities for a, branch in branches.items()} == {
+        "classification": True,
+        "regression": True,
+        "koalarization": False,
+    }
 
 
 def test_without_its_semantic_branch_only_the_fusing_convolution_is_smaller():
@@ -78,7 +91,7 @@ def test_every_network_answers_at_its_stride(architecture):
 
 def test_two_pictures_have_two_embeddings():
     # The system that this descends from scaled twice, and its branch saw a constant.
-    branch = SemanticBranch("efficientnet-lite0", pretrained=True).train()
+    branch = SemanticBranch("efficientnet-lite0", probabilities=True, pretrained=True).train()
     lightness = [torch.from_numpy(lightness_of(draw(96, 96, seed=s)))[None, None] for s in (0, 1)]
     one, two = (branch(picture) for picture in lightness)
     assert one.shape == (1, 1000)

@@ -51,11 +51,22 @@ def test_the_gray_picture_comes_back_as_gray(tmp_path):
     assert np.abs(result.astype(int) - gray_of(rgb)).max() <= 1
 
 
+def test_color_that_is_added_to_the_gray_picture_comes_out(tmp_path):
+    foreign_model(tmp_path / "x.onnx", [1, 3, 64, 64])
+    path = profile_at(
+        tmp_path, answer="rgb", gray_input=True, channels=3, answer_offset=[0.1, 0.0, -0.1]
+    )
+    rgb = np.full((50, 40, 3), 128, np.uint8)
+    ab = rgb_to_lab(Recolorizer(OnnxColorNetwork.load(path, "cpu")).recolor(rgb))[..., 1:]
+    warm = np.array([[[0.602, 0.502, 0.402]]], np.float32)
+    np.testing.assert_allclose(ab, np.broadcast_to(rgb_to_lab(warm)[..., 1:], ab.shape), atol=1.5)
+
+
 def test_lightness_scaled_and_color_scaled_back(tmp_path):
     foreign_model(tmp_path / "x.onnx", [1, 64, 64, 1])  # would be refused: one channel is no ab
     path = profile_at(tmp_path, channels_last=True)
-    with pytest.raises(ModelError, match="2 channels"):
-        Recolorizer(OnnxColorNetwork.load(path, "cpu")).recolor(draw())
+    with pytest.raises(ModelError, match="2 channels"):  # before the first picture
+        OnnxColorNetwork.load(path, "cpu")
     profile = Profile("x.onnx", 64, Answer.AB, offset=50.0, scale=100.0, answer_scale=110.0)
     lightness = np.full((1, 1, 64, 64), 75, np.float32)
     np.testing.assert_allclose(profile.encode(lightness), 0.25)
@@ -112,6 +123,15 @@ def test_a_network_in_half_precision(tmp_path):
         ({"size": 1}, "size 1"),
         ({"channels": 2}, "channels must be 1 or 3"),
         ({"scale": 0}, "scale must not be 0"),
+        ({"scale": float("nan")}, "scale must be a number"),
+        ({"answer_scale": 0.0}, "answer_scale must not be 0"),
+        ({"answer": "logits", "answer_scale": 2.0}, "mean nothing for logits"),
+        ({"size": 64.0}, "size must not be 64"),
+        ({"file": 3}, "file must not be 3"),
+        ({"gray_input": "false"}, "gray_input must not be 'false'"),
+        ({"pad_lightness": "x"}, "pad_lightness must not be 'x'"),
+        ({"size": 32}, r"shape \[1, 2, 64, 64\], the profile makes \[1, 1, 32, 32\]"),
+        ({"channels": 3}, r"the profile makes \[1, 3, 64, 64\]"),
         ({"offset": [1.0, 2.0]}, "offset must be"),
         ({"temperature": 0}, "temperature 0"),
         ({"file": "gone.onnx"}, r"gone\.onnx, which is not there"),
@@ -119,9 +139,15 @@ def test_a_network_in_half_precision(tmp_path):
     ],
 )
 def test_profiles_that_cannot_work_are_refused(tmp_path, values, words):
-    foreign_model(tmp_path / "x.onnx", [1, 1, 64, 64])
+    foreign_model(tmp_path / "x.onnx", [1, 2, 64, 64])
     with pytest.raises(ModelError, match=words):
         OnnxColorNetwork.load(profile_at(tmp_path, **values), "cpu")
+
+
+def test_a_graph_of_whole_numbers_is_refused(tmp_path):
+    foreign_model(tmp_path / "x.onnx", [1, 1, 64, 64], TensorProto.UINT8)
+    with pytest.raises(ModelError, match=r"tensor\(uint8\)"):
+        OnnxColorNetwork.load(profile_at(tmp_path), "cpu")
 
 
 def test_files_that_are_no_profiles_are_refused(tmp_path):
@@ -134,10 +160,11 @@ def test_files_that_are_no_profiles_are_refused(tmp_path):
 
 
 def test_several_inputs_or_outputs_are_told_by_name(tmp_path):
-    foreign_model(tmp_path / "x.onnx", [1, 1, 64, 64], outputs=("y", "z"))
+    rgb = {"answer": "rgb", "channels": 3, "gray_input": True}
+    foreign_model(tmp_path / "x.onnx", [1, 3, 64, 64], outputs=("y", "z"))
     with pytest.raises(ModelError, match="output must be one of y, z"):
-        OnnxColorNetwork.load(profile_at(tmp_path), "cpu")
-    OnnxColorNetwork.load(profile_at(tmp_path, output="z"), "cpu")
+        OnnxColorNetwork.load(profile_at(tmp_path, **rgb), "cpu")
+    OnnxColorNetwork.load(profile_at(tmp_path, **rgb, output="z"), "cpu")
     foreign_model(tmp_path / "x.onnx", [1, 1, 64, 64], inputs=("x", "embedding"))
     with pytest.raises(ModelError, match=r"2 inputs \(x, embedding\)"):
         OnnxColorNetwork.load(profile_at(tmp_path), "cpu")
@@ -152,5 +179,5 @@ def test_the_command_runs_and_measures_it(recolor, tmp_path):
         (pictures / f"{i}.png").write_bytes(encoded(draw(seed=i), "PNG"))
     recolor(pictures / "0.png", "-m", path, "-o", tmp_path / "new.png", "--device", "cpu")
     assert (tmp_path / "new.png").is_file()
-    out, _ = recolor("evaluate", pictures, "-m", "poster", "-m", path, "--device", "cpu")
-    assert str(path) in out.decode().splitlines()[0]
+    out, _ = recolor("evaluate", pictures, "-m", path, "--device", "cpu")
+    assert out.decode().split("\n")[0].split() == ["truth", "gray", "prior", "mean", "theirs"]

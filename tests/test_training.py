@@ -1,5 +1,7 @@
 import json
+import re
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,7 +19,7 @@ from recolor_cli.lab import lightness_of, rgb_to_lab
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.training import export as export_room
 from recolor_cli.training.checkpoint import load_checkpoint, load_start
-from recolor_cli.training.config import TrainConfig
+from recolor_cli.training.config import CONFIGS, TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.export import export
 from recolor_cli.training.networks import build_network
@@ -266,6 +268,21 @@ def test_configs_that_cannot_work_are_refused(tmp_path, text, words):
         TrainConfig.load(tmp_path / "c.toml")
 
 
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_the_configs_that_come_along_load(name):
+    config = TrainConfig.load(CONFIGS[name])
+    build_network(config, len(BINS), pretrained=False)
+
+
+def test_the_documents_name_configs_that_there_are():
+    root = Path(__file__).parents[1]
+    for document in ("README.md", "models/poster.md"):
+        text = (root / document).read_text()
+        named = set(re.findall(r"recolor train ([a-z0-9-]+)", text))
+        assert named
+        assert named <= set(CONFIGS), document
+
+
 def test_an_override_stands_above_the_file(tmp_path):
     text = "name = 'x'\ntrain = ['x']\nvalidation = []\nsamples = 100"
     (tmp_path / "c.toml").write_text(text)
@@ -381,6 +398,15 @@ def test_a_finished_run_stays_as_it_is(config, tmp_path):
     assert (tmp_path / "run" / CHECKPOINT).read_bytes() == before
 
 
+def test_a_checkpoint_from_before_a_field_existed_goes_on(config, tmp_path):
+    train(config, tmp_path / "run", "cpu")
+    path = tmp_path / "run" / CHECKPOINT
+    saved = load_checkpoint(path)
+    del saved["config"]["semantic"]
+    torch.save(saved, path)
+    train(config, tmp_path / "run", "cpu")
+
+
 def test_another_config_does_not_go_on_with_a_run(config, tmp_path):
     train(config, tmp_path / "run", "cpu")
     with pytest.raises(UsageError, match="learning_rate"):
@@ -428,8 +454,11 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here is CUDA")
 def test_cuda_is_a_demand(config, tmp_path):
-    with pytest.raises(DeviceError, match="no CUDA"):
-        train(config, tmp_path / "run", "cuda")
+    for device in ("cuda", "cuda:3"):
+        with pytest.raises(DeviceError, match="0 CUDA devices"):
+            train(config, tmp_path / "run", device)
+    with pytest.raises(UsageError, match="no device gpu"):
+        train(config, tmp_path / "run", "gpu")
 
 
 @pytest.mark.slow
@@ -449,7 +478,7 @@ def test_it_learns_two_pictures_by_heart(tmp_path):
     train(config, tmp_path / "run", "cpu", report=reports.append)
     figures = reports[-1].figures
     assert figures.two_class > 0.8
-    assert 0.8 < figures.chroma < 1.2
+    assert 0.8 < figures.chroma_ratio < 1.2
 
 
 # Export.

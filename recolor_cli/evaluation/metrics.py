@@ -1,12 +1,14 @@
 """Figures that say how near a recoloring comes to the colors that a picture had.
 
 All are taken inside the picture, at its full size, on what would be written: 8-bit sRGB after gamut
-mapping. Each is taken per picture and then averaged, so that each picture counts the same; the two
-AuC, which pool the pixels of all pictures, are the exception. `GLOSSARY` defines them.
+mapping. Each is taken per picture and then averaged, so that each picture counts the same, but for
+the two AuC, which pool the pixels of all pictures, and the ratios, which are those of the averages.
+`GLOSSARY` defines them.
 
 References
 ----------
-[Meistrenko] Meistrenko: Recoloring posters, Stanford CS230; its released code for the masks.
+[Meistrenko] Meistrenko: Automatic recolorization of movie posters, Stanford; its released code for
+    the masks.
 [Zhang2016] Zhang, Isola, Efros: Colorful image colorization, ECCV 2016, section 3.1.
 [Sharma2005] Sharma, Wu, Dalal: The CIEDE2000 color-difference formula, Color Res. Appl. 30(1).
 [Hasler2003] Hasler, Suesstrunk: Measuring colourfulness in natural images, SPIE 5007.
@@ -20,6 +22,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.color import deltaE_ciede2000
 
 from recolor_cli.gamut import AbBins, cells_of
 from recolor_cli.lab import rgb_to_lab
@@ -27,7 +30,6 @@ from recolor_cli.types import FloatArray, RgbImage
 
 _THRESHOLDS = 151  # 0, 1, ... 150
 _CELLS = 32  # of the whole grid, a side
-_EXACT_PSNR = 100.0  # dB, of a picture without any error
 
 GLOSSARY = {
     "l2": "mean of ((a - a')² + (b - b')²) / 2, squared CIELAB units [Meistrenko, Eq. 1]",
@@ -51,7 +53,7 @@ GLOSSARY = {
     "chroma_ratio": "mean chroma of the result over that of the truth: 1 is right, 0 is gray",
     "ciede2000": "mean color difference, lightness included [Sharma2005]",
     "psnr": "peak signal-to-noise ratio of sRGB, dB, in floating point; as lightness is kept, of "
-    "chroma alone, so that a gray picture does well",
+    "chroma alone, so that a gray picture does well; a picture without any error is left out",
     "colorfulness": "sqrt(sd(rg)² + sd(yb)²) + 0.3 sqrt(mean(rg)² + mean(yb)²) with rg = |R - G|, "
     "yb = |(R + G) / 2 - B|: the absolute variant, which [DDColor] and most papers print; "
     "[Hasler2003] has the differences with their signs",
@@ -111,8 +113,6 @@ class PictureFigures:
     @classmethod
     def of(cls, truth: RgbImage, result: RgbImage, true_lab: FloatArray, lab: FloatArray) -> Self:
         """Measure one picture, given in sRGB and in CIELAB."""
-        from skimage.color import deltaE_ciede2000
-
         height, width = truth.shape[:2]
         covered = height * width / max(height, width) ** 2  # of the padded square
         true_ab, ab = true_lab[..., 1:], lab[..., 1:]
@@ -122,7 +122,7 @@ class PictureFigures:
         colored = distance[true_cell.any(axis=-1)]
         off_axes = distance[true_cell.all(axis=-1)]
         squared = np.mean(np.square(truth.astype(np.float32) - result))
-        psnr = 10 * np.log10(255**2 / squared) if squared else _EXACT_PSNR
+        psnr = 10 * np.log10(255**2 / squared) if squared else np.nan
         return cls(
             l2=l2,
             l2_padded=l2 * covered,

@@ -65,7 +65,7 @@ def contact_sheet(
         draw.text((left, 0), f"{title} {count} of {len(order)}: gray | result | truth", "black")
         for row, number in enumerate(map(int, chosen)):
             top = _TEXT + row * (_CELL + _TEXT + _GAP)
-            name = Path(pictures[number].name.rpartition(":")[2]).name
+            name = Path(pictures[number].name).name
             caption = f"{name}  CIEDE2000 {differences[number]:.1f}"
             draw.text((left, top), caption.encode("ascii", "replace").decode(), "black")
             truth = color_picture(pictures[number])

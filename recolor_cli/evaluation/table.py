@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
-from recolor_cli.errors import InputError, ModelError
+from recolor_cli.errors import InputError
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.frechet import ENCODER, Encoder, FeatureSet
 from recolor_cli.evaluation.metrics import GLOSSARY, Accumulator, Figures
@@ -22,6 +23,8 @@ from recolor_cli.manifest import Manifest
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
 from recolor_cli.types import ColorNetwork, FloatArray, RecolorOptions, RgbImage
 
+GRAY, PRIOR_MEAN = "gray", "prior mean"  # the baselines' names
+_AGED_SIDE = 256  # px: wear has the size that a network sees, however large the scan is
 _GLOSSARY = GLOSSARY | {
     "l2_over_gray": "L2 over that of the gray column",
     "frechet": f"Frechet distance between results and truths, of Gaussians over the 320 averaged "
@@ -138,7 +141,7 @@ class Table:
         """Return the table and what its lines mean, as a document."""
         head = self.columns()
         lines = [f"# Evaluation\n\n{self.conditions}\n"]
-        lines.append("| " + " | ".join(head) + " |")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in head) + " |")
         lines.append("|---|" + "---:|" * (len(head) - 1))
         lines += ["| " + " | ".join(row) + " |" for row in self.rows()]
         lines.append("\n## What the lines mean\n")
@@ -167,6 +170,7 @@ class Table:
 def evaluate(
     pictures: Sequence[Picture],
     networks: Mapping[str, ColorNetwork],
+    baseline: Manifest,
     options: RecolorOptions,
     aged: bool = False,
     advance: Callable[[], None] = lambda: None,
@@ -178,7 +182,9 @@ def evaluate(
     pictures : sequence of Picture
         Color pictures, at least one.
     networks : mapping of str to ColorNetwork
-        The prior-mean baseline is taken from the prior of the first that has one.
+        By the names that the entries get.
+    baseline : Manifest
+        Of a model with a prior, whose mean is one baseline.
     options : RecolorOptions
     aged : bool
         Show the networks the pictures as old prints, worn the same at each call (`aging.age`). The
@@ -194,17 +200,12 @@ def evaluate(
     Raises
     ------
     InputError
-        If a picture cannot be decoded; it is named.
-    ModelError
-        If no network has a prior.
+        If a picture cannot be decoded (it is named), or all are gray.
     """
-    priors = [network.manifest for network in networks.values() if network.manifest.prior]
-    if not priors:
-        raise ModelError("none of the models has a prior for the baseline", "add -m poster")
-    plain = RecolorOptions()
+    gray_network = ConstantColorNetwork(baseline, np.zeros(2, np.float32))
     recolorizers = {
-        "gray": Recolorizer(ConstantColorNetwork(priors[0], np.zeros(2, np.float32)), plain),
-        "prior mean": Recolorizer(ConstantColorNetwork(priors[0], priors[0].prior_mean), plain),
+        GRAY: Recolorizer(gray_network),
+        PRIOR_MEAN: Recolorizer(ConstantColorNetwork(baseline, baseline.prior_mean)),
     }
     recolorizers |= {name: Recolorizer(net, options) for name, net in networks.items()}
     accumulators = {name: Accumulator() for name in recolorizers}
@@ -223,7 +224,7 @@ def evaluate(
             accumulators[name].add(rgb, result)
             features[name].rows.append(encoder.features(result))
         advance()
-    gray = accumulators["gray"].figures()
+    gray = accumulators[GRAY].figures()
     if math.isnan(gray.one_class):
         raise InputError(
             "all pictures are gray: there is no color to measure against", "use others"
@@ -259,6 +260,10 @@ def color_picture(picture: Picture) -> RgbImage:
 
 
 def aged_picture(rgb: RgbImage, number: int) -> RgbImage:
-    """Return the gray picture as an old print has it; its number decides how worn it is."""
+    """Return a small gray copy as an old print has it; its number decides how worn it is."""
+    scale = _AGED_SIDE / max(rgb.shape[:2])
+    if scale < 1:
+        height, width = (max(MIN_SIDE, round(side * scale)) for side in rgb.shape[:2])
+        rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     worn = age(lightness_of(rgb), np.random.default_rng(number))
     return lab_to_rgb(worn, np.zeros((*worn.shape, 2), np.float32))

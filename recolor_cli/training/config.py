@@ -9,6 +9,9 @@ from typing import Any, Self
 
 from recolor_cli.errors import UsageError
 
+# The configs that come along, by name.
+CONFIGS = {path.stem: path for path in sorted((Path(__file__).parent / "configs").glob("*.toml"))}
+
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
@@ -106,7 +109,8 @@ class TrainConfig:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise UsageError(
-                f"cannot read {path}: {error.strerror}", "name a TOML file, or poster"
+                f"cannot read {path}: {error.strerror}",
+                f"name a TOML file, or one of {', '.join(CONFIGS)}",
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} is not a TOML file: {error}", "mend that line") from error

@@ -26,6 +26,7 @@ from recolor_cli.gamut import AbBins
 from recolor_cli.image_io import decode, write_atomic
 from recolor_cli.lab import gray_of
 from recolor_cli.manifest import Manifest
+from recolor_cli.network import parse_device
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
 from recolor_cli.training.checkpoint import load_checkpoint, load_start
 from recolor_cli.training.config import TrainConfig
@@ -41,7 +42,7 @@ from recolor_cli.training.targets import (
     soft_encode,
     squared_distance,
 )
-from recolor_cli.types import FloatArray, ModelKind
+from recolor_cli.types import Device, FloatArray, ModelKind
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -124,7 +125,7 @@ class TorchColorNetwork:
     Parameters
     ----------
     network : nn.Module
-        L* to logits.
+        L* to logits, or to ab, as the manifest's kind has it.
     manifest : Manifest
     """
 
@@ -416,13 +417,15 @@ def make_manifest(
 
 
 def _torch_device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    kind, number = parse_device(name)
+    if kind is Device.CPU or (kind is Device.AUTO and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if number >= torch.cuda.device_count():
         raise DeviceError(
-            "torch sees no CUDA device", "use --device cpu, or install torch for CUDA"
+            f"torch sees {torch.cuda.device_count()} CUDA devices",
+            "use --device cpu, or install torch for CUDA",
         )
-    return torch.device(name)
+    return torch.device("cuda", number)
 
 
 def _cpu_has_bfloat16() -> bool:
@@ -462,9 +465,10 @@ def _usable(pictures: Sequence[Picture]) -> list[Picture]:
 def _check_same_run(saved: dict[str, Any], config: TrainConfig, path: Path) -> None:
     """Refuse to go on with a run under other rules; where the pictures lie may change."""
     moved = ("train", "validation")
-    old = {k: v for k, v in saved["config"].items() if k not in moved}
+    before = TrainConfig.from_values(saved["config"], str(path)).to_values()  # with new defaults
+    old = {k: v for k, v in before.items() if k not in moved}
     new = {k: v for k, v in config.to_values().items() if k not in moved}
-    if changed := [key for key in new if old.get(key) != new[key]]:
+    if changed := [key for key in new if old[key] != new[key]]:
         raise UsageError(
             f"{path} is of a run with another config: {', '.join(changed)}",
             "choose another --out, or start from it with --init",

@@ -1,6 +1,6 @@
 """ColorizationNet: the first half of a ResNet-18 on one channel, and an upsampling decoder.
 
-The names of the weights are those of the published state dicts, so that these can be loaded.
+The names of the weights are those of the published state dicts.
 
 References
 ----------
@@ -78,4 +78,4 @@ class FilmNet(AbNetwork):
     def forward(self, lightness: Tensor) -> Tensor:
         """Return ab (N, 2, H / 2, W / 2), CIELAB units, for L* (N, 1, H, W), 0..100."""
         answer = self.upsample(self.midlevel_resnet(lightness / 100))
-        return cast(Tensor, answer) * AB_RANGE - AB_OFFSET
+        return cast(Tensor, answer).float() * AB_RANGE - AB_OFFSET

@@ -50,4 +50,5 @@ class FruitNet(AbNetwork):
 
     def forward(self, lightness: Tensor) -> Tensor:
         """Return ab (N, 2, H, W), CIELAB units, for L* (N, 1, H, W), 0..100."""
-        return cast(Tensor, self.layers(lightness / 100)) * AB_RANGE - AB_OFFSET
+        answer = cast(Tensor, self.layers(lightness / 100))
+        return answer.float() * AB_RANGE - AB_OFFSET

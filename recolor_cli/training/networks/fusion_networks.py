@@ -39,10 +39,10 @@ def _encoder() -> nn.Sequential:
 class _Semantic(nn.Module):
     """The encoder, and the semantic branch where there is one."""
 
-    def __init__(self, semantic: str, pretrained: bool) -> None:
+    def __init__(self, semantic: str, probabilities: bool, pretrained: bool) -> None:
         super().__init__()
         self.encoder = _encoder()
-        self.semantic = SemanticBranch(semantic, pretrained) if semantic else None
+        self.semantic = SemanticBranch(semantic, probabilities, pretrained) if semantic else None
         self.fusion = Fusion()
         self.width = 256 + (CLASSES if semantic else 0)
 
@@ -72,7 +72,7 @@ class MeistrenkoClassification(LogitsNetwork):
 
     def __init__(self, semantic: str, classes: int, pretrained: bool) -> None:
         super().__init__()
-        self.trunk = _Semantic(semantic, pretrained)
+        self.trunk = _Semantic(semantic, True, pretrained)
         self.decoder = nn.Sequential(
             _convolution(self.trunk.width, 512, 1),
             _convolution(512, 512),
@@ -110,26 +110,27 @@ class MeistrenkoRegression(AbNetwork):
 
     def __init__(self, semantic: str, pretrained: bool) -> None:
         super().__init__()
-        self.trunk = _Semantic(semantic, pretrained)
+        self.trunk = _Semantic(semantic, True, pretrained)
         self.decoder = _regression_decoder(self.trunk.width)
 
     def forward(self, lightness: Tensor) -> Tensor:
         """Return ab (N, 2, H / 2, W / 2), CIELAB units, for L* (N, 1, H, W), read as it is."""
-        return cast(Tensor, self.decoder(self.trunk(lightness, lightness))) * _AB_SCALE
+        answer = cast(Tensor, self.decoder(self.trunk(lightness, lightness)))
+        return answer.float() * _AB_SCALE  # in half precision that would be steps of an ab unit
 
 
 class Koalarization(AbNetwork):
-    """The same family with L* and ab scaled to -1..1 [Baldassarre]; parameters as above."""
+    """The same family, L* and ab scaled to -1..1, fused with logits [Baldassarre]; as above."""
 
     input_multiple = 8  # px
     output_stride = 2  # px
 
     def __init__(self, semantic: str, pretrained: bool) -> None:
         super().__init__()
-        self.trunk = _Semantic(semantic, pretrained)
+        self.trunk = _Semantic(semantic, False, pretrained)
         self.decoder = _regression_decoder(self.trunk.width)
 
     def forward(self, lightness: Tensor) -> Tensor:
         """Return ab (N, 2, H / 2, W / 2), CIELAB units, for L* (N, 1, H, W), 0..100."""
         answer = self.decoder(self.trunk(lightness / 50 - 1, lightness))
-        return cast(Tensor, answer) * _KOALARIZATION_AB_SCALE
+        return cast(Tensor, answer).float() * _KOALARIZATION_AB_SCALE

@@ -17,7 +17,6 @@ from torch.nn import functional
 from recolor_cli.training.networks.efficientnet_unet import efficientnet
 
 CLASSES = 1000  # of ImageNet
-_SIDE = 224  # px, as the classifier was trained
 
 
 class SemanticBranch(nn.Module):
@@ -27,6 +26,8 @@ class SemanticBranch(nn.Module):
     ----------
     encoder : str
         ``efficientnet-lite0``, ``1`` or ``2``.
+    probabilities : bool
+        Answer with the softmax of the classes [Meistrenko], or with their logits [Baldassarre].
     pretrained : bool
         Load the ImageNet weights; not needed before a checkpoint is loaded.
 
@@ -36,19 +37,22 @@ class SemanticBranch(nn.Module):
     then saw nearly the same constant for every picture.
     """
 
-    def __init__(self, encoder: str, pretrained: bool) -> None:
+    def __init__(self, encoder: str, probabilities: bool, pretrained: bool) -> None:
         super().__init__()
+        self.probabilities = probabilities
         self.classifier = efficientnet(encoder, pretrained)
         for parameter in self.parameters():
             parameter.requires_grad_(False)
 
     def forward(self, lightness: Tensor) -> Tensor:
-        """Return the probabilities of the classes, (N, 1000), for L* (N, 1, H, W), 0..100."""
+        """Return what is thought of the classes, (N, 1000), for L* (N, 1, H, W), 0..100."""
         gray = (lightness * 2.55 - 127) / 128  # as the classifier was trained
+        side = self.classifier._global_params.image_size  # px, as the classifier was trained
         small = functional.interpolate(
-            gray.expand(-1, 3, -1, -1), size=(_SIDE, _SIDE), mode="bilinear", align_corners=False
+            gray.expand(-1, 3, -1, -1), size=(side, side), mode="bilinear", align_corners=False
         )
-        return torch.softmax(cast(Tensor, self.classifier(small)), dim=1)
+        logits = cast(Tensor, self.classifier(small))
+        return torch.softmax(logits, dim=1) if self.probabilities else logits
 
     def train(self, mode: bool = True) -> Self:
         """Stay as it is: it is not trained."""
