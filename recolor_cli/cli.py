@@ -459,8 +459,15 @@ def train(
     metavar="SOURCE",
     help="Folders or tar files: real pictures to compare torch and onnxruntime on.",
 )
+@click.option("--architecture", help="CHECKPOINT is somebody's state dict of this one of ours.")
 @_quiet
-def export(checkpoint: str, destination: Path, pictures: tuple[str, ...], quiet: bool) -> ExitCode:
+def export(
+    checkpoint: str,
+    destination: Path,
+    pictures: tuple[str, ...],
+    architecture: str | None,
+    quiet: bool,
+) -> ExitCode:
     """Make a model file from a training's CHECKPOINT, and prove that it gives the same colors.
 
     DESTINATION ends in .onnx, or in .safetensors for the weights alone, to train on from: then
@@ -472,6 +479,7 @@ def export(checkpoint: str, destination: Path, pictures: tuple[str, ...], quiet:
         from recolor_cli.evaluation.pictures import load_pictures
         from recolor_cli.training.checkpoint import WEIGHTS_SUFFIX, load_start
         from recolor_cli.training.export import export as export_model
+        from recolor_cli.training.export import export_state_dict
     except ImportError as error:
         raise _missing_extra("train", error) from error
     console = Console(quiet)
@@ -484,7 +492,11 @@ def export(checkpoint: str, destination: Path, pictures: tuple[str, ...], quiet:
             f"{destination} must end in .onnx or {WEIGHTS_SUFFIX}", f"name it {destination}.onnx"
         )
     found = load_pictures(pictures)
-    parity = export_model(Path(checkpoint), destination, found[:: max(1, len(found) // 16)][:16])
+    chosen = found[:: max(1, len(found) // 16)][:16]
+    if architecture:
+        parity = export_state_dict(Path(checkpoint), architecture, destination, chosen)
+    else:
+        parity = export_model(Path(checkpoint), destination, chosen)
     console.note(
         f"torch and onnxruntime differ by at most {parity.max_difference:.1e} ab units "
         f"on {parity.inputs} inputs; weights in half precision change ab by {parity.rounding:.1e}"

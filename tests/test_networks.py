@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from conftest import draw, encoded
-from recolor_cli.errors import UsageError
+from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import load_pictures
 from recolor_cli.gamut import AbBins
 from recolor_cli.lab import lightness_of
 from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.training.checkpoint import load_state_dict
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.export import TOLERANCE, export
 from recolor_cli.training.networks import ARCHITECTURES, build_network
@@ -144,3 +145,35 @@ def test_every_network_is_trained_and_exported(architecture, tmp_path):
     classifies = architecture == "classification"
     assert manifest.kind is (ModelKind.CLASSIFICATION if classifies else ModelKind.REGRESSION)
     assert len(manifest.prior) == (CLASSES if classifies else 0)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_somebodys_state_dict_is_exported(recolor, tmp_path, wrapped):
+    torch.manual_seed(0)
+    state = network_of("film").state_dict()
+    if wrapped:
+        state = {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}
+    torch.save(state, tmp_path / "theirs.pth")
+    (tmp_path / "p.png").write_bytes(encoded(draw(), "PNG"))
+    model = tmp_path / "theirs.onnx"
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "p.png").write_bytes(encoded(draw(), "PNG"))
+    command = ("export", tmp_path / "theirs.pth", model, "--pictures", tmp_path / "pictures")
+    _, err = recolor(*command, "--architecture", "film")
+    assert "differ by at most" in err
+    recolor(tmp_path / "p.png", "-m", model, "-o", tmp_path / "new.png", "--device", "cpu")
+    _, err = recolor(*command, exit_code=4)
+    assert "--architecture" in err
+    _, err = recolor(*command, "--architecture", "fruitnet", exit_code=4)
+    assert "another architecture" in err
+    _, err = recolor(*command, "--architecture", "gan", exit_code=2)
+    assert "no architecture is called gan" in err
+
+
+def test_what_is_no_state_dict_is_refused(tmp_path):
+    torch.save({"x": 3}, tmp_path / "number.pth")
+    torch.save([1], tmp_path / "list.pth")
+    (tmp_path / "bad.pth").write_bytes(b"once upon a time")
+    for name in ("number", "list", "bad", "gone"):
+        with pytest.raises(ModelError, match=name):
+            load_state_dict(tmp_path / f"{name}.pth")

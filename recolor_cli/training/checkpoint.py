@@ -138,16 +138,38 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     ModelError
         If it is missing or is none of ours.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
+    checkpoint = _load(path, "name one of `recolor train`")
+    if "average" not in checkpoint:
         raise ModelError(
-            f"cannot read the checkpoint {path}: {error.strerror}", "check the path"
-        ) from error
-    except Exception as error:  # torch names no common class for what can be wrong in a file
-        raise ModelError(
-            f"{path} is no checkpoint: {error}", "name one of `recolor train`"
-        ) from error
-    if not isinstance(checkpoint, dict) or "average" not in checkpoint:
-        raise ModelError(f"{path} is no checkpoint of `recolor train`", "name another")
+            f"{path} is no checkpoint of `recolor train`",
+            "name another; for somebody's state dict say --architecture",
+        )
     return checkpoint
+
+
+def load_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read somebody's state dict onto the CPU.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, or holds something else than named tensors.
+    """
+    weights = _load(path, "name a state dict that torch.save wrote")
+    weights = weights.get("state_dict", weights)
+    if not (weights and all(isinstance(value, Tensor) for value in weights.values())):
+        raise ModelError(f"{path} is no state dict", "save module.state_dict() with torch.save")
+    return {key.removeprefix("module."): value for key, value in weights.items()}
+
+
+def _load(path: Path, advice: str) -> dict[str, Any]:
+    """Return a dict that torch saved, without running code that may be in the file."""
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}", "check the path") from error
+    except Exception as error:  # torch names no common class for what can be wrong in a file
+        raise ModelError(f"{path} is no file of weights: {error}", advice) from error
+    if not isinstance(loaded, dict):
+        raise ModelError(f"{path} holds a {type(loaded).__name__}", advice)
+    return loaded

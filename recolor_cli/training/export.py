@@ -20,11 +20,13 @@ from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.gamut import AbBins
 from recolor_cli.image_io import decode, write_atomic
 from recolor_cli.letterbox import Letterbox
+from recolor_cli.manifest import Manifest
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.recolorizer import network_input
-from recolor_cli.training.checkpoint import HALF, load_checkpoint
+from recolor_cli.training.checkpoint import HALF, Start, load_checkpoint, load_state_dict
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.networks import build_network
+from recolor_cli.training.networks.base import ColorModule
 from recolor_cli.training.train import (
     AnnealedNetwork,
     PlainNetwork,
@@ -98,13 +100,70 @@ def export(checkpoint: Path, destination: Path, pictures: list[Picture]) -> Pari
         saved["earlier"] + saved["samples"],
         training,
     )
+    return _write(network, manifest, destination, pictures)
+
+
+def export_state_dict(
+    weights: Path, architecture: str, destination: Path, pictures: list[Picture]
+) -> Parity:
+    """Write somebody's weights of one of our architectures as a model file.
+
+    Parameters
+    ----------
+    weights : Path
+        A state dict that `torch.save` wrote, alone or under ``state_dict`` in a dict. It is loaded
+        without running any code in it.
+    architecture : str
+        One of `networks.ARCHITECTURES`.
+    destination, pictures
+        As for `export`.
+
+    Returns
+    -------
+    Parity
+
+    Raises
+    ------
+    ModelError, UsageError
+        As `export`; also if the weights are not of that architecture.
+
+    Notes
+    -----
+    For a classification network without a prior of its own the bins are taken to be equally
+    frequent; only the prior-mean baseline of `recolor evaluate` looks at it.
+    """
+    config = TrainConfig(
+        name=destination.stem,
+        train=("unknown",),
+        validation=(),
+        samples=1,
+        batch_size=1,
+        architecture=architecture,
+        description="unknown: made elsewhere",
+        license="unknown",
+    )
+    if not pictures:
+        raise UsageError("export compares on real pictures, too", "name some with --pictures")
+    bins = AbBins.srgb()
+    network = build_network(config, len(bins), pretrained=False)
+    Start(load_state_dict(weights), np.empty(0, np.float32), 0, str(weights)).load_into(network)
+    prior = np.full(len(bins), 1 / len(bins), np.float32)
+    training = {"version": metadata.version("recolor-cli")}
+    manifest = make_manifest(config, network, bins, prior, 0, training)
+    return _write(network, manifest, destination, pictures)
+
+
+def _write(
+    network: ColorModule, manifest: Manifest, destination: Path, pictures: list[Picture]
+) -> Parity:
+    """Write a model file once onnxruntime has answered like torch."""
     exact = as_exported(copy.deepcopy(network), manifest).eval()
     for parameter in network.parameters():
         if parameter.ndim > 1:  # what `_store_in_half` will store so
             parameter.data = parameter.data.half().float()
     rounded = as_exported(network, manifest).eval()
 
-    model = _to_onnx(rounded, config.run_size)
+    model = _to_onnx(rounded, manifest.size)
     _store_in_half(model)
     model.ir_version = _IR_VERSION
     helper.set_model_props(model, manifest.to_properties())

@@ -409,7 +409,7 @@ def make_manifest(
         pad_lightness=PAD_LIGHTNESS,
         temperature=config.temperature,
         centers=tuple((float(a), float(b)) for a, b in bins.centers) if classifies else (),
-        prior=tuple(map(float, prior)),
+        prior=tuple(map(float, prior)) if classifies else (),
         license=config.license,
         data=config.description,
         training={"samples": samples, **training},
