@@ -381,7 +381,11 @@ def doctor() -> ExitCode:
 )
 @click.option("--validation", multiple=True, metavar="SOURCE", help="Likewise, to measure on.")
 @click.option("--samples", type=click.IntRange(1), help="Pictures to see, instead of the config's.")
-@click.option("--init", help="Start from the weights of a model, a weights file or a checkpoint.")
+@click.option(
+    "--init",
+    multiple=True,
+    help="Start from the weights of a model, a weights file or a checkpoint; of several, the mean.",
+)
 @click.option(
     "--set",
     "settings",
@@ -398,7 +402,7 @@ def train(
     data: tuple[str, ...],
     validation: tuple[str, ...],
     samples: int | None,
-    init: str | None,
+    init: tuple[str, ...],
     settings: tuple[str, ...],
     device: str,
     quiet: bool,

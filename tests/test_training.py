@@ -18,7 +18,7 @@ from recolor_cli.gamut import AbBins
 from recolor_cli.lab import lightness_of, rgb_to_lab
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.training import export as export_room
-from recolor_cli.training.checkpoint import load_checkpoint, load_start
+from recolor_cli.training.checkpoint import load_checkpoint, load_mean, load_start
 from recolor_cli.training.config import CONFIGS, TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.export import export
@@ -417,13 +417,13 @@ def test_weights_of_another_run_are_a_start(config, tmp_path):
     train(config, tmp_path / "one", "cpu")
     init = tmp_path / "one" / CHECKPOINT
     still = with_changes(config, learning_rate=1e-12, seed=5)
-    train(still, tmp_path / "two", "cpu", init=str(init))
+    train(still, tmp_path / "two", "cpu", init=[str(init)])
     one, two = load_checkpoint(init), load_checkpoint(tmp_path / "two" / CHECKPOINT)
     assert one["prior"] == two["prior"]
     assert (two["earlier"], two["samples"]) == (12, 12)
     torch.testing.assert_close(two["network"]["head.weight"], one["average"]["head.weight"])
     with pytest.raises(ModelError, match="another architecture"):
-        train(with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=str(init))
+        train(with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=[str(init)])
 
 
 @pytest.mark.parametrize(
@@ -442,6 +442,22 @@ def test_only_some_pictures_are_trained_on(config, folder, tmp_path):
     train(kept, tmp_path / "run", "cpu")  # what is broken is not looked at
     with pytest.raises(NoInputsError, match="contains oil or water"):
         train(with_changes(config, only=["oil", "water"]), tmp_path / "none", "cpu")
+
+
+def test_the_mean_of_several_is_a_start_and_weighs_as_named(config, tmp_path):
+    names = [str(tmp_path / run / CHECKPOINT) for run in ("one", "two")]
+    train(config, tmp_path / "one", "cpu")
+    train(with_changes(config, seed=5), tmp_path / "two", "cpu", init=names[:1])
+    one, two = (load_start(name).weights["head.weight"] for name in names)
+    assert not torch.allclose(one, two)
+    mean = load_mean([names[0], names[1], names[1]])
+    torch.testing.assert_close(mean.weights["head.weight"], (one + 2 * two) / 3)
+    assert mean.samples == 24
+    train(config, tmp_path / "three", "cpu", init=names)
+    other = with_changes(config, widths=[8, 8, 8, 16])
+    train(other, tmp_path / "other", "cpu")
+    with pytest.raises(ModelError, match="different architectures"):
+        load_mean([names[0], str(tmp_path / "other" / CHECKPOINT)])
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
@@ -514,7 +530,7 @@ def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
     assert start.weights.keys() == floats.keys()
     for key, value in floats.items():
         torch.testing.assert_close(start.weights[key], value, rtol=1e-3, atol=1e-6)
-    train(config, tmp_path / "tuned", "cpu", init=str(path))
+    train(config, tmp_path / "tuned", "cpu", init=[str(path)])
     assert load_checkpoint(tmp_path / "tuned" / CHECKPOINT)["earlier"] == 12
     (tmp_path / "bad.onnx").write_bytes(b"once upon a time")
     for name in ("gone", str(tmp_path / "bad.onnx")):
@@ -538,7 +554,7 @@ def test_a_weights_file_is_a_start_too(checkpoint, config, recolor, folder, tmp_
         torch.testing.assert_close(start.weights[key], again.weights[key])
     matrices = sum(v.numel() for v in floats.values() if v.ndim > 1)
     assert path.stat().st_size < 2.2 * matrices + 4 * 30_000  # half precision
-    train(config, tmp_path / "tuned", "cpu", init=str(path))
+    train(config, tmp_path / "tuned", "cpu", init=[str(path)])
     (tmp_path / "bad.safetensors").write_bytes(b"once upon a time")
     save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
     for name in ("gone", "bad", "other"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,43 @@ def load_start(name: str) -> Start:
             weights[key] = torch.from_numpy(numpy_helper.to_array(tensor).copy()).float()
     prior = np.array(manifest.prior, np.float32)
     return Start(weights, prior, int(manifest.training.get("samples", 0)), str(path))
+
+
+def load_mean(names: Sequence[str]) -> Start:
+    """Read several weights to start from and take their mean.
+
+    Networks that were trained on from the same weights can be averaged, and are often better than
+    each of them (Wortsman et al.: Model soups, ICML 2022). A name may come several times: it then
+    weighs as much.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As for `load_start`, at least one. The prior is that of the first.
+
+    Raises
+    ------
+    ModelError
+        If one cannot be read, or they are of different architectures.
+    """
+    starts = [load_start(name) for name in names]
+    first = starts[0]
+    for other in starts[1:]:
+        if _shapes(other) != _shapes(first):
+            raise ModelError(
+                f"{first.source} and {other.source} are of different architectures",
+                "average runs that started from the same weights",
+            )
+    weights = {
+        key: torch.stack([start.weights[key].float() for start in starts]).mean(dim=0)
+        for key in _shapes(first)
+    }
+    samples = max(start.samples for start in starts)
+    return Start(weights, first.prior, samples, ", ".join(names))
+
+
+def _shapes(start: Start) -> dict[str, torch.Size]:
+    return {k: v.shape for k, v in start.weights.items() if v.is_floating_point()}
 
 
 def _load_weights(name: str) -> Start:
