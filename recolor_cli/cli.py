@@ -381,11 +381,7 @@ def doctor() -> ExitCode:
 )
 @click.option("--validation", multiple=True, metavar="SOURCE", help="Likewise, to measure on.")
 @click.option("--samples", type=click.IntRange(1), help="Pictures to see, instead of the config's.")
-@click.option(
-    "--init",
-    multiple=True,
-    help="Start from the weights of a model, a weights file or a checkpoint; of several, the mean.",
-)
+@click.option("--init", help="Start from the weights of a model, a weights file or a checkpoint.")
 @click.option(
     "--set",
     "settings",
@@ -402,7 +398,7 @@ def train(
     data: tuple[str, ...],
     validation: tuple[str, ...],
     samples: int | None,
-    init: tuple[str, ...],
+    init: str | None,
     settings: tuple[str, ...],
     device: str,
     quiet: bool,
@@ -455,7 +451,7 @@ def train(
 
 
 @cli.command(context_settings=_SETTINGS)
-@click.argument("checkpoint")
+@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...")
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option(
     "--pictures",
@@ -466,7 +462,7 @@ def train(
 @click.option("--architecture", help="CHECKPOINT is somebody's state dict of this one of ours.")
 @_quiet
 def export(
-    checkpoint: str,
+    checkpoints: tuple[str, ...],
     destination: Path,
     pictures: tuple[str, ...],
     architecture: str | None,
@@ -474,21 +470,22 @@ def export(
 ) -> ExitCode:
     """Make a model file from a training's CHECKPOINT, and prove that it gives the same colors.
 
-    DESTINATION ends in .onnx, or in .safetensors for the weights alone, to train on from: then
-    CHECKPOINT may be a model, too.
+    Of several, the mean of their weights, each as often as it is named; the first says what the
+    model is, the others may be weights files and models. DESTINATION ends in .onnx, or in
+    .safetensors for the weights alone, to train on from.
     """
     from recolor_cli.console import Console
 
     try:
         from recolor_cli.evaluation.pictures import load_pictures
-        from recolor_cli.training.checkpoint import WEIGHTS_SUFFIX, load_start
+        from recolor_cli.training.checkpoint import WEIGHTS_SUFFIX, load_mean
         from recolor_cli.training.export import export as export_model
         from recolor_cli.training.export import export_state_dict
     except ImportError as error:
         raise _missing_extra("train", error) from error
     console = Console(quiet)
     if destination.suffix == WEIGHTS_SUFFIX:
-        load_start(checkpoint).save(destination)
+        load_mean(checkpoints).save(destination)
         console.data(str(destination))
         return ExitCode.OK
     if destination.suffix != ".onnx":
@@ -498,9 +495,11 @@ def export(
     found = load_pictures(pictures)
     chosen = found[:: max(1, len(found) // 16)][:16]
     if architecture:
-        parity = export_state_dict(Path(checkpoint), architecture, destination, chosen)
+        if len(checkpoints) > 1:
+            raise UsageError("--architecture takes one state dict", "name just one")
+        parity = export_state_dict(Path(checkpoints[0]), architecture, destination, chosen)
     else:
-        parity = export_model(Path(checkpoint), destination, chosen)
+        parity = export_model(checkpoints, destination, chosen)
     console.note(
         f"torch and onnxruntime differ by at most {parity.max_difference:.1e} ab units "
         f"on {parity.inputs} inputs; weights in half precision change ab by {parity.rounding:.1e}"

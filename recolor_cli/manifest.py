@@ -46,6 +46,9 @@ class Manifest:
         Of the weights; what they were trained on.
     training : dict
         Facts of the run that made it: samples, steps, seed, version of recolor, figures.
+    strength : float
+        Factor on the color that it answers with, at the user's strength of 1: the annealed mean
+        of an undecided distribution is paler than the truth.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Manifest:
     license: str
     data: str
     training: dict[str, Any]
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.stride < 1 or self.size % self.stride:
@@ -69,6 +73,8 @@ class Manifest:
             raise ValueError(f"a {self.kind} model with {len(self.centers)} bins")
         if not self.temperature > 0:
             raise ValueError(f"temperature {self.temperature}")
+        if not self.strength > 0:
+            raise ValueError(f"strength {self.strength}")
 
     @property
     def bins(self) -> AbBins:

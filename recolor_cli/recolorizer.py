@@ -126,7 +126,7 @@ class Recolorizer:
                 "the network's answer is not a number", "try --device cpu, or another model"
             )
         timings.lap("network")
-        return ab * np.float32(self.options.strength)
+        return ab * np.float32(self.options.strength * manifest.strength)
 
     def paint(self, rgb: RgbImage, ab: FloatArray) -> RgbImage:
         """Give a picture the color that `predict` returned for one of its size.

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -105,6 +106,13 @@ def test_the_baselines_come_first_and_who_knows_the_truth_wins(manifest):
     for better in ("auc", "balanced_auc", "one_class", "two_class", "psnr", "class_ratio"):
         assert getattr(oracle.figures, better) > getattr(gray.figures, better), better
     assert oracle.figures.ciede2000 < gray.figures.ciede2000
+
+
+def test_a_models_own_strength_does_not_touch_the_baselines(manifest):
+    network = {"one": SpyNetwork(manifest, (9.0, 5.0))}
+    plain = evaluate(PICTURES, network, manifest, OPTIONS)[1]
+    stronger = evaluate(PICTURES, network, replace(manifest, strength=2.0), OPTIONS)[1]
+    assert stronger.figures == plain.figures
 
 
 def test_the_same_again_gives_the_same(manifest):

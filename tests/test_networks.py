@@ -139,7 +139,7 @@ def test_every_network_is_trained_and_exported(architecture, tmp_path):
     assert np.isfinite(reports[-1].loss)
     assert reports[-1].figures.pictures == 3
     path = tmp_path / "x.onnx"
-    parity = export(tmp_path / "run" / CHECKPOINT, path, load_pictures([str(folder)]))
+    parity = export([str(tmp_path / "run" / CHECKPOINT)], path, load_pictures([str(folder)]))
     assert parity.max_difference <= TOLERANCE
     manifest = OnnxColorNetwork.load(path, "cpu").manifest
     classifies = architecture == "classification"

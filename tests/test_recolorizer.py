@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,13 @@ def test_strength_scales_chroma_and_zero_is_gray(manifest):
         )
     gray = Recolorizer(SpyNetwork(manifest, (20.0, 10.0)), RecolorOptions(strength=0.0))
     assert (np.ptp(gray.recolor(draw()).astype(int), axis=-1) <= 1).all()
+
+
+def test_a_models_own_strength_and_the_users_are_multiplied(manifest):
+    rgb = np.full((32, 32, 3), 120, np.uint8)
+    paler = SpyNetwork(replace(manifest, strength=1.5), (10.0, 6.0))
+    result = Recolorizer(paler, RecolorOptions(strength=2.0)).recolor(rgb)
+    np.testing.assert_allclose(rgb_to_lab(result)[0, 0, 1:], (30, 18), atol=0.6)
 
 
 def test_the_color_of_the_input_is_not_looked_at(manifest):

@@ -417,13 +417,13 @@ def test_weights_of_another_run_are_a_start(config, tmp_path):
     train(config, tmp_path / "one", "cpu")
     init = tmp_path / "one" / CHECKPOINT
     still = with_changes(config, learning_rate=1e-12, seed=5)
-    train(still, tmp_path / "two", "cpu", init=[str(init)])
+    train(still, tmp_path / "two", "cpu", init=str(init))
     one, two = load_checkpoint(init), load_checkpoint(tmp_path / "two" / CHECKPOINT)
     assert one["prior"] == two["prior"]
     assert (two["earlier"], two["samples"]) == (12, 12)
     torch.testing.assert_close(two["network"]["head.weight"], one["average"]["head.weight"])
     with pytest.raises(ModelError, match="another architecture"):
-        train(with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=[str(init)])
+        train(with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=str(init))
 
 
 @pytest.mark.parametrize(
@@ -444,16 +444,21 @@ def test_only_some_pictures_are_trained_on(config, folder, tmp_path):
         train(with_changes(config, only=["oil", "water"]), tmp_path / "none", "cpu")
 
 
-def test_the_mean_of_several_is_a_start_and_weighs_as_named(config, tmp_path):
+def test_the_mean_of_several_weighs_as_named(config, folder, tmp_path):
     names = [str(tmp_path / run / CHECKPOINT) for run in ("one", "two")]
     train(config, tmp_path / "one", "cpu")
-    train(with_changes(config, seed=5), tmp_path / "two", "cpu", init=names[:1])
+    train(with_changes(config, seed=5), tmp_path / "two", "cpu", init=names[0])
     one, two = (load_start(name).weights["head.weight"] for name in names)
     assert not torch.allclose(one, two)
     mean = load_mean([names[0], names[1], names[1]])
     torch.testing.assert_close(mean.weights["head.weight"], (one + 2 * two) / 3)
     assert mean.samples == 24
-    train(config, tmp_path / "three", "cpu", init=names)
+    pictures = load_pictures([str(folder)])
+    export([names[0], names[1], names[1]], tmp_path / "mean.onnx", pictures)
+    exported = load_start(str(tmp_path / "mean.onnx")).weights["head.weight"]
+    torch.testing.assert_close(exported, (one + 2 * two) / 3, rtol=1e-3, atol=1e-6)
+    alone = OnnxColorNetwork.load(tmp_path / "mean.onnx", "cpu").manifest.training
+    assert alone["figures"] is None  # those of the checkpoint are not the mean's
     other = with_changes(config, widths=[8, 8, 8, 16])
     train(other, tmp_path / "other", "cpu")
     with pytest.raises(ModelError, match="different architectures"):
@@ -508,7 +513,7 @@ def checkpoint(config, tmp_path):
 
 def test_an_exported_model_gives_the_same_colors_and_describes_itself(checkpoint, folder, tmp_path):
     path = tmp_path / "tiny.onnx"
-    parity = export(checkpoint, path, load_pictures([str(folder)]))
+    parity = export([str(checkpoint)], path, load_pictures([str(folder)]))
     assert parity.max_difference <= export_room.TOLERANCE
     assert parity.inputs == 3 + 6
     network = OnnxColorNetwork.load(path, "cpu")
@@ -520,9 +525,27 @@ def test_an_exported_model_gives_the_same_colors_and_describes_itself(checkpoint
     assert onnx.TensorProto.FLOAT16 in types  # half the bytes on disk
 
 
+def test_calibrated_logits_are_smaller_and_a_start_has_those_of_the_training(
+    checkpoint, folder, tmp_path
+):
+    pictures = load_pictures([str(folder)])
+    saved = load_checkpoint(checkpoint)
+    tensor = np.random.default_rng(0).uniform(0, 100, (1, 1, 64, 64)).astype(np.float32)
+    answers, starts = [], []
+    for calibration in (1.0, 2.0):
+        saved["config"]["calibration"] = calibration
+        torch.save(saved, tmp_path / "c.pt")
+        export([str(tmp_path / "c.pt")], tmp_path / "c.onnx", pictures)
+        network = OnnxColorNetwork.load(tmp_path / "c.onnx", "cpu")
+        answers.append(network.predict(tensor, 0.4 / calibration))
+        starts.append(load_start(str(tmp_path / "c.onnx")).weights["head.weight"])
+    np.testing.assert_allclose(answers[0], answers[1], atol=0.05)
+    torch.testing.assert_close(starts[0], starts[1], rtol=1e-3, atol=1e-6)
+
+
 def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
     path = tmp_path / "tiny.onnx"
-    export(checkpoint, path, load_pictures([str(folder)]))
+    export([str(checkpoint)], path, load_pictures([str(folder)]))
     start, saved = load_start(str(path)), load_checkpoint(checkpoint)
     assert start.samples == 12
     np.testing.assert_allclose(start.prior, saved["prior"], atol=1e-7)
@@ -530,7 +553,7 @@ def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
     assert start.weights.keys() == floats.keys()
     for key, value in floats.items():
         torch.testing.assert_close(start.weights[key], value, rtol=1e-3, atol=1e-6)
-    train(config, tmp_path / "tuned", "cpu", init=[str(path)])
+    train(config, tmp_path / "tuned", "cpu", init=str(path))
     assert load_checkpoint(tmp_path / "tuned" / CHECKPOINT)["earlier"] == 12
     (tmp_path / "bad.onnx").write_bytes(b"once upon a time")
     for name in ("gone", str(tmp_path / "bad.onnx")):
@@ -541,7 +564,7 @@ def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
 def test_a_weights_file_is_a_start_too(checkpoint, config, recolor, folder, tmp_path):
     path, model = tmp_path / "tiny.safetensors", tmp_path / "tiny.onnx"
     recolor("export", checkpoint, path)
-    export(checkpoint, model, load_pictures([str(folder)]))
+    export([str(checkpoint)], model, load_pictures([str(folder)]))
     recolor("export", model, tmp_path / "again.safetensors")
     start, saved = load_start(str(path)), load_checkpoint(checkpoint)
     np.testing.assert_allclose(start.prior, saved["prior"], atol=1e-7)
@@ -554,7 +577,7 @@ def test_a_weights_file_is_a_start_too(checkpoint, config, recolor, folder, tmp_
         torch.testing.assert_close(start.weights[key], again.weights[key])
     matrices = sum(v.numel() for v in floats.values() if v.ndim > 1)
     assert path.stat().st_size < 2.2 * matrices + 4 * 30_000  # half precision
-    train(config, tmp_path / "tuned", "cpu", init=[str(path)])
+    train(config, tmp_path / "tuned", "cpu", init=str(path))
     (tmp_path / "bad.safetensors").write_bytes(b"once upon a time")
     save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
     for name in ("gone", "bad", "other"):
@@ -578,7 +601,7 @@ def test_an_export_that_differs_is_not_finished(checkpoint, folder, tmp_path, mo
     ):
         monkeypatch.setattr(export_room, "_compare", lambda *args, parity=parity: parity)
         with pytest.raises(ModelError, match=words):
-            export(checkpoint, tmp_path / "tiny.onnx", pictures)
+            export([str(checkpoint)], tmp_path / "tiny.onnx", pictures)
     assert not list(tmp_path.glob("*.onnx"))
     assert not list(tmp_path.glob(".*"))
 
@@ -586,7 +609,7 @@ def test_an_export_that_differs_is_not_finished(checkpoint, folder, tmp_path, mo
 def test_the_comparison_sees_a_difference(checkpoint, folder, tmp_path):
     path = tmp_path / "tiny.onnx"
     pictures = load_pictures([str(folder)])
-    export(checkpoint, path, pictures)
+    export([str(checkpoint)], path, pictures)
     config = TrainConfig.from_values(load_checkpoint(checkpoint)["config"], "test")
     other = export_room.AnnealedNetwork(build_network(config, len(BINS), False), BINS).eval()
     session = OnnxColorNetwork.load(path, "cpu")
@@ -600,7 +623,7 @@ def test_the_comparison_sees_a_difference(checkpoint, folder, tmp_path):
 
 def test_export_wants_real_pictures(checkpoint, tmp_path):
     with pytest.raises(UsageError, match="real pictures"):
-        export(checkpoint, tmp_path / "tiny.onnx", [])
+        export([str(checkpoint)], tmp_path / "tiny.onnx", [])
 
 
 def test_the_commands(recolor, config, folder, tmp_path):

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import cv2
@@ -202,6 +202,7 @@ def evaluate(
     InputError
         If a picture cannot be decoded (it is named), or all are gray.
     """
+    baseline = replace(baseline, strength=1.0)  # what a model was given on top is its own
     gray_network = ConstantColorNetwork(baseline, np.zeros(2, np.float32))
     recolorizers = {
         GRAY: Recolorizer(gray_network),

@@ -24,6 +24,7 @@ from recolor_cli.types import FloatArray
 HALF = ".half"  # behind the name of a weight that a model file stores in half precision
 WEIGHTS_SUFFIX = ".safetensors"
 _NETWORK = "network."  # before the names of a network's weights in a model file
+_HEAD = {"head.weight", "head.bias"}  # what makes the logits
 _PRIOR, _SAMPLES = "recolor.prior", "recolor.samples"  # metadata of a weights file
 
 
@@ -114,6 +115,8 @@ def load_start(name: str) -> Start:
         if tensor.name.startswith(_NETWORK):
             key = tensor.name.removeprefix(_NETWORK).removesuffix(HALF)
             weights[key] = torch.from_numpy(numpy_helper.to_array(tensor).copy()).float()
+    for key in _HEAD & weights.keys():  # as it was trained
+        weights[key] *= manifest.training.get("calibration", 1.0)
     prior = np.array(manifest.prior, np.float32)
     return Start(weights, prior, int(manifest.training.get("samples", 0)), str(path))
 

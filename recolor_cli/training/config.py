@@ -49,6 +49,10 @@ class TrainConfig:
     neighbours: int = 5  # bins that share a soft label
     sigma: float = 5.0  # of the soft label, ab units
     temperature: float = 0.38
+    # Found on validation, used when the model is exported: what its logits are divided by, so that
+    # the temperature suits how sure it is of unseen pictures, and a factor on its color.
+    calibration: float = 1.0
+    strength: float = 1.0
 
     learning_rate: float = 2e-3
     encoder_rate: float = 0.25  # factor on the learning rate
@@ -81,6 +85,7 @@ class TrainConfig:
             "smoothing and color_loss must not be negative": min(self.smoothing, self.color_loss)
             >= 0,
             "ema must lie in 0..1": 0 <= self.ema < 1,
+            "calibration and strength must be positive": min(self.calibration, self.strength) > 0,
             "neighbours must be at least 1, sigma positive": self.neighbours >= 1
             and self.sigma > 0,
             "train must name at least one source of pictures": bool(self.train),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,10 +24,10 @@ from recolor_cli.letterbox import Letterbox
 from recolor_cli.manifest import Manifest
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.recolorizer import network_input
-from recolor_cli.training.checkpoint import HALF, Start, load_checkpoint, load_state_dict
+from recolor_cli.training.checkpoint import HALF, Start, load_checkpoint, load_mean, load_state_dict
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.networks import build_network
-from recolor_cli.training.networks.base import ColorModule
+from recolor_cli.training.networks.base import ColorModule, LogitsNetwork
 from recolor_cli.training.train import (
     AnnealedNetwork,
     PlainNetwork,
@@ -51,13 +52,13 @@ class Parity:
     rounding: float  # ab units, mean: what storing them in half precision changes
 
 
-def export(checkpoint: Path, destination: Path, pictures: list[Picture]) -> Parity:
+def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture]) -> Parity:
     """Write the averaged weights of a checkpoint as a model file.
 
     Parameters
     ----------
-    checkpoint : Path
-        Of `recolor train`.
+    checkpoints : sequence of str
+        A checkpoint of `recolor train`; with others, or weights files or models, the mean of them.
     destination : Path
         The ``.onnx`` file; it appears only if the parity holds.
     pictures : list of Picture
@@ -76,21 +77,28 @@ def export(checkpoint: Path, destination: Path, pictures: list[Picture]) -> Pari
 
     Notes
     -----
-    Weights are stored in half precision, which halves the file, and computed with in single. They
-    are rounded before the comparison, so what is compared is what is shipped.
+    The logits are divided by the config's `calibration`, so that the model's temperature, 0.38 as
+    in the literature, decodes them well. Weights are stored in half precision, which halves the
+    file, and computed with in single. They are rounded before the comparison, so what is compared
+    is what is shipped.
     """
     if not pictures:
         raise UsageError("export compares on real pictures, too", "name some with --pictures")
-    saved = load_checkpoint(checkpoint)
-    config = TrainConfig.from_values(saved["config"], str(checkpoint))
+    saved = load_checkpoint(Path(checkpoints[0]))
+    config = TrainConfig.from_values(saved["config"], checkpoints[0])
     bins = AbBins.srgb()
     network = build_network(config, len(bins), pretrained=False)
-    network.load_state_dict(saved["average"])
+    load_mean(checkpoints).load_into(network)
+    if isinstance(network, LogitsNetwork):
+        network.head.weight.data /= config.calibration
+        if network.head.bias is not None:
+            network.head.bias.data /= config.calibration
     training = {
+        "calibration": config.calibration,
         "steps": saved["step"],
         "seed": config.seed,
         "version": metadata.version("recolor-cli"),
-        "figures": saved["figures"],
+        "figures": saved["figures"] if len(checkpoints) == 1 else None,  # not of the mean
     }
     manifest = make_manifest(
         config,

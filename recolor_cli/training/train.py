@@ -28,7 +28,7 @@ from recolor_cli.lab import gray_of
 from recolor_cli.manifest import Manifest
 from recolor_cli.network import parse_device
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
-from recolor_cli.training.checkpoint import load_checkpoint, load_mean
+from recolor_cli.training.checkpoint import load_checkpoint, load_start
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.networks import build_network
@@ -152,7 +152,7 @@ def train(
     config: TrainConfig,
     out: Path,
     device: str,
-    init: Sequence[str] = (),
+    init: str | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     report_every_s: float = 5.0,
 ) -> None:
@@ -166,9 +166,9 @@ def train(
         checkpoint of the same config, the run goes on from it.
     device : str
         ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
-    init : sequence of str
-        Checkpoints of other runs, weights files or models to start from, their mean if there are
-        several; the prior of the first is kept. Empty: the encoder's own, and chance.
+    init : str or None
+        A checkpoint of another run, a weights file or a model, by name or path, to start the
+        weights from; its prior is kept.
     report : callable
         Told of the progress every few seconds and after each validation.
     report_every_s : float
@@ -207,7 +207,7 @@ def train(
         network.load_state_dict(saved["network"])
         prior, earlier = np.array(saved["prior"], np.float32), saved["earlier"]
     elif init:
-        start = load_mean(init)
+        start = load_start(init)
         start.load_into(network)
         prior, earlier = start.prior, start.samples
     elif isinstance(network, LogitsNetwork):
@@ -408,6 +408,7 @@ def make_manifest(
         stride=network.input_multiple,
         pad_lightness=PAD_LIGHTNESS,
         temperature=config.temperature,
+        strength=config.strength,
         centers=tuple((float(a), float(b)) for a, b in bins.centers) if classifies else (),
         prior=tuple(map(float, prior)) if classifies else (),
         license=config.license,
