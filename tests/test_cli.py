@@ -401,7 +401,13 @@ def test_interrupted_it_says_so_and_leaves_nothing_half(tmp_path):
     for i in range(60):
         (source / f"{i:02}.png").write_bytes(encoded(draw(400, 300, seed=i), "PNG"))
     command = [*COMMAND, str(source), "-o", str(out), "--device", "cpu"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell's background job ignores it, and so would this one when the tests run in one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         while not (out.exists() and len(finished(out)) >= 3):
             assert process.poll() is None
             time.sleep(0.005)
