@@ -580,7 +580,7 @@ def evaluate(
             color_picture(picture)
             sound.append(picture)
         except InputError as error:  # it must not cost what the others' measuring took
-            console.error(f"{picture.name}: {error.message}", error.hint)
+            console.error(error.message, error.hint)
     if not sound:
         return ExitCode.SOME_FAILED
     if report:

@@ -51,7 +51,11 @@ def lightness_of(rgb: RgbImage | FloatArray) -> FloatArray:
 
 def gray_of(rgb: RgbImage) -> RgbImage:
     """Return the picture without its color: same shape, same L*, no chroma."""
-    lightness = lightness_of(rgb)
+    return gray_from(lightness_of(rgb))
+
+
+def gray_from(lightness: FloatArray) -> RgbImage:
+    """Return the gray picture, uint8 (H, W, 3), that has this L* (H, W), 0..100."""
     return lab_to_rgb(lightness, np.zeros((*lightness.shape, 2), np.float32))
 
 

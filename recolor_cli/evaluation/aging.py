@@ -53,9 +53,8 @@ def _grain(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
     noise = random.standard_normal(lightness.shape, np.float32)
     if random.random() < 0.5:
         noise = cv2.GaussianBlur(noise, (0, 0), 0.7) * 2.4  # about the same variance as before
-    middle = 1 - np.square(lightness / 50 - 1)
     strength = np.float32(random.uniform(1, 7))
-    return cast(FloatArray, lightness + noise * strength * (0.4 + 0.6 * middle))
+    return lightness + noise * strength * (0.4 + 0.6 * _middle(lightness))
 
 
 def _halftone(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
@@ -67,8 +66,13 @@ def _halftone(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
     )
     wave = np.cos(across * (2 * np.pi / period)) * np.cos(along * (2 * np.pi / period))
     # Paper between the dots of light parts, ink in dark ones: neither white nor black shows dots.
-    middle = 1 - np.square(lightness / 50 - 1)
-    return cast(FloatArray, lightness + wave.astype(np.float32) * random.uniform(4, 20) * middle)
+    dots = wave.astype(np.float32) * random.uniform(4, 20) * _middle(lightness)
+    return cast(FloatArray, lightness + dots)
+
+
+def _middle(lightness: FloatArray) -> FloatArray:
+    """Return how far a tone is from black and white: 0 there, 1 in the middle."""
+    return 1 - np.square(lightness / 50 - 1)
 
 
 def _vignette(lightness: FloatArray, random: np.random.Generator) -> FloatArray:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recolor_cli.errors import InputError, NoInputsError
-from recolor_cli.image_io import ImageFormat
+from recolor_cli.image_io import ImageFormat, decode
+from recolor_cli.types import RgbImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,19 @@ class Picture:
 
     name: str
     data: bytes
+
+    def rgb(self) -> RgbImage:
+        """Decode it: uint8 (H, W, 3).
+
+        Raises
+        ------
+        InputError
+            If that cannot be done; the picture is named.
+        """
+        try:
+            return decode(self.data).rgb
+        except InputError as error:
+            raise InputError(f"{self.name}: {error.message}", error.hint) from error
 
 
 def load_pictures(sources: Sequence[str]) -> list[Picture]:

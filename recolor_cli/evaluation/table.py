@@ -17,8 +17,7 @@ from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.frechet import ENCODER, Encoder, FeatureSet
 from recolor_cli.evaluation.metrics import GLOSSARY, Accumulator, Figures
 from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.image_io import decode
-from recolor_cli.lab import lab_to_rgb, lightness_of
+from recolor_cli.lab import gray_from, lightness_of
 from recolor_cli.manifest import Manifest
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
 from recolor_cli.types import ColorNetwork, FloatArray, RecolorOptions, RgbImage
@@ -251,10 +250,7 @@ def color_picture(picture: Picture) -> RgbImage:
     InputError
         If it cannot be decoded, or is too small; it is named.
     """
-    try:
-        rgb = decode(picture.data).rgb
-    except InputError as error:
-        raise InputError(f"{picture.name}: {error.message}", error.hint) from error
+    rgb = picture.rgb()
     if min(rgb.shape[:2]) < MIN_SIDE:
         raise InputError(f"{picture.name}: too small to measure on", "leave it out")
     return rgb
@@ -266,5 +262,4 @@ def aged_picture(rgb: RgbImage, number: int) -> RgbImage:
     if scale < 1:
         height, width = (max(MIN_SIDE, round(side * scale)) for side in rgb.shape[:2])
         rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    worn = age(lightness_of(rgb), np.random.default_rng(number))
-    return lab_to_rgb(worn, np.zeros((*worn.shape, 2), np.float32))
+    return gray_from(age(lightness_of(rgb), np.random.default_rng(number)))

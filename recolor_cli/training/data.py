@@ -17,10 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.errors import InputError
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.image_io import decode
 from recolor_cli.lab import lightness_of, rgb_to_lab
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.types import FloatArray, RgbImage, cpu_count
@@ -119,10 +117,7 @@ def make_sample(
     shows the network parts at the scale that a run has at its larger size.
     """
     random = np.random.default_rng((config.seed, 1, number))
-    try:
-        rgb = decode(picture.data).rgb
-    except InputError as error:
-        raise InputError(f"{picture.name}: {error.message}", error.hint) from error
+    rgb = picture.rgb()
     low, high = config.long_side
     long_side = low * (high / low) ** random.random()  # uniform in the logarithm
     scale = long_side / max(rgb.shape[:2])

@@ -82,8 +82,6 @@ def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture
     file, and computed with in single. They are rounded before the comparison, so what is compared
     is what is shipped.
     """
-    if not pictures:
-        raise UsageError("export compares on real pictures, too", "name some with --pictures")
     saved = load_checkpoint(Path(checkpoints[0]))
     config = TrainConfig.from_values(saved["config"], checkpoints[0])
     bins = AbBins.srgb()
@@ -150,8 +148,6 @@ def export_state_dict(
         description="unknown: made elsewhere",
         license="unknown",
     )
-    if not pictures:
-        raise UsageError("export compares on real pictures, too", "name some with --pictures")
     bins = AbBins.srgb()
     network = build_network(config, len(bins), pretrained=False)
     Start(load_state_dict(weights), np.empty(0, np.float32), 0, str(weights)).load_into(network)
@@ -165,6 +161,8 @@ def _write(
     network: ColorModule, manifest: Manifest, destination: Path, pictures: list[Picture]
 ) -> Parity:
     """Write a model file once onnxruntime has answered like torch."""
+    if not pictures:
+        raise UsageError("export compares on real pictures, too", "name some with --pictures")
     exact = as_exported(copy.deepcopy(network), manifest).eval()
     for parameter in network.parameters():
         if parameter.ndim > 1:  # what `_store_in_half` will store so

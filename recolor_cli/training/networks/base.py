@@ -56,7 +56,7 @@ class LogitsNetwork(ColorModule):
         return cast(Tensor, self.head(self.features(lightness)))
 
     def logits_at(self, lightness: Tensor, pixels: Tensor) -> Tensor:
-        """Return the logits of some pixels only: in training a wide head is half of the work.
+        """Return the logits of some pixels only: in training a wide head is much of the work.
 
         Parameters
         ----------
