@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -68,10 +69,21 @@ class LogitsNetwork(ColorModule):
         -------
         float tensor, shape (P, Q)
         """
-        if self.head.kernel_size != (1, 1):  # it looks at the neighbours: nothing can be left out
-            return at_pixels(self(lightness), pixels)
-        features = at_pixels(self.features(lightness), pixels)
-        return functional.linear(features, self.head.weight.flatten(1), self.head.bias)
+        features = self.features(lightness)
+        side = self.head.kernel_size[0]  # px: what the head looks at around each pixel
+        height, width = features.shape[2:]
+        reach = side // 2
+        padded = functional.pad(features, (reach, reach, reach, reach))
+        picture, place = pixels // (height * width), pixels % (height * width)
+        row, column = place // width, place % width
+        corner = (picture * (height + 2 * reach) + row) * (width + 2 * reach) + column
+        around = [
+            at_pixels(padded, corner + y * (width + 2 * reach) + x)
+            for y in range(side)
+            for x in range(side)
+        ]
+        weight = self.head.weight.permute(0, 2, 3, 1).flatten(1)  # in that order
+        return functional.linear(torch.cat(around, dim=1), weight, self.head.bias)
 
 
 def at_pixels(planes: Tensor, pixels: Tensor) -> Tensor:

@@ -20,9 +20,20 @@ _KOALARIZATION_AB_SCALE = 127.0  # [Baldassarre], code
 
 
 def _convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, stride, padding=size // 2), nn.ReLU(inplace=True)
-    )
+    """Return convolution, ReLU."""
+    return nn.Sequential(_linear(inputs, outputs, size, stride), nn.ReLU(inplace=True))
+
+
+def _linear(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
+    """Return a convolution that starts as Keras starts them, in which these networks were made.
+
+    There is no norm in them: from torch's smaller weights nothing of the picture reaches the
+    answer, and they learn no more than the mean color for a long time.
+    """
+    convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2)
+    nn.init.xavier_uniform_(convolution.weight)
+    nn.init.zeros_(convolution.bias)
+    return convolution
 
 
 def _encoder() -> nn.Sequential:
@@ -80,7 +91,7 @@ class MeistrenkoClassification(LogitsNetwork):
             _convolution(512, 256),
             nn.Upsample(scale_factor=2),
         )
-        self.head = nn.Conv2d(256, classes, 3, padding=1)
+        self.head = _linear(256, classes)
 
     def features(self, lightness: Tensor) -> Tensor:
         """Return (N, 256, H / 2, W / 2) for L* (N, 1, H, W), 0..100, read as it is."""
@@ -97,7 +108,7 @@ def _regression_decoder(inputs: int) -> nn.Sequential:
         _convolution(64, 64),
         nn.Upsample(scale_factor=2),
         _convolution(64, 32),
-        nn.Conv2d(32, 2, 3, padding=1),
+        _linear(32, 2),
         nn.Tanh(),
     )
 
