@@ -31,7 +31,7 @@ from recolor_cli.training.targets import (
     smooth_prior,
     soft_encode,
 )
-from recolor_cli.training.train import CHECKPOINT, LOG, Progress, train
+from recolor_cli.training.train import CHECKPOINT, LOG, Progress, _loss, train
 
 BINS = AbBins.srgb()
 CENTERS = torch.from_numpy(BINS.centers)
@@ -134,7 +134,7 @@ def loss_of(class_weights):
     logits = torch.randn(24, len(BINS))
     ab = torch.randn(24, 2) * 30
     index, weight = soft_encode(ab, CENTERS, 5, 5.0)
-    loss = rebalanced_cross_entropy(logits, index, weight, class_weights)
+    loss = rebalanced_cross_entropy(logits, index, weight, class_weights[index[:, 0]])
     dense = torch.zeros(len(ab), len(BINS)).scatter_(1, index, weight)
     each = -(dense * logits.log_softmax(1)).sum(1)
     return float(loss), each * class_weights[index[:, 0]]
@@ -217,6 +217,31 @@ def test_batches_go_on_where_a_run_stopped(config, folder):
     next(stream), next(stream)
     np.testing.assert_array_equal(next(stream).lightness, next(later).lightness)
     stream.close(), later.close()
+
+
+def test_batches_tell_photographs_by_their_names(config, folder):
+    pictures = load_pictures([str(folder)])
+    config = with_changes(config, photographs=("0.png", "2.png"))
+    with closing(batches(pictures, config, 4, 0)) as stream:
+        found = [next(stream).photograph for _ in range(3)]
+    assert np.concatenate(found).sum() == 2  # each once an epoch of six
+
+
+def test_photographs_are_rebalanced_by_a_lambda_of_their_own(config):
+    prior = torch.rand(len(BINS)) ** 8
+    prior /= prior.sum()
+    logits, true = torch.randn(24, len(BINS)), torch.randn(24, 2) * 30
+    everywhere, nowhere = torch.ones(24, dtype=torch.bool), torch.zeros(24, dtype=torch.bool)
+
+    def loss(photographed, **values):
+        changed = with_changes(config, **values)
+        network = build_network(changed, len(BINS), False)
+        return float(_loss(network, changed, CENTERS, prior)(logits, true, photographed))
+
+    both = {"rebalance": 0.5, "photo_rebalance": 1.0}
+    assert loss(nowhere, **both) == loss(everywhere, rebalance=0.9, photo_rebalance=0.5)
+    assert loss(everywhere, **both) == loss(nowhere, rebalance=1.0)
+    assert loss(nowhere, **both) != loss(everywhere, **both)
 
 
 def test_a_broken_picture_is_named(config):

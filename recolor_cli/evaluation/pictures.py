@@ -20,6 +20,10 @@ class Picture:
     name: str
     data: bytes
 
+    def is_one_of(self, parts: Sequence[str]) -> bool:
+        """Whether its name contains one of `parts`."""
+        return any(part in self.name for part in parts)
+
     def rgb(self) -> RgbImage:
         """Decode it: uint8 (H, W, 3).
 

@@ -37,11 +37,18 @@ class Batch:
     ab : float32 array, shape (N, s, s, 2), CIELAB units, s = S / output stride
     inside : bool array, shape (N, s, s)
         False where there is padding.
+    photograph : bool array, shape (N,)
+        Whether it is one, by its name and the config's `photographs`.
     """
 
     lightness: FloatArray
     ab: FloatArray
     inside: NDArray[np.bool_]
+    photograph: NDArray[np.bool_]
+
+
+# The samples of a batch, and which of them are photographs.
+_Begun = tuple[list[Future[tuple[FloatArray, FloatArray, NDArray[np.bool_]]]], list[bool]]
 
 
 def batches(
@@ -60,26 +67,29 @@ def batches(
     """
     with ThreadPoolExecutor(cpu_count()) as pool:
 
-        def submit(step: int) -> list[Future[tuple[FloatArray, FloatArray, NDArray[np.bool_]]]]:
+        def submit(step: int) -> _Begun:
             numbers = range(step * config.batch_size, (step + 1) * config.batch_size)
-            return [
-                pool.submit(
-                    make_sample, _picked(pictures, config.seed, n), config, output_stride, n
-                )
-                for n in numbers
+            picked = [_picked(pictures, config.seed, n) for n in numbers]
+            futures = [
+                pool.submit(make_sample, picture, config, output_stride, n)
+                for picture, n in zip(picked, numbers, strict=True)
             ]
+            return futures, [picture.is_one_of(config.photographs) for picture in picked]
 
         queue = deque(submit(step) for step in range(first_step, first_step + _AHEAD))
         step = first_step + _AHEAD
         try:
             while True:
-                samples = [future.result() for future in queue.popleft()]
+                futures, photograph = queue.popleft()
+                samples = [future.result() for future in futures]
                 queue.append(submit(step))
                 step += 1
                 lightness, ab, inside = zip(*samples, strict=True)
-                yield Batch(np.stack(lightness), np.stack(ab), np.stack(inside))
+                yield Batch(
+                    np.stack(lightness), np.stack(ab), np.stack(inside), np.array(photograph)
+                )
         finally:
-            for futures in queue:
+            for futures, _ in queue:
                 for future in futures:
                     future.cancel()
 

@@ -85,7 +85,7 @@ def smooth_prior(prior: Tensor, centers: Tensor, sigma: float) -> Tensor:
 
 
 def rebalanced_cross_entropy(
-    logits: Tensor, index: Tensor, weight: Tensor, class_weights: Tensor
+    logits: Tensor, index: Tensor, weight: Tensor, pixel_weights: Tensor
 ) -> Tensor:
     """Return the mean cross-entropy against soft labels, nats a pixel, weighted by class.
 
@@ -94,8 +94,8 @@ def rebalanced_cross_entropy(
     logits : float tensor, shape (P, Q)
     index, weight : tensors, shape (P, neighbours)
         As `soft_encode` returns them.
-    class_weights : float tensor, shape (Q,)
-        As `rebalance_weights` returns them; all ones for none.
+    pixel_weights : float tensor, shape (P,)
+        Of `rebalance_weights` at each pixel's nearest bin; all ones for none.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def rebalanced_cross_entropy(
     """
     loss = logits.logsumexp(dim=1) - (logits.gather(1, index) * weight).sum(dim=1)
     # Not over the sum of the weights: that would undo the rebalancing between pictures.
-    return (loss * class_weights[index[:, 0]]).mean()
+    return (loss * pixel_weights).mean()
 
 
 def color_distance(logits: Tensor, ab: Tensor, centers: Tensor, temperature: float) -> Tensor:

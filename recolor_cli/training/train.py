@@ -280,13 +280,15 @@ def train(
                 inside = torch.from_numpy(batch.inside).to(torch_device, non_blocking=True)
                 pixels = choose_pixels(inside, config.loss_pixels)
                 true = ab.flatten(0, 2)[pixels]  # (P, 2)
+                photograph = torch.from_numpy(batch.photograph).to(torch_device)
+                photographed = photograph[pixels // inside[0].numel()]  # (P,)
                 with torch.autocast(torch_device.type, torch.bfloat16, enabled=half):
                     answer = (
                         network.logits_at(lightness, pixels)
                         if isinstance(network, LogitsNetwork)
                         else at_pixels(network(lightness), pixels)
                     )
-                loss = loss_of(answer.float(), true)
+                loss = loss_of(answer.float(), true, photographed)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
@@ -329,18 +331,24 @@ def train(
 
 def _loss(
     network: ColorModule, config: TrainConfig, prior: Tensor
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return what is minimised: of (P, Q) logits or (P, 2) ab, and of the true ab (P, 2)."""
-    if isinstance(network, AbNetwork):
-        return squared_distance
-    centers = torch.from_numpy(AbBins.srgb().centers).to(prior.device)
-    class_weights = rebalance_weights(
-        smooth_prior(prior, centers, config.smoothing), config.rebalance
-    )
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Return what is minimised.
 
-    def loss(logits: Tensor, true: Tensor) -> Tensor:
+    Its arguments are (P, Q) logits or (P, 2) ab, the true ab (P, 2), and which pixels are of
+    photographs, bool (P,).
+    """
+    if isinstance(network, AbNetwork):
+        return lambda ab, true, photographed: squared_distance(ab, true)
+    centers = torch.from_numpy(AbBins.srgb().centers).to(prior.device)
+    smoothed = smooth_prior(prior, centers, config.smoothing)
+    weights = rebalance_weights(smoothed, config.rebalance)
+    photo_weights = rebalance_weights(smoothed, config.photo_rebalance)
+
+    def loss(logits: Tensor, true: Tensor, photographed: Tensor) -> Tensor:
         index, weight = soft_encode(true, centers, config.neighbours, config.sigma)
-        entropy = rebalanced_cross_entropy(logits, index, weight, class_weights)
+        nearest = index[:, 0]
+        pixel_weights = torch.where(photographed, photo_weights[nearest], weights[nearest])
+        entropy = rebalanced_cross_entropy(logits, index, weight, pixel_weights)
         if not config.color_loss:
             return entropy
         distance = color_distance(logits, true, centers, config.temperature)
@@ -440,7 +448,7 @@ def _cpu_has_bfloat16() -> bool:
 
 def _only(pictures: list[Picture], parts: Sequence[str]) -> list[Picture]:
     """Keep the pictures whose name contains one of `parts`; all where there are none."""
-    kept = [p for p in pictures if not parts or any(part in p.name for part in parts)]
+    kept = [p for p in pictures if not parts or p.is_one_of(parts)]
     if not kept:
         raise NoInputsError(
             f"no picture's name contains {' or '.join(parts)}", "change `only` in the config"
