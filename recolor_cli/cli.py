@@ -568,7 +568,7 @@ def evaluate(
     from recolor_cli.image_io import write_atomic
     from recolor_cli.manifest import DEFAULT_MODEL, find_model
     from recolor_cli.network import read_manifest
-    from recolor_cli.types import RecolorOptions
+    from recolor_cli.types import ColorSpace, RecolorOptions
 
     console = Console(quiet)
     found = [p for p in load_pictures(pictures) if only is None or only in p.name]
@@ -591,7 +591,8 @@ def evaluate(
         while label in (GRAY, PRIOR_MEAN, *networks):
             label += "'"
         networks[label] = _load(name, device, 1, console)
-    manifests = [network.manifest for network in networks.values() if network.manifest.prior]
+    manifests = [network.manifest for network in networks.values()]
+    manifests = [m for m in manifests if m.prior and m.space is ColorSpace.LAB]
     baseline = manifests[0] if manifests else read_manifest(find_model(DEFAULT_MODEL))
     options = RecolorOptions(temperature, strength)
     with console.progress(len(sound), "pictures", "measuring") as bar:

@@ -13,7 +13,7 @@ import numpy as np
 
 from recolor_cli.errors import ModelError
 from recolor_cli.gamut import AbBins
-from recolor_cli.types import FloatArray, ModelKind
+from recolor_cli.types import ColorSpace, FloatArray, ModelKind
 
 SCHEMA = 1  # of the metadata; a file of another schema is refused
 PROPERTY = "recolor.manifest"  # the ONNX custom property that holds it, as JSON
@@ -38,7 +38,7 @@ class Manifest:
         L* of the padding that it was trained with, 0..100.
     temperature : float
         Of the annealed mean, unless the user says otherwise.
-    centers : tuple of (a, b)
+    centers : tuple of (a, b), or of (U, V)
         The bins, in the order of the channels of `logits`; empty for regression.
     prior : tuple of float
         Frequency of each bin in the training pictures; empty for regression.
@@ -49,6 +49,8 @@ class Manifest:
     strength : float
         Factor on the color that it answers with, at the user's strength of 1: the annealed mean
         of an undecided distribution is paler than the truth.
+    space : ColorSpace
+        In which the bins lie. The answer is ab in any case: the graph converts.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Manifest:
     data: str
     training: dict[str, Any]
     strength: float = 1.0
+    space: ColorSpace = ColorSpace.LAB
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.stride < 1 or self.size % self.stride:
@@ -78,12 +81,14 @@ class Manifest:
 
     @property
     def bins(self) -> AbBins:
-        """The bins of a classification model."""
+        """The bins of a classification model, where they lie in the ab plane."""
+        if self.space is not ColorSpace.LAB:
+            raise ValueError(f"{self.name} has its bins in {self.space}, not in the ab plane")
         return AbBins(np.array(self.centers, np.float32))
 
     @property
     def prior_mean(self) -> FloatArray:
-        """The ab that one would guess without looking: float32, shape (2,)."""
+        """The ab that one would guess without looking: float32, shape (2,); of bins in ab."""
         return np.array(self.prior, np.float32) @ self.bins.centers
 
     @classmethod
@@ -107,6 +112,7 @@ class Manifest:
                     "update recolor, or export the model again",
                 )
             values["kind"] = ModelKind(values["kind"])
+            values["space"] = ColorSpace(values.get("space", ColorSpace.LAB))
             values["centers"] = tuple((float(a), float(b)) for a, b in values["centers"])
             values["prior"] = tuple(map(float, values["prior"]))
             return cls(**values)

@@ -62,6 +62,13 @@ class ModelKind(StrEnum):
     REGRESSION = "regression"
 
 
+class ColorSpace(StrEnum):
+    """In which plane the bins of a classification network lie."""
+
+    LAB = "lab"  # ab, CIELAB units
+    YUV = "yuv"  # U in -.436...436, V in -.615...615
+
+
 @dataclass(frozen=True, slots=True)
 class RecolorOptions:
     """What a user can ask of one recoloring.

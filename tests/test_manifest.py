@@ -1,13 +1,23 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from recolor_cli.errors import ModelError
 from recolor_cli.manifest import PROPERTY, Manifest, available_models, find_model, model_folders
+from recolor_cli.types import ColorSpace
 
 
 def test_there_and_back(manifest, tmp_path):
     assert Manifest.from_properties(manifest.to_properties(), tmp_path) == manifest
+
+
+def test_bins_in_uv_are_no_ab_bins(manifest, tmp_path):
+    assert Manifest.from_properties(broken(manifest, space=None), tmp_path).space is ColorSpace.LAB
+    other = replace(manifest, space=ColorSpace.YUV)
+    assert Manifest.from_properties(other.to_properties(), tmp_path) == other
+    with pytest.raises(ValueError, match="yuv"):
+        _ = other.prior_mean
 
 
 def broken(manifest, **changes):
@@ -26,6 +36,7 @@ def broken(manifest, **changes):
         ({"prior": [1.0]}, "priors"),
         ({"kind": "regression"}, "bins"),
         ({"temperature": 0}, "temperature"),
+        ({"space": "cmyk"}, "broken manifest"),
         ({"color": "blue"}, "broken manifest"),
     ],
 )

@@ -1,6 +1,7 @@
 import json
 import re
 import tarfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -636,8 +637,9 @@ def test_the_comparison_sees_a_difference(checkpoint, folder, tmp_path):
     pictures = load_pictures([str(folder)])
     export([str(checkpoint)], path, pictures)
     config = TrainConfig.from_values(load_checkpoint(checkpoint)["config"], "test")
-    other = export_room.AnnealedNetwork(build_network(config, len(BINS), False), BINS).eval()
     session = OnnxColorNetwork.load(path, "cpu")
+    network = build_network(config, len(BINS), False)
+    other = export_room.AnnealedNetwork(network, session.manifest).eval()
     parity = export_room._compare(other, other, session, pictures)
     assert parity.max_difference > export_room.TOLERANCE
     with torch.no_grad():

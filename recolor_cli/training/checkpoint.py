@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from recolor_cli.errors import ModelError
+from recolor_cli.gamut import AbBins
 from recolor_cli.image_io import write_atomic
 from recolor_cli.manifest import Manifest, find_model
 from recolor_cli.types import FloatArray
@@ -25,7 +26,7 @@ HALF = ".half"  # behind the name of a weight that a model file stores in half p
 WEIGHTS_SUFFIX = ".safetensors"
 _NETWORK = "network."  # before the names of a network's weights in a model file
 _HEAD = {"head.weight", "head.bias"}  # what makes the logits
-_PRIOR, _SAMPLES = "recolor.prior", "recolor.samples"  # metadata of a weights file
+_PRIOR, _CENTERS, _SAMPLES = "recolor.prior", "recolor.centers", "recolor.samples"  # metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,15 @@ class Start:
         How many it has seen.
     source : str
         Where it is from, for messages.
+    centers : float32 array, shape (Q, 2)
+        The bins that its logits are of, in the network's space.
     """
 
     weights: dict[str, Tensor]
     prior: FloatArray
     samples: int
     source: str
+    centers: FloatArray = field(default_factory=lambda: AbBins.srgb().centers)
 
     def load_into(self, network: nn.Module) -> None:
         """Give a network these weights.
@@ -80,7 +84,11 @@ class Start:
             for key, value in self.weights.items()
             if value.is_floating_point()
         }
-        metadata = {_PRIOR: json.dumps(self.prior.tolist()), _SAMPLES: str(self.samples)}
+        metadata = {
+            _PRIOR: json.dumps(self.prior.tolist()),
+            _CENTERS: json.dumps(self.centers.tolist()),
+            _SAMPLES: str(self.samples),
+        }
         write_atomic(path, save(tensors, metadata))
 
 
@@ -100,7 +108,8 @@ def load_start(name: str) -> Start:
     if name.endswith(".pt"):
         saved = load_checkpoint(Path(name))
         prior = np.array(saved["prior"], np.float32)
-        return Start(saved["average"], prior, saved["earlier"] + saved["samples"], name)
+        samples = saved["earlier"] + saved["samples"]
+        return Start(saved["average"], prior, samples, name, centers_of(saved))
     if name.endswith(WEIGHTS_SUFFIX):
         return _load_weights(name)
     path = find_model(name)
@@ -118,7 +127,8 @@ def load_start(name: str) -> Start:
     for key in _HEAD & weights.keys():  # as it was trained
         weights[key] *= manifest.training.get("calibration", 1.0)
     prior = np.array(manifest.prior, np.float32)
-    return Start(weights, prior, int(manifest.training.get("samples", 0)), str(path))
+    samples = int(manifest.training.get("samples", 0))
+    return Start(weights, prior, samples, str(path), np.array(manifest.centers, np.float32))
 
 
 def load_mean(names: Sequence[str]) -> Start:
@@ -151,7 +161,7 @@ def load_mean(names: Sequence[str]) -> Start:
         for key in _shapes(first)
     }
     samples = max(start.samples for start in starts)
-    return Start(weights, first.prior, samples, ", ".join(names))
+    return Start(weights, first.prior, samples, ", ".join(names), first.centers)
 
 
 def _shapes(start: Start) -> dict[str, torch.Size]:
@@ -164,7 +174,10 @@ def _load_weights(name: str) -> Start:
             weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
         prior = np.array(json.loads(metadata[_PRIOR]), np.float32)
-        return Start(weights, prior, int(metadata[_SAMPLES]), name)
+        if _CENTERS not in metadata:  # written before there were any but the ab bins
+            return Start(weights, prior, int(metadata[_SAMPLES]), name)
+        centers = np.array(json.loads(metadata[_CENTERS]), np.float32)
+        return Start(weights, prior, int(metadata[_SAMPLES]), name, centers)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ModelError(
             f"{name} cannot be read as weights of `recolor export`: {error}", "name another"
@@ -186,6 +199,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             "name another; for somebody's state dict say --architecture",
         )
     return checkpoint
+
+
+def centers_of(saved: dict[str, Any]) -> FloatArray:
+    """Return the bins of a checkpoint, float32 (Q, 2); older ones know none but the ab bins."""
+    return np.array(saved["centers"], np.float32) if "centers" in saved else AbBins.srgb().centers
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:

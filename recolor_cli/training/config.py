@@ -35,6 +35,7 @@ class TrainConfig:
     frozen_blocks: int = 5  # stem and first blocks stay as ImageNet made them
     # Of the decoder, from stride 32 on; each doubles the resolution: 3 end at stride 8, 5 at 2.
     widths: tuple[int, ...] = (192, 128, 96, 64)
+    uv_bins: int = 32  # classes of colorunet: the most frequent of the 100 bins of its UV plane
     semantic: str = "efficientnet-lite0"  # classifier that is fused in, where one is; "" for none
     drop_path: float = 0.0  # chance that the encoder's last block is skipped; less for earlier ones
 
@@ -93,6 +94,12 @@ class TrainConfig:
             "calibration and strength must be positive": min(self.calibration, self.strength) > 0,
             "neighbours must be at least 1, sigma positive": self.neighbours >= 1
             and self.sigma > 0,
+            "uv_bins must lie in 1..100": 1 <= self.uv_bins <= 100,
+            # Their sigmas and distances are in ab units, and its bins lie in UV.
+            "colorunet wants neighbours = 1, smoothing = 0 and color_loss = 0": (
+                self.architecture != "colorunet"
+                or (self.neighbours, self.smoothing, self.color_loss) == (1, 0, 0)
+            ),
             "train must name at least one source of pictures": bool(self.train),
         }
         for rule, kept in checks.items():

@@ -1,4 +1,4 @@
-"""Samples for training: encoded pictures to batches of lightness and true ab.
+"""Samples for training: encoded pictures to batches of lightness and true color.
 
 What a sample looks like depends on the seed and its number alone, so that a resumed run sees what
 an uninterrupted one would have seen.
@@ -21,7 +21,8 @@ from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.lab import lightness_of, rgb_to_lab
 from recolor_cli.training.config import TrainConfig
-from recolor_cli.types import FloatArray, RgbImage, cpu_count
+from recolor_cli.training.yuv import rgb_to_uv
+from recolor_cli.types import ColorSpace, FloatArray, RgbImage, cpu_count
 
 PAD_LIGHTNESS = 50.0  # L*; about 0 after the encoder's own scaling, as its convolutions pad
 _AHEAD = 3  # batches that are made while one is trained on
@@ -34,7 +35,8 @@ class Batch:
     Parameters
     ----------
     lightness : float32 array, shape (N, 1, S, S), 0..100
-    ab : float32 array, shape (N, s, s, 2), CIELAB units, s = S / output stride
+    color : float32 array, shape (N, s, s, 2), s = S / output stride
+        ab in CIELAB units, or UV, as the network's space is.
     inside : bool array, shape (N, s, s)
         False where there is padding.
     photograph : bool array, shape (N,)
@@ -42,7 +44,7 @@ class Batch:
     """
 
     lightness: FloatArray
-    ab: FloatArray
+    color: FloatArray
     inside: NDArray[np.bool_]
     photograph: NDArray[np.bool_]
 
@@ -52,7 +54,11 @@ _Begun = tuple[list[Future[tuple[FloatArray, FloatArray, NDArray[np.bool_]]]], l
 
 
 def batches(
-    pictures: Sequence[Picture], config: TrainConfig, output_stride: int, first_step: int
+    pictures: Sequence[Picture],
+    config: TrainConfig,
+    output_stride: int,
+    first_step: int,
+    space: ColorSpace = ColorSpace.LAB,
 ) -> Generator[Batch, None, None]:
     """Yield the batches of a run without end, made ahead by threads.
 
@@ -61,9 +67,11 @@ def batches(
     pictures : sequence of Picture
     config : TrainConfig
     output_stride : int
-        Of the network, px: how coarse ab is.
+        Of the network, px: how coarse the color is.
     first_step : int
         The step to begin with, for a run that is resumed.
+    space : ColorSpace
+        Of the color.
     """
     with ThreadPoolExecutor(cpu_count()) as pool:
 
@@ -71,7 +79,7 @@ def batches(
             numbers = range(step * config.batch_size, (step + 1) * config.batch_size)
             picked = [_picked(pictures, config.seed, n) for n in numbers]
             futures = [
-                pool.submit(make_sample, picture, config, output_stride, n)
+                pool.submit(make_sample, picture, config, output_stride, n, space)
                 for picture, n in zip(picked, numbers, strict=True)
             ]
             return futures, [picture.is_one_of(config.photographs) for picture in picked]
@@ -84,9 +92,9 @@ def batches(
                 samples = [future.result() for future in futures]
                 queue.append(submit(step))
                 step += 1
-                lightness, ab, inside = zip(*samples, strict=True)
+                lightness, color, inside = zip(*samples, strict=True)
                 yield Batch(
-                    np.stack(lightness), np.stack(ab), np.stack(inside), np.array(photograph)
+                    np.stack(lightness), np.stack(color), np.stack(inside), np.array(photograph)
                 )
         finally:
             for futures, _ in queue:
@@ -106,14 +114,19 @@ def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def make_sample(
-    picture: Picture, config: TrainConfig, output_stride: int, number: int
+    picture: Picture,
+    config: TrainConfig,
+    output_stride: int,
+    number: int,
+    space: ColorSpace = ColorSpace.LAB,
 ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
     """Scale, crop and mirror one picture at random and take it apart.
 
     Returns
     -------
     lightness : float32 array, shape (1, S, S), 0..100
-    ab : float32 array, shape (s, s, 2), CIELAB units
+    color : float32 array, shape (s, s, 2)
+        ab in CIELAB units, or UV, as `space` has it.
     inside : bool array, shape (s, s)
 
     Raises
@@ -151,13 +164,13 @@ def make_sample(
     lightness[rows, columns] = lightness_of(rgb)
     if random.random() < config.aged:  # the color to be learned stays that of the clean picture
         lightness[rows, columns] = age(lightness[rows, columns], random)
-    # Labels as a run's answer lies: ab of the picture made small, not small ab of the picture.
+    # Labels as a run's answer lies: color of the picture made small, not small color of it.
     square = np.zeros((size, size, 3), np.uint8)
     square[rows, columns] = rgb
     covered = np.zeros((size, size), np.uint8)
     covered[rows, columns] = 255
     coarse = (size // output_stride, size // output_stride)
     small = cast(RgbImage, cv2.resize(square, coarse, interpolation=cv2.INTER_AREA))
-    ab = rgb_to_lab(small)[..., 1:]
+    color = rgb_to_lab(small)[..., 1:] if space is ColorSpace.LAB else rgb_to_uv(small)
     inside = cv2.resize(covered, coarse, interpolation=cv2.INTER_AREA) == 255
-    return lightness[None], np.ascontiguousarray(ab), inside
+    return lightness[None], np.ascontiguousarray(color), inside

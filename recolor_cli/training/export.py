@@ -24,7 +24,14 @@ from recolor_cli.letterbox import Letterbox
 from recolor_cli.manifest import Manifest
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.recolorizer import network_input
-from recolor_cli.training.checkpoint import HALF, Start, load_checkpoint, load_mean, load_state_dict
+from recolor_cli.training.checkpoint import (
+    HALF,
+    Start,
+    centers_of,
+    load_checkpoint,
+    load_mean,
+    load_state_dict,
+)
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.base import ColorModule, LogitsNetwork
@@ -84,8 +91,7 @@ def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture
     """
     saved = load_checkpoint(Path(checkpoints[0]))
     config = TrainConfig.from_values(saved["config"], checkpoints[0])
-    bins = AbBins.srgb()
-    network = build_network(config, len(bins), pretrained=False)
+    network = build_network(config, len(AbBins.srgb()), pretrained=False)
     load_mean(checkpoints).load_into(network)
     if isinstance(network, LogitsNetwork):
         network.head.weight.data /= config.calibration
@@ -101,7 +107,7 @@ def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture
     manifest = make_manifest(
         config,
         network,
-        bins,
+        centers_of(saved),
         np.array(saved["prior"], np.float32),
         saved["earlier"] + saved["samples"],
         training,
@@ -138,6 +144,11 @@ def export_state_dict(
     For a classification network without a prior of its own the bins are taken to be equally
     frequent; only the prior-mean baseline of `recolor evaluate` looks at it.
     """
+    if architecture == "colorunet":
+        raise UsageError(
+            "a state dict does not say which of the UV bins its logits are of",
+            "export a checkpoint of `recolor train`",
+        )
     config = TrainConfig(
         name=destination.stem,
         train=("unknown",),
@@ -153,7 +164,7 @@ def export_state_dict(
     Start(load_state_dict(weights), np.empty(0, np.float32), 0, str(weights)).load_into(network)
     prior = np.full(len(bins), 1 / len(bins), np.float32)
     training = {"version": metadata.version("recolor-cli")}
-    manifest = make_manifest(config, network, bins, prior, 0, training)
+    manifest = make_manifest(config, network, bins.centers, prior, 0, training)
     return _write(network, manifest, destination, pictures)
 
 

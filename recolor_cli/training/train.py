@@ -28,11 +28,12 @@ from recolor_cli.lab import gray_of
 from recolor_cli.manifest import Manifest
 from recolor_cli.network import parse_device
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
-from recolor_cli.training.checkpoint import load_checkpoint, load_start
+from recolor_cli.training.checkpoint import centers_of, load_checkpoint, load_start
 from recolor_cli.training.config import TrainConfig
-from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
+from recolor_cli.training.data import PAD_LIGHTNESS, batches
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.base import AbNetwork, ColorModule, LogitsNetwork, at_pixels
+from recolor_cli.training.prior import measure_classes
 from recolor_cli.training.targets import (
     choose_pixels,
     color_distance,
@@ -42,11 +43,11 @@ from recolor_cli.training.targets import (
     soft_encode,
     squared_distance,
 )
-from recolor_cli.types import Device, FloatArray, ModelKind
+from recolor_cli.training.yuv import uv_to_ab
+from recolor_cli.types import ColorSpace, Device, FloatArray, ModelKind
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
-_PRIOR_PICTURES = 3000  # enough for the frequency of all but the rarest bins
 _SHEET_PICTURES = 8
 
 
@@ -69,21 +70,24 @@ class AnnealedNetwork(nn.Module):
     ----------
     network : nn.Module
         L* to logits.
-    bins : AbBins
+    manifest : Manifest
+        Has the bins, and the space that they lie in.
     """
 
     centers: Tensor
 
-    def __init__(self, network: nn.Module, bins: AbBins) -> None:
+    def __init__(self, network: nn.Module, manifest: Manifest) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("centers", torch.from_numpy(bins.centers.T[:, :, None, None].copy()))
+        self.space = manifest.space
+        self.register_buffer("centers", torch.tensor(manifest.centers).T[:, :, None, None].clone())
 
     def forward(self, lightness: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
         """Return ab (N, 2, h, w), CIELAB units, and logits (N, Q, h, w) for L* (N, 1, H, W)."""
         logits = self.network(lightness)
         probabilities = torch.softmax(logits / temperature, dim=1)
-        return nn.functional.conv2d(probabilities, self.centers), logits
+        mean = nn.functional.conv2d(probabilities, self.centers)
+        return uv_to_ab(lightness, mean) if self.space is ColorSpace.YUV else mean, logits
 
 
 class PlainNetwork(nn.Module):
@@ -106,7 +110,7 @@ class PlainNetwork(nn.Module):
 def as_exported(network: nn.Module, manifest: Manifest) -> AnnealedNetwork | PlainNetwork:
     """Return a network with the inputs and outputs that the manifest's kind has."""
     if manifest.kind is ModelKind.CLASSIFICATION:
-        return AnnealedNetwork(network, manifest.bins)
+        return AnnealedNetwork(network, manifest)
     return PlainNetwork(network)
 
 
@@ -198,22 +202,22 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     path = out / CHECKPOINT
 
-    bins = AbBins.srgb()
     saved = load_checkpoint(path) if path.exists() else None
-    network = build_network(config, len(bins), pretrained=not (saved or init))
+    network = build_network(config, len(AbBins.srgb()), pretrained=not (saved or init))
     earlier = 0  # samples of the runs that this one started from
     if saved:
         _check_same_run(saved, config, path)
         network.load_state_dict(saved["network"])
-        prior, earlier = np.array(saved["prior"], np.float32), saved["earlier"]
+        centers, prior = centers_of(saved), np.array(saved["prior"], np.float32)
+        earlier = saved["earlier"]
     elif init:
         start = load_start(init)
         start.load_into(network)
-        prior, earlier = start.prior, start.samples
+        centers, prior, earlier = start.centers, start.prior, start.samples
     elif isinstance(network, LogitsNetwork):
-        prior = measure_prior(pictures, config, bins, network.output_stride)
+        centers, prior = measure_classes(pictures, config, network)
     else:
-        prior = np.empty(0, np.float32)
+        centers, prior = np.empty((0, 2), np.float32), np.empty(0, np.float32)
     network.to(torch_device)
     if cuda:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -235,7 +239,12 @@ def train(
         schedule.load_state_dict(saved["schedule"])
         step = saved["step"]
 
-    loss_of = _loss(network, config, torch.from_numpy(prior).to(torch_device))
+    loss_of = _loss(
+        network,
+        config,
+        torch.from_numpy(centers).to(torch_device),
+        torch.from_numpy(prior).to(torch_device),
+    )
     figures = Figures(**saved["figures"]) if saved and saved["figures"] else None
     if step >= steps:
         return  # it was finished before
@@ -249,6 +258,7 @@ def train(
                     "step": step,
                     "samples": step * config.batch_size,
                     "earlier": earlier,
+                    "centers": centers.tolist(),
                     "prior": prior.tolist(),
                     "network": network.state_dict(),
                     "average": average.module.state_dict(),
@@ -268,7 +278,8 @@ def train(
         "validation": max(1, config.validate_every // config.batch_size),
     }
     try:
-        with closing(batches(pictures, config, network.output_stride, step)) as stream:
+        stride, space = network.output_stride, network.space
+        with closing(batches(pictures, config, stride, step, space)) as stream:
             while step < steps:
                 batch = next(stream)
                 # Chance depends on the step alone: a resumed run goes on as it would have.
@@ -276,10 +287,10 @@ def train(
                 lightness = torch.from_numpy(batch.lightness).to(torch_device, non_blocking=True)
                 if cuda:
                     lightness = lightness.to(memory_format=torch.channels_last)
-                ab = torch.from_numpy(batch.ab).to(torch_device, non_blocking=True)
+                color = torch.from_numpy(batch.color).to(torch_device, non_blocking=True)
                 inside = torch.from_numpy(batch.inside).to(torch_device, non_blocking=True)
                 pixels = choose_pixels(inside, config.loss_pixels)
-                true = ab.flatten(0, 2)[pixels]  # (P, 2)
+                true = color.flatten(0, 2)[pixels]  # (P, 2)
                 photograph = torch.from_numpy(batch.photograph).to(torch_device)
                 photographed = photograph[pixels // inside[0].numel()]  # (P,)
                 with torch.autocast(torch_device.type, torch.bfloat16, enabled=half):
@@ -301,7 +312,7 @@ def train(
                 validated = None
                 if validation and (step % every["validation"] == 0 or step == steps):
                     manifest = make_manifest(
-                        config, network, bins, prior, step * config.batch_size, {}
+                        config, network, centers, prior, step * config.batch_size, {}
                     )
                     figures = validated = validate(average.module, manifest, validation)
                     sheet = sample_sheet(average.module, manifest, validation[:_SHEET_PICTURES])
@@ -330,16 +341,15 @@ def train(
 
 
 def _loss(
-    network: ColorModule, config: TrainConfig, prior: Tensor
+    network: ColorModule, config: TrainConfig, centers: Tensor, prior: Tensor
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Return what is minimised.
 
-    Its arguments are (P, Q) logits or (P, 2) ab, the true ab (P, 2), and which pixels are of
+    Its arguments are (P, Q) logits or (P, 2) ab, the true color (P, 2), and which pixels are of
     photographs, bool (P,).
     """
     if isinstance(network, AbNetwork):
         return lambda ab, true, photographed: squared_distance(ab, true)
-    centers = torch.from_numpy(AbBins.srgb().centers).to(prior.device)
     smoothed = smooth_prior(prior, centers, config.smoothing)
     weights = rebalance_weights(smoothed, config.rebalance)
     photo_weights = rebalance_weights(smoothed, config.photo_rebalance)
@@ -386,23 +396,10 @@ def sample_sheet(network: nn.Module, manifest: Manifest, pictures: Sequence[Pict
     return buffer.getvalue()
 
 
-def measure_prior(
-    pictures: Sequence[Picture], config: TrainConfig, bins: AbBins, output_stride: int
-) -> FloatArray:
-    """Return how often each bin occurs in samples of the run: float32 (Q,), sum 1."""
-    counts = np.zeros(len(bins), np.int64)
-    chosen = np.random.default_rng((config.seed, 2)).permutation(len(pictures))[:_PRIOR_PICTURES]
-    for number in chosen:
-        _, ab, inside = make_sample(pictures[number], config, output_stride, int(number))
-        counts += np.bincount(bins.index_of(ab[inside]), minlength=len(bins))
-    prior: FloatArray = (counts / counts.sum()).astype(np.float32)
-    return prior
-
-
 def make_manifest(
     config: TrainConfig,
     network: ColorModule,
-    bins: AbBins,
+    centers: FloatArray,
     prior: FloatArray,
     samples: int,
     training: dict[str, Any],
@@ -417,11 +414,12 @@ def make_manifest(
         pad_lightness=PAD_LIGHTNESS,
         temperature=config.temperature,
         strength=config.strength,
-        centers=tuple((float(a), float(b)) for a, b in bins.centers) if classifies else (),
+        centers=tuple((float(a), float(b)) for a, b in centers) if classifies else (),
         prior=tuple(map(float, prior)) if classifies else (),
         license=config.license,
         data=config.description,
         training={"samples": samples, **training},
+        space=network.space,
     )
 
 

@@ -17,6 +17,7 @@ ARCHITECTURES = (
     "koalarization",
     "fruitnet",
     "film",
+    "colorunet",
 )
 
 
@@ -27,7 +28,7 @@ def build_network(config: TrainConfig, classes: int, pretrained: bool) -> ColorM
     ----------
     config : TrainConfig
     classes : int
-        Channels of a classification network's answer.
+        Channels of the answer of a network that classifies ab.
     pretrained : bool
         Start from ImageNet weights where the architecture has them; not needed before a
         checkpoint is loaded.
@@ -74,6 +75,10 @@ def build_network(config: TrainConfig, classes: int, pretrained: bool) -> ColorM
             from recolor_cli.training.networks.film import FilmNet
 
             return FilmNet()
+        case "colorunet":
+            from recolor_cli.training.networks.colorunet import ColorUNet
+
+            return ColorUNet(config.uv_bins)
     raise UsageError(
         f"no architecture is called {config.architecture}",
         f"there are: {', '.join(ARCHITECTURES)}",

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recolor_cli.types import ColorSpace
+
 
 class ColorModule(nn.Module):
     """L* in, color out.
@@ -19,10 +21,13 @@ class ColorModule(nn.Module):
         Height and width of the input must be multiples of this, px.
     output_stride : int
         How coarse the answer is, px of the input.
+    space : ColorSpace
+        Of the colors that it is trained towards.
     """
 
     input_multiple: int
     output_stride: int
+    space = ColorSpace.LAB
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the trainable weights that came pretrained: they want a lower learning rate."""
@@ -38,7 +43,7 @@ class AbNetwork(ColorModule):
 
 
 class LogitsNetwork(ColorModule):
-    """A classification network: L* in, logits over the ab bins out.
+    """A classification network: L* in, logits over the bins of its space out.
 
     Attributes
     ----------

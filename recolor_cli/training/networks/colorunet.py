@@ -1,0 +1,79 @@
+"""ColorUNet, a small U-Net that reads luma and sorts colors into bins of the UV plane.
+
+References
+----------
+[Billaut] Billaut, de Rochemonteix, Thibault: ColorUNet: A convolutional classification approach to
+colorization, arXiv 1811.03120; the widths are those of their code. Ronneberger, Fischer, Brox:
+U-Net, MICCAI 2015.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from recolor_cli.training.networks.base import LogitsNetwork
+from recolor_cli.training.yuv import luma_of
+from recolor_cli.types import ColorSpace
+
+
+class ColorUNet(LogitsNetwork):
+    """L* in, logits over UV bins at the same resolution out.
+
+    Parameters
+    ----------
+    classes : int
+        Channels of the answer.
+
+    Notes
+    -----
+    The released code normalises with the statistics of the batch in use, too: its batch norms were
+    never told that they are not training. Here they are, as everywhere in torch.
+    """
+
+    input_multiple = 8  # px
+    output_stride = 1  # px
+    space = ColorSpace.YUV
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(
+            (_down_cell(1, 16), _down_cell(16, 32), _down_cell(32, 64))  # to strides 2, 4, 8
+        )
+        self.up = nn.ModuleList(
+            (
+                nn.Sequential(*_up(64, 32), *_same(32, 32), *_same(32, 32), nn.BatchNorm2d(32)),
+                nn.Sequential(*_up(64, 16), *_same(16, 32), *_same(32, 32), nn.BatchNorm2d(32)),
+                nn.Sequential(*_up(48, 16), *_same(16, 16)),
+            )
+        )
+        self.head = nn.Conv2d(16, classes, kernel_size=1)
+        for module in self.modules():  # as they start theirs
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(cast(Tensor, module.bias))
+
+    def features(self, lightness: Tensor) -> Tensor:
+        """Return (N, 16, H, W) for L* (N, 1, H, W), 0..100."""
+        half = self.down[0](luma_of(lightness))
+        quarter = self.down[1](half)
+        x = self.up[0](self.down[2](quarter))
+        x = self.up[1](torch.cat((x, quarter), dim=1))
+        return cast(Tensor, self.up[2](torch.cat((x, half), dim=1)))
+
+
+def _same(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
+
+
+def _up(inputs: int, outputs: int) -> list[nn.Module]:
+    up = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
+    return [up, nn.ReLU(inplace=True)]
+
+
+def _down_cell(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        *_same(inputs, outputs), *_same(outputs, outputs), nn.MaxPool2d(2), nn.BatchNorm2d(outputs)
+    )
