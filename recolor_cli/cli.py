@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "avif": "AVIF"}
 _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
+_MEASURED = 240  # pictures that `export` takes a model's figures on, at most
+# Figures that `models` lists, and their formats.
+_LISTED = (
+    ("l2_over_gray", ".2f"),
+    ("balanced_auc", ".3f"),
+    ("chroma_ratio", ".2f"),
+    ("class_ratio", ".2f"),
+)
 _SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
     "auto_envvar_prefix": "RECOLOR",
@@ -268,9 +276,17 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
 
 
 @cli.command(context_settings=_SETTINGS)
+@click.option(
+    "--time", "timed", is_flag=True, help="Load and run each one, and say how long it takes."
+)
 @_json
-def models(as_json: bool) -> ExitCode:
-    """List the models that -m can name."""
+def models(timed: bool, as_json: bool) -> ExitCode:
+    """List the models that -m can name.
+
+    L2 / gray (of no color at all it would be 1) and balanced AuC say how near a model came to the
+    true colors of the pictures that it was exported with; color and classes, how much of theirs it
+    gives: the README has the table of all on the same pictures.
+    """
     from recolor_cli.console import Console
     from recolor_cli.manifest import available_models, model_folders
     from recolor_cli.network import read_manifest
@@ -292,7 +308,8 @@ def models(as_json: bool) -> ExitCode:
             code = ExitCode.MODEL
             continue
         megabytes = path.stat().st_size / 1e6
-        samples = int(manifest.training.get("samples", 0))
+        figures = manifest.training.get("figures") or {}
+        seconds = _seconds_a_picture(path) if timed else None
         if as_json:
             console.json(
                 {
@@ -306,6 +323,7 @@ def models(as_json: bool) -> ExitCode:
                     "license": manifest.license,
                     "data": manifest.data,
                     "training": manifest.training,
+                    "seconds": seconds,
                 }
             )
         rows.append(
@@ -315,15 +333,37 @@ def models(as_json: bool) -> ExitCode:
                 f"{manifest.size} px",
                 str(len(manifest.centers) or "-"),
                 f"{megabytes:.1f} MB",
-                f"{samples:,}",
+                *(format(figures[key], form) if key in figures else "-" for key, form in _LISTED),
+                *([f"{1000 * seconds:.0f} ms"] if seconds else []),
                 manifest.license,
                 str(path),
             )
         )
     if not as_json:
-        columns = ("name", "kind", "size", "classes", "file", "samples seen", "license", "path")
+        titles = ("L2 / gray", "balanced AuC", "color", "classes")
+        times = ("a picture",) if timed else ()
+        columns = ("name", "kind", "size", "bins", "file", *titles, *times, "license", "path")
         console.table(columns, rows)
     return code
+
+
+def _seconds_a_picture(path: Path) -> float:
+    """Time the network alone on the CPU, on one picture with all threads, after a first run."""
+    import time
+
+    import numpy as np
+
+    from recolor_cli.network import OnnxColorNetwork
+
+    network = OnnxColorNetwork.load(path, "cpu")
+    side = network.manifest.size
+    lightness = np.full((1, 1, side, side), 50, np.float32)
+    seconds = []
+    for _ in range(4):
+        started = time.perf_counter()
+        network.predict(lightness, network.manifest.temperature)
+        seconds.append(time.perf_counter() - started)
+    return sorted(seconds[1:])[1]
 
 
 @cli.command(context_settings=_SETTINGS)
@@ -493,7 +533,7 @@ def export(
             f"{destination} must end in .onnx or {WEIGHTS_SUFFIX}", f"name it {destination}.onnx"
         )
     found = load_pictures(pictures)
-    chosen = found[:: max(1, len(found) // 16)][:16]
+    chosen = found[:: -(-len(found) // _MEASURED)]
     if architecture:
         if len(checkpoints) > 1:
             raise UsageError("--architecture takes one state dict", "name just one")
@@ -502,7 +542,7 @@ def export(
         parity = export_model(checkpoints, destination, chosen)
     console.note(
         f"torch and onnxruntime differ by at most {parity.max_difference:.1e} ab units "
-        f"on {parity.inputs} inputs; weights in half precision change ab by {parity.rounding:.1e}"
+        f"on {parity.inputs} inputs; weights in {parity.storage} change ab by {parity.rounding:.1e}"
     )
     console.data(str(destination))
     return ExitCode.OK

@@ -443,6 +443,15 @@ def test_models_lists_what_can_be_named(recolor):
     (poster,) = [m for m in map(json.loads, out.splitlines()) if m["name"] == "poster"]
     assert poster["classes"] == 394
     assert poster["kind"] == "classification"
+    assert poster["seconds"] is None
+
+
+@pytest.mark.slow
+def test_models_times_each_one(recolor):
+    out, _ = recolor("models", "--time", "--json")
+    assert all(json.loads(line)["seconds"] > 0 for line in out.splitlines())
+    out, _ = recolor("models", "--time")
+    assert b" ms" in out
 
 
 def test_models_names_a_broken_one_and_lists_the_others(recolor, tmp_path, monkeypatch):

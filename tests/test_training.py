@@ -8,8 +8,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import helper, numpy_helper
 from PIL import Image
 from safetensors.torch import save_file
+from torch import nn
 
 from conftest import draw, encoded
 from recolor_cli.decode import annealed_mean
@@ -19,11 +21,13 @@ from recolor_cli.gamut import AbBins
 from recolor_cli.lab import lightness_of, rgb_to_lab
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.training import export as export_room
+from recolor_cli.training import storage as storage_room
 from recolor_cli.training.checkpoint import load_checkpoint, load_mean, load_start
 from recolor_cli.training.config import CONFIGS, TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.export import export
 from recolor_cli.training.networks import build_network
+from recolor_cli.training.storage import Storage, restore, round_weights, store
 from recolor_cli.training.targets import (
     choose_pixels,
     color_distance,
@@ -36,6 +40,7 @@ from recolor_cli.training.train import CHECKPOINT, LOG, Progress, _loss, train
 
 BINS = AbBins.srgb()
 CENTERS = torch.from_numpy(BINS.centers)
+HALF = Storage.HALF
 
 
 @pytest.fixture
@@ -545,7 +550,10 @@ def test_an_exported_model_gives_the_same_colors_and_describes_itself(checkpoint
     network = OnnxColorNetwork.load(path, "cpu")
     assert network.manifest.name == "tiny"
     assert network.manifest.training["samples"] == 12
-    assert network.manifest.training["figures"]["pictures"] == 2
+    figures = network.manifest.training["figures"]
+    assert figures["pictures"] == 6
+    assert 0 < figures["l2_over_gray"] < 5
+    assert figures["chroma_ratio"] > 0
     assert sum(network.manifest.prior) == pytest.approx(1, abs=1e-3)
     types = {t.data_type for t in onnx.load(path).graph.initializer if len(t.dims) == 4}
     assert onnx.TensorProto.FLOAT16 in types  # half the bytes on disk
@@ -569,6 +577,12 @@ def test_calibrated_logits_are_smaller_and_a_start_has_those_of_the_training(
     torch.testing.assert_close(starts[0], starts[1], rtol=1e-3, atol=1e-6)
 
 
+def assert_as_stored(weight, exact):
+    """Weights of a model file are rounded: large ones to 8 bits of their largest."""
+    half_a_step = float(exact.abs().max()) / 127 / 2
+    torch.testing.assert_close(weight, exact, rtol=1e-3, atol=1.01 * half_a_step)
+
+
 def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
     path = tmp_path / "tiny.onnx"
     export([str(checkpoint)], path, load_pictures([str(folder)]))
@@ -578,7 +592,7 @@ def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
     floats = {k: v for k, v in saved["average"].items() if v.is_floating_point()}
     assert start.weights.keys() == floats.keys()
     for key, value in floats.items():
-        torch.testing.assert_close(start.weights[key], value, rtol=1e-3, atol=1e-6)
+        assert_as_stored(start.weights[key], value)
     train(config, tmp_path / "tuned", "cpu", init=str(path))
     assert load_checkpoint(tmp_path / "tuned" / CHECKPOINT)["earlier"] == 12
     (tmp_path / "bad.onnx").write_bytes(b"once upon a time")
@@ -600,7 +614,7 @@ def test_a_weights_file_is_a_start_too(checkpoint, config, recolor, folder, tmp_
     assert start.weights.keys() == again.weights.keys() == floats.keys()
     for key, value in floats.items():
         torch.testing.assert_close(start.weights[key], value, rtol=1e-3, atol=1e-6)
-        torch.testing.assert_close(start.weights[key], again.weights[key])
+        assert_as_stored(again.weights[key], value)
     matrices = sum(v.numel() for v in floats.values() if v.ndim > 1)
     assert path.stat().st_size < 2.2 * matrices + 4 * 30_000  # half precision
     train(config, tmp_path / "tuned", "cpu", init=str(path))
@@ -621,9 +635,9 @@ def test_the_shipped_model_can_be_trained_on():
 def test_an_export_that_differs_is_not_finished(checkpoint, folder, tmp_path, monkeypatch):
     pictures = load_pictures([str(folder)])
     for parity, words in (
-        (export_room.Parity(1, 0.02, 0.0), r"differ by up to 0\.0200"),
-        (export_room.Parity(1, float("nan"), 0.0), "differ by up to nan"),
-        (export_room.Parity(1, 0.0, 0.5), "half precision"),
+        (export_room.Parity(1, 0.02, 0.0, HALF), r"differ by up to 0\.0200"),
+        (export_room.Parity(1, float("nan"), 0.0, HALF), "differ by up to nan"),
+        (export_room.Parity(1, 0.0, 0.5, HALF), "half precision"),
     ):
         monkeypatch.setattr(export_room, "_compare", lambda *args, parity=parity: parity)
         with pytest.raises(ModelError, match=words):
@@ -640,12 +654,60 @@ def test_the_comparison_sees_a_difference(checkpoint, folder, tmp_path):
     session = OnnxColorNetwork.load(path, "cpu")
     network = build_network(config, len(BINS), False)
     other = export_room.AnnealedNetwork(network, session.manifest).eval()
-    parity = export_room._compare(other, other, session, pictures)
+    parity = export_room._compare(other, other, session, pictures, HALF)
     assert parity.max_difference > export_room.TOLERANCE
     with torch.no_grad():
         other.network.head.bias.fill_(float("nan"))
-    parity = export_room._compare(other, other, session, pictures)
+    parity = export_room._compare(other, other, session, pictures, HALF)
     assert np.isnan(parity.max_difference)
+
+
+def test_large_weights_are_stored_in_8_bits_small_ones_in_half_precision():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(64, 64, 3), nn.BatchNorm2d(64), nn.Conv2d(64, 2, 3))
+    with torch.no_grad():
+        network[0].weight[3] *= 100  # a channel of another size has a scale of its own
+        network[0].weight[4] = 0
+    exact = {k: v.clone() for k, v in network.state_dict().items()}
+    stored = round_weights(network, Storage.INT8)
+    rounded = network.state_dict()
+    steps = exact["0.weight"].abs().amax(dim=(1, 2, 3), keepdim=True) / 127
+    assert ((rounded["0.weight"] - exact["0.weight"]).abs() <= steps / 2 + 1e-7).all()
+    torch.testing.assert_close(rounded["2.weight"], exact["2.weight"].half().float())
+    torch.testing.assert_close(rounded["1.weight"], exact["1.weight"])
+
+    names = [f"network.{name}" for name in rounded]
+    tensors = [
+        numpy_helper.from_array(v.numpy(), n) for n, v in zip(names, rounded.values(), strict=True)
+    ]
+    model = helper.make_model(helper.make_graph([], "g", [], [], tensors))
+    store(model, stored)
+    kinds = {t.name: t.data_type for t in model.graph.initializer if t.data_type != 7}
+    assert kinds["network.0.weight.int8"] == onnx.TensorProto.INT8
+    assert kinds["network.2.weight.half"] == onnx.TensorProto.FLOAT16
+    assert "network.0.weight" not in kinds
+    again = restore(model)
+    for name, value in rounded.items():
+        torch.testing.assert_close(again[name], value.float(), rtol=0, atol=0)
+
+
+def test_where_8_bits_change_the_color_half_precision_is_taken(
+    checkpoint, folder, tmp_path, monkeypatch
+):
+    pictures = load_pictures([str(folder)])
+    monkeypatch.setattr(storage_room, "_LARGE", 0)  # its weights are few
+    path = tmp_path / "tiny.onnx"
+    parity = export([str(checkpoint)], path, pictures)
+    assert parity.storage is Storage.INT8
+    types = {t.data_type for t in onnx.load(path).graph.initializer if len(t.dims) == 4}
+    assert onnx.TensorProto.INT8 in types
+    start, saved = load_start(str(path)), load_checkpoint(checkpoint)
+    weight = saved["average"]["decoder.0.0.weight"]
+    torch.testing.assert_close(
+        start.weights["decoder.0.0.weight"], weight, rtol=0, atol=float(weight.abs().max()) / 127
+    )
+    monkeypatch.setattr(export_room, "ROUNDING", 0.9 * parity.rounding)
+    assert export([str(checkpoint)], path, pictures).storage is Storage.HALF
 
 
 def test_export_wants_real_pictures(checkpoint, tmp_path):

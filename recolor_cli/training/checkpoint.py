@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -20,11 +19,10 @@ from recolor_cli.errors import ModelError
 from recolor_cli.gamut import AbBins
 from recolor_cli.image_io import write_atomic
 from recolor_cli.manifest import Manifest, find_model
+from recolor_cli.training.storage import restore
 from recolor_cli.types import FloatArray
 
-HALF = ".half"  # behind the name of a weight that a model file stores in half precision
 WEIGHTS_SUFFIX = ".safetensors"
-_NETWORK = "network."  # before the names of a network's weights in a model file
 _HEAD = {"head.weight", "head.bias"}  # what makes the logits
 _PRIOR, _CENTERS, _SAMPLES = "recolor.prior", "recolor.centers", "recolor.samples"  # metadata
 
@@ -119,11 +117,7 @@ def load_start(name: str) -> Start:
         raise ModelError(f"{path} cannot be read as a model: {error}", "name another") from error
     properties = {entry.key: entry.value for entry in model.metadata_props}
     manifest = Manifest.from_properties(properties, path)
-    weights = {}
-    for tensor in model.graph.initializer:
-        if tensor.name.startswith(_NETWORK):
-            key = tensor.name.removeprefix(_NETWORK).removesuffix(HALF)
-            weights[key] = torch.from_numpy(numpy_helper.to_array(tensor).copy()).float()
+    weights = restore(model)
     for key in _HEAD & weights.keys():  # as it was trained
         weights[key] *= manifest.training.get("calibration", 1.0)
     prior = np.array(manifest.prior, np.float32)

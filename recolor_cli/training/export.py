@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,19 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from recolor_cli.errors import ModelError, UsageError
+from recolor_cli.evaluation.metrics import Accumulator
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.gamut import AbBins
 from recolor_cli.image_io import decode, write_atomic
+from recolor_cli.lab import gray_of
 from recolor_cli.letterbox import Letterbox
 from recolor_cli.manifest import Manifest
 from recolor_cli.network import OnnxColorNetwork
-from recolor_cli.recolorizer import network_input
+from recolor_cli.recolorizer import Recolorizer, network_input
 from recolor_cli.training.checkpoint import (
-    HALF,
     Start,
     centers_of,
     load_checkpoint,
@@ -35,6 +37,7 @@ from recolor_cli.training.checkpoint import (
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.base import ColorModule, LogitsNetwork
+from recolor_cli.training.storage import Storage, round_weights, store
 from recolor_cli.training.train import (
     AnnealedNetwork,
     PlainNetwork,
@@ -46,6 +49,9 @@ from recolor_cli.types import FloatArray
 
 TOLERANCE = 1e-2  # ab units: the most that onnxruntime may differ from torch
 ROUNDING = 0.25  # ab units: the most that rounding the weights may change on average
+_COMPARED = 16  # pictures at most
+# What a model file tells of itself: how near it comes to the truth, how much color it gives.
+_FIGURES = ("balanced_auc", "one_class", "two_class", "class_ratio", "chroma_ratio", "ciede2000")
 _OPSET = 18
 _IR_VERSION = 10  # a newer one would shut out older onnxruntimes
 
@@ -56,7 +62,8 @@ class Parity:
 
     inputs: int
     max_difference: float  # ab units, against the weights as they are stored
-    rounding: float  # ab units, mean: what storing them in half precision changes
+    rounding: float  # ab units, mean: what storing them so changes
+    storage: Storage
 
 
 def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture]) -> Parity:
@@ -69,7 +76,8 @@ def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture
     destination : Path
         The ``.onnx`` file; it appears only if the parity holds.
     pictures : list of Picture
-        Real pictures to compare on, besides random noise.
+        Real color pictures: to compare on, besides random noise, some of them, and to take the
+        figures on that the file tells of itself, all.
 
     Returns
     -------
@@ -85,9 +93,9 @@ def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture
     Notes
     -----
     The logits are divided by the config's `calibration`, so that the model's temperature, 0.38 as
-    in the literature, decodes them well. Weights are stored in half precision, which halves the
-    file, and computed with in single. They are rounded before the comparison, so what is compared
-    is what is shipped.
+    in the literature, decodes them well. Weights are stored in 8 bits, or in half precision where
+    8 bits would change the color by more than `ROUNDING`, and computed with in single. They are
+    rounded before the comparison, so what is compared is what is shipped.
     """
     saved = load_checkpoint(Path(checkpoints[0]))
     config = TrainConfig.from_values(saved["config"], checkpoints[0])
@@ -102,7 +110,6 @@ def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture
         "steps": saved["step"],
         "seed": config.seed,
         "version": metadata.version("recolor-cli"),
-        "figures": saved["figures"] if len(checkpoints) == 1 else None,  # not of the mean
     }
     manifest = make_manifest(
         config,
@@ -175,37 +182,39 @@ def _write(
     if not pictures:
         raise UsageError("export compares on real pictures, too", "name some with --pictures")
     exact = as_exported(copy.deepcopy(network), manifest).eval()
-    for parameter in network.parameters():
-        if parameter.ndim > 1:  # what `_store_in_half` will store so
-            parameter.data = parameter.data.half().float()
-    rounded = as_exported(network, manifest).eval()
+    for storage in Storage:
+        rounded = copy.deepcopy(network)
+        stored = round_weights(rounded, storage)
+        answering = as_exported(rounded, manifest).eval()
+        model = _to_onnx(answering, manifest.size)
+        store(model, stored)
+        model.ir_version = _IR_VERSION
+        helper.set_model_props(model, manifest.to_properties())
+        onnx.checker.check_model(model, full_check=True)
 
-    model = _to_onnx(rounded, manifest.size)
-    _store_in_half(model)
-    model.ir_version = _IR_VERSION
-    helper.set_model_props(model, manifest.to_properties())
-    onnx.checker.check_model(model, full_check=True)
-
-    unproved = destination.with_name(f".{destination.name}.unproved.onnx")
-    write_atomic(unproved, model.SerializeToString())
-    try:
-        parity = _compare(rounded, exact, OnnxColorNetwork.load(unproved, "cpu"), pictures)
-        if not parity.max_difference <= TOLERANCE:  # also when it is no number
-            raise ModelError(
-                f"onnxruntime and torch differ by up to {parity.max_difference:.4f} ab units, "
-                f"more than {TOLERANCE}: {destination} was not written",
-                "report this with the versions that `recolor doctor` prints",
-            )
-        if not parity.rounding <= ROUNDING:
-            raise ModelError(
-                f"storing the weights in half precision changes ab by {parity.rounding:.3f} on "
-                f"average, more than {ROUNDING}: {destination} was not written",
-                "train with a larger weight_decay, so that no weight is out of its range",
-            )
-        unproved.replace(destination)
-    finally:
-        unproved.unlink(missing_ok=True)
-    return parity
+        unproved = destination.with_name(f".{destination.name}.unproved.onnx")
+        write_atomic(unproved, model.SerializeToString())
+        try:
+            session = OnnxColorNetwork.load(unproved, "cpu")
+            parity = _compare(answering, exact, session, pictures, storage)
+            if not parity.max_difference <= TOLERANCE:  # also when it is no number
+                raise ModelError(
+                    f"onnxruntime and torch differ by up to {parity.max_difference:.4f} ab units, "
+                    f"more than {TOLERANCE}: {destination} was not written",
+                    "report this with the versions that `recolor doctor` prints",
+                )
+            if parity.rounding <= ROUNDING:
+                training = {**manifest.training, "figures": _figures(session, pictures)}
+                helper.set_model_props(model, replace(manifest, training=training).to_properties())
+                write_atomic(destination, model.SerializeToString())
+                return parity
+        finally:
+            unproved.unlink(missing_ok=True)
+    raise ModelError(
+        f"storing the weights in half precision changes ab by {parity.rounding:.3f} on "
+        f"average, more than {ROUNDING}: {destination} was not written",
+        "train with a larger weight_decay, so that no weight is out of its range",
+    )
 
 
 def _to_onnx(network: AnnealedNetwork | PlainNetwork, size: int) -> Any:
@@ -234,29 +243,12 @@ def _to_onnx(network: AnnealedNetwork | PlainNetwork, size: int) -> Any:
         return onnx.load(Path(folder) / "network.onnx")
 
 
-def _store_in_half(model: Any) -> None:
-    """Store weights in float16 with a cast behind each; onnxruntime folds the casts at load."""
-    casts = []
-    for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
-            continue
-        values = numpy_helper.to_array(tensor)
-        half = values.astype(np.float16)
-        if not np.array_equal(half.astype(np.float32), values):
-            continue  # something else than a rounded weight: keep it exact
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}{HALF}"))
-        casts.append(helper.make_node("Cast", [f"{name}{HALF}"], [name], to=TensorProto.FLOAT))
-    nodes = casts + list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-
-
 def _compare(
     rounded: AnnealedNetwork | PlainNetwork,
     exact: AnnealedNetwork | PlainNetwork,
     session: OnnxColorNetwork,
     pictures: list[Picture],
+    storage: Storage,
 ) -> Parity:
     """Run all on noise of several shapes and on pictures; rounding is measured on these alone."""
     manifest = session.manifest
@@ -266,7 +258,7 @@ def _compare(
     tensors: list[FloatArray] = [
         random.uniform(0, 100, (n, 1, h, w)).astype(np.float32) for n, h, w in shapes
     ]
-    for picture in pictures:
+    for picture in pictures[:: math.ceil(len(pictures) / _COMPARED)]:
         image = decode(picture.data)
         box = Letterbox.fit(image.size, side)
         tensors.append(network_input(image.rgb, box, manifest.pad_lightness))
@@ -281,4 +273,20 @@ def _compare(
                     roundings.append(np.abs(unrounded - expected).mean())
             differences.append(np.abs(session.predict(tensor, temperature) - expected).max())
     # numpy's max, unlike Python's, is no number as soon as one of them is none.
-    return Parity(len(tensors), float(np.max(differences)), float(np.mean(roundings)))
+    return Parity(len(tensors), float(np.max(differences)), float(np.mean(roundings)), storage)
+
+
+def _figures(session: OnnxColorNetwork, pictures: list[Picture]) -> dict[str, float]:
+    """Measure the finished model, by the names of `evaluation.metrics`."""
+    recolorizer, result, gray = Recolorizer(session), Accumulator(), Accumulator()
+    for picture in pictures:
+        rgb = picture.rgb()
+        result.add(rgb, recolorizer.recolor(rgb))
+        gray.add(rgb, gray_of(rgb))
+    figures = result.figures()
+    values = {key: round(float(getattr(figures, key)), 4) for key in _FIGURES}
+    return {
+        "pictures": len(pictures),
+        "l2_over_gray": round(figures.l2 / gray.figures().l2, 4),
+        **values,
+    }
