@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from conftest import draw
@@ -53,15 +54,16 @@ def test_the_names_and_shapes_are_those_of_the_ports(network):
         assert state[key] == shape
 
 
-@pytest.mark.parametrize("name", ["last_linear", "classif"])
-def test_of_1001_classes_the_background_is_left_out(network, tmp_path, name):
+@pytest.mark.parametrize(("name", "suffix"), [("last_linear", "pth"), ("classif", "safetensors")])
+def test_of_1001_classes_the_background_is_left_out(network, tmp_path, name, suffix):
     torch.manual_seed(1)
     theirs = nn.Linear(1536, 1001)
     state = {k: v for k, v in network.state_dict().items() if not k.startswith("last_linear")}
     state |= {f"{name}.{k}": v for k, v in theirs.state_dict().items()}
-    torch.save(state, tmp_path / "theirs.pth")
+    path = tmp_path / f"theirs.{suffix}"
+    torch.save(state, path) if suffix == "pth" else save_file(state, path)
     loaded = InceptionResNetV2()
-    load_weights(loaded, tmp_path / "theirs.pth")
+    load_weights(loaded, path)
     torch.testing.assert_close(loaded.last_linear.weight, theirs.weight[1:])
     torch.testing.assert_close(loaded.last_linear.bias, theirs.bias[1:])
     torch.testing.assert_close(loaded.block8.conv2d.bias, network.block8.conv2d.bias)
@@ -110,7 +112,8 @@ def test_what_holds_no_such_weights_is_refused(network, tmp_path, monkeypatch):
     torch.save({"x.weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(ModelError, match="another architecture"):
         load_weights(network, tmp_path / "other.pth")
-    for name in ("gone.h5", "gone.pth"):
+    (tmp_path / "bad.safetensors").write_bytes(b"once upon a time")
+    for name in ("gone.h5", "gone.pth", "gone.safetensors", "bad.safetensors"):
         with pytest.raises(ModelError, match=name):
             load_weights(network, tmp_path / name)
     (tmp_path / "x.keras").write_bytes(b"once upon a time")

@@ -173,9 +173,9 @@ def load_weights(network: InceptionResNetV2, path: Path) -> None:
     ----------
     network : InceptionResNetV2
     path : Path
-        A state dict of one of the PyTorch ports, which is read without running code in it; or
-        weights of `keras.applications.InceptionResNetV2` (``.h5``, ``.keras``). Of 1001 classes
-        the first, the background, is left out.
+        A state dict of one of the PyTorch ports (torch.save or safetensors), which is read without
+        running code in it; or weights of `keras.applications.InceptionResNetV2` (``.h5``,
+        ``.keras``). Of 1001 classes the first, the background, is left out.
 
     Raises
     ------
