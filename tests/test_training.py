@@ -426,6 +426,7 @@ def test_a_finished_run_stays_as_it_is(config, tmp_path):
     train(config, tmp_path / "run", "cpu")
     before = (tmp_path / "run" / CHECKPOINT).read_bytes()
     train(config, tmp_path / "run", "cpu")
+    train(with_changes(config, semantic_weights="moved.h5"), tmp_path / "run", "cpu")
     assert (tmp_path / "run" / CHECKPOINT).read_bytes() == before
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from recolor_cli.errors import ModelError
@@ -201,13 +201,20 @@ def centers_of(saved: dict[str, Any]) -> FloatArray:
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read somebody's state dict onto the CPU.
+    """Read somebody's state dict onto the CPU: of torch.save, or safetensors by its suffix.
 
     Raises
     ------
     ModelError
         If it is missing, or holds something else than named tensors.
     """
+    if path.suffix == WEIGHTS_SUFFIX:
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(
+                f"{path} cannot be read as weights: {error}", "name another"
+            ) from error
     weights = _load(path, "name a state dict that torch.save wrote")
     weights = weights.get("state_dict", weights)
     if not (weights and all(isinstance(value, Tensor) for value in weights.values())):

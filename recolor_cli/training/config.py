@@ -36,7 +36,9 @@ class TrainConfig:
     # Of the decoder, from stride 32 on; each doubles the resolution: 3 end at stride 8, 5 at 2.
     widths: tuple[int, ...] = (192, 128, 96, 64)
     uv_bins: int = 32  # classes of colorunet: the most frequent of the 100 bins of its UV plane
-    semantic: str = "efficientnet-lite0"  # classifier that is fused in, where one is; "" for none
+    # Classifier that is fused in, where one is: this, or "inception_resnet_v2"; "" for none.
+    semantic: str = "efficientnet-lite0"
+    semantic_weights: str = ""  # file of inception_resnet_v2's: a state dict, or Keras' .h5
     drop_path: float = 0.0  # chance that the encoder's last block is skipped; less for earlier ones
 
     size: int = 128  # side of the square that is trained on

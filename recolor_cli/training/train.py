@@ -470,8 +470,8 @@ def _usable(pictures: Sequence[Picture]) -> list[Picture]:
 
 
 def _check_same_run(saved: dict[str, Any], config: TrainConfig, path: Path) -> None:
-    """Refuse to go on with a run under other rules; where the pictures lie may change."""
-    moved = ("train", "validation")
+    """Refuse to go on with a run under other rules; where files lie may change."""
+    moved = ("train", "validation", "semantic_weights")
     before = TrainConfig.from_values(saved["config"], str(path)).to_values()  # with new defaults
     old = {k: v for k, v in before.items() if k not in moved}
     new = {k: v for k, v in config.to_values().items() if k not in moved}

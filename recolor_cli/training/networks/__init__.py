@@ -41,7 +41,9 @@ def build_network(config: TrainConfig, classes: int, pretrained: bool) -> ColorM
     Raises
     ------
     UsageError
-        If the architecture is unknown.
+        If the architecture is unknown, or weights that it starts from are not at hand.
+    ModelError
+        If those weights cannot be read.
     """
     match config.architecture:
         case "efficientnet_unet":
@@ -58,15 +60,17 @@ def build_network(config: TrainConfig, classes: int, pretrained: bool) -> ColorM
         case "classification":
             from recolor_cli.training.networks.fusion_networks import MeistrenkoClassification
 
-            return MeistrenkoClassification(config.semantic, classes, pretrained)
+            return MeistrenkoClassification(
+                config.semantic, classes, pretrained, config.semantic_weights
+            )
         case "regression":
             from recolor_cli.training.networks.fusion_networks import MeistrenkoRegression
 
-            return MeistrenkoRegression(config.semantic, pretrained)
+            return MeistrenkoRegression(config.semantic, pretrained, config.semantic_weights)
         case "koalarization":
             from recolor_cli.training.networks.fusion_networks import Koalarization
 
-            return Koalarization(config.semantic, pretrained)
+            return Koalarization(config.semantic, pretrained, config.semantic_weights)
         case "fruitnet":
             from recolor_cli.training.networks.fruitnet import FruitNet
 

