@@ -31,12 +31,13 @@ from recolor_cli.training.storage import Storage, restore, round_weights, store
 from recolor_cli.training.targets import (
     choose_pixels,
     color_distance,
+    photograph_loss,
     rebalance_weights,
     rebalanced_cross_entropy,
     smooth_prior,
     soft_encode,
 )
-from recolor_cli.training.train import CHECKPOINT, LOG, Progress, _loss, train
+from recolor_cli.training.train import CHECKPOINT, LOG, Progress, train
 
 BINS = AbBins.srgb()
 CENTERS = torch.from_numpy(BINS.centers)
@@ -233,21 +234,50 @@ def test_batches_tell_photographs_by_their_names(config, folder):
     assert np.concatenate(found).sum() == 2  # each once an epoch of six
 
 
-def test_photographs_are_rebalanced_by_a_lambda_of_their_own(config):
-    prior = torch.rand(len(BINS)) ** 8
-    prior /= prior.sum()
-    logits, true = torch.randn(24, len(BINS)), torch.randn(24, 2) * 30
-    everywhere, nowhere = torch.ones(24, dtype=torch.bool), torch.zeros(24, dtype=torch.bool)
+def test_the_gate_alone_is_trained_where_photographs_are_named(checkpoint, config, tmp_path):
+    changed = with_changes(
+        config, photographs=("0.png", "1.png"), photo_strength=0.5, learning_rate=0.1
+    )
+    train(changed, tmp_path / "gate", "cpu", init=str(checkpoint))
+    before = load_checkpoint(checkpoint)["average"]
+    after = load_checkpoint(tmp_path / "gate" / CHECKPOINT)["average"]
+    changes = {k for k, v in after.items() if not torch.equal(v, before[k])}
+    assert changes == {"gate.weight", "gate.bias"}  # and no norm has gathered statistics
 
-    def loss(photographed, **values):
-        changed = with_changes(config, **values)
-        network = build_network(changed, len(BINS), False)
-        return float(_loss(network, changed, CENTERS, prior)(logits, true, photographed))
 
-    both = {"rebalance": 0.5, "photo_rebalance": 1.0}
-    assert loss(nowhere, **both) == loss(everywhere, rebalance=0.9, photo_rebalance=0.5)
-    assert loss(everywhere, **both) == loss(nowhere, rebalance=1.0)
-    assert loss(nowhere, **both) != loss(everywhere, **both)
+def test_the_gate_wants_photographs_and_others(checkpoint, config, tmp_path):
+    for names in (("png",), ("jpeg",)):
+        changed = with_changes(config, photographs=names)
+        with pytest.raises(NoInputsError, match="are photographs by their names"):
+            train(changed, tmp_path / "gate", "cpu", init=str(checkpoint))
+    with pytest.raises(UsageError, match="gate"):
+        with_changes(config, architecture="film", photo_strength=0.5)
+
+
+def test_the_loss_of_the_gate_counts_both_kinds_alike():
+    logits, photograph = torch.tensor([2.0, -1.0, 3.0, 0.5]), torch.tensor([1.0, 0, 0, 0])
+    kinds = [
+        torch.nn.functional.binary_cross_entropy_with_logits(logits[part], photograph[part])
+        for part in (slice(0, 1), slice(1, 4))
+    ]
+    loss = photograph_loss(0.25)(logits, photograph)
+    torch.testing.assert_close(loss, (kinds[0] + kinds[1]) * 0.75)
+
+
+def test_a_photograph_gets_less_color(config):
+    network = build_network(with_changes(config, photo_strength=0.5), len(BINS), False).eval()
+    plain = build_network(config, len(BINS), False).eval()
+    plain.load_state_dict(network.state_dict())
+    lightness = torch.rand(2, 1, 64, 64) * 100
+    with torch.inference_mode():
+        expected = plain.logits_and_strength(lightness)
+        for bias, factor in ((-30.0, 1.0), (0.0, 0.75), (30.0, 0.5)):
+            network.gate.bias.fill_(bias)
+            logits, strength = network.logits_and_strength(lightness)
+            assert strength.shape == (2, 1, 1, 1)
+            torch.testing.assert_close(strength, torch.full_like(strength, factor))
+            torch.testing.assert_close(logits, expected[0])
+    assert expected[1] is None
 
 
 def test_a_broken_picture_is_named(config):

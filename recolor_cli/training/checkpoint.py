@@ -23,6 +23,7 @@ from recolor_cli.training.storage import restore
 from recolor_cli.types import FloatArray
 
 WEIGHTS_SUFFIX = ".safetensors"
+_GATE = "gate."  # of EfficientNetUNet
 _HEAD = {"head.weight", "head.bias"}  # what makes the logits
 _PRIOR, _CENTERS, _SAMPLES = "recolor.prior", "recolor.centers", "recolor.samples"  # metadata
 
@@ -60,9 +61,11 @@ class Start:
             If they are of another architecture.
         """
         # Counters of the batch norms, which no computation uses; a model file does not keep them.
-        counters = {k: v for k, v in network.state_dict().items() if v.dtype == torch.int64}
+        own = network.state_dict()
+        counters = {k: v for k, v in own.items() if v.dtype == torch.int64}
+        gate = {k: v for k, v in own.items() if k.startswith(_GATE)}  # older weights have none
         try:
-            network.load_state_dict(counters | self.weights)
+            network.load_state_dict(counters | gate | self.weights)
         except RuntimeError as error:
             raise ModelError(
                 f"{self.source} is of another architecture: {error}",

@@ -25,7 +25,9 @@ class TrainConfig:
     validation: tuple[str, ...]
     samples: int
     only: tuple[str, ...] = ()  # train on pictures alone whose name contains one of these
-    photographs: tuple[str, ...] = ()  # those whose name contains one of these; see photo_rebalance
+    # Pictures whose name contains one of these are photographs. Where some are named, the run
+    # trains the gate alone that tells them from posters: all other weights stay as they are.
+    photographs: tuple[str, ...] = ()
     description: str = ""  # of the pictures, for the model file
     license: str = "MIT"  # of the weights
     seed: int = 0
@@ -48,9 +50,6 @@ class TrainConfig:
     aged: float = 0.0  # share of the samples whose lightness is worn as old prints are
     loss_pixels: float = 0.25  # share of the pixels that the loss looks at; neighbours are alike
     rebalance: float = 0.9  # lambda: 0 weighs by the inverse prior alone, 1 not at all
-    # The same for photographs: the world is paler than what is printed to be looked at, and one
-    # lambda for both gives posters too little color or photographs too much.
-    photo_rebalance: float = 0.9
     smoothing: float = 0.0  # of the prior before it weighs: sigma of a Gaussian, ab units
     color_loss: float = 0.0  # weight of the smooth L1 distance of the decoded ab to the true one
     neighbours: int = 5  # bins that share a soft label
@@ -60,6 +59,8 @@ class TrainConfig:
     # the temperature suits how sure it is of unseen pictures, and a factor on its color.
     calibration: float = 1.0
     strength: float = 1.0
+    # On top, for what looks like a photograph: the world is paler than what is printed to be seen.
+    photo_strength: float = 1.0
 
     learning_rate: float = 2e-3
     encoder_rate: float = 0.25  # factor on the learning rate
@@ -85,15 +86,21 @@ class TrainConfig:
             "size and run_size must be multiples of 32": not (self.size % 32 or self.run_size % 32),
             "long_side must be two sizes, the smaller first": len(self.long_side) == 2
             and 1 <= self.long_side[0] <= self.long_side[1],
-            "rebalance, photo_rebalance, aged and drop_path must lie in 0..1": all(
-                0 <= share <= 1
-                for share in (self.rebalance, self.photo_rebalance, self.aged, self.drop_path)
+            "rebalance, aged and drop_path must lie in 0..1": all(
+                0 <= share <= 1 for share in (self.rebalance, self.aged, self.drop_path)
             ),
             "loss_pixels must be more than 0, at most 1": 0 < self.loss_pixels <= 1,
             "smoothing and color_loss must not be negative": min(self.smoothing, self.color_loss)
             >= 0,
             "ema must lie in 0..1": 0 <= self.ema < 1,
-            "calibration and strength must be positive": min(self.calibration, self.strength) > 0,
+            "calibration, strength and photo_strength must be positive": min(
+                self.calibration, self.strength, self.photo_strength
+            )
+            > 0,
+            "only efficientnet_unet has a gate for photographs": (
+                self.architecture == "efficientnet_unet"
+                or (self.photographs, self.photo_strength) == ((), 1.0)
+            ),
             "neighbours must be at least 1, sigma positive": self.neighbours >= 1
             and self.sigma > 0,
             "uv_bins must lie in 1..100": 1 <= self.uv_bins <= 100,

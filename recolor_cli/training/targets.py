@@ -7,6 +7,8 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -169,3 +171,26 @@ def choose_pixels(inside: Tensor, share: float) -> Tensor:
         return numbers
     count = max(1, round(share * len(numbers)))
     return numbers[torch.randperm(len(numbers), device=numbers.device)[:count]]
+
+
+def photograph_loss(share: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the loss of the gate: binary cross-entropy, both kinds of pictures counting the same.
+
+    Parameters
+    ----------
+    share : float
+        Of photographs among the pictures, between 0 and 1.
+
+    Returns
+    -------
+    callable
+        Of logits, float (N,), and what is true, float (N,) of zeros and ones.
+    """
+    weight = torch.tensor((1 - share) / share)
+
+    def loss(logits: Tensor, photograph: Tensor) -> Tensor:
+        return torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, photograph.float(), pos_weight=weight.to(logits)
+        )
+
+    return loss

@@ -33,10 +33,12 @@ from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.base import AbNetwork, ColorModule, LogitsNetwork, at_pixels
+from recolor_cli.training.networks.efficientnet_unet import EfficientNetUNet
 from recolor_cli.training.prior import measure_classes
 from recolor_cli.training.targets import (
     choose_pixels,
     color_distance,
+    photograph_loss,
     rebalance_weights,
     rebalanced_cross_entropy,
     smooth_prior,
@@ -68,15 +70,14 @@ class AnnealedNetwork(nn.Module):
 
     Parameters
     ----------
-    network : nn.Module
-        L* to logits.
+    network : LogitsNetwork
     manifest : Manifest
         Has the bins, and the space that they lie in.
     """
 
     centers: Tensor
 
-    def __init__(self, network: nn.Module, manifest: Manifest) -> None:
+    def __init__(self, network: LogitsNetwork, manifest: Manifest) -> None:
         super().__init__()
         self.network = network
         self.space = manifest.space
@@ -84,10 +85,11 @@ class AnnealedNetwork(nn.Module):
 
     def forward(self, lightness: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
         """Return ab (N, 2, h, w), CIELAB units, and logits (N, Q, h, w) for L* (N, 1, H, W)."""
-        logits = self.network(lightness)
+        logits, strength = self.network.logits_and_strength(lightness)
         probabilities = torch.softmax(logits / temperature, dim=1)
         mean = nn.functional.conv2d(probabilities, self.centers)
-        return uv_to_ab(lightness, mean) if self.space is ColorSpace.YUV else mean, logits
+        ab = uv_to_ab(lightness, mean) if self.space is ColorSpace.YUV else mean
+        return ab if strength is None else ab * strength, logits
 
 
 class PlainNetwork(nn.Module):
@@ -109,7 +111,7 @@ class PlainNetwork(nn.Module):
 
 def as_exported(network: nn.Module, manifest: Manifest) -> AnnealedNetwork | PlainNetwork:
     """Return a network with the inputs and outputs that the manifest's kind has."""
-    if manifest.kind is ModelKind.CLASSIFICATION:
+    if isinstance(network, LogitsNetwork):
         return AnnealedNetwork(network, manifest)
     return PlainNetwork(network)
 
@@ -218,6 +220,9 @@ def train(
         centers, prior = measure_classes(pictures, config, network)
     else:
         centers, prior = np.empty((0, 2), np.float32), np.empty(0, np.float32)
+    gated = network if config.photographs and isinstance(network, EfficientNetUNet) else None
+    if gated:
+        gated.train_gate_alone()
     network.to(torch_device)
     if cuda:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -239,11 +244,15 @@ def train(
         schedule.load_state_dict(saved["schedule"])
         step = saved["step"]
 
-    loss_of = _loss(
-        network,
-        config,
-        torch.from_numpy(centers).to(torch_device),
-        torch.from_numpy(prior).to(torch_device),
+    loss_of = (
+        photograph_loss(_photo_share(pictures, config))
+        if gated
+        else _loss(
+            network,
+            config,
+            torch.from_numpy(centers).to(torch_device),
+            torch.from_numpy(prior).to(torch_device),
+        )
     )
     figures = Figures(**saved["figures"]) if saved and saved["figures"] else None
     if step >= steps:
@@ -270,7 +279,7 @@ def train(
             ),
         )
 
-    network.train()
+    network.train(not gated)  # what is not trained must not gather statistics either
     losses: list[Tensor] = []
     since, reported_step = time.monotonic(), step
     every = {
@@ -291,15 +300,15 @@ def train(
                 inside = torch.from_numpy(batch.inside).to(torch_device, non_blocking=True)
                 pixels = choose_pixels(inside, config.loss_pixels)
                 true = color.flatten(0, 2)[pixels]  # (P, 2)
-                photograph = torch.from_numpy(batch.photograph).to(torch_device)
-                photographed = photograph[pixels // inside[0].numel()]  # (P,)
                 with torch.autocast(torch_device.type, torch.bfloat16, enabled=half):
-                    answer = (
-                        network.logits_at(lightness, pixels)
-                        if isinstance(network, LogitsNetwork)
-                        else at_pixels(network(lightness), pixels)
-                    )
-                loss = loss_of(answer.float(), true, photographed)
+                    if gated:
+                        answer = gated.photograph(lightness)
+                        true = torch.from_numpy(batch.photograph).to(answer)
+                    elif isinstance(network, LogitsNetwork):
+                        answer = network.logits_at(lightness, pixels)
+                    else:
+                        answer = at_pixels(network(lightness), pixels)
+                loss = loss_of(answer.float(), true)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
@@ -342,23 +351,16 @@ def train(
 
 def _loss(
     network: ColorModule, config: TrainConfig, centers: Tensor, prior: Tensor
-) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Return what is minimised.
-
-    Its arguments are (P, Q) logits or (P, 2) ab, the true color (P, 2), and which pixels are of
-    photographs, bool (P,).
-    """
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return what is minimised: of (P, Q) logits or (P, 2) ab, and of the true color (P, 2)."""
     if isinstance(network, AbNetwork):
-        return lambda ab, true, photographed: squared_distance(ab, true)
+        return squared_distance
     smoothed = smooth_prior(prior, centers, config.smoothing)
     weights = rebalance_weights(smoothed, config.rebalance)
-    photo_weights = rebalance_weights(smoothed, config.photo_rebalance)
 
-    def loss(logits: Tensor, true: Tensor, photographed: Tensor) -> Tensor:
+    def loss(logits: Tensor, true: Tensor) -> Tensor:
         index, weight = soft_encode(true, centers, config.neighbours, config.sigma)
-        nearest = index[:, 0]
-        pixel_weights = torch.where(photographed, photo_weights[nearest], weights[nearest])
-        entropy = rebalanced_cross_entropy(logits, index, weight, pixel_weights)
+        entropy = rebalanced_cross_entropy(logits, index, weight, weights[index[:, 0]])
         if not config.color_loss:
             return entropy
         distance = color_distance(logits, true, centers, config.temperature)
@@ -452,6 +454,23 @@ def _only(pictures: list[Picture], parts: Sequence[str]) -> list[Picture]:
             f"no picture's name contains {' or '.join(parts)}", "change `only` in the config"
         )
     return kept
+
+
+def _photo_share(pictures: Sequence[Picture], config: TrainConfig) -> float:
+    """Return the share of photographs among the pictures of a run that trains the gate.
+
+    Raises
+    ------
+    NoInputsError
+        If there is nothing to tell from each other.
+    """
+    share = sum(p.is_one_of(config.photographs) for p in pictures) / len(pictures)
+    if not 0 < share < 1:
+        raise NoInputsError(
+            f"{share:.0%} of the pictures are photographs by their names",
+            "the gate is trained on photographs and others: change `photographs` in the config",
+        )
+    return share
 
 
 def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:

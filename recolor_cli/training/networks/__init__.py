@@ -54,6 +54,7 @@ def build_network(config: TrainConfig, classes: int, pretrained: bool) -> ColorM
                 config.frozen_blocks,
                 config.widths,
                 config.drop_path,
+                config.photo_strength,
                 classes,
                 pretrained,
             )

@@ -61,6 +61,10 @@ class LogitsNetwork(ColorModule):
         """Return logits (N, Q, H / s, W / s) for L* (N, 1, H, W), 0..100."""
         return cast(Tensor, self.head(self.features(lightness)))
 
+    def logits_and_strength(self, lightness: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the logits, and a factor (N, 1, 1, 1) on each picture's color if there is one."""
+        return self(lightness), None
+
     def logits_at(self, lightness: Tensor, pixels: Tensor) -> Tensor:
         """Return the logits of some pixels only: in training a wide head is much of the work.
 

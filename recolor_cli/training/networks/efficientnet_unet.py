@@ -39,6 +39,8 @@ class EfficientNetUNet(LogitsNetwork):
         The stem and this many blocks keep their weights and their batch statistics.
     widths : sequence of 1 to 5 ints
         Channels of the decoder at strides 32, 16, 8, 4 and 2; the last is the stride of the answer.
+    photo_strength : float
+        Factor on the color of what looks like a photograph; 1 where the gate is not trained.
     drop_path : float
         Chance that the last block's branch is left out for a sample in training, 0..1; it falls
         linearly to 0 at the stem.
@@ -61,6 +63,7 @@ class EfficientNetUNet(LogitsNetwork):
         frozen_blocks: int,
         widths: Sequence[int],
         drop_path: float,
+        photo_strength: float,
         classes: int,
         pretrained: bool,
     ) -> None:
@@ -73,6 +76,7 @@ class EfficientNetUNet(LogitsNetwork):
         self.output_stride = 32 >> (len(widths) - 1)  # px
         self.frozen_blocks = frozen_blocks
         self.drop_path = drop_path
+        self.photo_strength = photo_strength
         self.encoder = efficientnet(encoder, pretrained)
         # The classifier is not used; without these the checkpoint is 5 MB smaller.
         for unused in ("_conv_head", "_bn1", "_avg_pooling", "_dropout", "_fc"):
@@ -87,6 +91,10 @@ class EfficientNetUNet(LogitsNetwork):
 
         # Colors belong to the scene as a whole: the mean of the deepest features, added everywhere.
         self.overview = nn.Linear(channels[-1], channels[-1])
+        # From the same mean: is this a photograph? Until it is trained it knows nothing.
+        self.gate = nn.Linear(channels[-1], 1)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
         self.decoder = nn.ModuleList()
         width = channels[-1]
         for level, own in enumerate(widths):
@@ -97,6 +105,33 @@ class EfficientNetUNet(LogitsNetwork):
 
     def features(self, lightness: Tensor) -> Tensor:
         """Return (N, C, H / s, W / s) for L* (N, 1, H, W), 0..100; s is `output_stride`."""
+        return self._decode(self._encode(lightness))
+
+    def photograph(self, lightness: Tensor) -> Tensor:
+        """Return the logits, (N,), of whether each picture is a photograph; L* as above."""
+        return self._photograph(self._encode(lightness))
+
+    def logits_and_strength(self, lightness: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the logits, and the factor (N, 1, 1, 1) on each picture's color."""
+        features = self._encode(lightness)
+        logits = cast(Tensor, self.head(self._decode(features)))
+        if self.photo_strength == 1:
+            return logits, None
+        photograph = torch.sigmoid(self._photograph(features))[:, None, None, None]
+        return logits, 1 + (self.photo_strength - 1) * photograph
+
+    def train_gate_alone(self) -> None:
+        """Let all other weights stay as they are."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+        for parameter in self.gate.parameters():
+            parameter.requires_grad_(True)
+
+    def _photograph(self, features: list[Tensor]) -> Tensor:
+        return cast(Tensor, self.gate(features[-1].mean(dim=(2, 3))))[:, 0]
+
+    def _encode(self, lightness: Tensor) -> list[Tensor]:
+        """Return the last features of each resolution, from stride 2 to 32."""
         gray = (lightness * 2.55 - 127) / 128  # as the encoder was trained
         x = self.encoder._swish(
             self.encoder._bn0(self.encoder._conv_stem(gray.expand(-1, 3, -1, -1)))
@@ -107,7 +142,11 @@ class EfficientNetUNet(LogitsNetwork):
             x = block(x, drop_connect_rate=self.drop_path * i / last)
             if i in self._taps:
                 features.append(x)
-        x = features[-1]  # (N, C, H / 32, W / 32)
+        return features
+
+    def _decode(self, features: list[Tensor]) -> Tensor:
+        """Return (N, C, H / s, W / s) for the features of `_encode`."""
+        x = features[-1]
         x = x + self.overview(x.mean(dim=(2, 3)))[:, :, None, None]
         for level, convolutions in enumerate(self.decoder):
             if level:
