@@ -32,7 +32,7 @@ def _linear(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Con
     """
     convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2)
     nn.init.xavier_uniform_(convolution.weight)
-    nn.init.zeros_(convolution.bias)
+    nn.init.zeros_(cast(Tensor, convolution.bias))
     return convolution
 
 
