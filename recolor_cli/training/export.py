@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
 
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import Picture
@@ -37,19 +38,21 @@ from recolor_cli.training.train import (
 )
 from recolor_cli.types import FloatArray
 
-TOLERANCE = 1e-2  # ab units: the most that onnxruntime may differ from torch
+TOLERANCE = 1e-2  # ab units: the most that onnxruntime may differ from what a network comes from
 ROUNDING = 0.25  # ab units: the most that rounding the weights may change on average
-_OPSET = 18
-_IR_VERSION = 10  # a newer one would shut out older onnxruntimes
+OPSET = 18
+IR_VERSION = 10  # a newer one would shut out older onnxruntimes
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How near onnxruntime comes to torch."""
+    """How near onnxruntime comes to the framework that a network comes from."""
 
     inputs: int
     max_difference: float  # ab units, against the weights as they are stored
-    rounding: float  # ab units, mean: what storing them in half precision changes
+    rounding: float = 0.0  # ab units, mean: what storing them in half precision changes
+    framework: str = "torch"
+    tolerance: float = TOLERANCE  # ab units: the most that may be
 
 
 def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture]) -> Parity:
@@ -161,8 +164,6 @@ def _write(
     network: ColorModule, manifest: Manifest, destination: Path, pictures: list[Picture]
 ) -> Parity:
     """Write a model file once onnxruntime has answered like torch."""
-    if not pictures:
-        raise UsageError("export compares on real pictures, too", "name some with --pictures")
     exact = as_exported(copy.deepcopy(network), manifest).eval()
     for parameter in network.parameters():
         if parameter.ndim > 1:  # what `_store_in_half` will store so
@@ -171,18 +172,60 @@ def _write(
 
     model = _to_onnx(rounded, manifest.size)
     _store_in_half(model)
-    model.ir_version = _IR_VERSION
-    helper.set_model_props(model, manifest.to_properties())
+    model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
+    return write_proved(
+        model,
+        manifest,
+        destination,
+        pictures,
+        lambda session: _compare(rounded, exact, session, pictures),
+    )
 
+
+def write_proved(
+    model: Any,
+    manifest: Manifest,
+    destination: Path,
+    pictures: list[Picture],
+    compare: Callable[[OnnxColorNetwork], Parity],
+) -> Parity:
+    """Write a model file once onnxruntime answers like the framework that it comes from.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        It gets the manifest.
+    manifest : Manifest
+    destination : Path
+        It appears only if the parity holds.
+    pictures : list of Picture
+        What is compared on.
+    compare : callable
+        From the file, opened in onnxruntime, to its parity.
+
+    Returns
+    -------
+    Parity
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be run, or its answers differ by more than the parity's tolerance.
+    UsageError
+        If there is no picture to compare on.
+    """
+    if not pictures:
+        raise UsageError("export compares on real pictures, too", "name some with --pictures")
+    helper.set_model_props(model, manifest.to_properties())
     unproved = destination.with_name(f".{destination.name}.unproved.onnx")
     write_atomic(unproved, model.SerializeToString())
     try:
-        parity = _compare(rounded, exact, OnnxColorNetwork.load(unproved, "cpu"), pictures)
-        if not parity.max_difference <= TOLERANCE:  # also when it is no number
+        parity = compare(OnnxColorNetwork.load(unproved, "cpu"))
+        if not parity.max_difference <= parity.tolerance:  # also when it is no number
             raise ModelError(
-                f"onnxruntime and torch differ by up to {parity.max_difference:.4f} ab units, "
-                f"more than {TOLERANCE}: {destination} was not written",
+                f"{parity.framework} and onnxruntime differ by up to {parity.max_difference:.4f} "
+                f"ab units, more than {parity.tolerance}: {destination} was not written",
                 "report this with the versions that `recolor doctor` prints",
             )
         if not parity.rounding <= ROUNDING:
@@ -201,23 +244,59 @@ def _to_onnx(network: AnnealedNetwork | PlainNetwork, size: int) -> Any:
     """Trace the network with a free number of pictures, height and width."""
     lightness, temperature = torch.full((2, 1, size, size), 50.0), torch.tensor(0.38)
     anneals = isinstance(network, AnnealedNetwork)
+    return trace(
+        network,
+        {"lightness": lightness, "temperature": temperature}
+        if anneals
+        else {"lightness": lightness},
+        ["ab", "logits"] if anneals else ["ab"],
+        {
+            "lightness": {0: "N", 2: "H", 3: "W"},
+            "ab": {0: "N", 2: "h", 3: "w"},
+            "logits": {0: "N", 2: "h", 3: "w"},
+        },
+    )
+
+
+def trace(
+    module: Any,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    free: Mapping[str, Mapping[int, str]],
+    opset: int = OPSET,
+) -> Any:
+    """Turn what torch computes into ONNX.
+
+    Parameters
+    ----------
+    module : nn.Module or torch.jit.ScriptModule
+        It stays in the mode, of training or evaluation, that it is in.
+    inputs : mapping of str to Tensor
+        Their names in the graph, and an example of each.
+    outputs : sequence of str
+        Their names in the graph.
+    free : mapping of str to mapping of int to str
+        The axes of inputs and outputs that may have other sizes than the examples, and names.
+    opset : int
+        Of ONNX.
+
+    Returns
+    -------
+    onnx.ModelProto
+    """
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         torch.onnx.export(
-            network,
-            (lightness, temperature) if anneals else (lightness,),
+            module,
+            tuple(inputs.values()),
             Path(folder) / "network.onnx",
-            input_names=["lightness", "temperature"] if anneals else ["lightness"],
-            output_names=["ab", "logits"] if anneals else ["ab"],
-            opset_version=_OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            opset_version=opset,
             # Else it folds the batch norms into the weights, which then are no longer rounded;
             # onnxruntime folds them when it loads the file.
             training=torch.onnx.TrainingMode.PRESERVE,
-            dynamic_axes={
-                "lightness": {0: "N", 2: "H", 3: "W"},
-                "ab": {0: "N", 2: "h", 3: "w"},
-                "logits": {0: "N", 2: "h", 3: "w"},
-            },
+            dynamic_axes={name: dict(axes) for name, axes in free.items()},
             dynamo=False,
         )
         return onnx.load(Path(folder) / "network.onnx")
@@ -249,16 +328,9 @@ def _compare(
 ) -> Parity:
     """Run all on noise of several shapes and on pictures; rounding is measured on these alone."""
     manifest = session.manifest
-    random = np.random.default_rng(0)
     side = manifest.size
     shapes = [(1, side, side), (2, side, side - manifest.stride), (3, manifest.stride, side)]
-    tensors: list[FloatArray] = [
-        random.uniform(0, 100, (n, 1, h, w)).astype(np.float32) for n, h, w in shapes
-    ]
-    for picture in pictures:
-        image = decode(picture.data)
-        box = Letterbox.fit(image.size, side)
-        tensors.append(network_input(image.rgb, box, manifest.pad_lightness))
+    tensors = probes(manifest, shapes, pictures)
     differences, roundings = [], []
     for number, tensor in enumerate(tensors):
         for temperature in (manifest.temperature, 1.0):
@@ -271,3 +343,24 @@ def _compare(
             differences.append(np.abs(session.predict(tensor, temperature) - expected).max())
     # numpy's max, unlike Python's, is no number as soon as one of them is none.
     return Parity(len(tensors), float(np.max(differences)), float(np.mean(roundings)))
+
+
+def probes(
+    manifest: Manifest, shapes: Sequence[tuple[int, int, int]], pictures: list[Picture]
+) -> list[FloatArray]:
+    """Return what to compare on: noise of some shapes (N, H, W), and pictures as they are run.
+
+    Returns
+    -------
+    list of float32 arrays, shape (N, 1, H, W)
+        L*, 0..100.
+    """
+    random = np.random.default_rng(0)
+    tensors: list[FloatArray] = [
+        random.uniform(0, 100, (n, 1, h, w)).astype(np.float32) for n, h, w in shapes
+    ]
+    for picture in pictures:
+        image = decode(picture.data)
+        box = Letterbox.fit(image.size, manifest.size)
+        tensors.append(network_input(image.rgb, box, manifest.pad_lightness))
+    return tensors
