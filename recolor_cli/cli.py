@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from recolor_cli.batch import Outcome
     from recolor_cli.console import Console
     from recolor_cli.network import OnnxColorNetwork
+    from recolor_cli.profile import Profile
 
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "avif": "AVIF"}
 _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
@@ -497,15 +498,24 @@ def train(
     "--pictures",
     multiple=True,
     metavar="SOURCE",
-    help="Folders or tar files: real pictures to compare torch and onnxruntime on.",
+    help="Folders or tar files: real pictures to compare the model file's answers on.",
 )
 @click.option("--architecture", help="CHECKPOINT is somebody's state dict of this one of ours.")
+@click.option(
+    "--profile",
+    metavar="PROFILE",
+    help="CHECKPOINT is a network made elsewhere, which this TOML file, or one that comes along, "
+    "describes: .onnx, TorchScript (.pt), .pt2, .keras or .h5.",
+)
+@click.option("--trust", is_flag=True, help="Load a .pt2 file, though it can run code of its own.")
 @_quiet
 def export(
     checkpoints: tuple[str, ...],
     destination: Path,
     pictures: tuple[str, ...],
     architecture: str | None,
+    profile: str | None,
+    trust: bool,
     quiet: bool,
 ) -> ExitCode:
     """Make a model file from a training's CHECKPOINT, and prove that it gives the same colors.
@@ -513,6 +523,8 @@ def export(
     Of several, the mean of their weights, each as often as it is named; the first says what the
     model is, the others may be weights files and models. DESTINATION ends in .onnx, or in
     .safetensors for the weights alone, to train on from.
+
+    With --architecture or --profile, from a network that was made elsewhere.
     """
     from recolor_cli.console import Console
 
@@ -521,30 +533,82 @@ def export(
         from recolor_cli.training.checkpoint import WEIGHTS_SUFFIX, load_mean
         from recolor_cli.training.export import export as export_model
         from recolor_cli.training.export import export_state_dict
+        from recolor_cli.training.foreign import export_foreign
     except ImportError as error:
         raise _missing_extra("train", error) from error
     console = Console(quiet)
-    if destination.suffix == WEIGHTS_SUFFIX:
+    elsewhere = architecture or profile
+    if architecture and profile:
+        raise UsageError(
+            "--architecture and --profile exclude each other",
+            "a state dict has an architecture, everything else a profile",
+        )
+    if elsewhere and len(checkpoints) > 1:
+        raise UsageError("--architecture and --profile take one file", "name just one")
+    if destination.suffix == WEIGHTS_SUFFIX and not elsewhere:
         load_mean(checkpoints).save(destination)
         console.data(str(destination))
         return ExitCode.OK
     if destination.suffix != ".onnx":
-        raise UsageError(
-            f"{destination} must end in .onnx or {WEIGHTS_SUFFIX}", f"name it {destination}.onnx"
-        )
+        suffixes = ".onnx" if elsewhere else f".onnx or {WEIGHTS_SUFFIX}"
+        raise UsageError(f"{destination} must end in {suffixes}", f"name it {destination}.onnx")
+    source = Path(checkpoints[0])
     found = load_pictures(pictures)
-    chosen = found[:: -(-len(found) // _MEASURED)]
+    chosen = found[:: max(1, -(-len(found) // _MEASURED))]
     if architecture:
-        if len(checkpoints) > 1:
-            raise UsageError("--architecture takes one state dict", "name just one")
-        parity = export_state_dict(Path(checkpoints[0]), architecture, destination, chosen)
+        parity = export_state_dict(source, architecture, destination, chosen)
+    elif profile:
+        if destination.exists() and destination.samefile(source):
+            raise UsageError(f"{destination} is the network itself", "name another file")
+        parity = export_foreign(source, _profile_of(profile), destination, chosen, trust)
+    elif source.suffix in (".onnx", ".pt2", ".keras", ".h5", ".hdf5"):
+        raise UsageError(
+            f"{source} is no checkpoint of `recolor train`",
+            "describe it with --profile THEIRS.toml",
+        )
     else:
         parity = export_model(checkpoints, destination, chosen)
-    console.note(
-        f"torch and onnxruntime differ by at most {parity.max_difference:.1e} ab units "
-        f"on {parity.inputs} inputs; weights in {parity.storage} change ab by {parity.rounding:.1e}"
+    note = (
+        f"{parity.framework} and onnxruntime differ by at most {parity.max_difference:.1e} ab "
+        f"units on {parity.inputs} inputs"
     )
+    if parity.storage:
+        note += f"; weights in {parity.storage} change ab by {parity.rounding:.1e}"
+    console.note(note)
     console.data(str(destination))
+    return ExitCode.OK
+
+
+def _profile_of(name: str) -> Profile:
+    """Return a profile by its path, or by the name of one that comes along."""
+    from recolor_cli.profile import SHIPPED, Profile
+
+    path = SHIPPED.get(name) or Path(name)
+    if not path.is_file():
+        raise UsageError(f"no profile {name}", f"name a TOML file, or one of {', '.join(SHIPPED)}")
+    return Profile.load(path)
+
+
+@cli.command(context_settings=_SETTINGS)
+@click.argument("name", required=False)
+def profile(name: str | None) -> ExitCode:
+    """Print a profile that comes along, to lie beside somebody's network; without NAME, list them.
+
+    \b
+    recolor profile ddcolor > ddcolor.toml
+    recolor old.jpg -m ddcolor.toml
+    """  # noqa: D301
+    from recolor_cli.console import Console
+    from recolor_cli.profile import SHIPPED
+
+    console = Console()
+    if name is None:
+        for known in SHIPPED:
+            console.data(known)
+        return ExitCode.OK
+    if name not in SHIPPED:
+        raise UsageError(f"no profile is called {name}", f"there are: {', '.join(SHIPPED)}")
+    console.data(SHIPPED[name].read_text(encoding="utf-8").rstrip("\n"))
     return ExitCode.OK
 
 

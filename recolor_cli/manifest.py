@@ -102,7 +102,10 @@ class Manifest:
         """
         advice = "use a model that `recolor export` made"
         if PROPERTY not in properties:
-            raise ModelError(f"{path} is an ONNX file, but not a recolor model", advice)
+            raise ModelError(
+                f"{path} is an ONNX file, but not a recolor model",
+                f"{advice}, or describe it in a profile: `recolor export --help`",
+            )
         try:
             values = json.loads(properties[PROPERTY])
             schema = values.pop("schema")

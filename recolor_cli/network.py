@@ -68,7 +68,13 @@ class OnnxColorNetwork:
         self._profile = profile
 
     @classmethod
-    def load(cls, model: str | Path, device: str = "auto", threads: int | None = None) -> Self:
+    def load(
+        cls,
+        model: str | Path,
+        device: str = "auto",
+        threads: int | None = None,
+        profile: Profile | None = None,
+    ) -> Self:
         """Open a model.
 
         Parameters
@@ -80,6 +86,8 @@ class OnnxColorNetwork:
             ``auto`` (CUDA where it works, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
         threads : int or None
             That one picture is computed with on the CPU; None takes all that there are.
+        profile : Profile or None
+            Of an ONNX file that was made elsewhere, where it lies in no file that names it.
 
         Raises
         ------
@@ -90,14 +98,15 @@ class OnnxColorNetwork:
         UsageError
             If there is no such kind of device.
         """
-        path, profile = find_model(str(model)), None
+        path = graph = find_model(str(model))
         if path.suffix.lower() == SUFFIX:
             profile = Profile.load(path)
+            graph = _graph_of(path, profile)
         kind, number = parse_device(device)
         reason = ""
         if kind is not Device.CPU:
             try:
-                return cls._on_cuda(path, number, profile)
+                return cls._on_cuda(path, graph, number, profile)
             except DeviceError as error:
                 if kind is Device.CUDA:
                     raise
@@ -106,14 +115,14 @@ class OnnxColorNetwork:
         options.intra_op_num_threads = threads or cpu_count()
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what fails is an exception, too
-        session = _open_session(_graph_of(path, profile), options, [_CPU])
+        session = _open_session(graph, options, [_CPU])
         network = cls(session, _manifest_of(session, path, profile), "cpu", reason, profile)
         if profile:  # what it answers is not written down anywhere: ask once
             network._answer_once()
         return network
 
     @classmethod
-    def _on_cuda(cls, path: Path, number: int, profile: Profile | None) -> Self:
+    def _on_cuda(cls, path: Path, graph: Path, number: int, profile: Profile | None) -> Self:
         """Open a model on CUDA and let it answer once, or raise DeviceError with the reason."""
         if reason := why_no_cuda():
             raise DeviceError(reason, "install the card's driver, or use --device cpu")
@@ -131,7 +140,7 @@ class OnnxColorNetwork:
         with _captured_output() as captured:
             if hasattr(onnxruntime, "preload_dlls"):
                 onnxruntime.preload_dlls()
-            session = _open_session(_graph_of(path, profile), options, [provider, _CPU])
+            session = _open_session(graph, options, [provider, _CPU])
         if session.get_providers()[0] != _CUDA:
             raise DeviceError(f"CUDA does not work: {_first_reason(captured)}", _CUDA_HINT)
         manifest = _manifest_of(session, path, profile)
@@ -162,7 +171,7 @@ class OnnxColorNetwork:
             half = node.type == "tensor(float16)"
             tensor = self._profile.encode(lightness)
             feeds = {node.name: tensor.astype(np.float16) if half else tensor}
-            output = self._profile.output or self._session.get_outputs()[0].name
+            output = self._profile.output_of([node.name for node in self._session.get_outputs()])
         elif self.manifest.kind is ModelKind.CLASSIFICATION:
             feeds["temperature"] = np.array(temperature, np.float32)
         try:
@@ -243,13 +252,18 @@ def _open_session(
         ) from error
 
 
-def _graph_of(path: Path, profile: Profile | None) -> Path:
-    """Return the ONNX file behind a model's path."""
-    if profile is None:
-        return path
+def _graph_of(path: Path, profile: Profile) -> Path:
+    """Return the ONNX file that a profile names."""
     graph = path.parent / profile.file
+    if not profile.file:
+        raise ModelError(f"{path} names no file", 'add file = "theirs.onnx"')
     if not graph.is_file():
         raise ModelError(f"{path} names {profile.file}, which is not there", "put it beside it")
+    if graph.suffix.lower() != ".onnx":
+        raise ModelError(
+            f"{path} names {profile.file}, which is no ONNX file",
+            f"make a model of it: recolor export {graph} NEW.onnx --profile {path}",
+        )
     return graph
 
 
@@ -260,17 +274,13 @@ def _manifest_of(
     if profile is None:
         return _checked_manifest(session, path)
     inputs = session.get_inputs()
-    outputs = [node.name for node in session.get_outputs()]
     if len(inputs) != 1:
         names = ", ".join(node.name for node in inputs)
         raise ModelError(
             f"{profile.file} has {len(inputs)} inputs ({names}); a profile maps just one",
             "export it so that the others are constants",
         )
-    if profile.output not in outputs and (profile.output or len(outputs) > 1):
-        raise ModelError(
-            f"{path}: output must be one of {', '.join(outputs)}", "name it in the profile"
-        )
+    profile.output_of([node.name for node in session.get_outputs()])
     if fault := profile.fault_of(inputs[0].shape, inputs[0].type):
         raise ModelError(f"{path} does not fit {profile.file}: {fault}", "change the profile")
     return profile.manifest(path.stem)

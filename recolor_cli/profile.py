@@ -1,9 +1,15 @@
 """Networks that were made elsewhere: how their input and output map onto our contract.
 
 A profile is a TOML file beside somebody's ONNX file; `recolor -m NAME.toml` runs it like a model of
-ours. It covers what colorizers differ in: the size and layout of the input, whether it is L* or the
-gray picture, what it is scaled to, and whether color comes back as ab, as RGB or as a distribution
-over the ab bins.
+ours, and `recolor export --profile` makes a model file of it, or of a network of another framework.
+It covers what colorizers differ in: the size and layout of the input, whether it is L* or the gray
+picture, what it is scaled to, and whether color comes back as ab, as RGB or as a distribution over
+ab bins. What it does here in numpy is the oracle for the graph that `recolor export` puts around a
+network.
+
+References
+----------
+CIE 15:2004, Colorimetry, section 8.2.1. IEC 61966-2-1:1999 (sRGB).
 """
 
 from __future__ import annotations
@@ -13,19 +19,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
-import cv2
 import numpy as np
 
 from recolor_cli.decode import annealed_mean
 from recolor_cli.errors import ModelError
 from recolor_cli.gamut import AbBins
-from recolor_cli.lab import rgb_to_lab
 from recolor_cli.manifest import Manifest
 from recolor_cli.types import FloatArray, ModelKind
 
 SUFFIX = ".toml"
+SHIPPED = {
+    path.stem: path for path in sorted((Path(__file__).parent / "profiles").glob(f"*{SUFFIX}"))
+}
+
+# Linear sRGB to XYZ, D65, each row divided by its sum, so that white is 1, 1, 1.
+_XYZ = np.array(
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+)
+XYZ_OF_RGB = (_XYZ / _XYZ.sum(axis=1, keepdims=True)).astype(np.float32)
+LEAST_PROBABILITY = 1e-12  # has a logarithm
 
 
 class Answer(StrEnum):
@@ -33,7 +47,7 @@ class Answer(StrEnum):
 
     AB = "ab"
     RGB = "rgb"
-    LOGITS = "logits"  # over the 394 bins, a-major
+    LOGITS = "logits"  # over the bins
     PROBABILITIES = "probabilities"  # likewise, softmax taken
 
 
@@ -43,11 +57,13 @@ class Profile:
 
     Parameters
     ----------
-    file : str
-        The ONNX file, relative to the profile.
     size : int
         Side of the square that the network takes, px. Pictures are letterboxed into it.
     answer : Answer
+    file : str
+        The ONNX file, relative to the profile; `recolor export` is told another.
+    stride : int
+        Height and width may be other multiples of this, px; 0 for a network that takes only `size`.
     gray_input : bool
         True: the gray picture, sRGB 0..1. False: L*, 0..100.
     channels : int
@@ -59,7 +75,11 @@ class Profile:
     channels_last : bool
         (N, H, W, C) in and out, as Keras has it, instead of (N, C, H, W).
     output : str
-        Which output of several; empty for the only one.
+        Which output of several: its name, or the number of a PyTorch network's, from 0. Empty for
+        the only one.
+    bins : tuple of (a, b)
+        Centres of the classes of a distribution, CIELAB units, in the order of its channels; empty
+        for the 394, a-major.
     pad_lightness : float
         L* of the padding, 0..100.
     temperature : float
@@ -68,9 +88,10 @@ class Profile:
         Of the weights; what they were trained on.
     """
 
-    file: str
     size: int
     answer: Answer
+    file: str = ""
+    stride: int = 0
     gray_input: bool = False
     channels: int = 1
     offset: float | tuple[float, ...] = 0.0
@@ -79,6 +100,7 @@ class Profile:
     answer_scale: float | tuple[float, ...] = 1.0
     channels_last: bool = False
     output: str = ""
+    bins: tuple[tuple[float, ...], ...] = ()
     pad_lightness: float = 50.0
     temperature: float = 0.38
     license: str = "unknown"
@@ -87,6 +109,11 @@ class Profile:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a profile.
+
+        Parameters
+        ----------
+        path : Path
+            A TOML file.
 
         Raises
         ------
@@ -116,6 +143,8 @@ class Profile:
     def _check(self) -> None:
         if self.size < 8:
             raise ValueError(f"size {self.size}")
+        if self.stride < 0 or (self.stride and self.size % self.stride):
+            raise ValueError(f"size {self.size} is no multiple of stride {self.stride}")
         if self.channels not in (1, 3):
             raise ValueError(f"channels must be 1 or 3, not {self.channels}")
         outputs = 3 if self.answer is Answer.RGB else 2
@@ -132,6 +161,10 @@ class Profile:
                 raise ValueError(f"{key} must not be 0")
         if self.is_distribution and (self.answer_offset, self.answer_scale) != (0, 1):
             raise ValueError(f"answer_offset and answer_scale mean nothing for {self.answer}")
+        if self.bins and not self.is_distribution:
+            raise ValueError(f"bins mean nothing for {self.answer}")
+        if any(len(center) != 2 or not np.isfinite(center).all() for center in self.bins):
+            raise ValueError("bins must be pairs of a and b")
         if not self.temperature > 0:
             raise ValueError(f"temperature {self.temperature}")
 
@@ -140,13 +173,23 @@ class Profile:
         """Whether the answer is decoded by the annealed mean."""
         return self.answer in (Answer.LOGITS, Answer.PROBABILITIES)
 
+    @property
+    def ab_bins(self) -> AbBins:
+        """The classes of a distribution."""
+        return AbBins(np.array(self.bins, np.float32)) if self.bins else AbBins.srgb()
+
+    @property
+    def answer_channels(self) -> int:
+        """How many channels the answer has."""
+        return {Answer.AB: 2, Answer.RGB: 3}.get(self.answer) or len(self.ab_bins)
+
     def manifest(self, name: str) -> Manifest:
-        """Return what a model file of ours would say of itself."""
+        """Return what a model file of ours would say of itself, were it run by this profile."""
         return Manifest(
             name=name,
             kind=ModelKind.REGRESSION,  # it has no prior, and its graph does not decode
             size=self.size,
-            stride=self.size,
+            stride=self.stride or self.size,
             pad_lightness=self.pad_lightness,
             temperature=self.temperature,
             centers=(),
@@ -155,6 +198,27 @@ class Profile:
             data=self.data,
             training={},
         )
+
+    def output_of(self, outputs: Sequence[str]) -> str:
+        """Return which of a network's outputs is the answer.
+
+        Parameters
+        ----------
+        outputs : sequence of str
+            Their names.
+
+        Raises
+        ------
+        ModelError
+            If that is not clear.
+        """
+        if self.output in outputs:
+            return self.output
+        if self.output or len(outputs) > 1:
+            raise ModelError(
+                f"{self.file}: output must be one of {', '.join(outputs)}", "name it in the profile"
+            )
+        return outputs[0]
 
     def fault_of(self, shape: Sequence[int | str | None], element: str) -> str:
         """Return why a graph with this input cannot be fed, empty if it can.
@@ -166,17 +230,28 @@ class Profile:
         element : str
             Its type, as onnxruntime writes it.
         """
-        size, channels = self.size, self.channels
-        own = (1, size, size, channels) if self.channels_last else (1, channels, size, size)
+        own = self.input_shape(1)
         if element not in ("tensor(float)", "tensor(float16)"):
             return f"its input is a {element}, not of floats"
-        fits = len(shape) == 4 and all(
-            not isinstance(theirs, int) or theirs == ours
+        if len(shape) != 4 or any(
+            isinstance(theirs, int) and theirs != ours
             for theirs, ours in zip(shape, own, strict=True)
-        )
-        return (
-            "" if fits else f"its input has the shape {list(shape)}, the profile makes {list(own)}"
-        )
+        ):
+            return f"its input has the shape {list(shape)}, the profile makes {list(own)}"
+        if self.stride and any(isinstance(shape[axis], int) for axis in self.sides):
+            return f"its input has the shape {list(shape)}, which leaves no room for a stride"
+        return ""
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Which axes of the network's input are height and width."""
+        return (1, 2) if self.channels_last else (2, 3)
+
+    def input_shape(self, count: int) -> tuple[int, ...]:
+        """Return the shape of the network's input for so many pictures."""
+        if self.channels_last:
+            return (count, self.size, self.size, self.channels)
+        return (count, self.channels, self.size, self.size)
 
     def encode(self, lightness: FloatArray) -> FloatArray:
         """Make the network's input.
@@ -189,9 +264,7 @@ class Profile:
         -------
         float32 array, shape (N, C, H, W), or (N, H, W, C) if `channels_last`
         """
-        plane = (
-            np.stack([_gray(p) for p in lightness[:, 0]])[:, None] if self.gray_input else lightness
-        )
+        plane = _gray(lightness) if self.gray_input else lightness
         tensor = (np.repeat(plane, self.channels, axis=1) - _by_channel(self.offset)) / _by_channel(
             self.scale
         )
@@ -220,8 +293,7 @@ class Profile:
         answer = np.asarray(answer, np.float32)
         if answer.ndim == 4 and self.channels_last:
             answer = answer.transpose(0, 3, 1, 2)
-        bins = AbBins.srgb()
-        expected = {Answer.AB: 2, Answer.RGB: 3}.get(self.answer, len(bins))
+        expected = self.answer_channels
         if answer.ndim != 4 or answer.shape[1] != expected:
             raise ModelError(
                 f"{self.file} answers with shape {answer.shape}, its profile says {self.answer} "
@@ -229,21 +301,23 @@ class Profile:
                 "change answer, output or channels_last in the profile",
             )
         if self.answer is Answer.PROBABILITIES:
-            answer = np.log(np.maximum(answer, 1e-12))
+            answer = np.log(np.maximum(answer, LEAST_PROBABILITY))
         if self.is_distribution:
-            return annealed_mean(answer, bins, temperature)
+            return annealed_mean(answer, self.ab_bins, temperature)
         answer = answer * _by_channel(self.answer_scale) + _by_channel(self.answer_offset)
         if self.answer is Answer.AB:
             return answer
-        lab = [rgb_to_lab(np.clip(rgb.transpose(1, 2, 0), 0, 1)) for rgb in answer]
-        return np.ascontiguousarray(np.stack(lab)[..., 1:].transpose(0, 3, 1, 2))
+        return _ab_of(np.clip(answer, 0, 1))
 
 
 def _checked(key: str, value: Any, kind: str) -> Any:
     """Return a value of TOML as the field's type, or say that it is of another."""
     if kind == "Answer":
         return Answer(value)
-    if kind.startswith("float"):
+    if kind.startswith("tuple["):  # of tuples of numbers
+        if isinstance(value, list) and all(isinstance(part, list) for part in value):
+            return tuple(_checked(key, part, "float | tuple") for part in value)
+    elif kind.startswith("float"):
         if "tuple" in kind and isinstance(value, list):
             return tuple(_checked(key, part, "float") for part in value)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -258,8 +332,23 @@ def _by_channel(value: float | tuple[float, ...]) -> FloatArray:
     return np.asarray(value, np.float32).reshape(-1, 1, 1)
 
 
+# The two conversions in closed form, since a graph must do the same: OpenCV's interpolate in
+# tables, which is up to 0.6 ab units off.
+
+
 def _gray(lightness: FloatArray) -> FloatArray:
-    """Return the sRGB value, 0..1, of a gray of this L*: float32 (H, W)."""
-    zero = np.zeros_like(lightness)
-    rgb = cv2.cvtColor(np.dstack((lightness, zero, zero)), cv2.COLOR_Lab2RGB)
-    return cast(FloatArray, rgb[..., 1])
+    """Return the sRGB value, 0..1, of a gray of this L*, 0..100: float32, the same shape."""
+    linear = np.where(lightness > 8, ((lightness + 16) / 116) ** 3, lightness / 903.3)
+    value: FloatArray = np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
+    ).astype(np.float32)
+    return value
+
+
+def _ab_of(rgb: FloatArray) -> FloatArray:
+    """Return ab (N, 2, h, w), CIELAB units, of sRGB (N, 3, h, w), 0..1."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = np.einsum("dc,nchw->ndhw", XYZ_OF_RGB, linear)
+    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    x, y, z = root[:, 0], root[:, 1], root[:, 2]
+    return np.stack((500 * (x - y), 200 * (y - z)), axis=1).astype(np.float32)

@@ -41,7 +41,6 @@ from recolor_cli.training.train import CHECKPOINT, LOG, Progress, train
 
 BINS = AbBins.srgb()
 CENTERS = torch.from_numpy(BINS.centers)
-HALF = Storage.HALF
 
 
 @pytest.fixture
@@ -666,13 +665,16 @@ def test_the_shipped_model_can_be_trained_on():
 def test_an_export_that_differs_is_not_finished(checkpoint, folder, tmp_path, monkeypatch):
     pictures = load_pictures([str(folder)])
     for parity, words in (
-        (export_room.Parity(1, 0.02, 0.0, HALF), r"differ by up to 0\.0200"),
-        (export_room.Parity(1, float("nan"), 0.0, HALF), "differ by up to nan"),
-        (export_room.Parity(1, 0.0, 0.5, HALF), "half precision"),
+        (export_room.Parity(1, 0.02), r"differ by up to 0\.0200"),
+        (export_room.Parity(1, float("nan")), "differ by up to nan"),
     ):
         monkeypatch.setattr(export_room, "_compare", lambda *args, parity=parity: parity)
         with pytest.raises(ModelError, match=words):
             export([str(checkpoint)], tmp_path / "tiny.onnx", pictures)
+    monkeypatch.undo()
+    monkeypatch.setattr(export_room, "ROUNDING", 0.0)
+    with pytest.raises(ModelError, match="half precision"):
+        export([str(checkpoint)], tmp_path / "tiny.onnx", pictures)
     assert not list(tmp_path.glob("*.onnx"))
     assert not list(tmp_path.glob(".*"))
 
@@ -685,11 +687,11 @@ def test_the_comparison_sees_a_difference(checkpoint, folder, tmp_path):
     session = OnnxColorNetwork.load(path, "cpu")
     network = build_network(config, len(BINS), False)
     other = export_room.AnnealedNetwork(network, session.manifest).eval()
-    parity = export_room._compare(other, other, session, pictures, HALF)
+    parity = export_room._compare(other, session, pictures)
     assert parity.max_difference > export_room.TOLERANCE
     with torch.no_grad():
         other.network.head.bias.fill_(float("nan"))
-    parity = export_room._compare(other, other, session, pictures, HALF)
+    parity = export_room._compare(other, session, pictures)
     assert np.isnan(parity.max_difference)
 
 

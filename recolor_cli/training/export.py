@@ -6,7 +6,7 @@ import copy
 import math
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import helper
+from torch import Tensor
 
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator
@@ -47,23 +48,25 @@ from recolor_cli.training.train import (
 )
 from recolor_cli.types import FloatArray
 
-TOLERANCE = 1e-2  # ab units: the most that onnxruntime may differ from torch
+TOLERANCE = 1e-2  # ab units: the most that onnxruntime may differ from what a network comes from
 ROUNDING = 0.25  # ab units: the most that rounding the weights may change on average
 _COMPARED = 16  # pictures at most
 # What a model file tells of itself: how near it comes to the truth, how much color it gives.
 _FIGURES = ("balanced_auc", "one_class", "two_class", "class_ratio", "chroma_ratio", "ciede2000")
-_OPSET = 18
-_IR_VERSION = 10  # a newer one would shut out older onnxruntimes
+OPSET = 18
+IR_VERSION = 10  # a newer one would shut out older onnxruntimes
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How near onnxruntime comes to torch."""
+    """How near onnxruntime comes to the framework that a network comes from."""
 
     inputs: int
     max_difference: float  # ab units, against the weights as they are stored
-    rounding: float  # ab units, mean: what storing them so changes
-    storage: Storage
+    rounding: float = 0.0  # ab units, mean: what storing the weights so changes
+    storage: Storage | None = None
+    framework: str = "torch"
+    tolerance: float = TOLERANCE  # ab units: the most that may be
 
 
 def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture]) -> Parity:
@@ -179,114 +182,220 @@ def _write(
     network: ColorModule, manifest: Manifest, destination: Path, pictures: list[Picture]
 ) -> Parity:
     """Write a model file once onnxruntime has answered like torch."""
-    if not pictures:
-        raise UsageError("export compares on real pictures, too", "name some with --pictures")
     exact = as_exported(copy.deepcopy(network), manifest).eval()
+    shown = probes(manifest, [], pictures)
     for storage in Storage:
         rounded = copy.deepcopy(network)
         stored = round_weights(rounded, storage)
         answering = as_exported(rounded, manifest).eval()
-        model = _to_onnx(answering, manifest.size)
-        store(model, stored)
-        model.ir_version = _IR_VERSION
-        helper.set_model_props(model, manifest.to_properties())
-        onnx.checker.check_model(model, full_check=True)
-
-        unproved = destination.with_name(f".{destination.name}.unproved.onnx")
-        write_atomic(unproved, model.SerializeToString())
-        try:
-            session = OnnxColorNetwork.load(unproved, "cpu")
-            parity = _compare(answering, exact, session, pictures, storage)
-            if not parity.max_difference <= TOLERANCE:  # also when it is no number
-                raise ModelError(
-                    f"onnxruntime and torch differ by up to {parity.max_difference:.4f} ab units, "
-                    f"more than {TOLERANCE}: {destination} was not written",
-                    "report this with the versions that `recolor doctor` prints",
-                )
-            if parity.rounding <= ROUNDING:
-                training = {**manifest.training, "figures": _figures(session, pictures)}
-                helper.set_model_props(model, replace(manifest, training=training).to_properties())
-                write_atomic(destination, model.SerializeToString())
-                return parity
-        finally:
-            unproved.unlink(missing_ok=True)
-    raise ModelError(
-        f"storing the weights in half precision changes ab by {parity.rounding:.3f} on "
-        f"average, more than {ROUNDING}: {destination} was not written",
-        "train with a larger weight_decay, so that no weight is out of its range",
+        rounding = _rounding(answering, exact, shown, manifest.temperature)
+        if rounding <= ROUNDING:
+            break
+    else:
+        raise ModelError(
+            f"storing the weights in half precision changes ab by {rounding:.3f} on "
+            f"average, more than {ROUNDING}: {destination} was not written",
+            "train with a larger weight_decay, so that no weight is out of its range",
+        )
+    model = _to_onnx(answering, manifest.size)
+    store(model, stored)
+    model.ir_version = IR_VERSION
+    onnx.checker.check_model(model, full_check=True)
+    return write_proved(
+        model,
+        manifest,
+        destination,
+        pictures,
+        lambda session: replace(
+            _compare(answering, session, pictures), rounding=rounding, storage=storage
+        ),
     )
+
+
+def write_proved(
+    model: Any,
+    manifest: Manifest,
+    destination: Path,
+    pictures: list[Picture],
+    compare: Callable[[OnnxColorNetwork], Parity],
+) -> Parity:
+    """Write a model file once onnxruntime answers like the framework that it comes from.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        It gets the manifest, and in it the figures of the model.
+    manifest : Manifest
+    destination : Path
+        It appears only if the parity holds.
+    pictures : list of Picture
+        What is compared and measured on.
+    compare : callable
+        From the file, opened in onnxruntime, to its parity.
+
+    Returns
+    -------
+    Parity
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be run, or its answers differ by more than the parity's tolerance.
+    UsageError
+        If there is no picture to compare on.
+    """
+    helper.set_model_props(model, manifest.to_properties())
+    unproved = destination.with_name(f".{destination.name}.unproved.onnx")
+    write_atomic(unproved, model.SerializeToString())
+    try:
+        session = OnnxColorNetwork.load(unproved, "cpu")
+        parity = compare(session)
+        if not parity.max_difference <= parity.tolerance:  # also when it is no number
+            raise ModelError(
+                f"{parity.framework} and onnxruntime differ by up to {parity.max_difference:.4f} "
+                f"ab units, more than {parity.tolerance}: {destination} was not written",
+                "report this with the versions that `recolor doctor` prints",
+            )
+        training = {**manifest.training, "figures": _figures(session, pictures)}
+    finally:
+        unproved.unlink(missing_ok=True)
+    helper.set_model_props(model, replace(manifest, training=training).to_properties())
+    write_atomic(destination, model.SerializeToString())
+    return parity
 
 
 def _to_onnx(network: AnnealedNetwork | PlainNetwork, size: int) -> Any:
     """Trace the network with a free number of pictures, height and width."""
     lightness, temperature = torch.full((2, 1, size, size), 50.0), torch.tensor(0.38)
     anneals = isinstance(network, AnnealedNetwork)
+    return trace(
+        network,
+        {"lightness": lightness, "temperature": temperature}
+        if anneals
+        else {"lightness": lightness},
+        ["ab", "logits"] if anneals else ["ab"],
+        {
+            "lightness": {0: "N", 2: "H", 3: "W"},
+            "ab": {0: "N", 2: "h", 3: "w"},
+            "logits": {0: "N", 2: "h", 3: "w"},
+        },
+    )
+
+
+def trace(
+    module: Any,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    free: Mapping[str, Mapping[int, str]],
+    opset: int = OPSET,
+) -> Any:
+    """Turn what torch computes into ONNX.
+
+    Parameters
+    ----------
+    module : nn.Module or torch.jit.ScriptModule
+        It stays in the mode, of training or evaluation, that it is in.
+    inputs : mapping of str to Tensor
+        Their names in the graph, and an example of each.
+    outputs : sequence of str
+        Their names in the graph.
+    free : mapping of str to mapping of int to str
+        The axes of inputs and outputs that may have other sizes than the examples, and names.
+    opset : int
+        Of ONNX.
+
+    Returns
+    -------
+    onnx.ModelProto
+    """
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         torch.onnx.export(
-            network,
-            (lightness, temperature) if anneals else (lightness,),
+            module,
+            tuple(inputs.values()),
             Path(folder) / "network.onnx",
-            input_names=["lightness", "temperature"] if anneals else ["lightness"],
-            output_names=["ab", "logits"] if anneals else ["ab"],
-            opset_version=_OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            opset_version=opset,
             # Else it folds the batch norms into the weights, which then are no longer rounded;
             # onnxruntime folds them when it loads the file.
             training=torch.onnx.TrainingMode.PRESERVE,
-            dynamic_axes={
-                "lightness": {0: "N", 2: "H", 3: "W"},
-                "ab": {0: "N", 2: "h", 3: "w"},
-                "logits": {0: "N", 2: "h", 3: "w"},
-            },
+            dynamic_axes={name: dict(axes) for name, axes in free.items()},
             dynamo=False,
         )
         return onnx.load(Path(folder) / "network.onnx")
 
 
 def _compare(
-    rounded: AnnealedNetwork | PlainNetwork,
-    exact: AnnealedNetwork | PlainNetwork,
-    session: OnnxColorNetwork,
-    pictures: list[Picture],
-    storage: Storage,
+    network: AnnealedNetwork | PlainNetwork, session: OnnxColorNetwork, pictures: list[Picture]
 ) -> Parity:
-    """Run all on noise of several shapes and on pictures; rounding is measured on these alone."""
+    """Run both on noise of several shapes and on pictures."""
     manifest = session.manifest
-    random = np.random.default_rng(0)
     side = manifest.size
     shapes = [(1, side, side), (2, side, side - manifest.stride), (3, manifest.stride, side)]
+    tensors = probes(manifest, shapes, pictures)
+    differences = []
+    for tensor in tensors:
+        for temperature in (manifest.temperature, 1.0):
+            with torch.inference_mode():
+                expected = color_of(network, torch.from_numpy(tensor), temperature).numpy()
+            differences.append(np.abs(session.predict(tensor, temperature) - expected).max())
+    # numpy's max, unlike Python's, is no number as soon as one of them is none.
+    return Parity(len(tensors), float(np.max(differences)))
+
+
+def _rounding(
+    rounded: AnnealedNetwork | PlainNetwork,
+    exact: AnnealedNetwork | PlainNetwork,
+    shown: list[FloatArray],
+    temperature: float,
+) -> float:
+    """Return the mean difference of two networks' ab on some pictures."""
+    differences = []
+    with torch.inference_mode():
+        for tensor in map(torch.from_numpy, shown):
+            one, other = (color_of(net, tensor, temperature) for net in (rounded, exact))
+            differences.append(float((one - other).abs().mean()))
+    return float(np.mean(differences))
+
+
+def probes(
+    manifest: Manifest, shapes: Sequence[tuple[int, int, int]], pictures: list[Picture]
+) -> list[FloatArray]:
+    """Return what to compare on: noise of some shapes (N, H, W), and some pictures as they are run.
+
+    Returns
+    -------
+    list of float32 arrays, shape (N, 1, H, W)
+        L*, 0..100.
+
+    Raises
+    ------
+    UsageError
+        If there is no picture.
+    """
+    if not pictures:
+        raise UsageError("export compares on real pictures, too", "name some with --pictures")
+    random = np.random.default_rng(0)
     tensors: list[FloatArray] = [
         random.uniform(0, 100, (n, 1, h, w)).astype(np.float32) for n, h, w in shapes
     ]
     for picture in pictures[:: math.ceil(len(pictures) / _COMPARED)]:
         image = decode(picture.data)
-        box = Letterbox.fit(image.size, side)
+        box = Letterbox.fit(image.size, manifest.size)
         tensors.append(network_input(image.rgb, box, manifest.pad_lightness))
-    differences, roundings = [], []
-    for number, tensor in enumerate(tensors):
-        for temperature in (manifest.temperature, 1.0):
-            lightness = torch.from_numpy(tensor)
-            with torch.inference_mode():
-                expected = color_of(rounded, lightness, temperature).numpy()
-                if number >= len(shapes):
-                    unrounded = color_of(exact, lightness, temperature).numpy()
-                    roundings.append(np.abs(unrounded - expected).mean())
-            differences.append(np.abs(session.predict(tensor, temperature) - expected).max())
-    # numpy's max, unlike Python's, is no number as soon as one of them is none.
-    return Parity(len(tensors), float(np.max(differences)), float(np.mean(roundings)), storage)
+    return tensors
 
 
-def _figures(session: OnnxColorNetwork, pictures: list[Picture]) -> dict[str, float]:
-    """Measure the finished model, by the names of `evaluation.metrics`."""
+def _figures(session: OnnxColorNetwork, pictures: list[Picture]) -> dict[str, float | None]:
+    """Measure the finished model, by the names of `evaluation.metrics`; None without any color."""
     recolorizer, result, gray = Recolorizer(session), Accumulator(), Accumulator()
     for picture in pictures:
         rgb = picture.rgb()
         result.add(rgb, recolorizer.recolor(rgb))
         gray.add(rgb, gray_of(rgb))
-    figures = result.figures()
-    values = {key: round(float(getattr(figures, key)), 4) for key in _FIGURES}
-    return {
-        "pictures": len(pictures),
-        "l2_over_gray": round(figures.l2 / gray.figures().l2, 4),
-        **values,
-    }
+    figures, without = result.figures(), gray.figures()
+    ratio = figures.l2 / without.l2 if without.l2 else math.nan
+    values = {"l2_over_gray": ratio} | {key: getattr(figures, key) for key in _FIGURES}
+    rounded = {k: None if math.isnan(v) else round(float(v), 4) for k, v in values.items()}
+    return {"pictures": len(pictures), **rounded}

@@ -70,14 +70,15 @@ class AnnealedNetwork(nn.Module):
 
     Parameters
     ----------
-    network : LogitsNetwork
+    network : nn.Module
+        L* to logits.
     manifest : Manifest
         Has the bins, and the space that they lie in.
     """
 
     centers: Tensor
 
-    def __init__(self, network: LogitsNetwork, manifest: Manifest) -> None:
+    def __init__(self, network: nn.Module, manifest: Manifest) -> None:
         super().__init__()
         self.network = network
         self.space = manifest.space
@@ -85,7 +86,11 @@ class AnnealedNetwork(nn.Module):
 
     def forward(self, lightness: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor]:
         """Return ab (N, 2, h, w), CIELAB units, and logits (N, Q, h, w) for L* (N, 1, H, W)."""
-        logits, strength = self.network.logits_and_strength(lightness)
+        strength = None
+        if isinstance(self.network, LogitsNetwork):
+            logits, strength = self.network.logits_and_strength(lightness)
+        else:
+            logits = self.network(lightness)
         probabilities = torch.softmax(logits / temperature, dim=1)
         mean = nn.functional.conv2d(probabilities, self.centers)
         ab = uv_to_ab(lightness, mean) if self.space is ColorSpace.YUV else mean
@@ -111,7 +116,7 @@ class PlainNetwork(nn.Module):
 
 def as_exported(network: nn.Module, manifest: Manifest) -> AnnealedNetwork | PlainNetwork:
     """Return a network with the inputs and outputs that the manifest's kind has."""
-    if isinstance(network, LogitsNetwork):
+    if manifest.kind is ModelKind.CLASSIFICATION:
         return AnnealedNetwork(network, manifest)
     return PlainNetwork(network)
 

@@ -1,0 +1,564 @@
+"""Networks of other frameworks become model files that answer like them."""
+
+import json
+import sys
+
+import cv2
+import h5py
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper, version_converter
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+
+from conftest import draw, encoded
+from recolor_cli.errors import ModelError, UsageError
+from recolor_cli.evaluation.pictures import load_pictures
+from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.profile import SHIPPED, Answer, Profile
+from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.training import foreign as foreign_room
+from recolor_cli.training.export import TOLERANCE, trace
+from recolor_cli.training.foreign import HALF_TOLERANCE, export_foreign
+from recolor_cli.types import ModelKind
+
+pytestmark = [
+    # torch's and Keras' own, of what the tests write with them.
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+SIZE = 64
+
+
+class Theirs(nn.Module):
+    """A network of somebody's: any channels in, any out, at half the resolution."""
+
+    def __init__(self, inputs=1, outputs=2, channels_last=False, last=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.channels_last = channels_last
+        self.layers = nn.Sequential(
+            nn.Conv2d(inputs, 8, 3, stride=4, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(8, outputs, 3, padding=1),
+            last or nn.Tanh(),
+        )
+
+    def forward(self, x):
+        if self.channels_last:
+            x = x.permute(0, 3, 1, 2)
+        x = self.layers(x)
+        return x.permute(0, 2, 3, 1) if self.channels_last else x
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(2):
+        (folder / f"{i}.png").write_bytes(encoded(draw(50, 40 + i, seed=i), "PNG"))
+    return load_pictures([str(folder)])
+
+
+def noise(*shape):
+    return np.random.default_rng(1).uniform(0, 100, shape).astype(np.float32)
+
+
+def save_torch(network, path, profile, kind):
+    """Write it as somebody would who uses that part of torch; `exact` takes just the example."""
+    network.eval()
+    example = torch.zeros(profile.input_shape(2))
+    if kind == "traced":
+        torch.jit.trace(network, example).save(path)
+    elif kind == "scripted":
+        torch.jit.script(network).save(path)
+    elif kind == "exact":
+        torch.export.save(torch.export.export(network, (example[:1],)), path)
+    else:
+        free = torch.export.Dim("count")
+        program = torch.export.export(network, (example,), dynamic_shapes=({0: free},))
+        torch.export.save(program, path)
+
+
+def save_onnx(network, path, profile, opset=18):
+    example = torch.zeros(profile.input_shape(2))
+    if next(network.parameters()).dtype == torch.float16:
+        example = example.half()
+    onnx.save(trace(network.eval(), {"x": example}, ["y"], {"x": {0: "count"}}, opset), path)
+
+
+def by_hand(network, profile, lightness, temperature=0.38):
+    """Return the ab that the network in torch gives, by the profile in numpy."""
+    with torch.inference_mode():
+        answer = network.eval()(torch.from_numpy(profile.encode(lightness)))
+    return profile.decode(answer.numpy(), temperature)
+
+
+@pytest.mark.parametrize("kind", ["traced", "scripted", "free", "exact"])
+def test_networks_of_torch(tmp_path, pictures, kind):
+    path = tmp_path / ("theirs.pt2" if kind in ("free", "exact") else "theirs.pt")
+    network = Theirs()
+    profile = Profile(SIZE, Answer.AB, offset=50.0, scale=50.0, answer_scale=110.0)
+    save_torch(network, path, profile, kind)
+    parity = export_foreign(path, profile, tmp_path / "new.onnx", pictures, trust=True)
+    assert parity.framework == "torch"
+    assert parity.max_difference <= TOLERANCE
+    assert parity.inputs == (3 if kind == "exact" else 5)
+    model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
+    assert (model.manifest.name, model.manifest.kind) == ("new", ModelKind.REGRESSION)
+    assert (model.manifest.size, model.manifest.stride) == (SIZE, SIZE)
+    lightness = noise(1 if kind == "exact" else 4, 1, SIZE, SIZE)
+    ab = model.predict(lightness, 0.38)
+    assert np.ptp(ab) > 10
+    np.testing.assert_allclose(ab, by_hand(network, profile, lightness), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(
+    ("answer", "outputs", "last"),
+    [("ab", 2, None), ("rgb", 3, nn.Sigmoid()), ("logits", 394, nn.Identity()),
+     ("probabilities", 394, "softmax")],
+)  # fmt: skip
+def test_all_that_a_profile_can_say(tmp_path, pictures, answer, outputs, last, channels_last):
+    values = {"answer_scale": 100.0, "answer_offset": (1.0, -2.0)} if answer == "ab" else {}
+    gray = answer in ("rgb", "probabilities")
+    if gray:
+        values |= {"channels": 3, "offset": (0.485, 0.456, 0.406), "scale": (0.229, 0.224, 0.225)}
+    profile = Profile(
+        SIZE, Answer(answer), gray_input=gray, channels_last=channels_last, stride=32, **values
+    )
+    last = nn.Softmax(dim=1) if last == "softmax" else last
+    network = Theirs(profile.channels, outputs, channels_last, last)
+    torch.jit.script(network.eval()).save(tmp_path / "theirs.pt")
+    parity = export_foreign(tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures)
+    assert parity.max_difference <= TOLERANCE
+    model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
+    classifies = profile.is_distribution
+    assert model.manifest.kind is ModelKind("classification" if classifies else "regression")
+    assert model.manifest.stride == 32
+    lightness = noise(2, 1, 96, 32)
+    for temperature in (0.38, 2.0):
+        expected = by_hand(network, profile, lightness, temperature)
+        np.testing.assert_allclose(model.predict(lightness, temperature), expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("opset", [9, 12, 20, 21])
+def test_onnx_files_old_and_new(tmp_path, pictures, opset):
+    profile = Profile(SIZE, Answer.RGB, gray_input=True, channels=3)
+    network = Theirs(3, 3)
+    save_onnx(network, tmp_path / "theirs.onnx", profile, min(opset, 20))
+    if opset > 20:
+        model = version_converter.convert_version(onnx.load(tmp_path / "theirs.onnx"), opset)
+        onnx.save(model, tmp_path / "theirs.onnx")
+    export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
+    assert onnx.load(tmp_path / "new.onnx").opset_import[0].version == opset
+    lightness = noise(2, 1, SIZE, SIZE)
+    ab = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu").predict(lightness, 1.0)
+    np.testing.assert_allclose(ab, by_hand(network, profile, lightness), atol=TOLERANCE)
+
+
+def test_an_onnx_file_in_half_precision(tmp_path, pictures):
+    profile = Profile(SIZE, Answer.AB, answer_scale=100.0, scale=100.0)
+    network = Theirs()
+    save_onnx(network.half(), tmp_path / "theirs.onnx", profile)
+    parity = export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
+    assert parity.max_difference <= parity.tolerance == HALF_TOLERANCE
+    lightness = noise(1, 1, SIZE, SIZE)
+    ab = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu").predict(lightness, 1.0)
+    expected = by_hand(network.float(), profile, lightness)
+    np.testing.assert_allclose(ab, expected, atol=1)  # half precision has 11 bits
+
+
+def test_weights_beside_an_onnx_file_come_into_the_model_file(tmp_path, pictures):
+    profile = Profile(SIZE, Answer.AB, scale=100.0, answer_scale=100.0)
+    save_onnx(Theirs(), tmp_path / "whole.onnx", profile)
+    (tmp_path / "beside").mkdir()
+    path = tmp_path / "beside" / "theirs.onnx"
+    beside = {"save_as_external_data": True, "location": "weights", "size_threshold": 0}
+    onnx.save(onnx.load(tmp_path / "whole.onnx"), path, **beside)
+    export_foreign(path, profile, tmp_path / "new.onnx", pictures)
+    (tmp_path / "beside" / "weights").unlink()
+    with pytest.raises(ModelError, match=r"theirs\.onnx"):
+        export_foreign(path, profile, tmp_path / "x.onnx", pictures)
+    lightness = noise(1, 1, SIZE, SIZE)
+    ab = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu").predict(lightness, 1.0)
+    np.testing.assert_allclose(ab, by_hand(Theirs(), profile, lightness), atol=TOLERANCE)
+
+
+def test_bins_of_their_own_and_one_output_of_several(tmp_path, pictures):
+    class Two(Theirs):
+        def forward(self, x):
+            answer = super().forward(x)
+            return x * 2, answer
+
+    bins = ((-20.0, 30.0), (0.0, 0.0), (40.0, -60.0))
+    profile = Profile(SIZE, Answer.LOGITS, bins=bins, output="1")
+    network = Two(1, 3, last=nn.Identity())
+    save_torch(network, tmp_path / "theirs.pt", profile, "traced")
+    export_foreign(tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures)
+    model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
+    assert model.manifest.centers == bins
+    assert sum(model.manifest.prior) == pytest.approx(1)
+    lightness = noise(1, 1, SIZE, SIZE)
+    with torch.inference_mode():
+        shares = torch.softmax(network(torch.from_numpy(lightness))[1] / 0.5, dim=1)
+    expected = np.einsum("nqhw,qc->nchw", shares.numpy(), np.array(bins))
+    np.testing.assert_allclose(model.predict(lightness, 0.5), expected, atol=TOLERANCE)
+    unclear = Profile(SIZE, Answer.LOGITS, bins=bins)
+    with pytest.raises(ModelError, match="output must be one of 0, 1"):
+        export_foreign(tmp_path / "theirs.pt", unclear, tmp_path / "x.onnx", pictures)
+
+
+# DDColor.
+
+
+class StandIn(nn.Module):
+    """Of DDColor's form: gray RGB in, 0..1, which it scales itself, and ab out."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.look = nn.Conv2d(3, 2, 5, padding=2)
+
+    def forward(self, rgb):
+        return 60 * torch.tanh(self.look((rgb - 0.45) / 0.22))
+
+
+@pytest.fixture
+def ddcolor(tmp_path):
+    path = tmp_path / "ddcolor.onnx"
+    onnx.save(trace(StandIn(), {"input": torch.zeros(1, 3, 512, 512)}, ["output"], {}), path)
+    values = [*onnx.load(path).graph.input[:1], *onnx.load(path).graph.output]
+    shapes = [[d.dim_value for d in v.type.tensor_type.shape.dim] for v in values]
+    assert shapes == [[1, 3, 512, 512], [1, 2, 512, 512]]  # fixed
+    return path
+
+
+def test_ddcolor_runs_by_the_profile_that_comes_along_and_as_one_file(
+    recolor, tmp_path, ddcolor, pictures
+):
+    out, _ = recolor("profile", "ddcolor")
+    (tmp_path / "ddcolor.toml").write_bytes(out)
+    folder, model = tmp_path / "pictures", tmp_path / "new.onnx"
+    export = ("export", ddcolor, model, "--pictures", folder)
+    _, err = recolor(*export, "--profile", "ddcolor")
+    assert "differ by at most" in err
+    results = []
+    for name in (tmp_path / "ddcolor.toml", model):
+        path = tmp_path / "result.png"
+        recolor(folder / "0.png", "-m", name, "--device", "cpu", "--overwrite", "-o", path)
+        results.append(np.asarray(Image.open(path)).astype(int))
+    assert np.abs(results[0] - results[1]).max() <= 1
+    assert np.ptp(results[0], axis=2).max() > 20  # not gray
+    assert "file" in recolor(*export[:2], ddcolor, "--profile", "ddcolor", exit_code=2)[1]
+
+
+def test_ddcolor_is_fed_and_read_as_its_own_code_does(tmp_path, ddcolor, pictures):
+    export_foreign(ddcolor, Profile.load(SHIPPED["ddcolor"]), tmp_path / "new.onnx", pictures)
+    model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
+    assert (model.manifest.size, model.manifest.license) == (512, "Apache-2.0")
+    lightness = noise(512, 512)
+    zero = np.zeros_like(lightness)
+    rgb = cv2.cvtColor(np.dstack((lightness, zero, zero)), cv2.COLOR_LAB2RGB)
+    with torch.inference_mode():
+        expected = StandIn()(torch.from_numpy(rgb).permute(2, 0, 1)[None]).numpy()
+    ab = model.predict(lightness[None, None], 1.0)
+    assert np.ptp(ab) > 10
+    np.testing.assert_allclose(ab, expected, atol=0.1)  # OpenCV is 8e-5 off in gray
+
+
+def test_profiles_that_come_along(recolor):
+    out, _ = recolor("profile")
+    assert out.decode().split() == list(SHIPPED) == ["ddcolor"]
+    _, err = recolor("profile", "x", exit_code=2)
+    assert "ddcolor" in err
+
+
+# Keras.
+
+
+@pytest.fixture(scope="module")
+def keras(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))  # where it notes its own
+        return foreign_room._keras()
+
+
+@pytest.fixture(scope="module")
+def koalarization(keras):
+    """Build [Baldassarre]'s network in Keras, narrow and with a small classifier, and train it."""
+    layers, width = keras.layers, 8
+    keras.utils.set_random_seed(0)
+
+    def convolution(x, filters, size=3, strides=1, activation="relu"):
+        return layers.Conv2D(filters, size, strides=strides, padding="same", activation=activation)(
+            x
+        )
+
+    lightness = keras.Input((SIZE, SIZE, 1))
+    x = lightness
+    for filters, strides in zip((1, 2, 2, 4, 4, 8, 8, 4), (2, 1, 2, 1, 2, 1, 1, 1), strict=True):
+        x = convolution(x, filters * width, strides=strides)
+    seen = layers.Resizing(32, 32)(layers.Concatenate()([lightness] * 3))
+    seen = layers.GlobalAveragePooling2D()(convolution(seen, 8, strides=2))
+    seen = layers.RepeatVector((SIZE // 8) ** 2)(layers.Dense(1000)(seen))
+    x = layers.Concatenate()([x, layers.Reshape((SIZE // 8, SIZE // 8, 1000))(seen)])
+    x = convolution(convolution(x, 4 * width, size=1), 2 * width)
+    x = convolution(convolution(layers.UpSampling2D()(x), width), width)
+    x = convolution(layers.UpSampling2D()(x), width)
+    ab = layers.UpSampling2D()(convolution(x, 2, activation="tanh"))
+    model = keras.Model(lightness, ab)
+
+    random = np.random.default_rng(0)
+    inputs = np.ones((8, SIZE, SIZE, 1), np.float32) * random.uniform(-1, 1, (8, 1, 1, 1))
+    targets = np.concatenate((0.5 * inputs, -0.3 * np.ones_like(inputs)), axis=3)
+    model.compile(keras.optimizers.Adam(3e-3), "mse")
+    losses = model.fit(inputs, targets, epochs=20, batch_size=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] / 2
+    return model
+
+
+# As in its paper: L* to -1..1, ab / 127.
+KOALARIZATION = Profile(
+    SIZE, Answer.AB, offset=50.0, scale=50.0, answer_scale=127.0, channels_last=True
+)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_trained_koalarization_of_keras(tmp_path, pictures, keras, koalarization, suffix):
+    path = tmp_path / f"theirs.{suffix}"
+    koalarization.save(path)
+    parity = export_foreign(path, KOALARIZATION, tmp_path / "new.onnx", pictures)
+    assert parity.framework == "Keras"
+    assert parity.max_difference <= TOLERANCE
+    assert parity.inputs == 5
+    model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
+    lightness = noise(3, 1, SIZE, SIZE)
+    ab = model.predict(lightness, 0.38)
+    answer = koalarization.predict(lightness.transpose(0, 2, 3, 1) / 50 - 1, verbose=0)
+    np.testing.assert_allclose(ab, 127 * answer.transpose(0, 3, 1, 2), atol=TOLERANCE)
+    taught = model.predict(np.full((1, 1, SIZE, SIZE), 80, np.float32), 0.38)
+    assert taught[:, 0].mean() == pytest.approx(0.5 * 0.6 * 127, abs=15)
+    assert taught[:, 1].mean() == pytest.approx(-0.3 * 127, abs=15)
+    Recolorizer(model).recolor(draw())
+
+
+def test_a_sequential_keras_model_of_one_picture_at_a_time(tmp_path, pictures, keras):
+    layers = [keras.layers.Conv2D(3, 3, padding="same", activation="sigmoid")]
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3), batch_size=1), *layers])
+    model.save(tmp_path / "theirs.keras")
+    profile = Profile(SIZE, Answer.RGB, gray_input=True, channels=3, channels_last=True)
+    parity = export_foreign(tmp_path / "theirs.keras", profile, tmp_path / "new.onnx", pictures)
+    assert parity.inputs == 3
+    network = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
+    assert network.manifest.training["made_from"] == "theirs.keras"
+    lightness = noise(1, 1, SIZE, SIZE)
+    answer = model(profile.encode(lightness)).detach().numpy()
+    np.testing.assert_allclose(
+        network.predict(lightness, 1.0), profile.decode(answer, 1.0), atol=TOLERANCE
+    )
+    with pytest.warns(UserWarning, match="not yet been built"):
+        keras.Sequential([keras.layers.Conv2D(3, 3)]).save(tmp_path / "uncalled.keras")
+    with pytest.raises(ModelError, match=r"uncalled\.keras has 0 inputs"):
+        export_foreign(tmp_path / "uncalled.keras", profile, tmp_path / "x.onnx", pictures)
+
+
+def test_code_in_a_keras_model_is_not_run(tmp_path, pictures, keras):
+    lightness = keras.Input((SIZE, SIZE, 1))
+    ab = keras.layers.Conv2D(2, 3, padding="same")(lightness)
+    model = keras.Model(lightness, keras.layers.Lambda(lambda x: x * 2)(ab))
+    for name in ("theirs.keras", "theirs.h5"):
+        model.save(tmp_path / name)
+        with pytest.raises(ModelError, match=rf"{name} cannot be read.*") as caught:
+            export_foreign(tmp_path / name, KOALARIZATION, tmp_path / "new.onnx", pictures)
+        assert "Lambda" in caught.value.hint
+    assert not (tmp_path / "new.onnx").exists()
+
+
+def test_keras_models_that_do_not_fit_are_refused(tmp_path, pictures, keras):
+    layers = keras.layers
+    lightness, vector = keras.Input((SIZE, SIZE, 1)), keras.Input((10,))
+    spread = layers.Reshape((SIZE, SIZE, 1))(layers.Dense(SIZE * SIZE)(vector))
+    keras.Model([lightness, vector], layers.Concatenate()([lightness, spread])).save(
+        tmp_path / "two.keras"
+    )
+    keras.Model(lightness, layers.Conv2D(2, 3, padding="same")(lightness)).save(
+        tmp_path / "one.keras"
+    )
+    (tmp_path / "bad.keras").write_bytes(b"once upon a time")
+    (tmp_path / "bad.h5").write_bytes(b"once upon a time")
+    larger = Profile(128, Answer.AB, channels_last=True)
+    first = Profile(SIZE, Answer.AB)
+    color = Profile(SIZE, Answer.RGB, channels_last=True)
+    for name, profile, words in (
+        ("two.keras", KOALARIZATION, "2 inputs"),
+        ("one.keras", larger, r"shape \[None, 64, 64, 1\], the profile makes \[1, 128, 128, 1\]"),
+        ("one.keras", first, r"the profile makes \[1, 1, 64, 64\]"),
+        ("one.keras", color, "its profile says rgb with 3 channels"),
+        ("bad.keras", KOALARIZATION, r"bad\.keras cannot be read"),
+        ("bad.h5", KOALARIZATION, r"bad\.h5 cannot be read"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            export_foreign(tmp_path / name, profile, tmp_path / "new.onnx", pictures)
+    assert not (tmp_path / "new.onnx").exists()
+
+
+def test_without_keras_it_says_how_to_get_it(tmp_path, pictures, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    (tmp_path / "x.keras").write_bytes(b"")
+    with pytest.raises(UsageError) as caught:
+        export_foreign(tmp_path / "x.keras", KOALARIZATION, tmp_path / "new.onnx", pictures)
+    assert "recolor-cli[keras]" in caught.value.hint
+
+
+def test_an_h5_file_as_keras_2_wrote_it(tmp_path, pictures, keras):
+    random = np.random.default_rng(0)
+    kernel = random.normal(size=(3, 3, 1, 2)).astype(np.float32) * 0.3
+    bias = np.array([0.1, -0.2], np.float32)
+    dtype = {"trainable": True, "dtype": "float32"}
+    shape = [None, SIZE, SIZE, 1]
+    layers = [
+        {"class_name": "InputLayer", "name": "x", "inbound_nodes": [],
+         "config": {"batch_input_shape": shape, "dtype": "float32", "sparse": False,
+                    "ragged": False, "name": "x"}},
+        {"class_name": "Conv2D", "name": "y", "inbound_nodes": [[["x", 0, 0, {}]]],
+         "config": {"name": "y", **dtype, "filters": 2, "kernel_size": [3, 3], "strides": [2, 2],
+                    "padding": "same", "data_format": "channels_last", "dilation_rate": [1, 1],
+                    "groups": 1, "activation": "tanh", "use_bias": True,
+                    "kernel_initializer": {"class_name": "GlorotUniform", "config": {"seed": None}},
+                    "bias_initializer": {"class_name": "Zeros", "config": {}},
+                    "kernel_regularizer": None, "bias_regularizer": None,
+                    "activity_regularizer": None, "kernel_constraint": None,
+                    "bias_constraint": None}},
+    ]  # fmt: skip
+    config = {"name": "model", "trainable": True, "layers": layers}
+    config |= {"input_layers": [["x", 0, 0]], "output_layers": [["y", 0, 0]]}
+    with h5py.File(tmp_path / "theirs.h5", "w") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Functional", "config": config})
+        file.attrs["keras_version"], file.attrs["backend"] = "2.15.0", "tensorflow"
+        weights = file.create_group("model_weights")
+        weights.attrs["layer_names"] = [b"x", b"y"]
+        weights.attrs["keras_version"], weights.attrs["backend"] = "2.15.0", "tensorflow"
+        weights.create_group("x").attrs["weight_names"] = []
+        own = weights.create_group("y")
+        own.attrs["weight_names"] = [b"y/kernel:0", b"y/bias:0"]
+        own["y/kernel:0"], own["y/bias:0"] = kernel, bias
+    new = tmp_path / "new.onnx"
+    export_foreign(tmp_path / "theirs.h5", KOALARIZATION, new, pictures)
+    lightness = noise(1, 1, SIZE, SIZE)
+    # "same" with stride 2 pads as TensorFlow does: below and to the right.
+    padded = functional.pad(torch.from_numpy(lightness) / 50 - 1, (0, 1, 0, 1))
+    weight = torch.from_numpy(kernel).permute(3, 2, 0, 1)
+    answer = functional.conv2d(padded, weight, torch.from_numpy(bias), stride=2)
+    ab = OnnxColorNetwork.load(new, "cpu").predict(lightness, 1.0)
+    np.testing.assert_allclose(ab, 127 * torch.tanh(answer).numpy(), atol=TOLERANCE)
+
+
+def test_the_command(recolor, tmp_path, pictures, koalarization):
+    koalarization.save(tmp_path / "theirs.keras")
+    (tmp_path / "theirs.toml").write_text(
+        f'size = {SIZE}\nanswer = "ab"\noffset = 50\nscale = 50\nanswer_scale = 127\n'
+        'channels_last = true\nlicense = "MIT"\n'
+    )
+    model, folder = tmp_path / "new.onnx", tmp_path / "pictures"
+    command = ("export", tmp_path / "theirs.keras", model, "--pictures", folder)
+    profile = ("--profile", tmp_path / "theirs.toml")
+    out, err = recolor(*command, *profile)
+    assert out.decode().strip() == str(model)
+    assert "Keras and onnxruntime differ by at most" in err
+    assert "half precision" not in err
+    recolor(folder / "0.png", "-m", model, "-o", tmp_path / "x.png", "--device", "cpu")
+    assert OnnxColorNetwork.load(model, "cpu").manifest.license == "MIT"
+    model.unlink()
+    for arguments, words in (
+        (command, "--profile"),
+        ((*command, *profile, "--architecture", "film"), "exclude"),
+        ((*command[:2], *command[1:], *profile), "take one file"),
+        ((*command[:2], tmp_path / "x.safetensors", *profile), "must end in .onnx"),
+        ((*command[:3], *profile), "real pictures"),
+    ):
+        _, err = recolor(*arguments, exit_code=2)
+        assert words in err
+    _, err = recolor(*command, "--profile", tmp_path / "gone.toml", exit_code=2)
+    assert "gone.toml" in err
+    assert "ddcolor" in err
+    _, err = recolor(folder / "0.png", "-m", tmp_path / "theirs.toml", exit_code=4)
+    assert "names no file" in err
+    with (tmp_path / "theirs.toml").open("a") as file:
+        file.write('file = "theirs.keras"\n')
+    _, err = recolor(folder / "0.png", "-m", tmp_path / "theirs.toml", exit_code=4)
+    assert "recolor export" in err
+    assert not model.exists()
+
+
+# What is refused.
+
+
+class Restless(Theirs):
+    def forward(self, x):
+        return super().forward(x) + torch.rand_like(x[:, :1, ::2, ::2])
+
+
+class TracedSize(Theirs):
+    def forward(self, x):
+        return super().forward(x) * torch.ones(32, 32)
+
+
+@pytest.mark.parametrize(
+    ("network", "values", "words"),
+    [
+        (Restless(), {}, "differ by up to"),
+        (TracedSize(), {"stride": 32}, "cannot be given"),
+        (Theirs(3), {}, r"cannot be given the shape \(1, 1, 64, 64\)"),
+        (Theirs(1, 5), {}, "its profile says ab with 2 channels"),
+    ],
+)
+def test_networks_that_cannot_be_exported_leave_nothing(tmp_path, pictures, network, values, words):
+    example = torch.zeros(1, network.layers[0].in_channels, SIZE, SIZE)
+    torch.jit.trace(network.eval(), example, check_trace=False).save(tmp_path / "theirs.pt")
+    with pytest.raises(ModelError, match=words):
+        export_foreign(
+            tmp_path / "theirs.pt", Profile(SIZE, Answer.AB, **values), tmp_path / "new.onnx",
+            pictures,
+        )  # fmt: skip
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".onnx"]
+
+
+def test_onnx_files_that_do_not_fit(tmp_path, pictures):
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    values = [helper.make_tensor_value_info(n, 1, [1, 2, SIZE, SIZE]) for n in "xy"]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, tmp_path / "theirs.onnx")
+    (tmp_path / "bad.onnx").write_bytes(b"once upon a time")
+    for name, words in (
+        ("theirs.onnx", r"shape \[1, 2, 64, 64\]"),
+        ("bad.onnx", "cannot be loaded"),
+        ("gone.onnx", "no file"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            export_foreign(
+                tmp_path / name, Profile(SIZE, Answer.AB), tmp_path / "new.onnx", pictures
+            )
+
+
+def test_what_torch_cannot_read(tmp_path, pictures):
+    torch.save(Theirs().state_dict(), tmp_path / "state.pt")
+    (tmp_path / "bad.pt2").write_bytes(b"once upon a time")
+    profile, new = Profile(SIZE, Answer.AB), tmp_path / "new.onnx"
+    with pytest.raises(ModelError, match="cannot be read as TorchScript") as caught:
+        export_foreign(tmp_path / "state.pt", profile, new, pictures)
+    assert "--architecture" in caught.value.hint
+    with pytest.raises(UsageError, match="can run code") as caught:
+        export_foreign(tmp_path / "bad.pt2", profile, new, pictures)
+    assert "--trust" in caught.value.hint
+    with pytest.raises(ModelError, match="exported program"):
+        export_foreign(tmp_path / "bad.pt2", profile, new, pictures, trust=True)
+    (tmp_path / "x.caffemodel").write_bytes(b"")
+    with pytest.raises(UsageError, match="no kind"):
+        export_foreign(tmp_path / "x.caffemodel", profile, new, pictures)
