@@ -232,7 +232,8 @@ def _load(path: Path, advice: str) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}", "check the path") from error
     except Exception as error:  # torch names no common class for what can be wrong in a file
-        raise ModelError(f"{path} is no file of weights: {error}", advice) from error
+        # Its own words are left out: of what would run code, they say how to let it.
+        raise ModelError(f"{path} is no file of weights, or holds more than those", advice) from error
     if not isinstance(loaded, dict):
         raise ModelError(f"{path} holds a {type(loaded).__name__}", advice)
     return loaded
