@@ -340,7 +340,8 @@ def test_gray_pictures_cannot_be_measured_on(recolor, tmp_path):
         (["TRUNCATED"], 1, "damaged"),
         (["ONE"], 1, "too few"),
         (["THIN"], 1, "too few"),
-        (["BOMB"], 1, "GiB of memory"),
+        (["BOMB"], 1, "90,000 megapixels"),
+        (["BOMB", "--max-pixels", "90000000000"], 1, "GiB of memory"),
         (["POSTER", "-o", "POSTER/x/"], 1, "cannot write"),
     ],
 )
@@ -541,12 +542,12 @@ def test_models_of_one_name_each_have_a_column_and_a_sheet(recolor, tmp_path):
 
 
 def test_a_bug_ends_with_70_and_a_traceback(monkeypatch, capsys, poster):
-    from recolor_cli import batch, cli
+    from recolor_cli import cli, jobs
 
     def fail(*args):
         raise RuntimeError("oh")
 
-    monkeypatch.setattr(batch, "plan", fail)
+    monkeypatch.setattr(jobs, "plan", fail)
     assert cli.main([str(poster)]) == 70
     err = capsys.readouterr().err
     assert "RuntimeError: oh" in err

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from recolor_cli.errors import ModelError
-from recolor_cli.image_io import write_atomic
+from recolor_cli.files import write_atomic
 from recolor_cli.manifest import Manifest, find_model
 from recolor_cli.types import FloatArray
 
