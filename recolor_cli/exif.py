@@ -158,6 +158,15 @@ class Directory:
         above, below = struct.unpack_from(self.order + "II", entry.data)
         return above, below
 
+    @property
+    def dpi(self) -> tuple[float, float] | None:
+        """Dots per inch, across and down, if the directory tells them."""
+        unit = {CENTIMETRE: 2.54, INCH: 1.0}.get(self.number(RESOLUTION_UNIT) or INCH)
+        x, y = self.rational(X_RESOLUTION), self.rational(Y_RESOLUTION)
+        if not (unit and x and y and all(x) and all(y)):
+            return None
+        return x[0] / x[1] * unit, y[0] / y[1] * unit
+
 
 def upright(block: bytes) -> bytes:
     """Return an EXIF block that says upright and has no thumbnail; all else stays in its place.
@@ -175,10 +184,10 @@ def upright(block: bytes) -> bytes:
         raise ValueError("no EXIF block")
     start = _unpack(order + "I", changed, 4)
     end = start + 2 + 12 * _unpack(order + "H", changed, start)
+    following = _unpack(order + "I", changed, end)
     for entry in range(start + 2, end, 12):
         if _unpack(order + "H", changed, entry) == ORIENTATION:
             struct.pack_into(order + "HIHH", changed, entry + 2, _SHORT, 1, 1, 0)
-    following = _unpack(order + "I", changed, end)
     struct.pack_into(order + "I", changed, end, 0)
     try:
         thumbnail = Directory.of_tiff(bytes(changed), following, order) if following else None

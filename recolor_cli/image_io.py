@@ -493,7 +493,10 @@ def _settings(source: DecodedImage, image_format: ImageFormat, quality: int) -> 
         ImageFormat.JPEG: {"quality": quality, "subsampling": 0 if quality >= 90 else 2},
         ImageFormat.PNG: {"compress_level": 4},
         ImageFormat.WEBP: {"quality": quality, "exact": True, "lossless": source.lossless},
-        ImageFormat.AVIF: {"quality": quality},
+        ImageFormat.AVIF: {
+            "quality": quality,
+            "subsampling": "4:4:4" if quality >= 90 else "4:2:0",
+        },
     }
     return settings.get(image_format, {})
 

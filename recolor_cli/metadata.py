@@ -79,6 +79,8 @@ def of_image(image: Image.Image, raw_exif: bytes) -> Metadata:
     except ValueError:
         block = b""  # a block that no program can read: there is nothing to keep
     dpi = tuple(float(value) for value in image.info.get("dpi", ()))
+    if not dpi and block and image.format in ("WEBP", "AVIF"):  # which have no other place for it
+        dpi = exif.Directory.of_block(block).dpi or ()
     xmp = image.info.get("xmp") or image.info.get(_XMP_KEY) or b""
     texts: dict[str, str] = getattr(image, "text", {}) if image.format == "PNG" else {}
     comment = image.info.get("comment", b"")
@@ -91,7 +93,7 @@ def of_image(image: Image.Image, raw_exif: bytes) -> Metadata:
         photoshop=_without_thumbnails(
             b"".join(s.removeprefix(_PHOTOSHOP) for s in segments if s.startswith(_PHOTOSHOP))
         ),
-        dpi=(dpi[0], dpi[1]) if len(dpi) == 2 and min(dpi) > 1 else None,  # 1 is a mere aspect
+        dpi=(dpi[0], dpi[1]) if len(dpi) == 2 and min(dpi) > 1 else None,  # 1 is an aspect
         comment=comment.encode() if isinstance(comment, str) else bytes(comment),
         texts=tuple((key, text) for key, text in texts.items() if not key.startswith(_OWN_WAYS)),
     )
@@ -104,18 +106,11 @@ def of_directory(directory: exif.Directory) -> Metadata:
     xmp, photoshop = kept.pop(XMP_TAG, None), kept.pop(PHOTOSHOP_TAG, None)
     kept.pop(ICC_TAG, None)
     block = replace(directory, entries=kept).to_block() if kept or directory.children else b""
-    unit = {exif.CENTIMETRE: 2.54, exif.INCH: 1.0}.get(
-        directory.number(exif.RESOLUTION_UNIT) or exif.INCH
-    )
-    x, y = (directory.rational(tag) for tag in (exif.X_RESOLUTION, exif.Y_RESOLUTION))
-    dpi = None
-    if unit and x and y and x[1] and y[1] and min(x[0], y[0]) > 0:
-        dpi = (x[0] / x[1] * unit, y[0] / y[1] * unit)
     return Metadata(
         exif=block,
         xmp=_upright_xmp(xmp.data) if xmp else b"",
         photoshop=_without_thumbnails(photoshop.data) if photoshop else b"",
-        dpi=dpi,
+        dpi=directory.dpi,
     )
 
 
