@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -6,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from conftest import draw, encoded
 from recolor_cli import files, memory
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.files import read, remove_leftovers, write_atomic
+from recolor_cli.files import back_up, read, read_pipe, remove_leftovers, write_atomic
 
 
 def test_a_file_larger_than_the_memory_is_not_read(tmp_path, monkeypatch):
@@ -87,3 +89,97 @@ def test_reading_says_what_is_wrong(tmp_path):
         read(tmp_path / "missing.jpg")
     with pytest.raises(InputError, match="cannot be read"):
         read(tmp_path)
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    with pytest.raises(InputError, match="symbolic links"):
+        read(tmp_path / "loop.jpg")
+
+
+def test_a_result_gets_permissions_owner_and_times_of_its_picture(tmp_path):
+    source = tmp_path / "a.jpg"
+    source.write_bytes(b"a")
+    source.chmod(0o640)
+    os.utime(source, ns=(10**18, 2 * 10**18))
+    if os.geteuid() == 0:
+        os.chown(source, 1234, 2345)
+    status = read(source).status
+    for keep_times in (False, True):
+        result = tmp_path / "b.jpg"
+        write_atomic(result, b"b", status, keep_times)
+        found = result.stat()
+        assert found.st_mode & 0o777 == 0o640
+        assert (found.st_uid, found.st_gid) == (status.st_uid, status.st_gid)
+        assert (found.st_mtime_ns == 2 * 10**18) == keep_times
+
+
+def test_bytes_are_on_the_disk_before_they_have_the_name(tmp_path, monkeypatch):
+    done = []
+    replace, fsync = Path.replace, os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append("fsync"), fsync(fd)))
+    monkeypatch.setattr(Path, "replace", lambda *a: (done.append("replace"), replace(*a)))
+    write_atomic(tmp_path / "x.jpg", b"x")
+    assert done == ["fsync", "replace"]
+
+
+def test_what_is_secret_is_never_readable_for_others(tmp_path, monkeypatch):
+    source = tmp_path / "a.jpg"
+    source.write_bytes(b"a")
+    source.chmod(0o600)
+    seen = []
+
+    def fsync(fd):
+        seen.append(os.fstat(fd).st_mode & 0o777)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomic(tmp_path / "b.jpg", b"b", source.stat())
+    assert seen == [0o600]
+
+
+def test_a_backup_is_a_second_name_for_the_same_bytes(tmp_path):
+    path, backup = tmp_path / "a.jpg", tmp_path / "a.jpg.orig"
+    path.write_bytes(b"old")
+    back_up(path, backup, b"old")
+    back_up(path, backup, b"old")  # a run was killed in between
+    write_atomic(path, b"new")
+    assert (path.read_bytes(), backup.read_bytes()) == (b"new", b"old")
+    with pytest.raises(OutputError, match="exists already"):
+        back_up(path, backup, b"new")
+    assert backup.read_bytes() == b"old"
+
+
+def test_a_backup_where_a_file_has_one_name_only(tmp_path, monkeypatch):
+    def link(*args):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    path, backup = tmp_path / "a.jpg", tmp_path / "a.jpg.orig"
+    path.write_bytes(b"old")
+    os.utime(path, ns=(10**18, 10**18))
+    back_up(path, backup, b"old")
+    assert backup.read_bytes() == b"old"
+    assert backup.stat().st_mtime_ns == 10**18
+
+
+def test_a_pipe_without_end_is_left_soon(monkeypatch):
+    class Endless(io.RawIOBase):
+        def __init__(self, head, rest):
+            self.head, self.rest, self.count = head, rest, 0
+
+        def read(self, size=-1):
+            self.count += size
+            head, self.head = self.head, b""
+            return (head + self.rest * size)[:size]
+
+    words = Endless(b"", b"y")
+    with pytest.raises(InputError, match="no picture"):
+        read_pipe(words)
+    assert words.count <= 1 << 20
+    monkeypatch.setattr(files, "_PIPE_LIMIT", 5 << 20)
+    picture = Endless(encoded(draw()), b"\0")
+    with pytest.raises(InputError, match="no end"):
+        read_pipe(picture)
+    assert picture.count <= 7 << 20
+
+
+def test_a_device_without_end_is_left_soon():
+    with pytest.raises(InputError, match="no picture"):
+        read(Path("/dev/zero"))

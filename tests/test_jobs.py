@@ -3,9 +3,10 @@ import os
 import pytest
 
 from conftest import draw, encoded
+from recolor_cli import jobs
 from recolor_cli.errors import NoInputsError, UsageError
 from recolor_cli.formats import ImageFormat
-from recolor_cli.jobs import OutputOptions, plan
+from recolor_cli.jobs import Job, OutputOptions, _Seen, plan, plan_lines
 
 
 def pairs(jobs):
@@ -129,3 +130,115 @@ def test_a_folder_that_cannot_be_read_is_told(tree, monkeypatch):
     (job,) = plan(["in"], True, OutputOptions())
     assert job.source == "in/locked"
     assert "Permission denied" in job.error.message
+
+
+def listed(names, options=None, recursive=False):
+    return list(plan_lines(names, recursive, options or OutputOptions()))
+
+
+def test_a_list_keeps_its_order_and_names_each_once(tree):
+    assert pairs(listed(["in/b.jpg", "in/a.PNG", "./in/b.jpg"])) == [
+        ("in/b.jpg", "in/b-recolored.jpg"),
+        ("in/a.PNG", "in/a-recolored.PNG"),
+    ]
+    assert [job.source for job in listed(["in"], recursive=True)] == [
+        "in/a.PNG", "in/b.jpg", "in/sub/d.webp",
+    ]  # fmt: skip
+
+
+def test_a_list_is_not_waited_for(tree):
+    def endless():
+        yield "in/b.jpg"
+        raise AssertionError("asked for more than was needed")
+
+    assert next(plan_lines(endless(), False, OutputOptions())).source == "in/b.jpg"
+
+
+def test_results_of_an_earlier_run_in_a_list_are_left_out(tree):
+    (tree / "in/b-recolored.jpg").write_bytes(b"x")
+    for names in (["in/b-recolored.jpg", "in/b.jpg"], ["in/b.jpg", "in/b-recolored.jpg"]):
+        assert [job.source for job in listed(names)] == ["in/b.jpg"]
+
+
+def test_a_list_harms_no_input_and_no_result(tree):
+    (tree / "in/b.png").write_bytes(encoded(draw(), "PNG"))
+    jobs = listed(["in/b.jpg", "in/b.png"], OutputOptions(out="out/", format=ImageFormat.JPEG))
+    assert jobs[0].error is None
+    assert "already the result" in jobs[1].error.message
+    os.link(tree / "in/b.jpg", tree / "twin.jpg")
+    (tree / "there").mkdir()
+    os.link(tree / "in/b.jpg", tree / "there/b.jpg")
+    (job,) = listed(["in/b.jpg"], OutputOptions(out="there/", overwrite=True))
+    assert "overwrite an input" in job.error.message
+    (job,) = listed(["in/b.jpg"], OutputOptions(out="in/", suffix="", overwrite=True))
+    assert "overwrite an input" in job.error.message
+
+
+@pytest.mark.parametrize("out", ["-", "x.jpg"])
+def test_a_list_does_not_go_into_one_file(tree, out):
+    with pytest.raises(UsageError):
+        listed(["in/b.jpg"], OutputOptions(out=out))
+
+
+def test_what_was_seen_of_a_million_names_is_small():
+    seen = _Seen()
+    for number in range(200_000):
+        seen.add(f"name {number}")
+    assert all(f"name {number}" in seen for number in range(0, 200_000, 997))
+    assert not any(f"other {number}" in seen for number in range(0, 200_000, 997))
+    assert sum(part.nbytes for part in seen._older) <= 200_000 * 8
+    assert len(seen._recent) < 1 << 16
+
+
+def test_in_place_gives_the_picture_another_name(tree):
+    (tree / "link.jpg").symlink_to("in/b.jpg")
+    options = OutputOptions(backup=".orig")
+    (job,) = plan(["in/b.jpg"], False, options)
+    assert job.error is None
+    assert job.destination == str(tree / "in/b.jpg")
+    assert job.backup == str(tree / "in/b.jpg.orig")
+    first, second = plan(["in/b.jpg", "link.jpg"], False, options)
+    assert first.error is None
+    assert "already the result" in second.error.message
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        OutputOptions(backup=""),
+        OutputOptions(backup="/x"),
+        OutputOptions(backup=".jpg"),
+        OutputOptions(backup=".orig", out="out"),
+        OutputOptions(backup=".orig", suffix="-x"),
+        OutputOptions(backup=".orig", overwrite=True),
+        OutputOptions(backup=".orig", format=ImageFormat.PNG),
+    ],
+)
+def test_in_place_needs_a_backup_and_goes_with_no_other_place(tree, options):
+    with pytest.raises(UsageError):
+        plan(["in/b.jpg"], False, options)
+    with pytest.raises(UsageError):
+        listed(["in/b.jpg"], options)
+
+
+def test_names_that_differ_in_case_alone_are_one_where_the_disk_says_so(tree, monkeypatch):
+    (tree / "B.jpg").write_bytes(encoded(draw(seed=1)))
+    names, options = ["in/b.jpg", "B.jpg"], OutputOptions(out="out")
+    assert [job.error for job in plan(names, False, options)] == [None, None]
+    monkeypatch.setattr(jobs, "_folds_case", lambda folder: True)
+    first, second = plan(names, False, options)
+    assert first.error is None
+    assert "already the result" in second.error.message
+
+
+def test_symbolic_links_that_lead_in_a_circle_end(tree):
+    (tree / "in/sub/up").symlink_to(tree / "in")
+    (tree / "in/self.jpg").symlink_to("self.jpg")
+    found = [job.source for job in plan(["in"], True, OutputOptions(out="out"))]
+    assert found == ["in/a.PNG", "in/b.jpg", "in/self.jpg", "in/sub/d.webp"]
+
+
+def test_gray_files_of_pnm_become_color_files(tree):
+    (tree / "x.pgm").write_bytes(encoded(draw()[..., 0], "PPM"))
+    assert pairs(plan(["x.pgm"], False, OutputOptions())) == [("x.pgm", "x-recolored.ppm")]
+    assert Job("a").error is None
