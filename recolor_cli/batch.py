@@ -1,4 +1,4 @@
-"""Many pictures: which inputs, which destinations, the work on each, the report."""
+"""Many pictures: the work on each, several at a time, and the report."""
 
 from __future__ import annotations
 
@@ -6,71 +6,22 @@ import os
 import threading
 import traceback
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from recolor_cli.errors import (
-    ExitCode,
-    InputError,
-    NoInputsError,
-    OutputError,
-    RecolorError,
-    UsageError,
-)
-from recolor_cli.image_io import (
-    ImageFormat,
-    available_memory,
-    decode,
-    encode,
-    memory_needed,
-    read,
-    remove_leftovers,
-    write_atomic,
-)
+from recolor_cli.errors import ExitCode, InputError, RecolorError
+from recolor_cli.files import back_up, read, read_pipe, remove_leftovers, write_atomic
+from recolor_cli.formats import ImageFormat
+from recolor_cli.image_io import DecodedImage, Encoding, declared, encode_all, pictures
+from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done
+from recolor_cli.memory import available_memory
 from recolor_cli.recolorizer import Recolorizer, StageTimings
-from recolor_cli.streams import read_stdin, write_stdout
-from recolor_cli.types import ImageSize
-
-STREAM = "-"  # as an input: standard input; as a destination: standard output
-DEFAULT_SUFFIX = "-recolored"
-
-
-@dataclass(frozen=True, slots=True)
-class OutputOptions:
-    """Where results go and how they are written.
-
-    Parameters
-    ----------
-    out : str or None
-        A folder, a file, or ``-`` for stdout; None puts each result beside its input.
-    suffix : str or None
-        Added to the name; None is ``-recolored`` beside the input and nothing in a folder.
-    format : ImageFormat or None
-        None keeps the input's.
-    quality : int
-        1..100, for the lossy formats.
-    overwrite : bool
-        Redo what is there already, instead of skipping it.
-    """
-
-    out: str | None = None
-    suffix: str | None = None
-    format: ImageFormat | None = None
-    quality: int = 95
-    overwrite: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One input and the place of its result; `error` says why it cannot even be tried."""
-
-    source: str
-    destination: str = ""
-    error: RecolorError | None = None
+from recolor_cli.streams import stdin, write_stdout
+from recolor_cli.types import AnyRgbImage, ImageSize
 
 
 class Status(StrEnum):
@@ -134,106 +85,8 @@ class Report:
         return ", ".join(words) or "nothing to do"
 
 
-def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list[Job]:
-    """Decide what is to be done, before anything is.
-
-    Parameters
-    ----------
-    inputs : sequence of str
-        Files, folders, or ``-``.
-    recursive : bool
-        Search folders in depth.
-    options : OutputOptions
-
-    Returns
-    -------
-    list of Job
-        In the order of the inputs; the files of a folder in the order of their names.
-
-    Raises
-    ------
-    NoInputsError
-        If no input matches.
-    UsageError
-        If the destination does not fit the inputs.
-
-    Notes
-    -----
-    A file that is another input's destination is a result of an earlier run and is left out, and so
-    are, in folders, results that lie beside the picture that they were made from: the same command
-    twice does nothing twice.
-    """
-    suffix = options.suffix
-    if suffix is None:
-        suffix = DEFAULT_SUFFIX if options.out is None else ""
-    if "/" in suffix or os.sep in suffix:
-        raise UsageError(f"the suffix {suffix} has a slash in it", "use -o for a folder")
-    out_file = _out_file(inputs, options)
-
-    jobs: list[Job] = []
-    for name in inputs:
-        if not name:
-            raise UsageError("an input's name is empty", "check the quotes and variables")
-        path = Path(name)
-        if name == STREAM:
-            jobs.append(Job(STREAM, out_file or _of_stream(options)))
-            continue
-        if os.path.isdir(name):
-            found = _scan(path, recursive, suffix or DEFAULT_SUFFIX, options.out)
-        else:
-            found = [(path, Path(path.name))]
-        for entry in found:
-            if isinstance(entry, Job):
-                jobs.append(entry)
-                continue
-            source, relative = entry
-            folder = source.parent if options.out is None else Path(options.out) / relative.parent
-            ending = options.format.suffix if options.format else source.suffix
-            beside = str(folder / f"{source.stem}{suffix}{ending}")
-            jobs.append(Job(str(source), out_file or beside))
-    if not jobs:
-        advice = "name a folder with JPEG, PNG, WebP, TIFF or AVIF files"
-        raise NoInputsError(
-            f"no pictures in {', '.join(inputs)}",
-            advice if recursive else f"{advice}, or search deeper with -r",
-        )
-    if len(jobs) > 1 and any(job.destination == STREAM for job in jobs):
-        raise UsageError("standard output takes one picture", "give one input, or a folder with -o")
-    return _without_conflicts(jobs)
-
-
-def _out_file(inputs: Sequence[str], options: OutputOptions) -> str | None:
-    """Return ``-o`` if it names a file or stdout, None if it names a folder or is not given."""
-    out = options.out
-    if out is None or out == STREAM:
-        return out
-    if not out:
-        raise UsageError("-o is empty", "name a folder, a file, or - for standard output")
-    if os.path.isdir(out) or out.endswith(("/", os.sep)):
-        return None
-    several = len(inputs) > 1 or os.path.isdir(inputs[0])
-    ending = Path(out).suffix
-    image_format = ImageFormat.of_suffix(ending)
-    if several and (image_format or os.path.exists(out)):
-        raise UsageError(
-            f"several results do not fit in the file {out}", f"a folder's name ends in /: {out}/"
-        )
-    if several or not ending:
-        return None
-    if image_format is None:
-        raise UsageError(
-            f"{out}: files ending in {ending} cannot be written",
-            "use .jpg, .png, .webp, .tif or .avif; a folder's name ends in /",
-        )
-    if options.format and image_format is not options.format:
-        raise UsageError(
-            f"--format {options.format.lower()} does not fit the name {out}", "leave --format out"
-        )
-    return out
-
-
 def run(
-    jobs: Sequence[Job],
+    jobs: Iterable[Job],
     recolorizer: Recolorizer,
     options: OutputOptions,
     workers: int,
@@ -243,7 +96,7 @@ def run(
 
     Parameters
     ----------
-    jobs : sequence of Job
+    jobs : iterable of Job
     recolorizer : Recolorizer
     options : OutputOptions
     workers : int
@@ -253,13 +106,16 @@ def run(
         Once set, what is begun is finished and yielded, and the rest is not begun.
     """
     stop = stop or threading.Event()
-    for folder in {Path(job.destination).parent for job in jobs if job.destination != STREAM}:
-        remove_leftovers(folder)
+    clean: set[Path] = set()
     budget = MemoryBudget(int(available_memory() * 0.9))
     with ThreadPoolExecutor(workers, thread_name_prefix="recolor") as pool:
         waiting: deque[Future[Outcome]] = deque()
         try:
             for job in jobs:
+                folder = Path(job.destination).parent
+                if job.destination != STREAM and folder not in clean:
+                    clean.add(folder)
+                    remove_leftovers(folder)
                 waiting.append(pool.submit(_do, job, recolorizer, options, budget))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
@@ -314,7 +170,7 @@ class MemoryBudget:
                 self._changed.notify_all()
 
 
-def dry_run(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outcome]:
+def dry_run(jobs: Iterable[Job], options: OutputOptions) -> Iterator[Outcome]:
     """Yield what `run` would do, as far as that shows without reading a picture."""
     for job in jobs:
         if job.error:
@@ -327,11 +183,9 @@ def dry_run(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outcome]:
             yield Outcome(job, Status.PLANNED)
 
 
-def is_done(job: Job, options: OutputOptions) -> bool:
-    """Tell whether there is nothing to do, because the result exists already."""
-    if job.destination == STREAM or options.overwrite or not os.path.isfile(job.destination):
-        return False
-    return Path(job.destination).stat().st_size > 0  # an empty one is what a power cut left
+def has_work(job: Job, options: OutputOptions) -> bool:
+    """Tell whether a network is needed for a job."""
+    return not (job.error or is_done(job, options))
 
 
 def _do(
@@ -344,20 +198,30 @@ def _do(
         return Outcome(job, Status.SKIPPED)
     timings = StageTimings()
     try:
-        data = read_stdin() if job.source == STREAM else read(Path(job.source))
+        source = None if job.source == STREAM else read(Path(job.source))
+        data = source.data if source else read_pipe(stdin())
         target = options.format or ImageFormat.of_suffix(Path(job.destination).suffix)
-        with budget.reserve(memory_needed(data, target)):
+        found = declared(data, target)
+        if found.pixels > options.max_pixels:
+            raise InputError(
+                f"it declares {found.pixels / 1e6:,.0f} megapixels, "
+                f"more than the {options.max_pixels / 1e6:,.0f} that --max-pixels allows",
+                "if it is to be trusted, raise --max-pixels",
+            )
+        with budget.reserve(found.memory):
             timings.lap("read")
-            image = decode(data)
-            timings.lap("decode")
-            rgb = recolorizer.recolor(image.rgb, timings)
+            told = _Told()
+            results = _recolored(data, target, recolorizer, timings, told)
             # Stdout, or a name without a known ending, takes the source's format.
-            encoded = encode(image, rgb, target or image.format, options.quality)
+            encoded = encode_all(results, Encoding(target, options.quality, options.source_profile))
             timings.lap("encode")
         if job.destination == STREAM:
             write_stdout(encoded)
         else:
-            write_atomic(Path(job.destination), encoded)
+            if job.backup:
+                back_up(Path(job.destination), Path(job.backup), data)
+            like = source.status if source else None
+            write_atomic(Path(job.destination), encoded, like, options.preserve_times)
         timings.lap("write")
     except RecolorError as error:
         return Outcome(job, Status.FAILED, error)
@@ -368,105 +232,29 @@ def _do(
         failure = RecolorError(f"a bug in recolor: {error!r}", "please report it with -v's output")
         return Outcome(job, Status.FAILED, failure, bug=traceback.format_exc())
     return Outcome(
-        job, Status.WRITTEN, size=image.size, seconds=timings.seconds, warnings=image.warnings
+        job, Status.WRITTEN, size=told.size, seconds=timings.seconds, warnings=tuple(told.warnings)
     )
 
 
-def _of_stream(options: OutputOptions) -> str:
-    """Return the destination of standard input, which has no name of its own."""
-    if options.out is None:
-        return STREAM
-    ending = (options.format or ImageFormat.PNG).suffix
-    return str(Path(options.out) / f"stdin{options.suffix or DEFAULT_SUFFIX}{ending}")
+@dataclass
+class _Told:
+    """What is learnt of a file while its pictures go by."""
+
+    size: ImageSize | None = None  # of the first
+    warnings: dict[str, None] = field(default_factory=dict)  # in order, each once
 
 
-def _scan(
-    folder: Path, recursive: bool, result_suffix: str, out: str | None
-) -> list[tuple[Path, Path] | Job]:
-    """Return the pictures in a folder, each with its path relative to it; what is unreadable fails.
-
-    Hidden files and folders, links to folders, the output folder, and results that lie beside the
-    picture that they were made from are left out.
-    """
-    found: list[tuple[Path, Path] | Job] = []
-
-    def unreadable(error: OSError) -> None:
-        failure = InputError(f"cannot be read: {error.strerror}", "check its permissions")
-        found.append(Job(str(error.filename), error=failure))
-
-    out_folder = Path(out).resolve() if out is not None else None
-    for root, folders, files in os.walk(folder, onerror=unreadable):
-        here = Path(root)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if recursive
-            and not name.startswith(".")
-            and not (out_folder and (here / name).resolve() == out_folder)
-        )
-        pictures = [
-            here / name
-            for name in sorted(files)
-            if ImageFormat.of_suffix(Path(name).suffix) and not name.startswith(".")
-        ]
-        stems = {path.stem for path in pictures}
-        for path in pictures:
-            original = path.stem.removesuffix(result_suffix)
-            is_result = original != path.stem and original in stems
-            if not is_result and not _is_special(path):
-                found.append((path, path.relative_to(folder)))
-    return found
-
-
-def _is_special(path: Path) -> bool:
-    """Tell whether a path is a pipe, a socket or a device: reading it might never end."""
-    return os.path.exists(path) and not os.path.isfile(path)
-
-
-def _without_conflicts(jobs: list[Job]) -> list[Job]:
-    """Leave out earlier results, and refuse what would harm an input or another result."""
-    writer: dict[str, str] = {}  # destination -> the first source that is to be written there
-    for job in jobs:
-        if not job.error:
-            writer.setdefault(_key(job.destination), job.source)
-    kept: dict[str, Job] = {}
-    for job in jobs:
-        source = _key(job.source)
-        if writer.get(source, job.source) == job.source:  # else: the result of another input
-            kept.setdefault(source, job)  # else: named twice
-    identities = {_identity(job.source) for job in kept.values()} - {None}
-    return [_refused(job, writer, identities) or job for job in kept.values()]
-
-
-def _refused(
-    job: Job, writer: dict[str, str], identities: set[tuple[int, int] | None]
-) -> Job | None:
-    """Return a job with the reason why it must not be done, or None."""
-    if job.error or job.destination == STREAM:
-        return None
-    if _identity(job.destination) in identities:
-        error = OutputError(
-            f"{job.destination} would overwrite an input", "choose another -o or --suffix"
-        )
-    elif (other := writer[_key(job.destination)]) != job.source:
-        error = OutputError(
-            f"{job.destination} is already the result of {other}",
-            "recolor them into different folders",
-        )
-    else:
-        return None
-    return Job(job.source, job.destination, error)
-
-
-def _key(path: str) -> str:
-    """Return what two spellings of the same place have in common."""
-    return os.path.normcase(os.path.abspath(path))
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    """Return device and inode, the same for all links to a file; None if it is missing."""
-    try:
-        status = os.fstat(0) if path == STREAM else os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
+def _recolored(
+    data: bytes,
+    target: ImageFormat | None,
+    recolorizer: Recolorizer,
+    timings: StageTimings,
+    told: _Told,
+) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
+    """Recolor the pages or frames of a file, each when it is asked for."""
+    for picture in pictures(data, target):
+        timings.lap("decode")
+        told.size = told.size or picture.size
+        told.warnings |= dict.fromkeys(picture.warnings)
+        yield picture, recolorizer.recolor(picture.rgb, timings)
+        timings.lap("encode")  # of the one before, where they are encoded one by one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from recolor_cli.profile import Profile
 
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "avif": "AVIF"}
+_FORMATS |= {"jp2": "JPEG2000", "gif": "GIF", "bmp": "BMP", "ppm": "PPM"}
 _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
 _MEASURED = 240  # pictures that `export` takes a model's figures on, at most
 # Figures that `models` lists, and their formats.
@@ -134,7 +136,7 @@ class _Number(click.FloatRange):
     "--format",
     "format_",
     type=click.Choice(list(_FORMATS), case_sensitive=False),
-    metavar="jpg|png|webp|tif|avif",
+    metavar="jpg|png|webp|tif|avif|jp2|gif|bmp|ppm",
     envvar="RECOLOR_FORMAT",
     help="[the input's]",
 )
@@ -145,7 +147,27 @@ class _Number(click.FloatRange):
     show_default=True,
     help="Of JPEG, WebP and AVIF.",
 )
+@click.option(
+    "--icc",
+    type=click.Choice(["srgb", "source"]),
+    default="srgb",
+    show_default=True,
+    help="Color profile of results; source is the picture's own.",
+)
+@click.option("--preserve-times", is_flag=True, help="Give results the times of their pictures.")
 @click.option("--overwrite", is_flag=True, help="Redo results that exist; else they are skipped.")
+@click.option(
+    "--in-place",
+    metavar="SUFFIX",
+    help="Results take the pictures' names; these are kept as NAME.jpgSUFFIX.",
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=500_000_000,
+    show_default=True,
+    help="Refuse pictures that declare more.",
+)
 @click.option(
     "--files-from", metavar="FILE", help="Read inputs from a file, one a line; - is stdin."
 )
@@ -173,7 +195,11 @@ def run(
     suffix: str | None,
     format_: str | None,
     quality: int,
+    icc: str,
+    preserve_times: bool,
     overwrite: bool,
+    in_place: str | None,
+    max_pixels: int,
     files_from: str | None,
     null: bool,
     jobs: int | None,
@@ -190,60 +216,82 @@ def run(
     """
     from recolor_cli import batch
     from recolor_cli.console import Console
-    from recolor_cli.image_io import ImageFormat
+    from recolor_cli.formats import ImageFormat
+    from recolor_cli.jobs import STREAM, Job, OutputOptions, plan, plan_lines
     from recolor_cli.streams import stdin_is_terminal, stdout_is_terminal
     from recolor_cli.types import RecolorOptions, cpu_count
 
     console = Console(quiet, verbose)
-    if batch.STREAM in inputs and files_from == "-":
+    if STREAM in inputs and files_from == "-":
         raise UsageError("standard input cannot be both a list and a picture", "use a file for one")
-    names = [*inputs, *_names_from(files_from, null)]
-    if not names:
-        advice = "name files or folders, or - for standard input"
-        if files_from is not None:
-            raise NoInputsError(f"the list {files_from} is empty", advice)
-        raise UsageError("no input is given", advice)
-    options = batch.OutputOptions(
+    if null and files_from is None:
+        raise UsageError("-0 goes with --files-from", "add it, or leave -0 out")
+    options = OutputOptions(
         out=out,
         suffix=suffix,
         format=ImageFormat(_FORMATS[format_]) if format_ else None,
         quality=quality,
         overwrite=overwrite,
+        source_profile=icc == "source",
+        preserve_times=preserve_times,
+        backup=in_place,
+        max_pixels=max_pixels,
     )
-    planned = batch.plan(names, recursive, options)
-    to_stdout = any(job.destination == batch.STREAM for job in planned)
+    advice = "name files or folders, or - for standard input"
+    planned: Iterable[Job]
+    if files_from is not None:  # however long the list is, only a window of it is in memory
+        first = next(listed := _names_from(files_from, null), None)
+        if first is None and not inputs:
+            raise NoInputsError(f"the list {files_from} is empty", advice)
+        names = itertools.chain(inputs, () if first is None else (first,), listed)
+        planned, total, to_stdout = plan_lines(names, recursive, options), None, False
+    elif inputs:
+        planned = plan(inputs, recursive, options)
+        total, to_stdout = len(planned), any(job.destination == STREAM for job in planned)
+    else:
+        raise UsageError("no input is given", advice)
     if to_stdout and as_json:
         raise UsageError("--json and the picture cannot both go to standard output", "use -o FILE")
     if to_stdout and not dry_run and stdout_is_terminal():
         raise UsageError("a picture is not written to a terminal", "redirect it, or use -o FILE")
-
-    if batch.STREAM in names and stdin_is_terminal():
+    if STREAM in inputs and stdin_is_terminal():
         raise UsageError(
             "- reads a picture from standard input, which is a terminal", "pipe one in"
         )
 
     report = batch.Report()
     started = time.monotonic()
-    with console.progress(len(planned), "pictures", "recoloring") as bar, _interrupts() as stop:
-        device_used = ""
-        if dry_run or all(job.error or batch.is_done(job, options) for job in planned):
-            outcomes = batch.dry_run(planned, options)  # nothing to do: no network is needed
-        else:
-            from recolor_cli.recolorizer import Recolorizer
+    device_used = ""
 
-            workers = min(jobs or cpu_count(), len(planned))
-            network = _load(model, device, workers, console)
-            device_used = network.device
-            recolorizer = Recolorizer(network, RecolorOptions(temperature, strength))
-            outcomes = batch.run(planned, recolorizer, options, workers, stop)
-        for outcome in outcomes:
+    def outcomes(stop: threading.Event) -> Iterator[Outcome]:
+        nonlocal device_used
+        jobs_left = iter(planned)
+        for job in jobs_left:  # what is done already needs no network
+            if stop.is_set():
+                return
+            if not dry_run and batch.has_work(job, options):
+                break
+            yield from batch.dry_run([job], options)
+        else:
+            return
+        from recolor_cli.recolorizer import Recolorizer
+
+        workers = min(jobs or cpu_count(), total or sys.maxsize)
+        network = _load(model, device, workers, console)
+        device_used = network.device
+        recolorizer = Recolorizer(network, RecolorOptions(temperature, strength))
+        todo = itertools.chain([job], jobs_left)
+        yield from batch.run(todo, recolorizer, options, workers, stop)
+
+    with console.progress(total, "pictures", "recoloring") as bar, _interrupts() as stop:
+        for outcome in outcomes(stop):
             report.add(outcome)
-            _tell(outcome, console, as_json, model, device_used, len(planned) == 1)
+            _tell(outcome, console, as_json, model, device_used, total == 1)
             bar.advance()
     if stop.is_set():
         console.error(f"interrupted: {report}", "the same command goes on from here")
         return ExitCode.INTERRUPTED
-    if len(planned) > 1:
+    if total != 1:
         console.note(f"{report} in {time.monotonic() - started:.1f} s")
     return report.exit_code
 
@@ -257,7 +305,8 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     """Recolor a picture that comes with the program: a check that all works."""
     from recolor_cli import batch
     from recolor_cli.console import Console
-    from recolor_cli.image_io import write_atomic
+    from recolor_cli.files import write_atomic
+    from recolor_cli.jobs import OutputOptions, plan
     from recolor_cli.recolorizer import Recolorizer
 
     console = Console(quiet, verbose)
@@ -266,8 +315,8 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     if source.exists() and source.read_bytes() != picture:
         raise UsageError(f"{source} exists and is another picture", "choose another folder with -o")
     write_atomic(source, picture)
-    options = batch.OutputOptions(overwrite=True)
-    jobs = batch.plan([str(source)], False, options)
+    options = OutputOptions(overwrite=True)
+    jobs = plan([str(source)], False, options)
     network = _load("poster", device, 1, console)
     report = batch.Report()
     for outcome in batch.run(jobs, Recolorizer(network), options, 1):
@@ -669,7 +718,7 @@ def evaluate(
         from recolor_cli.evaluation.table import evaluate as measure
     except ImportError as error:
         raise _missing_extra("eval", error) from error
-    from recolor_cli.image_io import write_atomic
+    from recolor_cli.files import write_atomic
     from recolor_cli.manifest import DEFAULT_MODEL, find_model
     from recolor_cli.network import read_manifest
     from recolor_cli.types import ColorSpace, RecolorOptions
@@ -799,28 +848,33 @@ def _load(model: str, device: str, workers: int, console: Console) -> OnnxColorN
     return network
 
 
-def _names_from(files_from: str | None, null: bool) -> list[str]:
-    """Return the names that ``--files-from`` lists."""
-    from recolor_cli.streams import read_stdin
+def _names_from(files_from: str, null: bool) -> Iterator[str]:
+    """Yield the names that ``--files-from`` lists, as they come in."""
+    from recolor_cli.streams import parts, stdin
 
-    if files_from is None:
-        if null:
-            raise UsageError("-0 goes with --files-from", "add it, or leave -0 out")
-        return []
-    try:
-        data = read_stdin() if files_from == "-" else Path(files_from).read_bytes()
-    except OSError as error:
-        advice = "check the name, or use - for standard input"
-        raise InputError(f"cannot read the list {files_from}: {error.strerror}", advice) from error
-    lines = data.split(b"\0") if null else data.splitlines()
-    return [os.fsdecode(line) for line in lines if line]
+    with contextlib.ExitStack() as stack:
+        try:
+            if files_from == "-":
+                source = stdin()
+            else:
+                source = stack.enter_context(Path(files_from).open("rb"))
+            for line in parts(source, b"\0" if null else b"\n"):
+                name = os.fsdecode(line if null else line.removesuffix(b"\r"))
+                if name:
+                    yield f"./{name}" if name == "-" else name  # there it is a file
+        except OSError as error:
+            advice = "check the name, or use - for standard input"
+            raise InputError(
+                f"cannot read the list {files_from}: {error.strerror}", advice
+            ) from error
 
 
 def _tell(
     outcome: Outcome, console: Console, as_json: bool, model: str, device: str, alone: bool = True
 ) -> None:
     """Report one outcome."""
-    from recolor_cli.batch import STREAM, Status
+    from recolor_cli.batch import Status
+    from recolor_cli.jobs import STREAM
 
     job = outcome.job
     for warning in outcome.warnings:

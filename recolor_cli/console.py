@@ -102,19 +102,19 @@ class Console:
             self.data(line.rstrip())
 
     @contextmanager
-    def progress(self, total: int, unit: str, description: str = "") -> Iterator[_Ticker]:
+    def progress(self, total: int | None, unit: str, description: str = "") -> Iterator[_Ticker]:
         """Show a bar with rate and remaining time while the block runs, on a terminal.
 
         Parameters
         ----------
-        total : int
-            How many there are; for a single one no bar is shown.
+        total : int or None
+            How many there are, if that is known; for a single one no bar is shown.
         unit : str
             What is counted, in the plural.
         description : str
             What is going on.
         """
-        if self.quiet or total < 2 or not self._stderr.is_terminal:
+        if self.quiet or total in (0, 1) or not self._stderr.is_terminal:
             yield _Ticker(None, None)
             return
         progress = Progress(

@@ -1,100 +1,57 @@
-"""Bytes to pixels and back: formats, orientation, metadata, a write that is never half done.
+"""Bytes to pixels and back: formats, orientation, profiles, bit depth, pages and frames.
 
-Pillow does the codecs: it tells a picture's size before it decodes it and keeps EXIF, XMP, ICC and
-DPI in every format, where OpenCV loses some of them in each. On JPEG both are equally fast.
+Pillow does the codecs of 8 bits: it tells a picture's size before it decodes it and keeps EXIF,
+XMP, ICC and DPI, where OpenCV loses some of them in each format. `deep` and `tiff` do the others.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import hashlib
 import io
-import os
-import platform
-import re
-import secrets
-import struct
-import sys
-from dataclasses import dataclass, field
-from enum import StrEnum
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from recolor_cli.errors import InputError, OutputError
-from recolor_cli.types import ImageSize, RgbImage
+from recolor_cli import deep, exif, icc, jp2, tiff
+from recolor_cli.errors import InputError, OutputError, RecolorError
+from recolor_cli.formats import ImageFormat, stranger, unknown
+from recolor_cli.icc import Space
+from recolor_cli.metadata import Metadata, of_image, options_for, png_chunks
+from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize
 
-# Scans of several hundred megapixels are everyday here; `decode` has its own, better limit.
+# Scans of several hundred megapixels are everyday here; `memory_needed` lets the caller decide.
 Image.MAX_IMAGE_PIXELS = None
-
-
-class ImageFormat(StrEnum):
-    """A file format that can be read and written; the value is Pillow's name."""
-
-    JPEG = "JPEG"
-    PNG = "PNG"
-    WEBP = "WEBP"
-    TIFF = "TIFF"
-    AVIF = "AVIF"
-
-    @classmethod
-    def of_suffix(cls, suffix: str) -> ImageFormat | None:
-        """Return the format of a file-name ending such as ``.jpg``, or None."""
-        return _SUFFIXES.get(suffix.lower())
-
-    @property
-    def suffix(self) -> str:
-        """The usual file-name ending, with its dot."""
-        return next(suffix for suffix, image_format in _SUFFIXES.items() if image_format is self)
-
-
-_SUFFIXES = {
-    ".jpg": ImageFormat.JPEG,
-    ".jpeg": ImageFormat.JPEG,
-    ".jpe": ImageFormat.JPEG,
-    ".jfif": ImageFormat.JPEG,
-    ".png": ImageFormat.PNG,
-    ".webp": ImageFormat.WEBP,
-    ".tif": ImageFormat.TIFF,
-    ".tiff": ImageFormat.TIFF,
-    ".avif": ImageFormat.AVIF,
-}
-
-# Signatures of what people try and we do not read, and what helps then.
-_CONVERTERS = (
-    (b"%PDF", 0, "PDF", "extract the pictures first: pdfimages -all FILE prefix"),
-    (b"ftypheic", 4, "HEIC", "convert it first: heif-convert FILE out.png"),
-    (b"ftypheix", 4, "HEIC", "convert it first: heif-convert FILE out.png"),
-    (b"ftypmif1", 4, "HEIC", "convert it first: heif-convert FILE out.png"),
-    (b"<svg", 0, "SVG", "render it first: rsvg-convert FILE -o out.png"),
-    (b"GIF8", 0, "GIF", "convert it first: magick FILE out.png"),
-    (b"BM", 0, "BMP", "convert it first: magick FILE out.png"),
-)
 
 # Bytes that one pixel takes at the peak of decoding, recoloring and encoding, measured at 9
 # megapixels and rounded up: 16 for RGB and 22 with transparency, 35 and 50 in WebP.
 _BYTES_PER_PIXEL = 24
+_BYTES_PER_PIXEL_DEEP = 48
 _BYTES_PER_PIXEL_WEBP = 52  # AVIF is taken to be as hungry
+_BYTES_PER_PIXEL_OF_A_FRAME = 8  # of an animation, whose results are encoded together
 
-_TEMPORARY = re.compile(r"\.recolor-([0-9a-f]+)-(\d+)-[0-9a-f]+\.tmp")
+_GRAY_MODES = ("1", "L", "LA", "La")
+_COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
 
-# TIFF tags that tell how pixels lie in that one file; and profile and XMP, which go their own way.
-_LAYOUT_TAGS = (
-    {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281}
-    | {284, 288, 289, 290, 291, 292, 293, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325}
-    | {330, 332, 333, 334, 336, 338, 339, 340, 341, 342, 347, 529, 530, 531, 532, 700, 34675}
-    | set(range(512, 522))
-)
-_PHOTOMETRIC, _ORIENTATION = 262, 274
-_EXIF_BLOCKS = (34665, 34853)  # of the camera and of the place
-_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCH = 282, 283, 296, 2
-_XMP_TAG, _XMP_KEY = 700, "XML:com.adobe.xmp"
-_PLAIN_TAGS = {_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _XMP_TAG}
+
+@dataclass(frozen=True, slots=True)
+class Animation:
+    """How frames follow each other.
+
+    Parameters
+    ----------
+    frames : int
+    loops : int or None
+        How often they are shown, 0 for ever, as the file says it; None if it does not.
+    """
+
+    frames: int
+    loops: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +60,36 @@ class DecodedImage:
 
     Parameters
     ----------
-    rgb : uint8 array, shape (H, W, 3)
+    rgb : uint8 or uint16 array, shape (H, W, 3)
         sRGB; gray and palette pictures are expanded.
-    alpha : uint8 array, shape (H, W), or None
-        Opacity, 0..255.
+    alpha : array of the same dtype, shape (H, W), or None
+        Opacity.
     format : ImageFormat
         Of the file that it came from.
-    metadata : dict
-        EXIF, XMP, ICC, DPI as Pillow's ``save`` takes them.
+    metadata : Metadata
     warnings : tuple of str
         What of the file could not be kept.
+    profile : bytes
+        The file's own, if it is another than sRGB.
+    lossless : bool
+        Whether it was a WebP without losses.
+    pages : int
+        How many pictures the result is to hold.
+    animation : Animation or None
+    milliseconds : float
+        How long the frame of an animation is shown.
     """
 
-    rgb: RgbImage
-    alpha: NDArray[np.uint8] | None
+    rgb: AnyRgbImage
+    alpha: AnyPlanes | None
     format: ImageFormat
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=Metadata)
     warnings: tuple[str, ...] = ()
+    profile: bytes = b""
+    lossless: bool = False
+    pages: int = 1
+    animation: Animation | None = None
+    milliseconds: float = 0.0
 
     @property
     def size(self) -> ImageSize:
@@ -127,30 +97,43 @@ class DecodedImage:
         return ImageSize(self.rgb.shape[0], self.rgb.shape[1])
 
 
-def read(path: Path) -> bytes:
-    """Return what is in a file.
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How results are encoded.
 
-    Raises
-    ------
-    InputError
-        If it is missing, cannot be read, or is larger than the memory.
+    Parameters
+    ----------
+    format : ImageFormat or None
+        None is the source's.
+    quality : int
+        1..100, for JPEG, WebP and AVIF.
+    source_profile : bool
+        Write in the source's color profile instead of sRGB.
     """
-    try:
-        if path.stat().st_size > available_memory():
-            raise InputError("the file is larger than the free memory", "use a larger machine")
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError("no such file", "check the name, and that the disk is there") from error
-    except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror}", "check its permissions, and that it is a file"
-        ) from error
+
+    format: ImageFormat | None = None
+    quality: int = 95
+    source_profile: bool = False
 
 
-def memory_needed(data: bytes, target: ImageFormat | None = None) -> int:
-    """Return the bytes of memory that decoding, recoloring and encoding a picture take.
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a file's header says that it holds.
 
-    Its header alone is looked at.
+    Parameters
+    ----------
+    pixels : int
+        Of all frames of an animation, or of the largest page.
+    memory : int
+        Bytes that decoding, recoloring and encoding it take.
+    """
+
+    pixels: int
+    memory: int
+
+
+def declared(data: bytes, target: ImageFormat | None = None) -> Declared:
+    """Return what a file declares, without decoding a pixel.
 
     Parameters
     ----------
@@ -164,320 +147,469 @@ def memory_needed(data: bytes, target: ImageFormat | None = None) -> int:
     InputError
         If it is empty, of no format that we read, or damaged.
     """
+    if data.startswith(tiff.SIGNATURES):
+        with _damage_is_told(), _opened_tiff(data) as file:
+            found = _pages(file, data, target or ImageFormat.TIFF)
+            largest = max(page.size.pixels for page in found)
+            is_deep = any(page.bits > 8 for page in found)
+            per_pixel = _per_pixel(is_deep, {target})
+            return Declared(largest, largest * per_pixel)
     with _opened(data) as image:
-        hungry = {ImageFormat.WEBP, ImageFormat.AVIF} & {image.format, target}
-        per_pixel = _BYTES_PER_PIXEL_WEBP if hungry else _BYTES_PER_PIXEL
-        return image.width * image.height * per_pixel
+        source = _format_of(image)
+        pixels = image.width * image.height
+        memory = pixels * _per_pixel(deep.is_deep(data, source), {source, target})
+        with _damage_is_told():
+            frames = _frames(image, source, target or source)
+        if frames > 1:
+            memory += frames * pixels * _BYTES_PER_PIXEL_OF_A_FRAME
+        return Declared(frames * pixels, memory)
 
 
 def decode(data: bytes) -> DecodedImage:
-    """Decode a picture, turned upright as its EXIF says and converted to sRGB by its profile.
+    """Decode a picture of 8 bits a channel, to look at or to learn from.
+
+    It is turned upright as its EXIF says and converted to sRGB by its profile.
 
     Parameters
     ----------
     data : bytes
-        An encoded file, in any format of `ImageFormat`. `memory_needed` says what it will take.
+        An encoded file, in any format of `ImageFormat`. `declared` says what it will take. Of
+        several pages or frames it is the first, and 16 bits are reduced.
 
     Raises
     ------
     InputError
         If it is empty, of no format that we read, or damaged.
     """
-    with _opened(data) as image:
-        try:
-            return _decoded(image)
-        except (InputError, MemoryError):
-            raise
-        except Exception as error:  # decoders fail with whatever a broken file leads them to
-            raise _damaged(error) from error
+    picture = next(pictures(data))
+    if picture.rgb.dtype == np.uint8:
+        return picture
+    alpha = None if picture.alpha is None else _to_8_bits(picture.alpha)
+    return replace(picture, rgb=_to_8_bits(picture.rgb), alpha=alpha)
 
 
-def encode(source: DecodedImage, rgb: RgbImage, image_format: ImageFormat, quality: int) -> bytes:
+def pictures(data: bytes, target: ImageFormat | None = None) -> Iterator[DecodedImage]:
+    """Decode the pictures of a file one after the other, with all their bits.
+
+    Parameters
+    ----------
+    data : bytes
+        As for `decode`.
+    target : ImageFormat or None
+        What they are to be encoded as; None is the file's own format. What it cannot hold is left
+        out here, with a warning: further pages and frames, and 16 bits a channel.
+
+    Raises
+    ------
+    InputError
+        As `decode`.
+    """
+    if data.startswith(tiff.SIGNATURES):
+        with _damage_is_told(), _opened_tiff(data) as file:
+            yield from _tiff_pages(file, data, target or ImageFormat.TIFF)
+        return
+    with _opened(data) as image, _damage_is_told():
+        source = _format_of(image)
+        target = target or source
+        frames = _frames(image, source, target)
+        if frames > 1:
+            yield from _animation_frames(image, source, frames)
+            return
+        picture = _decoded(image, source, data, target)
+        held = getattr(image, "n_frames", 1)
+        if held > 1 and image.format != "MPO":
+            picture = _warned(picture, f"only the first of its {held} frames is recolored")
+        yield picture
+
+
+def encode(source: DecodedImage, rgb: AnyRgbImage, encoding: Encoding) -> bytes:
     """Encode a result with the transparency and the metadata of its source.
 
     Parameters
     ----------
     source : DecodedImage
         Where alpha and metadata come from.
-    rgb : uint8 array, shape (H, W, 3), the size of the source
-    image_format : ImageFormat
-    quality : int
-        1..100, for JPEG, WebP and AVIF; PNG and TIFF are lossless.
+    rgb : array, the shape and dtype of the source's
+    encoding : Encoding
 
     Raises
     ------
     OutputError
         If the format cannot hold the picture, because of its size for example.
     """
-    if source.alpha is None:
-        image = Image.fromarray(rgb)
-    elif image_format is ImageFormat.JPEG:  # no transparency there: as on white paper
-        image = Image.new("RGB", rgb.shape[1::-1], "white")
-        image.paste(Image.fromarray(rgb), mask=Image.fromarray(source.alpha))
-    else:
-        image = Image.fromarray(np.dstack((rgb, source.alpha)))
-    settings: dict[ImageFormat, dict[str, Any]] = {
-        ImageFormat.JPEG: {"quality": quality, "subsampling": 0 if quality >= 90 else 2},
-        ImageFormat.PNG: {"compress_level": 4},
-        ImageFormat.WEBP: {"quality": quality, "exact": True},
-        ImageFormat.TIFF: {"compression": "tiff_adobe_deflate"},
-        ImageFormat.AVIF: {"quality": quality},
-    }
-    options = settings[image_format] | source.metadata
-    if image_format is ImageFormat.PNG and "xmp" in options:
-        options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_itxt(_XMP_KEY, options["xmp"].decode("utf-8", "replace"))
-    elif image_format is ImageFormat.TIFF:
-        options |= _as_tiff_tags(source.metadata)
-    elif image_format in (ImageFormat.WEBP, ImageFormat.AVIF) and "dpi" in options:
-        options["exif"] = _with_resolution(options.get("exif", b""), options["dpi"])
-    buffer = io.BytesIO()
-    try:
-        image.save(buffer, image_format.value, **options)
-    except MemoryError:
-        raise
-    except Exception as error:  # encoders fail with whatever a limit of theirs leads them to
-        raise OutputError(
-            f"cannot be written as {image_format.value}: {error}", "try --format png"
-        ) from error
-    return buffer.getvalue()
+    return encode_all([(source, rgb)], encoding)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all.
+def encode_all(results: Iterable[tuple[DecodedImage, AnyRgbImage]], encoding: Encoding) -> bytes:
+    """Encode the results of one file, as `encode` does.
 
-    The bytes go to a temporary file in the same folder, which then takes the name.
+    Parameters
+    ----------
+    results : iterable of (DecodedImage, array)
+        What `pictures` gave for this format, and its new pixels. Each is asked for when the one
+        before is done.
+    encoding : Encoding
 
     Raises
     ------
     OutputError
-        If the folder cannot be made or written to, or the disk is full.
+        As `encode`.
     """
-    # The process's number is in the name, so that `remove_leftovers` knows whether it still runs.
-    temporary = path.with_name(f".recolor-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-            temporary.replace(path)
-        except BaseException:  # also when interrupted: leave nothing half written
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        advice = "choose a folder that you may write to and that has room, with -o"
-        if error.errno == errno.ENAMETOOLONG:
-            advice = "choose a shorter name, with --suffix or -o"
-        raise OutputError(f"cannot write {path}: {error.strerror or error}", advice) from error
+    iterator = iter(results)
+    source, rgb = next(iterator)
+    image_format = encoding.format or source.format
+    if image_format is ImageFormat.TIFF:
+        writer = tiff.Writer(source.pages)
+        for result in chain([(source, rgb)], iterator):
+            with _limits_are_told(image_format):
+                writer.add(_new_page(*result, encoding))
+        return writer.finish()
+    rest = [(frame, _with_alpha(frame, new)) for frame, new in iterator]
+    with _limits_are_told(image_format):
+        pixels, space, metadata = _to_write(source, rgb, image_format, encoding)
+        if pixels.dtype == np.uint16:
+            chunks = png_chunks(metadata) if image_format is ImageFormat.PNG else b""
+            data = deep.encode(pixels, image_format, chunks)
+            return _completed(data, image_format, metadata)
+        options = _settings(source, image_format, encoding.quality)
+        options |= options_for(metadata, image_format)
+        if source.animation:
+            options |= _animation_options(source, rest, image_format)
+        buffer = io.BytesIO()
+        _as_image(pixels, space).save(buffer, image_format.value, **options)
+        data = buffer.getvalue()
+        return _completed(data, image_format, metadata)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of runs that were killed; those of running ones stay."""
-    with contextlib.suppress(OSError):  # no such folder yet, or not ours to clean
-        for path in list(folder.iterdir()):
-            match = _TEMPORARY.fullmatch(path.name)
-            if match and match[1] == _host() and not _is_running(int(match[2])):
-                path.unlink(missing_ok=True)
-
-
-def available_memory() -> int:
-    """Return the bytes of memory that this process may still take, container limits included."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        values = dict(line.split(":", 1) for line in lines)
-        free = int(values["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):  # not Linux
-        try:
-            free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        except (AttributeError, OSError, ValueError):
-            free = 8 * 2**30  # Windows has no sysconf; a common size
-    group = Path("/sys/fs/cgroup")
-    with contextlib.suppress(OSError, ValueError):
-        own = Path("/proc/self/cgroup").read_text(encoding="utf-8").rpartition("::/")[2].strip()
-        for part in (group / own, *(group / own).parents):
-            if part.is_relative_to(group):
-                free = min(free, _left_in(part))
-    return free
-
-
-def _left_in(group: Path) -> int:
-    """Return what a control group's limit leaves; the page cache is given back when needed."""
-    try:
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        used = int((group / "memory.current").read_text(encoding="ascii"))
-        statistics = (group / "memory.stat").read_text(encoding="ascii").split()
-        cache = int(statistics[statistics.index("inactive_file") + 1])
-    except (OSError, ValueError):  # no limit ("max"), or no such group
-        return sys.maxsize
-    return max(limit - used + cache, 0)
-
-
-def _host() -> str:
-    """Return a short name of this machine: on a network share others' processes are not ours."""
-    return hashlib.blake2b(platform.node().encode(), digest_size=3).hexdigest()
-
-
-def _is_running(process: int) -> bool:
-    if sys.platform == "win32":  # there the question itself would end the process
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
+def _completed(data: bytes, image_format: ImageFormat, metadata: Metadata) -> bytes:
+    """Add the metadata that encoders of a format do not write."""
+    return jp2.with_metadata(data, metadata) if image_format is ImageFormat.JPEG2000 else data
 
 
 def _opened(data: bytes) -> Image.Image:
     """Read a picture's header."""
     if not data:
         raise InputError("the file is empty", "copy or scan it again")
-    try:
-        return Image.open(io.BytesIO(data), formats=list(ImageFormat))
-    except UnidentifiedImageError as error:
-        raise _unknown(data) from error
-    except Exception as error:  # as in `decode`
-        raise _damaged(error) from error
+    with _damage_is_told():
+        try:
+            return Image.open(io.BytesIO(data), formats=list(ImageFormat))
+        except UnidentifiedImageError as error:
+            damaged = InputError("the picture is damaged: its header", "copy or scan it again")
+            raise stranger(data) or unknown(data) or damaged from error
 
 
-def _decoded(image: Image.Image) -> DecodedImage:
-    """Load the pixels of an opened picture and gather its metadata."""
-    warnings = []
-    if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":
-        warnings.append(f"only the first of its {frames} pages or frames is recolored")
-    if _bits(image) > 8:
-        warnings.append("its 16 bits a channel are reduced to 8")
+@contextmanager
+def _opened_tiff(data: bytes) -> Iterator[tifffile.TiffFile]:
+    if error := stranger(data):  # cameras dress up their own formats as TIFF
+        raise error
+    with tiff.opened(data) as file:
+        yield file
+
+
+def _format_of(image: Image.Image) -> ImageFormat:
     # MPO is a JPEG with more pictures behind the first, as phones write it.
-    image_format = ImageFormat.JPEG if image.format == "MPO" else ImageFormat(str(image.format))
-    exif = image.info.get("exif", b"")  # as it is in the file
-    for block in _EXIF_BLOCKS:
-        image.getexif().get_ifd(block)  # in a TIFF it is out of reach once the pixels are loaded
+    return ImageFormat.JPEG if image.format == "MPO" else ImageFormat(str(image.format))
+
+
+def _per_pixel(is_deep: bool, formats: set[ImageFormat | None]) -> int:
+    if {ImageFormat.WEBP, ImageFormat.AVIF} & formats:
+        return _BYTES_PER_PIXEL_WEBP
+    return _BYTES_PER_PIXEL_DEEP if is_deep else _BYTES_PER_PIXEL
+
+
+def _frames(image: Image.Image, source: ImageFormat, target: ImageFormat) -> int:
+    """Return how many frames of an animation are to be recolored."""
+    animated = source.holds_animations and target.holds_animations
+    return int(getattr(image, "n_frames", 1)) if animated else 1
+
+
+def _decoded(
+    image: Image.Image, source: ImageFormat, data: bytes, target: ImageFormat
+) -> DecodedImage:
+    """Load the pixels of an opened picture and gather its metadata."""
+    if source is ImageFormat.JPEG2000:
+        image.info |= {"exif": jp2.raw_exif(data), "icc_profile": jp2.icc_profile(data)}
+        image.info["xmp"] = jp2.xmp(data)
+    if deep.is_deep(data, source):
+        orientation = image.getexif().get(exif.ORIENTATION, 1)
+        levels = deep.decode(data, source).astype(np.uint16, copy=False)
+        pixels, alpha = _split(levels)
+        image.load()  # a PNG's texts may stand behind its pixels
+        metadata = of_image(image, image.info.get("exif", b""))
+        space = Space.GRAY if pixels.ndim == 2 else Space.RGB
+        profile = image.info.get("icc_profile") or b""
+        picture = _converted(pixels, space, alpha, profile, source, metadata, target)
+        return _turned(picture, orientation)
+    raw_exif = image.info.get("exif", b"")  # as it is in the file
     ImageOps.exif_transpose(image, in_place=True)  # loads the pixels
-    metadata = _metadata(image, exif)
-    if image.mode.startswith("I;16"):  # Pillow's own conversion cuts off at 255
-        levels = (np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8)
-        white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
-        info, image = image.info, Image.fromarray(255 - levels if white_is_zero else levels)
-        image.info = info  # the profile is still to be applied
+    metadata = of_image(image, raw_exif)
+    picture = _of_pillow(image, metadata, source, target)
+    lossless = source is ImageFormat.WEBP and b"VP8L" in (data[12:16], *_webp_chunks(data))
+    return replace(picture, lossless=lossless) if lossless else picture
+
+
+def _of_pillow(
+    image: Image.Image, metadata: Metadata, source: ImageFormat, target: ImageFormat
+) -> DecodedImage:
+    """Return the pixels of a loaded picture of 8 bits a channel or fewer."""
     alpha = None
     if image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-    elif image.mode not in ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"):
+    profile = image.info.get("icc_profile") or b""
+    if image.mode == "CMYK":
+        space = Space.CMYK
+    elif image.mode in _GRAY_MODES:
+        space = Space.GRAY
+    elif image.mode in _COLOR_MODES:
+        space = Space.RGB
+    else:
         raise InputError(
             f"its pixels are of the kind {image.mode}, which cannot be read",
             "convert it first: magick FILE -depth 8 -colorspace sRGB out.png",
         )
-    rgb = _to_srgb(image, metadata, warnings)
-    return DecodedImage(rgb, alpha, image_format, metadata, tuple(warnings))
+    if space is Space.GRAY and icc.space_of(profile) is not Space.GRAY:
+        space = Space.RGB  # Pillow expands it
+    modes = {Space.GRAY: "L", Space.CMYK: "CMYK", Space.RGB: "RGB"}
+    pixels = np.asarray(image.convert(modes[space]))
+    return _converted(pixels, space, alpha, profile, source, metadata, target)
 
 
-def _to_srgb(image: Image.Image, metadata: dict[str, Any], warnings: list[str]) -> RgbImage:
-    """Return the pixels as sRGB, by the embedded profile if there is one."""
-    embedded = image.info.get("icc_profile")
-    if embedded:
+def _converted(
+    pixels: AnyPlanes,
+    space: Space,
+    alpha: AnyPlanes | None,
+    profile: bytes,
+    source: ImageFormat,
+    metadata: Metadata,
+    target: ImageFormat,
+) -> DecodedImage:
+    """Bring pixels to sRGB by their profile, and to the bits that the target holds."""
+    warnings = []
+    rgb: AnyRgbImage | None = None
+    own = b""
+    if profile:
+        if space is Space.GRAY and icc.space_of(profile) is Space.RGB:
+            pixels, space = _expanded(pixels), Space.RGB
         try:
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(embedded))
-            space = profile.profile.xcolor_space.strip()
-            if space == "RGB" and "sRGB" in ImageCms.getProfileDescription(profile):
-                metadata["icc_profile"] = embedded
+            if icc.space_of(profile) is not space:
+                raise InputError("it is of another kind of color")
+            if space is Space.RGB and icc.is_srgb(profile):
+                metadata = replace(metadata, icc_profile=profile)
             else:
-                plain = image.convert({"GRAY": "L", "CMYK": "CMYK"}.get(space, "RGB"))
-                srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-                metadata["icc_profile"] = srgb.tobytes()
-                converted = ImageCms.profileToProfile(plain, profile, srgb, outputMode="RGB")
-                return np.asarray(converted)
-        except (ImageCms.PyCMSError, OSError) as error:
-            metadata.pop("icc_profile", None)
-            warnings.append(f"its color profile cannot be used, it is read as sRGB: {error}")
-    elif image.mode == "CMYK":
+                rgb = icc.to_srgb(pixels, profile, space)
+                metadata, own = replace(metadata, icc_profile=icc.SRGB), profile
+        except InputError as error:
+            warnings.append(
+                f"its color profile cannot be used, it is read as sRGB: {error.message}"
+            )
+    elif space is Space.CMYK:
         warnings.append("it is CMYK without a profile, and is converted to RGB by rule of thumb")
-    return np.asarray(image.convert("RGB"))
+    if rgb is None:
+        rgb = _rule_of_thumb(pixels) if space is Space.CMYK else _expanded(pixels)
+    if rgb.dtype == np.uint16 and not target.holds_16_bits:
+        warnings.append(f"its 16 bits a channel are reduced to 8, as {target} holds no more")
+        rgb, alpha = _to_8_bits(rgb), None if alpha is None else _to_8_bits(alpha)
+    if alpha is not None and not target.holds_transparency:
+        warnings.append(f"its transparency lies on white, as {target} holds none")
+    return DecodedImage(rgb, alpha, source, metadata, tuple(warnings), own)
 
 
-def _metadata(image: Image.Image, raw_exif: bytes) -> dict[str, Any]:
-    """Return what ``save`` is to be given so that the result carries it, too."""
-    metadata: dict[str, Any] = {}
-    exif = image.getexif()
-    for tag in _LAYOUT_TAGS & set(exif):
-        del exif[tag]
-    dpi = tuple(float(value) for value in image.info.get("dpi", ()))
-    if len(dpi) == 2 and min(dpi) > 1:  # 1 dpi is a mere aspect ratio
-        metadata["dpi"] = dpi
-    # The file's own block where it can be patched: Pillow's would lose texts in UTF-8.
-    if exif:
-        metadata["exif"] = _upright(raw_exif) or exif.tobytes()
-    xmp = image.info.get("xmp") or image.info.get(_XMP_KEY)
-    if xmp:
-        metadata["xmp"] = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
-    return metadata
+def _tiff_pages(
+    file: tifffile.TiffFile, data: bytes, target: ImageFormat
+) -> Iterator[DecodedImage]:
+    """Decode the pages of a TIFF."""
+    found = _pages(file, data, target)
+    for page in found:
+        if page.bits > 8:
+            pixels, space, alpha = tiff.read_deep(file, page)
+            picture = _converted(
+                pixels, space, alpha, page.icc_profile, ImageFormat.TIFF, page.metadata, target
+            )
+        else:
+            with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
+                image.seek(page.index)
+                image.load()  # turns it upright, too
+                picture = _of_pillow(image, page.metadata, ImageFormat.TIFF, target)
+        if target is ImageFormat.TIFF:
+            picture = replace(picture, pages=len(found))
+        elif (held := len(tiff.pages(file, data))) > 1:
+            picture = _warned(picture, f"only the first of its {held} pages is recolored")
+        yield _turned(picture, page.orientation if page.bits > 8 else 1)
 
 
-def _upright(exif: bytes) -> bytes:
-    """Return an EXIF block that says upright and has no thumbnail, else untouched; empty if odd.
-
-    The first directory's entries are 12 bytes each: tag, type, count, value; behind them stands the
-    offset of the second directory, the thumbnail's (TIFF 6.0, section 2; EXIF 2.32, section 4.5).
-    """
-    block = bytearray(exif.removeprefix(b"Exif\0\0"))
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(block[:4]))
-    if order is None:
-        return b""
-    try:
-        (start,) = struct.unpack_from(order + "I", block, 4)
-        (count,) = struct.unpack_from(order + "H", block, start)
-        for entry in range(start + 2, start + 2 + 12 * count, 12):
-            if struct.unpack_from(order + "H", block, entry) == (_ORIENTATION,):
-                struct.pack_into(order + "HIHH", block, entry + 2, 3, 1, 1, 0)  # SHORT, one, 1
-        struct.pack_into(order + "I", block, start + 2 + 12 * count, 0)
-    except struct.error:
-        return b""
-    return b"Exif\0\0" + bytes(block)
+def _pages(file: tifffile.TiffFile, data: bytes, target: ImageFormat) -> list[tiff.Page]:
+    """Return the pages of a TIFF that the target holds."""
+    found = tiff.pages(file, data)
+    if not found:
+        raise InputError("there is no picture in it", "scan it again")
+    return found if target is ImageFormat.TIFF else found[:1]
 
 
-def _with_resolution(exif: bytes, dpi: tuple[float, float]) -> bytes:
-    """Return an EXIF block that tells the resolution, for formats with no other place for it."""
-    block = Image.Exif()
-    block.load(exif)
-    rebuilt = all(value.isascii() for value in block.values() if isinstance(value, str))
-    if _X_RESOLUTION in block or not rebuilt:  # Pillow would spoil texts in UTF-8
-        return exif
-    block[_X_RESOLUTION], block[_Y_RESOLUTION], block[_RESOLUTION_UNIT] = *dpi, _INCH
-    return block.tobytes()
+def _animation_frames(
+    image: Image.Image, source: ImageFormat, frames: int
+) -> Iterator[DecodedImage]:
+    """Decode the frames of an animation, each as it is shown."""
+    raw_exif = image.info.get("exif", b"")
+    animation = Animation(frames, image.info.get("loop"))
+    metadata = None
+    for frame in ImageSequence.Iterator(image):
+        shown = frame.convert("RGBA")  # some decoders tell the time when they have decoded
+        milliseconds = float(frame.info.get("duration", 0))
+        if metadata is None:
+            metadata = of_image(image, raw_exif)
+        shown.info = frame.info | {"transparency": None}
+        upright = ImageOps.exif_transpose(shown)
+        picture = _of_pillow(upright, metadata, source, source)
+        yield replace(picture, animation=animation, milliseconds=milliseconds)
 
 
-def _as_tiff_tags(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that put EXIF and XMP among a TIFF's own tags."""
-    exif = Image.Exif()
-    exif.load(metadata.get("exif", b""))
-    if "xmp" in metadata:
-        exif[_XMP_TAG] = metadata["xmp"]
-    options: dict[str, Any] = {"exif": exif.tobytes()} if exif else {}
-    if not all(isinstance(value, str) or tag in _PLAIN_TAGS for tag, value in exif.items()):
-        # Pillow's compressing writer cannot hold blocks within blocks, as the date of a photograph.
-        options["compression"] = None
+def _to_write(
+    source: DecodedImage, rgb: AnyRgbImage, image_format: ImageFormat, encoding: Encoding
+) -> tuple[AnyPlanes, Space, Metadata]:
+    """Return the pixels as they are written, opacity as the last channel, and what goes along."""
+    space = icc.space_of(source.profile)
+    if encoding.source_profile and source.profile and space is not Space.GRAY and space:
+        holds_cmyk = image_format in (ImageFormat.JPEG, ImageFormat.TIFF)
+        if space is Space.CMYK and not holds_cmyk:
+            raise OutputError(f"{image_format} cannot hold CMYK", "use --icc srgb, or --format tif")
+        opaque = space is Space.CMYK or not image_format.holds_transparency
+        converted = icc.from_srgb(_on_white(source, rgb) if opaque else rgb, source.profile, space)
+        metadata = replace(source.metadata, icc_profile=source.profile)
+        return (converted if opaque else _with_alpha(source, converted)), space, metadata
+    if image_format.holds_transparency:
+        return _with_alpha(source, rgb), Space.RGB, source.metadata
+    return _on_white(source, rgb), Space.RGB, source.metadata
+
+
+def _new_page(source: DecodedImage, rgb: AnyRgbImage, encoding: Encoding) -> tiff.NewPage:
+    pixels, space, metadata = _to_write(source, rgb, ImageFormat.TIFF, encoding)
+    channels = 4 if space is Space.CMYK else 3
+    return tiff.NewPage(pixels, space, pixels.shape[2] > channels, metadata)
+
+
+def _settings(source: DecodedImage, image_format: ImageFormat, quality: int) -> dict[str, Any]:
+    """Return how Pillow is to encode a format."""
+    settings: dict[ImageFormat, dict[str, Any]] = {
+        ImageFormat.JPEG: {"quality": quality, "subsampling": 0 if quality >= 90 else 2},
+        ImageFormat.PNG: {"compress_level": 4},
+        ImageFormat.WEBP: {"quality": quality, "exact": True, "lossless": source.lossless},
+        ImageFormat.AVIF: {
+            "quality": quality,
+            "subsampling": "4:4:4" if quality >= 90 else "4:2:0",
+        },
+    }
+    return settings.get(image_format, {})
+
+
+def _animation_options(
+    source: DecodedImage, rest: list[tuple[DecodedImage, AnyPlanes]], image_format: ImageFormat
+) -> dict[str, Any]:
+    """Return what Pillow's ``save`` needs for the frames behind the first."""
+    assert source.animation
+    durations = [source.milliseconds, *(frame.milliseconds for frame, _ in rest)]
+    options: dict[str, Any] = {
+        "save_all": True,
+        "append_images": [_as_image(pixels, Space.RGB) for _, pixels in rest],
+        "duration": [round(value) for value in durations],
+    }
+    if source.animation.loops is not None:
+        options["loop"] = source.animation.loops
+    if image_format is ImageFormat.GIF:
+        options["disposal"] = 2  # frames may be transparent where the one before is not
     return options
 
 
-def _bits(image: Image.Image) -> int:
-    """Return the bits of a channel in the file, which Pillow's mode does not always tell."""
-    if image.format == "TIFF":
-        return int(max(cast(Any, image).tag_v2.get(258, (1,))))
-    if image.format == "PNG":
-        # Set by Pillow's reader for the 16-bit modes: the raw mode that it unpacks from.
-        return 16 if any("16" in str(tile.args) for tile in cast(Any, image).tile) else 8
-    return 8
+def _as_image(pixels: AnyPlanes, space: Space) -> Image.Image:
+    if space is Space.CMYK:
+        return Image.fromarray(pixels, "CMYK")
+    return Image.fromarray(pixels)
 
 
-def _unknown(data: bytes) -> InputError:
-    """Say what a file is, if it is a known stranger."""
-    known = "JPEG, PNG, WebP, TIFF and AVIF can be read"
-    for signature, offset, name, help_text in _CONVERTERS:
-        if data[offset : offset + len(signature)] == signature:
-            return InputError(f"it is a {name} file, which cannot be read", help_text)
-    return InputError("it is no picture, is cut off, or of an unknown kind", known)
+def _with_alpha(source: DecodedImage, rgb: AnyPlanes) -> AnyPlanes:
+    return rgb if source.alpha is None else np.dstack((rgb, source.alpha))
 
 
-def _damaged(error: Exception) -> InputError:
-    return InputError(f"the picture is damaged: {error}", "copy or scan it again")
+def _on_white(source: DecodedImage, rgb: AnyRgbImage) -> AnyRgbImage:
+    """Lay a transparent picture on white paper."""
+    if source.alpha is None:
+        return rgb
+    top = np.iinfo(rgb.dtype).max
+    opacity = source.alpha[..., None].astype(np.float32) / np.float32(top)
+    result: AnyPlanes = np.rint(rgb * opacity + top * (1 - opacity)).astype(rgb.dtype)
+    return result
+
+
+def _split(levels: AnyPlanes) -> tuple[AnyPlanes, AnyPlanes | None]:
+    """Take opacity, the second or fourth channel, from the others."""
+    if levels.ndim == 2 or levels.shape[2] == 3:
+        return levels, None
+    pixels = levels[..., :-1]
+    return (pixels[..., 0] if levels.shape[2] == 2 else pixels), levels[..., -1]
+
+
+def _expanded(pixels: AnyPlanes) -> AnyRgbImage:
+    return np.repeat(pixels[..., None], 3, axis=-1) if pixels.ndim == 2 else pixels
+
+
+def _rule_of_thumb(cmyk: AnyPlanes) -> AnyRgbImage:
+    """Convert CMYK that has no profile."""
+    top = int(np.iinfo(cmyk.dtype).max)
+    ink = cmyk.astype(np.float32) / top
+    return np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * top).astype(cmyk.dtype)
+
+
+def _to_8_bits(levels: AnyPlanes) -> NDArray[np.uint8]:
+    return np.rint(levels / np.float32(257)).astype(np.uint8)
+
+
+def _turned(picture: DecodedImage, orientation: int) -> DecodedImage:
+    """Turn a picture upright; `orientation` is EXIF's, 1..8."""
+    if orientation not in range(2, 9):
+        return picture
+
+    def turn(plane: AnyPlanes) -> AnyPlanes:
+        if orientation >= 5:
+            plane = plane.swapaxes(0, 1)
+        rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+        columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+        return np.ascontiguousarray(plane[rows, columns])
+
+    alpha = None if picture.alpha is None else turn(picture.alpha)
+    return replace(picture, rgb=turn(picture.rgb), alpha=alpha)
+
+
+def _webp_chunks(data: bytes) -> Iterator[bytes]:
+    """Return the names of a WebP's chunks."""
+    at = 12
+    while at + 8 <= len(data):
+        yield data[at : at + 4]
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+
+
+def _warned(picture: DecodedImage, warning: str) -> DecodedImage:
+    return replace(picture, warnings=(*picture.warnings, warning))
+
+
+@contextmanager
+def _damage_is_told() -> Iterator[None]:
+    """Turn what decoders fail with into an `InputError`: they raise whatever a file leads to."""
+    try:
+        yield
+    except (RecolorError, MemoryError, GeneratorExit):
+        raise
+    except Exception as error:
+        raise InputError(f"the picture is damaged: {error}", "copy or scan it again") from error
+
+
+@contextmanager
+def _limits_are_told(image_format: ImageFormat) -> Iterator[None]:
+    """Turn what encoders fail with into an `OutputError`: they raise whatever a limit leads to."""
+    try:
+        yield
+    except (RecolorError, MemoryError):
+        raise
+    except Exception as error:
+        raise OutputError(
+            f"cannot be written as {image_format}: {error}", "try --format png"
+        ) from error

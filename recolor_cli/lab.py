@@ -4,6 +4,9 @@ OpenCV's float32 conversion (D65, 2 degree observer). It differs from the closed
 0.5 in a*, so a network must be trained, run and measured with the same one. OpenCV's 8-bit Lab is
 never used: it loses up to 24 levels on the way there and back.
 
+Pictures of 16 bits a channel are painted by the closed formula (`exact_lab`, `exact_rgb`):
+OpenCV's table has 513 steps of lightness, where 16 bits have 65,536.
+
 References
 ----------
 CIE 15:2004, Colorimetry, section 8.2.1. IEC 61966-2-1:1999 (sRGB).
@@ -15,8 +18,21 @@ from typing import cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from recolor_cli.types import FloatArray, RgbImage
+from recolor_cli.types import AnyRgbImage, FloatArray, RgbImage
+
+# Linear sRGB to XYZ, with the coefficients and the D65 white of OpenCV's conversion.
+_RGB_TO_XYZ = np.array(
+    [
+        [0.412453, 0.357580, 0.180423],
+        [0.212671, 0.715160, 0.072169],
+        [0.019334, 0.119193, 0.950227],
+    ]
+)
+_WHITE = _RGB_TO_XYZ.sum(axis=1)
+_TO_RELATIVE_XYZ = (_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)  # gray: all three the same
+_FROM_RELATIVE_XYZ = np.linalg.inv(_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
 
 
 def rgb_to_lab(rgb: RgbImage | FloatArray) -> FloatArray:
@@ -44,8 +60,16 @@ def rgb_to_lab(rgb: RgbImage | FloatArray) -> FloatArray:
     return cast(FloatArray, cv2.cvtColor(scaled, cv2.COLOR_RGB2Lab))
 
 
-def lightness_of(rgb: RgbImage | FloatArray) -> FloatArray:
-    """Return L*, float32, shape (H, W), 0..100, of sRGB as in `rgb_to_lab`."""
+def lightness_of(rgb: AnyRgbImage | FloatArray) -> FloatArray:
+    """Return L*, float32, shape (H, W), 0..100.
+
+    Parameters
+    ----------
+    rgb : uint8, uint16 or float32 array, shape (H, W, 3)
+        As in `rgb_to_lab`; 16 bits are converted by `exact_lab`.
+    """
+    if rgb.dtype == np.uint16:
+        return np.ascontiguousarray(exact_lab(np.divide(rgb, 65535, dtype=np.float32))[..., 0])
     return np.ascontiguousarray(rgb_to_lab(rgb)[..., 0])
 
 
@@ -77,3 +101,58 @@ def lab_to_rgb(lightness: FloatArray, ab: FloatArray) -> RgbImage:
     """
     rgb = cv2.cvtColor(np.dstack((lightness, ab)), cv2.COLOR_Lab2RGB)
     return np.rint(rgb * 255).astype(np.uint8)
+
+
+def lab_to_deep_rgb(lightness: FloatArray, ab: FloatArray) -> NDArray[np.uint16]:
+    """Convert CIELAB to 16-bit sRGB, by `exact_rgb`; otherwise as `lab_to_rgb`."""
+    levels: FloatArray = exact_rgb(lightness, ab) * np.float32(65535)
+    return np.rint(levels).astype(np.uint16)
+
+
+def exact_lab(rgb: FloatArray) -> FloatArray:
+    """Convert sRGB to CIELAB by the closed formula, also where it lies outside 0..1.
+
+    Parameters
+    ----------
+    rgb : float32 array, shape (..., 3)
+        Gamma-encoded sRGB; colors that sRGB does not reach are below 0 or above 1.
+
+    Returns
+    -------
+    float32 array, shape (..., 3)
+    """
+    linear = np.where(
+        rgb <= 0.04045,
+        rgb / np.float32(12.92),
+        np.power((np.maximum(rgb, 0) + np.float32(0.055)) / np.float32(1.055), np.float32(2.4)),
+    )
+    xyz = linear @ _TO_RELATIVE_XYZ.T
+    f = np.where(
+        xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * np.float32((29 / 6) ** 2 / 3) + np.float32(4 / 29)
+    )
+    x, y, z = f[..., 0], f[..., 1], f[..., 2]
+    return np.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), axis=-1)
+
+
+def exact_rgb(lightness: FloatArray, ab: FloatArray) -> FloatArray:
+    """Convert CIELAB to sRGB by the closed formula, the inverse of `exact_lab`.
+
+    Parameters
+    ----------
+    lightness : float32 array, shape (...), 0..100
+    ab : float32 array, shape (..., 2), CIELAB units
+
+    Returns
+    -------
+    float32 array, shape (..., 3)
+        Gamma-encoded sRGB, clipped to 0..1.
+    """
+    y = (lightness + 16) / np.float32(116)
+    f = np.stack((y + ab[..., 0] / np.float32(500), y, y - ab[..., 1] / np.float32(200)), axis=-1)
+    xyz = np.where(f > 6 / 29, f * f * f, (f - np.float32(4 / 29)) * np.float32(3 * (6 / 29) ** 2))
+    linear = np.clip(xyz @ _FROM_RELATIVE_XYZ.T, 0, 1)
+    return np.where(
+        linear <= 0.0031308,
+        linear * np.float32(12.92),
+        np.float32(1.055) * np.power(linear, np.float32(1 / 2.4)) - np.float32(0.055),
+    )

@@ -82,8 +82,9 @@ class Letterbox:
 
         The answer may be coarser than the square. The cut is made at its exact place between the
         pixels, not at the nearest whole pixel: the color would shift by up to half a coarse pixel,
-        which is several pixels of a large picture. Bilinear; beyond the outermost coarse pixel that
-        lies in the picture its value is repeated, so that no color of the padding bleeds in.
+        which is several pixels of a large picture. Cubic (Catmull-Rom), which is sharper at the
+        edges of things than bilinear; beyond the outermost coarse pixel that lies in the picture
+        its value is repeated, so that no color of the padding bleeds in.
 
         Parameters
         ----------
@@ -96,20 +97,17 @@ class Letterbox:
         -------
         float32 array, shape (stop - start, source.width, C)
         """
-        height, width = planes.shape[:2]
-        across = _Taps.over(
-            0, self.source.width, self.source.width, self.left, self.inner.width, width / self.size
+        height, width, channels = planes.shape
+        source = self.source
+        across = _weights(
+            0, source.width, source.width, self.left, self.inner.width, width, self.size
         )
-        down = _Taps.over(
-            start, stop, self.source.height, self.top, self.inner.height, height / self.size
-        )
-        first = int(down.low[0])
-        coarse = planes[first : int(down.high[-1]) + 1]  # (k, w, C): the rows that are needed
-        t_x = across.t[None, :, None]
-        wide = coarse[:, across.low] * (1 - t_x) + coarse[:, across.high] * t_x  # (k, W, C)
-        t_y = down.t[:, None, None]
-        rows = wide[down.low - first] * (1 - t_y) + wide[down.high - first] * t_y
-        return cast(FloatArray, rows)
+        down = _weights(start, stop, source.height, self.top, self.inner.height, height, self.size)
+        coarse = planes[down.first : down.last + 1, across.first : across.last + 1]
+        # As products of matrices: (k, W, C) of the coarse rows that are needed, then (H, W, C).
+        wide = np.matmul(across.matrix, coarse)
+        rows = down.matrix @ wide.reshape(len(wide), -1)
+        return cast(FloatArray, rows.reshape(stop - start, source.width, channels))
 
     def invert(self, planes: FloatArray) -> FloatArray:
         """Return `invert_rows` for all rows: float32, shape (source.height, source.width, C)."""
@@ -117,25 +115,37 @@ class Letterbox:
 
 
 @dataclass(frozen=True, slots=True)
-class _Taps:
-    """Linear interpolation along one axis: low and high neighbour, weight t of the high one."""
+class _Weights:
+    """What coarse pixels first..last give to fine ones, shape (fine, last - first + 1)."""
 
-    low: NDArray[np.intp]
-    high: NDArray[np.intp]
-    t: FloatArray
+    first: int
+    last: int
+    matrix: FloatArray
 
-    @classmethod
-    def over(
-        cls, start: int, stop: int, source: int, offset: int, inner: int, ratio: float
-    ) -> Self:
-        """Map source pixels start..stop-1 onto the coarse pixels that lie inside the picture."""
-        begin, end = offset * ratio, (offset + inner) * ratio  # the picture, in coarse pixels
-        # A coarse pixel counts as inside when its centre is; a thin picture keeps at least one.
-        first = min(math.ceil(begin - 0.5), math.ceil(end) - 1)
-        last = max(math.ceil(end - 0.5) - 1, first)
-        # Pixel centres: (x + 1/2) of the source lies at begin + (x + 1/2) * step.
-        step = (end - begin) / source
-        position = begin + (np.arange(start, stop) + 0.5) * step - 0.5
-        position = np.clip(position, first, last)
-        low = np.floor(position).astype(np.intp)
-        return cls(low, np.minimum(low + 1, last), (position - low).astype(np.float32))
+
+def _weights(
+    start: int, stop: int, source: int, offset: int, inner: int, coarse: int, size: int
+) -> _Weights:
+    """Interpolate source pixels start..stop-1 from the coarse pixels inside the picture."""
+    begin, end = offset * coarse / size, (offset + inner) * coarse / size  # in coarse pixels
+    # A coarse pixel counts as inside when its centre is; a thin picture keeps at least one.
+    first = min(math.ceil(begin - 0.5), math.ceil(end) - 1)
+    last = max(math.ceil(end - 0.5) - 1, first)
+    # Pixel centres: (x + 1/2) of the source lies at begin + (x + 1/2) * step.
+    step = (end - begin) / source
+    position = begin + (np.arange(start, stop) + 0.5) * step - 0.5
+    position = np.clip(position, first, last)
+    taps = np.floor(position).astype(np.intp)[:, None] + np.arange(-1, 3)
+    weights = _catmull_rom(np.abs(position[:, None] - taps))
+    taps = np.clip(taps, first, last)
+    low, high = int(taps.min()), int(taps.max())
+    matrix = np.zeros((stop - start, high - low + 1), np.float32)
+    np.add.at(matrix, (np.arange(stop - start)[:, None], taps - low), weights)
+    return _Weights(low, high, matrix)
+
+
+def _catmull_rom(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weight of a coarse pixel by its distance, 0..2 (Keys 1981, a = -1/2)."""
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return np.where(distance < 1, near, far)

@@ -12,9 +12,9 @@ import numpy as np
 
 from recolor_cli.errors import InferenceError, InputError
 from recolor_cli.gamut import clip_chroma
-from recolor_cli.lab import lab_to_rgb, lightness_of
+from recolor_cli.lab import lab_to_deep_rgb, lab_to_rgb, lightness_of
 from recolor_cli.letterbox import Letterbox
-from recolor_cli.types import ColorNetwork, FloatArray, ImageSize, RecolorOptions, RgbImage
+from recolor_cli.types import AnyRgbImage, ColorNetwork, FloatArray, ImageSize, RecolorOptions
 
 MIN_SIDE = 8  # px; in less there is nothing for a network to see
 _STRIP_PIXELS = 1 << 16  # a strip's float planes stay within a processor's cache
@@ -66,19 +66,20 @@ class Recolorizer:
         self.network = network
         self.options = options or RecolorOptions()
 
-    def recolor(self, rgb: RgbImage, timings: StageTimings | None = None) -> RgbImage:
+    def recolor(self, rgb: AnyRgbImage, timings: StageTimings | None = None) -> AnyRgbImage:
         """Give a picture new color; its lightness stays.
 
         Parameters
         ----------
-        rgb : uint8 array, shape (H, W, 3)
+        rgb : uint8 or uint16 array, shape (H, W, 3)
             sRGB. What color it has is not looked at.
         timings : StageTimings or None
             Where to book the time.
 
         Returns
         -------
-        uint8 array of the same shape
+        array of the same shape and dtype
+            Of 16 bits, the lightness is computed and kept at 16 bits.
 
         Raises
         ------
@@ -95,7 +96,7 @@ class Recolorizer:
         timings.lap("color")
         return result
 
-    def predict(self, rgb: RgbImage, timings: StageTimings | None = None) -> FloatArray:
+    def predict(self, rgb: AnyRgbImage, timings: StageTimings | None = None) -> FloatArray:
         """Ask the network for color, the first half of `recolor`.
 
         Parameters
@@ -114,8 +115,8 @@ class Recolorizer:
             As `recolor`.
         """
         timings = timings or StageTimings()
-        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
-            raise ValueError(f"expected uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}")
+        if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3:
+            raise ValueError(f"expected uint8 or uint16 (H, W, 3), not {rgb.dtype} {rgb.shape}")
         manifest = self.network.manifest
         tensor = network_input(rgb, self._box(rgb), manifest.pad_lightness)
         timings.lap("lightness")
@@ -128,31 +129,32 @@ class Recolorizer:
         timings.lap("network")
         return ab * np.float32(self.options.strength * manifest.strength)
 
-    def paint(self, rgb: RgbImage, ab: FloatArray) -> RgbImage:
+    def paint(self, rgb: AnyRgbImage, ab: FloatArray) -> AnyRgbImage:
         """Give a picture the color that `predict` returned for one of its size.
 
         Parameters
         ----------
-        rgb : uint8 array, shape (H, W, 3), sRGB
+        rgb : uint8 or uint16 array, shape (H, W, 3), sRGB
             Its lightness stays.
         ab : float32 array, shape (h, w, 2), CIELAB units
 
         Returns
         -------
-        uint8 array, shape (H, W, 3)
+        array of the same shape and dtype
         """
         box = self._box(rgb)
         height, width = rgb.shape[:2]
         result = np.empty_like(rgb)
+        to_rgb = lab_to_deep_rgb if rgb.dtype == np.uint16 else lab_to_rgb
         rows = max(1, _STRIP_PIXELS // width)
         for start in range(0, height, rows):  # never several float copies of the whole
             stop = min(start + rows, height)
             lightness = lightness_of(rgb[start:stop])
             color = clip_chroma(lightness, box.invert_rows(ab, start, stop))
-            result[start:stop] = lab_to_rgb(lightness, color)
+            result[start:stop] = to_rgb(lightness, color)
         return result
 
-    def _box(self, rgb: RgbImage) -> Letterbox:
+    def _box(self, rgb: AnyRgbImage) -> Letterbox:
         """Return where the picture lies in the network's square, if it is large enough."""
         source = ImageSize(rgb.shape[0], rgb.shape[1])
         if min(source.height, source.width) < MIN_SIDE:
@@ -163,7 +165,7 @@ class Recolorizer:
         return Letterbox.fit(source, self.network.manifest.size)
 
 
-def network_input(rgb: RgbImage, box: Letterbox, pad_lightness: float) -> FloatArray:
+def network_input(rgb: AnyRgbImage, box: Letterbox, pad_lightness: float) -> FloatArray:
     """Make the tensor that a network reads; the one way there, for run and validation.
 
     Parameters
@@ -184,4 +186,4 @@ def network_input(rgb: RgbImage, box: Letterbox, pad_lightness: float) -> FloatA
         (box.inner.width, box.inner.height),
         interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
     )
-    return box.apply(lightness_of(cast(RgbImage, small)), pad_lightness)[None, None]
+    return box.apply(lightness_of(cast(AnyRgbImage, small)), pad_lightness)[None, None]

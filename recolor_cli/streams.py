@@ -5,22 +5,45 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from recolor_cli.errors import InputError, OutputError
 
+_CHUNK = 1 << 16
+_LONGEST_PART = 1 << 20  # bytes; a path has a few thousand
 
-def read_stdin() -> bytes:
-    """Return all of standard input.
+
+def stdin() -> BinaryIO:
+    """Return standard input as bytes.
 
     Raises
     ------
     InputError
-        If it is closed, or cannot be read.
+        If it is closed.
     """
     try:
-        return sys.stdin.buffer.read()
-    except (AttributeError, OSError, ValueError) as error:  # None, or closed
+        return sys.stdin.buffer
+    except (AttributeError, ValueError) as error:  # None, or closed
         raise InputError("standard input cannot be read", "pipe something in") from error
+
+
+def parts(source: BinaryIO, end: bytes) -> Iterator[bytes]:
+    """Yield what lies between ends of one byte, as it comes in.
+
+    Raises
+    ------
+    InputError
+        If an end does not come.
+    """
+    rest = b""
+    while chunk := source.read1(_CHUNK) if hasattr(source, "read1") else source.read(_CHUNK):
+        *whole, rest = (rest + chunk).split(end)
+        yield from whole
+        if len(rest) > _LONGEST_PART:
+            raise InputError("a name in the list has no end", "is it a list of names, one a line?")
+    if rest:
+        yield rest
 
 
 def write_stdout(data: bytes) -> None:

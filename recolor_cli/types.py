@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 RgbImage = NDArray[np.uint8]
 """sRGB, (H, W, 3), gamma-encoded, 0..255."""
+
+AnyRgbImage = NDArray[Any]
+"""sRGB, (H, W, 3), gamma-encoded: uint8, 0..255, or uint16, 0..65535."""
+
+AnyPlanes = NDArray[Any]
+"""uint8 or uint16 levels of any channels; the docstring of whoever uses it gives the shape."""
 
 FloatArray = NDArray[np.float32]
 """float32; the docstring of whoever uses it gives shape, unit and range."""

@@ -87,6 +87,16 @@ def poster(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def tree(tmp_path, monkeypatch):
+    for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "sub/d.webp"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(draw(), "PNG"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def recolor(capfdbinary) -> Callable[..., tuple[bytes, str]]:
     """Run the program in this process; show everything when the exit code is another."""
 

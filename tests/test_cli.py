@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -248,6 +249,72 @@ def test_inputs_from_a_list(recolor, tmp_path, null, end):
     assert names(tmp_path / "out") == ["a b.jpg", "c.jpg"]
 
 
+def test_in_place_keeps_the_picture_under_another_name_and_is_done_once(recolor, poster, tmp_path):
+    before = poster.read_bytes()
+    recolor(poster, "--in-place", ".orig", "--device", "cpu")
+    assert names(tmp_path) == ["poster.jpg", "poster.jpg.orig"]
+    assert (tmp_path / "poster.jpg.orig").read_bytes() == before
+    after = poster.read_bytes()
+    assert size_of(after) == ("JPEG", (60, 90))
+    assert after != before
+    _, err = recolor(poster, "--in-place", ".orig", "--device", "cpu")
+    assert "skipped" in err
+    assert poster.read_bytes() == after
+    _, err = recolor(poster, "--in-place", "", exit_code=2)
+    assert "backup" in err
+
+
+def test_a_bad_picture_in_place_stays_as_it_is(recolor, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"once upon a time")
+    recolor(tmp_path / "bad.jpg", "--in-place", ".orig", exit_code=1)
+    assert names(tmp_path) == ["bad.jpg"]
+
+
+def test_times_are_kept_when_asked_for(recolor, poster, tmp_path):
+    os.utime(poster, (10**9, 10**9))
+    recolor(poster, "--device", "cpu")
+    result = tmp_path / "poster-recolored.jpg"
+    assert result.stat().st_mtime > 10**9 + 1
+    recolor(poster, "--device", "cpu", "--overwrite", "--preserve-times")
+    assert result.stat().st_mtime == 10**9
+
+
+def test_an_own_profile_is_written_with_when_asked_for(recolor, tmp_path):
+    profile = imagecodecs.cms_profile("adobergb")
+    (tmp_path / "a.png").write_bytes(encoded(draw(), "PNG", icc_profile=profile))
+    recolor(tmp_path / "a.png", "--icc", "source", "--device", "cpu")
+    with Image.open(tmp_path / "a-recolored.png") as result:
+        assert result.info["icc_profile"] == profile
+
+
+def test_a_list_is_worked_on_while_it_comes_in(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(encoded(draw()))
+    with subprocess.Popen(
+        [*COMMAND, "--files-from", "-", "--device", "cpu"], cwd=tmp_path,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        process.stdin.write(b"b.jpg\n")
+        process.stdin.flush()
+        while "b-recolored.jpg" not in finished(tmp_path):
+            assert process.poll() is None
+            time.sleep(0.02)
+        out, _ = process.communicate(b"a.jpg\n", timeout=60)
+    assert out.splitlines() == [b"b-recolored.jpg", b"a-recolored.jpg"]
+
+
+def test_permissions_of_a_folder_are_told_and_the_rest_goes_on(recolor, tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("the superuser may write everywhere")
+    for name in ("a/x.jpg", "b/y.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(encoded(draw()))
+    (tmp_path / "a").chmod(0o500)
+    _, err = recolor(tmp_path, "-r", "--device", "cpu", exit_code=1)
+    assert "Permission denied" in err
+    assert (tmp_path / "b/y-recolored.jpg").exists()
+
+
 def test_options_come_from_variables(recolor, poster, tmp_path, monkeypatch):
     monkeypatch.setenv("RECOLOR_SUFFIX", "-from-variable")
     monkeypatch.setenv("RECOLOR_FORMAT", "png")
@@ -340,7 +407,8 @@ def test_gray_pictures_cannot_be_measured_on(recolor, tmp_path):
         (["TRUNCATED"], 1, "damaged"),
         (["ONE"], 1, "too few"),
         (["THIN"], 1, "too few"),
-        (["BOMB"], 1, "GiB of memory"),
+        (["BOMB"], 1, "90,000 megapixels"),
+        (["BOMB", "--max-pixels", "90000000000"], 1, "GiB of memory"),
         (["POSTER", "-o", "POSTER/x/"], 1, "cannot write"),
     ],
 )
@@ -550,12 +618,12 @@ def test_models_of_one_name_each_have_a_column_and_a_sheet(recolor, tmp_path):
 
 
 def test_a_bug_ends_with_70_and_a_traceback(monkeypatch, capsys, poster):
-    from recolor_cli import batch, cli
+    from recolor_cli import cli, jobs
 
     def fail(*args):
         raise RuntimeError("oh")
 
-    monkeypatch.setattr(batch, "plan", fail)
+    monkeypatch.setattr(jobs, "plan", fail)
     assert cli.main([str(poster)]) == 70
     err = capsys.readouterr().err
     assert "RuntimeError: oh" in err

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from recolor_cli.errors import ModelError
+from recolor_cli.files import write_atomic
 from recolor_cli.gamut import AbBins
-from recolor_cli.image_io import write_atomic
 from recolor_cli.manifest import Manifest, find_model
 from recolor_cli.training.storage import restore
 from recolor_cli.types import FloatArray
@@ -233,7 +233,9 @@ def _load(path: Path, advice: str) -> dict[str, Any]:
         raise ModelError(f"cannot read {path}: {error.strerror}", "check the path") from error
     except Exception as error:  # torch names no common class for what can be wrong in a file
         # Its own words are left out: of what would run code, they say how to let it.
-        raise ModelError(f"{path} is no file of weights, or holds more than those", advice) from error
+        raise ModelError(
+            f"{path} is no file of weights, or holds more than those", advice
+        ) from error
     if not isinstance(loaded, dict):
         raise ModelError(f"{path} holds a {type(loaded).__name__}", advice)
     return loaded

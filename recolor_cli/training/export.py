@@ -21,8 +21,9 @@ from torch import Tensor
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator
 from recolor_cli.evaluation.pictures import Picture
+from recolor_cli.files import write_atomic
 from recolor_cli.gamut import AbBins
-from recolor_cli.image_io import decode, write_atomic
+from recolor_cli.image_io import decode
 from recolor_cli.lab import gray_of
 from recolor_cli.letterbox import Letterbox
 from recolor_cli.manifest import Manifest

@@ -22,8 +22,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from recolor_cli.errors import DeviceError, NoInputsError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator, Figures
 from recolor_cli.evaluation.pictures import Picture, load_pictures
+from recolor_cli.files import write_atomic
 from recolor_cli.gamut import AbBins
-from recolor_cli.image_io import decode, write_atomic
+from recolor_cli.image_io import decode
 from recolor_cli.lab import gray_of
 from recolor_cli.manifest import Manifest
 from recolor_cli.network import parse_device

@@ -1,0 +1,104 @@
+"""Pixels of 16 bits a channel in PNG, JPEG 2000 and PNM files, which Pillow reads and writes as 8.
+
+imagecodecs does the codecs: of a file that is cut off it makes an error, OpenCV half a picture.
+TIFF is in `recolor_cli.tiff`.
+"""
+
+from __future__ import annotations
+
+import re
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from recolor_cli.formats import ImageFormat
+
+_PNM_HEAD = re.compile(
+    rb"P([56])(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,5})\s"
+)
+_IHDR_END = 33  # 8 of the signature, 25 of the header
+_JP2_COMPONENT = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)  # SOC, SIZ up to Ssiz
+
+
+def is_deep(data: bytes, image_format: ImageFormat) -> bool:
+    """Tell by the header whether a file has more than 8 bits a channel.
+
+    Parameters
+    ----------
+    data : bytes
+        Of a file whose header Pillow could read.
+    image_format : ImageFormat
+    """
+    match image_format:
+        case ImageFormat.PNG:
+            return data[24] == 16
+        case ImageFormat.PPM:
+            head = _PNM_HEAD.match(data)
+            return head is not None and int(head[4]) > 255
+        case ImageFormat.JPEG2000:
+            component = _JP2_COMPONENT.search(data)
+            return component is not None and (component[1][0] & 0x7F) >= 8  # bits less one
+        case _:
+            return False
+
+
+def decode(data: bytes, image_format: ImageFormat) -> NDArray[np.uint16]:
+    """Return the pixels, 0..65535, shape (H, W) or (H, W, C).
+
+    Raises
+    ------
+    Exception
+        Whatever a broken file leads the decoder to.
+    """
+    if image_format is ImageFormat.PPM:
+        return _decode_pnm(data)
+    if image_format is ImageFormat.PNG:
+        return np.asarray(imagecodecs.png_decode(data))
+    component = _JP2_COMPONENT.search(data)
+    if component is None or component[1][0] & 0x80:
+        raise ValueError("its numbers have a sign")
+    return scaled(np.asarray(imagecodecs.jpeg2k_decode(data)), (component[1][0] & 0x7F) + 1)
+
+
+def scaled(levels: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
+    """Stretch levels of so many bits to 0..65535."""
+    if bits == 16:
+        return levels
+    most = (1 << bits) - 1
+    return np.rint(levels * np.float64(65535 / most)).astype(np.uint16)
+
+
+def encode(pixels: NDArray[np.uint16], image_format: ImageFormat, chunks: bytes = b"") -> bytes:
+    """Encode pixels of 16 bits.
+
+    Parameters
+    ----------
+    pixels : uint16 array, shape (H, W, 3) or (H, W, 4)
+        The fourth channel is opacity.
+    image_format : ImageFormat
+        PNG, JPEG 2000 or PPM; the last takes no opacity.
+    chunks : bytes
+        Of a PNG, to be put behind its header.
+    """
+    pixels = np.ascontiguousarray(pixels)
+    if image_format is ImageFormat.PPM:
+        head = f"P6\n{pixels.shape[1]} {pixels.shape[0]}\n65535\n".encode()
+        return head + pixels.astype(">u2").tobytes()
+    if image_format is ImageFormat.PNG:
+        data = bytes(imagecodecs.png_encode(pixels, level=4))
+        return data[:_IHDR_END] + chunks + data[_IHDR_END:]
+    return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="jp2", reversible=True))
+
+
+def _decode_pnm(data: bytes) -> NDArray[np.uint16]:
+    head = _PNM_HEAD.match(data)
+    if head is None:
+        raise ValueError("its header is broken")
+    channels, width, height, most = (3 if head[1] == b"6" else 1), *map(int, head.groups()[1:])
+    size = width * height * channels
+    levels = np.frombuffer(data, ">u2", size, head.end()).reshape(height, width, channels)
+    if int(levels.max()) > most:
+        raise ValueError("a level is above the most that its header declares")
+    stretched = np.rint(levels * np.float64(65535 / most)).astype(np.uint16)
+    return stretched if channels == 3 else stretched[..., 0]

@@ -1,0 +1,136 @@
+"""File formats: their names, what each can hold, and what helps with those that we do not read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from recolor_cli.errors import InputError
+
+
+class ImageFormat(StrEnum):
+    """A file format that can be read and written; the value is Pillow's name."""
+
+    JPEG = "JPEG"
+    PNG = "PNG"
+    WEBP = "WEBP"
+    TIFF = "TIFF"
+    AVIF = "AVIF"
+    JPEG2000 = "JPEG2000"
+    GIF = "GIF"
+    BMP = "BMP"
+    PPM = "PPM"
+
+    @classmethod
+    def of_suffix(cls, suffix: str) -> ImageFormat | None:
+        """Return the format of a file-name ending such as ``.jpg``, or None."""
+        return _SUFFIXES.get(suffix.lower())
+
+    @property
+    def suffix(self) -> str:
+        """The usual file-name ending, with its dot."""
+        return next(suffix for suffix, image_format in _SUFFIXES.items() if image_format is self)
+
+    @property
+    def holds_transparency(self) -> bool:
+        """Whether it has a channel for opacity."""
+        return self not in (ImageFormat.JPEG, ImageFormat.PPM)
+
+    @property
+    def holds_16_bits(self) -> bool:
+        """Whether a channel may have 16 bits."""
+        return self in (
+            ImageFormat.PNG,
+            ImageFormat.TIFF,
+            ImageFormat.JPEG2000,
+            ImageFormat.PPM,
+        )
+
+    @property
+    def holds_animations(self) -> bool:
+        """Whether there may be frames with their timing."""
+        return self in (ImageFormat.PNG, ImageFormat.WEBP, ImageFormat.GIF, ImageFormat.AVIF)
+
+
+_SUFFIXES = {
+    ".jpg": ImageFormat.JPEG,
+    ".jpeg": ImageFormat.JPEG,
+    ".jpe": ImageFormat.JPEG,
+    ".jfif": ImageFormat.JPEG,
+    ".png": ImageFormat.PNG,
+    ".apng": ImageFormat.PNG,
+    ".webp": ImageFormat.WEBP,
+    ".tif": ImageFormat.TIFF,
+    ".tiff": ImageFormat.TIFF,
+    ".avif": ImageFormat.AVIF,
+    ".jp2": ImageFormat.JPEG2000,
+    ".j2k": ImageFormat.JPEG2000,
+    ".jpx": ImageFormat.JPEG2000,
+    ".gif": ImageFormat.GIF,
+    ".bmp": ImageFormat.BMP,
+    ".dib": ImageFormat.BMP,
+    ".ppm": ImageFormat.PPM,
+    ".pnm": ImageFormat.PPM,
+    ".pgm": ImageFormat.PPM,
+    ".pbm": ImageFormat.PPM,
+}
+
+
+def color_suffix(suffix: str) -> str:
+    """Return the file-name ending of a colored result: those of PNM tell gray from color."""
+    return ".ppm" if suffix.lower() in (".pgm", ".pbm") else suffix
+
+
+READABLE = "JPEG, PNG, WebP, TIFF, AVIF, JPEG 2000, GIF, BMP and PNM"
+
+_STARTS = (
+    *(b"\xff\xd8", b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF8", b"BM"),
+    *(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+)
+
+# Signatures of what people try and we do not read, and what helps then.
+_RAW = ("camera RAW", "develop it first: darktable-cli FILE out.tif")
+_HEIC = ("HEIC", "convert it first: heif-convert FILE out.png")
+_STRANGERS: tuple[tuple[bytes, int, tuple[str, str]], ...] = (
+    (b"%PDF", 0, ("PDF", "extract the pictures first: pdfimages -all FILE prefix")),
+    (b"%!PS", 0, ("PostScript", "render it first: gs -sDEVICE=png16m -r300 -o out.png FILE")),
+    *((b"ftyp" + brand, 4, _HEIC) for brand in (b"heic", b"heix", b"heim", b"hevc", b"mif1")),
+    (b"ftypcrx ", 4, _RAW),  # Canon CR3
+    (b"CR\2\0", 8, _RAW),  # Canon CR2, else a TIFF
+    (b"FUJIFILMCCD-RAW", 0, _RAW),
+    (b"IIU\0", 0, _RAW),  # Panasonic
+    (b"IIRO", 0, _RAW),  # Olympus
+    (b"IIRS", 0, _RAW),
+    (b"8BPS", 0, ("Photoshop", "flatten it first: magick 'FILE[0]' out.tif")),
+    (b"\xff\x0a", 0, ("JPEG XL", "convert it first: djxl FILE out.png")),
+    (b"\0\0\0\x0cJXL ", 0, ("JPEG XL", "convert it first: djxl FILE out.png")),
+    (b"AT&TFORM", 0, ("DjVu", "convert it first: ddjvu -format=tiff FILE out.tif")),
+    (b"\x1f\x8b", 0, ("gzip", "unpack it first: gunzip FILE")),
+)
+
+
+def stranger(data: bytes) -> InputError | None:
+    """Return the error that names a file of a known kind that we do not read, or None."""
+    for signature, offset, (name, advice) in _STRANGERS:
+        if data[offset : offset + len(signature)] == signature:
+            return InputError(f"it is a {name} file, which cannot be read", advice)
+    head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith((b"<svg", b"<?xml", b"<!doctype svg")) and b"<svg" in head:
+        advice = "render it first: rsvg-convert FILE -o out.png"
+        return InputError("it is a SVG file, which cannot be read", advice)
+    return None
+
+
+def unknown(data: bytes) -> InputError | None:
+    """Return the error for what begins like no picture at all, or None."""
+    begins = data.startswith(_STARTS) or data[4:8] == b"ftyp" or data[8:12] == b"WEBP"
+    if begins:
+        return None
+    return InputError(
+        "it is no picture, is cut off, or of an unknown kind", f"{READABLE} can be read"
+    )
+
+
+def raw_error() -> InputError:
+    """Return the error for a camera's raw picture in the clothes of a TIFF."""
+    name, advice = _RAW
+    return InputError(f"it is a {name} file, which cannot be read", advice)

@@ -1,0 +1,160 @@
+"""Color profiles: pixels of any space to sRGB and back, by LittleCMS, at 8 and at 16 bits.
+
+imagecodecs' LittleCMS and not Pillow's: that one knows 8 bits alone. The intent is the perceptual
+one, as in viewers.
+
+References
+----------
+ICC.1:2022, section 7.2.6 (the space of a profile stands in bytes 16 to 19).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from PIL import ImageCms
+
+from recolor_cli.errors import InputError, OutputError
+from recolor_cli.gamut import clip_chroma
+from recolor_cli.lab import exact_lab, exact_rgb
+from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray
+
+_STRIP_PIXELS = 1 << 20  # enough that building a transform does not count
+_SAME = 2  # levels of 255: profiles that all call themselves sRGB differ by so much
+
+
+class Space(StrEnum):
+    """What the channels of a picture are; the value is the name in a profile."""
+
+    GRAY = "GRAY"
+    RGB = "RGB"
+    CMYK = "CMYK"
+
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def space_of(profile: bytes) -> Space | None:
+    """Return the space that a profile is of, or None if it is another or no profile."""
+    name = profile[16:20].decode("latin-1").strip()
+    return Space(name) if name in tuple(Space) else None
+
+
+@lru_cache(64)
+def is_srgb(profile: bytes) -> bool:
+    """Tell whether a profile of RGB means sRGB, by what it does to colors.
+
+    Raises
+    ------
+    InputError
+        If the profile is broken.
+    """
+    axis = np.linspace(0, 255, 9).astype(np.uint8)
+    colors = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(1, -1, 3)
+    result = _transform(colors, profile, SRGB, Space.RGB, Space.RGB, np.dtype(np.uint8))
+    return int(np.abs(result.astype(int) - colors).max()) <= _SAME
+
+
+def to_srgb(pixels: AnyPlanes, profile: bytes, space: Space) -> AnyRgbImage:
+    """Convert pixels to sRGB; colors that sRGB lacks keep lightness and hue, and lose chroma.
+
+    Parameters
+    ----------
+    pixels : uint8 or uint16 array, shape (H, W) or (H, W, C)
+    profile : bytes
+        Of `space`.
+    space : Space
+
+    Returns
+    -------
+    array of the same dtype, shape (H, W, 3)
+
+    Raises
+    ------
+    InputError
+        If the profile is broken.
+    """
+    height, width = pixels.shape[:2]
+    result = np.empty((height, width, 3), pixels.dtype)
+    top = np.iinfo(pixels.dtype).max
+    rows = max(1, _STRIP_PIXELS // width)
+    for start in range(0, height, rows):
+        strip = np.ascontiguousarray(pixels[start : start + rows])
+        rgb = _transform(strip, profile, SRGB, space, Space.RGB, pixels.dtype)
+        at_the_edge = ((rgb == 0) | (rgb == top)).any(axis=-1)
+        at_the_edge &= rgb.min(axis=-1) != rgb.max(axis=-1)  # black and white are no trouble
+        if at_the_edge.any():
+            outside = np.ascontiguousarray(strip[at_the_edge][None])
+            unbounded = _transform(outside, profile, SRGB, space, Space.RGB, np.dtype(np.float32))
+            rgb[at_the_edge] = np.rint(_within_gamut(unbounded) * top)[0]
+        result[start : start + rows] = rgb
+    return result
+
+
+def from_srgb(rgb: AnyRgbImage, profile: bytes, space: Space) -> AnyPlanes:
+    """Convert sRGB to the space of a profile.
+
+    Parameters
+    ----------
+    rgb : uint8 or uint16 array, shape (H, W, 3)
+    profile : bytes
+        Of `space`, which is RGB or CMYK.
+    space : Space
+
+    Returns
+    -------
+    array of the same dtype, shape (H, W, 3) or (H, W, 4)
+
+    Raises
+    ------
+    OutputError
+        If the profile works in the other direction only.
+    """
+    height, width = rgb.shape[:2]
+    result = np.empty((height, width, 4 if space is Space.CMYK else 3), rgb.dtype)
+    rows = max(1, _STRIP_PIXELS // width)
+    try:
+        for start in range(0, height, rows):
+            strip = np.ascontiguousarray(rgb[start : start + rows])
+            result[start : start + rows] = _transform(
+                strip, SRGB, profile, Space.RGB, space, rgb.dtype
+            )
+    except InputError as error:
+        raise OutputError(
+            "its color profile cannot be written with", "use --icc srgb, which is the default"
+        ) from error
+    return result
+
+
+def _within_gamut(rgb: FloatArray) -> FloatArray:
+    """Map colors outside sRGB into it, shape (1, N, 3), as the recoloring does with its own."""
+    lab = exact_lab(rgb)
+    lightness = np.clip(lab[..., 0], 0, 100)
+    return exact_rgb(lightness, clip_chroma(lightness, np.ascontiguousarray(lab[..., 1:])))
+
+
+def _transform(
+    pixels: AnyPlanes,
+    profile: bytes,
+    target: bytes,
+    space: Space,
+    target_space: Space,
+    dtype: np.dtype[Any],
+) -> AnyPlanes:
+    import imagecodecs  # some hundred milliseconds, for pictures with such a profile only
+
+    try:
+        return imagecodecs.cms_transform(
+            pixels,
+            profile,
+            target,
+            colorspace=space.lower(),
+            outcolorspace=target_space.lower(),
+            outdtype=dtype,
+            intent=imagecodecs.CMS.INTENT.PERCEPTUAL,
+        )
+    except (imagecodecs.CmsError, ValueError) as error:
+        raise InputError(f"it is broken: {error}", "remove the profile") from error

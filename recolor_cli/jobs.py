@@ -1,0 +1,430 @@
+"""What is to be done: which inputs, which destinations, and what must not be touched."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recolor_cli.errors import InputError, NoInputsError, OutputError, RecolorError, UsageError
+from recolor_cli.formats import READABLE, ImageFormat, color_suffix
+
+STREAM = "-"  # as an input: standard input; as a destination: standard output
+DEFAULT_SUFFIX = "-recolored"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """Where results go and how they are written.
+
+    Parameters
+    ----------
+    out : str or None
+        A folder, a file, or ``-`` for stdout; None puts each result beside its input.
+    suffix : str or None
+        Added to the name; None is ``-recolored`` beside the input and nothing in a folder.
+    format : ImageFormat or None
+        None keeps the input's.
+    quality : int
+        1..100, for the lossy formats.
+    overwrite : bool
+        Redo what is there already, instead of skipping it.
+    source_profile : bool
+        Write in the picture's own color profile instead of sRGB.
+    preserve_times : bool
+        Give results the times of their pictures.
+    backup : str or None
+        The result takes the picture's name, and the picture one with this suffix.
+    max_pixels : int
+        Pictures that declare more are refused.
+    """
+
+    out: str | None = None
+    suffix: str | None = None
+    format: ImageFormat | None = None
+    quality: int = 95
+    overwrite: bool = False
+    source_profile: bool = False
+    preserve_times: bool = False
+    backup: str | None = None
+    max_pixels: int = 500_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One input and the place of its result.
+
+    Parameters
+    ----------
+    source, destination : str
+    error : RecolorError or None
+        Why it cannot even be tried.
+    backup : str
+        The name that the input gets because its own goes to the result; else empty.
+    """
+
+    source: str
+    destination: str = ""
+    error: RecolorError | None = None
+    backup: str = ""
+
+
+def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list[Job]:
+    """Decide what is to be done, before anything is.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        Files, folders, or ``-``.
+    recursive : bool
+        Search folders in depth.
+    options : OutputOptions
+
+    Returns
+    -------
+    list of Job
+        In the order of the inputs; the files of a folder in the order of their names.
+
+    Raises
+    ------
+    NoInputsError
+        If no input matches.
+    UsageError
+        If the destination does not fit the inputs.
+
+    Notes
+    -----
+    A file that is another input's destination is a result of an earlier run and is left out, and so
+    are, in folders, results that lie beside the picture that they were made from: the same command
+    twice does nothing twice.
+    """
+    suffix = _suffix(options)
+    if options.backup is not None:
+        _check_backup(inputs, options, options.backup)
+    out_file = _out_file(inputs, options)
+    jobs = [job for name in inputs for job in _jobs_of(name, recursive, options, suffix, out_file)]
+    if not jobs:
+        advice = f"name a folder with {READABLE.replace(' and', ' or')} files"
+        raise NoInputsError(
+            f"no pictures in {', '.join(inputs)}",
+            advice if recursive else f"{advice}, or search deeper with -r",
+        )
+    if len(jobs) > 1 and any(job.destination == STREAM for job in jobs):
+        raise UsageError("standard output takes one picture", "give one input, or a folder with -o")
+    return _without_conflicts(jobs)
+
+
+def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) -> Iterator[Job]:
+    """Decide what is to be done about each name of a list as it comes in, however long it is.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Files and folders.
+    recursive, options
+        As for `plan`.
+
+    Yields
+    ------
+    Job
+        In the order of the names.
+
+    Raises
+    ------
+    UsageError
+        As `plan`.
+
+    Notes
+    -----
+    What comes later cannot be known: a result of an earlier run that comes before its picture is
+    told by its name, as in folders.
+    """
+    suffix = _suffix(options)
+    pretended = ["several", "names"]
+    if options.backup is not None:
+        _check_backup(pretended, options, options.backup)
+    _out_file(pretended, options)
+    if options.out == STREAM:
+        raise UsageError("standard output takes one picture", "name it, without a list")
+    sources, destinations, identities = _Seen(), _Seen(), _Seen()
+    for name in names:
+        for job in _jobs_of(name, recursive, options, suffix, None):
+            if job.error:
+                yield job
+                continue
+            source, destination = _key(job.source), _key(job.destination)
+            identity = _identity(job.source)
+            if source in sources or source in destinations or _is_result(job.source, suffix):
+                continue
+            error: RecolorError | None = None
+            sources.add(source)
+            identities.add(identity)
+            existing = _identity(job.destination)
+            if not job.backup and (destination in sources or (existing and existing in identities)):
+                error = _would_overwrite(job)
+            elif destination in destinations:
+                error = _taken(job, "another input")
+            else:
+                destinations.add(destination)
+            yield replace(job, error=error)
+
+
+def _suffix(options: OutputOptions) -> str:
+    """Return what is added to the names of results."""
+    suffix = options.suffix
+    if suffix is None:
+        suffix = DEFAULT_SUFFIX if options.out is None else ""
+    if "/" in suffix or os.sep in suffix:
+        raise UsageError(f"the suffix {suffix} has a slash in it", "use -o for a folder")
+    return suffix
+
+
+def _jobs_of(
+    name: str, recursive: bool, options: OutputOptions, suffix: str, out_file: str | None
+) -> Iterator[Job]:
+    """Yield the jobs of one input: a file, the files of a folder, standard input."""
+    if not name:
+        raise UsageError("an input's name is empty", "check the quotes and variables")
+    if name == STREAM:
+        yield Job(STREAM, out_file or _of_stream(options))
+        return
+    path = Path(name)
+    found: Iterable[tuple[Path, Path] | Job] = [(path, Path(path.name))]
+    if os.path.isdir(name):
+        found = _scan(path, recursive, suffix or DEFAULT_SUFFIX, options.out)
+    for entry in found:
+        if isinstance(entry, Job):
+            yield entry
+            continue
+        source, relative = entry
+        if options.backup is not None:
+            place = os.path.realpath(source)  # a link stays one
+            yield Job(str(source), place, backup=place + options.backup)
+            continue
+        folder = source.parent if options.out is None else Path(options.out) / relative.parent
+        ending = options.format.suffix if options.format else color_suffix(source.suffix)
+        yield Job(str(source), out_file or str(folder / f"{source.stem}{suffix}{ending}"))
+
+
+def _check_backup(inputs: Sequence[str], options: OutputOptions, backup: str) -> None:
+    """Refuse what would make pictures and their backups hard to tell apart."""
+    if options.out is not None or options.suffix is not None or options.format:
+        raise UsageError(
+            "--in-place keeps folder, name and format", "leave -o, --suffix and --format out"
+        )
+    if options.overwrite:
+        raise UsageError(
+            "--in-place does a picture once, its backup is the sign",
+            "leave --overwrite out; to do it again, move the backup back",
+        )
+    if STREAM in inputs:
+        raise UsageError("standard input has no place", "leave --in-place or - out")
+    if not backup or "/" in backup or os.sep in backup or ImageFormat.of_suffix(backup):
+        raise UsageError(
+            f"{backup!r} cannot be the end of a backup's name", "use one such as .orig"
+        )
+
+
+def _out_file(inputs: Sequence[str], options: OutputOptions) -> str | None:
+    """Return ``-o`` if it names a file or stdout, None if it names a folder or is not given."""
+    out = options.out
+    if out is None or out == STREAM:
+        return out
+    if not out:
+        raise UsageError("-o is empty", "name a folder, a file, or - for standard output")
+    if os.path.isdir(out) or out.endswith(("/", os.sep)):
+        return None
+    several = len(inputs) > 1 or os.path.isdir(inputs[0])
+    ending = Path(out).suffix
+    image_format = ImageFormat.of_suffix(ending)
+    if several and (image_format or os.path.exists(out)):
+        raise UsageError(
+            f"several results do not fit in the file {out}", f"a folder's name ends in /: {out}/"
+        )
+    if several or not ending:
+        return None
+    if image_format is None:
+        raise UsageError(
+            f"{out}: files ending in {ending} cannot be written",
+            f"use {', '.join(f.suffix for f in ImageFormat)}; a folder's name ends in /",
+        )
+    if options.format and image_format is not options.format:
+        raise UsageError(
+            f"--format {options.format.lower()} does not fit the name {out}", "leave --format out"
+        )
+    return out
+
+
+def is_done(job: Job, options: OutputOptions) -> bool:
+    """Tell whether there is nothing to do, because the result exists already."""
+    if job.backup:  # which may be a second name of what is still the old picture
+        return os.path.exists(job.backup) and not _same_file(job.backup, job.destination)
+    if job.destination == STREAM or options.overwrite or not os.path.isfile(job.destination):
+        return False
+    return Path(job.destination).stat().st_size > 0  # an empty one is what a power cut left
+
+
+def _of_stream(options: OutputOptions) -> str:
+    """Return the destination of standard input, which has no name of its own."""
+    if options.out is None:
+        return STREAM
+    ending = (options.format or ImageFormat.PNG).suffix
+    return str(Path(options.out) / f"stdin{options.suffix or DEFAULT_SUFFIX}{ending}")
+
+
+def _scan(
+    folder: Path, recursive: bool, result_suffix: str, out: str | None
+) -> list[tuple[Path, Path] | Job]:
+    """Return the pictures in a folder, each with its path relative to it; what is unreadable fails.
+
+    Hidden files and folders, links to folders, the output folder, and results that lie beside the
+    picture that they were made from are left out.
+    """
+    found: list[tuple[Path, Path] | Job] = []
+
+    def unreadable(error: OSError) -> None:
+        failure = InputError(f"cannot be read: {error.strerror}", "check its permissions")
+        found.append(Job(str(error.filename), error=failure))
+
+    out_folder = Path(out).resolve() if out is not None else None
+    for root, folders, files in os.walk(folder, onerror=unreadable):
+        here = Path(root)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive
+            and not name.startswith(".")
+            and not (out_folder and (here / name).resolve() == out_folder)
+        )
+        pictures = [
+            here / name
+            for name in sorted(files)
+            if ImageFormat.of_suffix(Path(name).suffix) and not name.startswith(".")
+        ]
+        stems = {path.stem for path in pictures}
+        for path in pictures:
+            original = path.stem.removesuffix(result_suffix)
+            is_result = original != path.stem and original in stems
+            if not is_result and not _is_special(path):
+                found.append((path, path.relative_to(folder)))
+    return found
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether a path is a pipe, a socket or a device: reading it might never end."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
+def _without_conflicts(jobs: list[Job]) -> list[Job]:
+    """Leave out earlier results, and refuse what would harm an input or another result."""
+    writer: dict[str, str] = {}  # destination -> the first source that is to be written there
+    for job in jobs:
+        if not job.error:
+            writer.setdefault(_key(job.destination), job.source)
+    kept: dict[str, Job] = {}
+    for job in jobs:
+        source = _key(job.source)
+        if writer.get(source, job.source) == job.source:  # else: the result of another input
+            kept.setdefault(source, job)  # else: named twice
+    identities = {_identity(job.source) for job in kept.values()} - {None}
+    return [_refused(job, writer, identities) or job for job in kept.values()]
+
+
+def _refused(
+    job: Job, writer: dict[str, str], identities: set[tuple[int, int] | None]
+) -> Job | None:
+    """Return a job with the reason why it must not be done, or None."""
+    if job.error or job.destination == STREAM:
+        return None
+    if not job.backup and _identity(job.destination) in identities:
+        error = _would_overwrite(job)
+    elif (other := writer[_key(job.destination)]) != job.source:
+        error = _taken(job, other)
+    else:
+        return None
+    return replace(job, error=error)
+
+
+def _would_overwrite(job: Job) -> OutputError:
+    return OutputError(
+        f"{job.destination} would overwrite an input", "choose another -o or --suffix"
+    )
+
+
+def _taken(job: Job, other: str) -> OutputError:
+    return OutputError(
+        f"{job.destination} is already the result of {other}",
+        "recolor them into different folders",
+    )
+
+
+def _is_result(source: str, suffix: str) -> bool:
+    """Tell whether a file lies beside the picture that it was made from, by their names."""
+    path = Path(source)
+    original = path.stem.removesuffix(suffix or DEFAULT_SUFFIX)
+    return original != path.stem and os.path.exists(path.with_name(original + path.suffix))
+
+
+class _Seen:
+    """A set of what was seen, of which it keeps 8 bytes each: for millions of names."""
+
+    def __init__(self) -> None:
+        self._recent: set[int] = set()
+        self._older: list[NDArray[np.int64]] = []  # sorted, each at least twice the next
+
+    def add(self, value: object) -> None:
+        self._recent.add(hash(value))
+        if len(self._recent) < 1 << 16:
+            return
+        merged = np.sort(np.fromiter(self._recent, np.int64))
+        self._recent.clear()
+        while self._older and len(self._older[-1]) < 2 * len(merged):
+            merged = np.sort(np.concatenate((self._older.pop(), merged)))
+        self._older.append(merged)
+
+    def __contains__(self, value: object) -> bool:
+        number = hash(value)
+        if number in self._recent:
+            return True
+        for numbers in self._older:
+            at = int(np.searchsorted(numbers, number))
+            if at < len(numbers) and numbers[at] == number:
+                return True
+        return False
+
+
+def _key(path: str) -> str:
+    """Return what two spellings of the same place have in common."""
+    place = os.path.normcase(os.path.abspath(path))
+    if _folds_case(str(Path(place).parent)):
+        place = unicodedata.normalize("NFC", place).casefold()
+    return place
+
+
+@cache
+def _folds_case(folder: str) -> bool:
+    """Tell whether two names in a folder that differ in case alone are of one file."""
+    for path in (folder, *map(str, Path(folder).parents)):
+        other = path.swapcase()
+        if other != path and os.path.exists(path):
+            return _same_file(path, other)
+    return False
+
+
+def _same_file(path: str, other: str) -> bool:
+    return os.path.exists(path) and os.path.exists(other) and Path(path).samefile(other)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return device and inode, the same for all links to a file; None if it is missing."""
+    try:
+        status = os.fstat(0) if path == STREAM else os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino

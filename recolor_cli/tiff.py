@@ -1,0 +1,267 @@
+"""TIFF files: all pages, 8 and 16 bits a channel, with all that stands in their directories.
+
+tifffile finds the pages, reads those of more than 8 bits and writes all; Pillow, with libtiff
+behind it, reads the others in their many kinds. Neither alone would do: Pillow knows no 16-bit
+color and compresses no picture that has an EXIF directory, tifffile writes no such directory (it is
+put behind the pages here) and reads fewer of the old kinds of 8 bits and below.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from recolor_cli import metadata as metadata_room
+from recolor_cli.deep import scaled
+from recolor_cli.errors import InputError
+from recolor_cli.exif import (
+    ORIENTATION,
+    RESOLUTION_UNIT,
+    X_RESOLUTION,
+    Y_RESOLUTION,
+    Directory,
+)
+from recolor_cli.formats import raw_error
+from recolor_cli.icc import Space
+from recolor_cli.metadata import Metadata
+from recolor_cli.types import AnyPlanes, ImageSize
+
+SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_REDUCED, _MASK = 1, 4  # kinds of pages that show another one
+_DNG_VERSION, _CFA, _LINEAR_RAW = 50706, 32803, 34892
+_SEPARATED, _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 5, 0, 1, 2
+_PREMULTIPLIED, _ALPHA = 1, 2
+_PLACEHOLDER = 1  # less than a tag that tifffile does not write: the entry that will become it
+_CLASSIC_LIMIT = 2**32 - 2**25  # bytes that 32-bit offsets reach, less some for the directories
+
+# What it repairs or doubts in a file is not ours to print; what it cannot read, it raises.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page that is a picture of its own.
+
+    Parameters
+    ----------
+    index : int
+        Among all pages of the file.
+    size : ImageSize
+        As stored, px.
+    bits : int
+        Of a channel.
+    orientation : int
+        1..8, as EXIF numbers them.
+    metadata : Metadata
+    icc_profile : bytes
+    """
+
+    index: int
+    size: ImageSize
+    bits: int
+    orientation: int
+    metadata: Metadata
+    icc_profile: bytes
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF file in memory."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        yield file
+
+
+def pages(file: tifffile.TiffFile, data: bytes) -> list[Page]:
+    """Return the pages that are pictures, without thumbnails and masks.
+
+    Raises
+    ------
+    InputError
+        If it is a camera's raw picture.
+    """
+    found = []
+    order = file.byteorder
+    for index, page in enumerate(file.pages):
+        if not isinstance(page, tifffile.TiffPage):
+            raise ValueError("its directories are broken")
+        inner = [page, *(sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage))]
+        if _DNG_VERSION in page.tags or any(
+            sub.photometric in (_CFA, _LINEAR_RAW) for sub in inner
+        ):
+            raise raw_error()
+        if page.subfiletype & (_REDUCED | _MASK):
+            continue
+        directory = Directory.of_tiff(data, page.offset, order, file.is_bigtiff)
+        profile = directory.entries.get(metadata_room.ICC_TAG)
+        found.append(
+            Page(
+                index,
+                ImageSize(page.imagelength, page.imagewidth),
+                int(np.max(page.bitspersample)),
+                directory.number(ORIENTATION) or 1,
+                metadata_room.of_directory(directory),
+                profile.data if profile else b"",
+            )
+        )
+    return found
+
+
+def read_deep(
+    file: tifffile.TiffFile, page: Page
+) -> tuple[NDArray[np.uint16], Space, NDArray[np.uint16] | None]:
+    """Return pixels of 9 to 16 bits, 0..65535, what they are, and opacity if there is any.
+
+    Raises
+    ------
+    InputError
+        If they are of a kind that cannot be read.
+    Exception
+        Whatever a broken file leads the decoder to.
+    """
+    source = file.pages[page.index]
+    assert isinstance(source, tifffile.TiffPage)
+    kinds = {
+        _WHITE_IS_ZERO: (Space.GRAY, 1),
+        _BLACK_IS_ZERO: (Space.GRAY, 1),
+        _RGB: (Space.RGB, 3),
+        _SEPARATED: (Space.CMYK, 4),
+    }
+    kind = kinds.get(int(source.photometric))
+    if kind is None or source.dtype != np.uint16 or source.samplesperpixel < kind[1]:
+        raise InputError(
+            f"its pixels are {source.dtype} of the kind "
+            f"{tifffile.PHOTOMETRIC(source.photometric).name}, which cannot be read",
+            "convert it first: magick FILE -depth 16 -colorspace sRGB out.tif",
+        )
+    space, channels = kind
+    levels = np.asarray(source.asarray(maxworkers=1))
+    if source.planarconfig == 2 and levels.ndim == 3:
+        levels = np.moveaxis(levels, 0, -1)
+    levels = scaled(levels.reshape(page.size.height, page.size.width, -1), page.bits)
+    pixels, alpha = levels[..., :channels], None
+    extra = int(source.extrasamples[0]) if source.extrasamples else 0
+    if extra in (_PREMULTIPLIED, _ALPHA) and levels.shape[-1] > channels:
+        alpha = levels[..., channels]
+    if source.photometric == _WHITE_IS_ZERO:
+        pixels = 65535 - pixels
+    if alpha is not None and extra == _PREMULTIPLIED:
+        opaque = np.maximum(alpha, 1)[..., None].astype(np.float32) / 65535
+        pixels = np.rint(np.minimum(pixels / opaque, 65535)).astype(np.uint16)
+    return (pixels[..., 0] if channels == 1 else pixels), space, alpha
+
+
+@dataclass(frozen=True, slots=True)
+class NewPage:
+    """A page to be written: pixels of shape (H, W, C), of which the last may be opacity."""
+
+    pixels: AnyPlanes
+    space: Space
+    has_alpha: bool
+    metadata: Metadata
+
+
+class Writer:
+    """Writes pages, one after the other, as a TIFF file in memory, deflated.
+
+    Parameters
+    ----------
+    count : int
+        How many there will be.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._buffer = io.BytesIO()
+        self._writer: tifffile.TiffWriter | None = None
+        self._children: list[dict[int, Directory]] = []
+
+    def add(self, page: NewPage) -> None:
+        """Write the next page."""
+        block = page.metadata.exif
+        directory = Directory.of_block(block) if block else Directory("<")
+        if self._writer is None:  # all numbers of a file have the byte order of the first page's
+            big = page.pixels.nbytes * self._count > _CLASSIC_LIMIT
+            self._writer = tifffile.TiffWriter(
+                self._buffer, bigtiff=big, byteorder=cast(Any, directory.order)
+            )
+        _write(self._writer, page, directory)
+        self._children.append(directory.children)
+
+    def finish(self) -> bytes:
+        """Return the file."""
+        assert self._writer is not None
+        self._writer.close()
+        _put_children(self._buffer, self._children)
+        return self._buffer.getvalue()
+
+
+def _write(writer: tifffile.TiffWriter, page: NewPage, directory: Directory) -> None:
+    entries = dict(directory.entries)
+    entries.pop(ORIENTATION, None)
+    found = page.metadata
+    x, y = directory.rational(X_RESOLUTION), directory.rational(Y_RESOLUTION)
+    unit = directory.number(RESOLUTION_UNIT) or 2
+    if not (x and y and x[1] and y[1]):
+        dpi = found.dpi or (1, 1)
+        x, y = (round(dpi[0] * 1000), 1000), (round(dpi[1] * 1000), 1000)
+        unit = 2 if found.dpi else 1
+    for tag in (X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT):
+        entries.pop(tag, None)
+    extra: list[tuple[int, int, int, object, bool]] = [
+        (tag, entry.kind, entry.count, entry.data, True) for tag, entry in entries.items()
+    ]
+    extra += [(tag - _PLACEHOLDER, 4, 1, 0, True) for tag in directory.children]
+    for tag, value in (
+        (metadata_room.XMP_TAG, found.xmp),
+        (metadata_room.PHOTOSHOP_TAG, found.photoshop),
+    ):
+        if value:
+            extra.append((tag, 1, len(value), value, True))
+    writer.write(
+        page.pixels,
+        photometric="separated" if page.space is Space.CMYK else "rgb",
+        planarconfig="contig",
+        extrasamples=["unassalpha"] if page.has_alpha else None,
+        compression="adobe_deflate",
+        predictor=True,
+        rowsperstrip=max(1, (1 << 18) // (page.pixels.nbytes // len(page.pixels))),
+        resolution=(x, y),
+        resolutionunit=unit,
+        iccprofile=found.icc_profile or None,
+        extratags=extra,
+        metadata=None,
+        software=False,
+        maxworkers=1,
+    )
+
+
+def _put_children(buffer: io.BytesIO, children: list[dict[int, Directory]]) -> None:
+    """Write the directories that pages point to behind them, and their places into the pages."""
+    if not any(children):
+        return
+    buffer.seek(0)
+    with tifffile.TiffFile(buffer) as file:
+        places = [
+            (cast(tifffile.TiffPage, page).tags[tag - _PLACEHOLDER], tag, directory)
+            for page, found in zip(file.pages, children, strict=True)
+            for tag, directory in found.items()
+        ]
+        order = file.byteorder
+        for place, tag, directory in places:
+            at = buffer.seek(0, io.SEEK_END)
+            at += buffer.write(b"\0" * (at % 2))
+            buffer.write(directory.to_bytes(at, file.is_bigtiff))
+            buffer.seek(place.offset)
+            buffer.write(struct.pack(order + "H", tag))
+            buffer.seek(place.valueoffset)
+            buffer.write(struct.pack(order + "I", at))

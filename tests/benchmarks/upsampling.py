@@ -1,0 +1,199 @@
+"""Which way of enlarging ab keeps color within its edges? Measured on true colors.
+
+The ab of color pictures is reduced to the network's resolution, enlarged in each way, and painted
+onto the pictures' own lightness: what differs from the pictures then is the enlarging alone.
+
+    python tests/benchmarks/upsampling.py posters.tar --pictures 60
+
+Prints, for each way, the mean CIEDE2000 of all pixels, that of the pixels near a color edge
+(bleeding), how far ab leaves the range of the coarse values around it (ringing, mean ab units), and
+seconds a megapixel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from skimage.color import deltaE_ciede2000
+
+from recolor_cli.evaluation.pictures import load_pictures
+from recolor_cli.gamut import clip_chroma
+from recolor_cli.lab import lab_to_rgb, rgb_to_lab
+from recolor_cli.letterbox import Letterbox
+from recolor_cli.types import FloatArray, ImageSize
+
+SIZE, COARSE = 256, 64  # px: the square that the network reads, and its answer
+EDGE, BAND = 15.0, 4  # ab units from one pixel to the next but one; px to each side
+
+# (L, coarse L and ab over the square, box) -> ab at full size
+Way = Callable[[FloatArray, FloatArray, Letterbox], FloatArray]
+
+
+def coarse_of(lab: FloatArray, box: Letterbox) -> FloatArray:
+    """Reduce Lab to the network's answer, shape (COARSE, COARSE, 3); the padding has no weight."""
+    small = cv2.resize(lab, (box.inner.width, box.inner.height), interpolation=cv2.INTER_AREA)
+    planes = np.dstack([box.apply(np.ascontiguousarray(small[..., i]), 0) for i in range(3)])
+    weight = box.apply(np.ones(small.shape[:2], np.float32), 0)
+    share = (COARSE, COARSE)
+    total = cv2.resize(weight, share, interpolation=cv2.INTER_AREA)[..., None]
+    reduced = cv2.resize(planes, share, interpolation=cv2.INTER_AREA)
+    return (reduced / np.maximum(total, 1e-6)).astype(np.float32)
+
+
+def sampled(planes: FloatArray, box: Letterbox, interpolation: int) -> FloatArray:
+    """Enlarge planes over the square by one of OpenCV's interpolations."""
+    height, width = box.source.height, box.source.width
+    scale = COARSE / SIZE
+    x = (box.left + (np.arange(width) + 0.5) * box.inner.width / width) * scale - 0.5
+    y = (box.top + (np.arange(height) + 0.5) * box.inner.height / height) * scale - 0.5
+    low_x, high_x = box.left * scale, (box.left + box.inner.width) * scale - 1
+    low_y, high_y = box.top * scale, (box.top + box.inner.height) * scale - 1
+    grid = np.meshgrid(np.clip(x, low_x, high_x), np.clip(y, low_y, high_y))
+    return cv2.remap(
+        planes, *(axis.astype(np.float32) for axis in grid), interpolation,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+
+
+def bilinear(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatArray:
+    return sampled(coarse[..., 1:], box, cv2.INTER_LINEAR)
+
+
+def bicubic(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatArray:
+    """Catmull-Rom, as `recolor` does it."""
+    return box.invert(np.ascontiguousarray(coarse[..., 1:]))
+
+
+def lanczos(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatArray:
+    return sampled(coarse[..., 1:], box, cv2.INTER_LANCZOS4)
+
+
+def guided(radius: int, epsilon: float) -> Way:
+    """Fast guided filter (He, Sun 2015): ab = a L + b, with a and b enlarged."""
+
+    def way(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatArray:
+        def mean(plane: FloatArray) -> FloatArray:
+            return cv2.blur(plane, (2 * radius + 1,) * 2, borderType=cv2.BORDER_REFLECT)
+
+        guide = np.ascontiguousarray(coarse[..., 0])
+        mean_guide = mean(guide)
+        variance = mean(guide * guide) - mean_guide**2
+        planes = []
+        for channel in (1, 2):
+            plane = np.ascontiguousarray(coarse[..., channel])
+            a = (mean(guide * plane) - mean_guide * mean(plane)) / (variance + epsilon)
+            b = mean(plane) - a * mean_guide
+            planes += [mean(a), mean(b)]
+        large = sampled(np.dstack(planes), box, cv2.INTER_LINEAR)
+        return large[..., 0::2] * lightness[..., None] + large[..., 1::2]
+
+    return way
+
+
+def guided_detail(radius: int, epsilon: float, share: float) -> Way:
+    """Bicubic, and of the guided filter a share of what full resolution adds."""
+
+    def way(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatArray:
+        blurred = sampled(np.ascontiguousarray(coarse[..., :1]), box, cv2.INTER_CUBIC)
+        filter_ = guided(radius, epsilon)
+        detail = filter_(lightness, coarse, box) - filter_(blurred, coarse, box)
+        return bicubic(lightness, coarse, box) + np.float32(share) * detail
+
+    return way
+
+
+def joint_bilateral(spatial: float, tonal: float) -> Way:
+    """Joint bilateral upsampling (Kopf et al. 2007) over 5 x 5 coarse pixels."""
+
+    def way(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatArray:
+        total = np.zeros((*lightness.shape, 1), np.float32)
+        result = np.zeros((*lightness.shape, 2), np.float32)
+        nearest = sampled(_places(), box, cv2.INTER_NEAREST)
+        exact = sampled(_places(), box, cv2.INTER_LINEAR)
+        for dy in range(-2, 3):
+            for dx in range(-2, 3):
+                place = np.clip(nearest + np.array((dx, dy)), 0, COARSE - 1)
+                x, y = (place[..., i].astype(np.intp) for i in range(2))
+                distance = np.square(place - exact).sum(axis=-1)
+                contrast = np.square(coarse[y, x, 0] - lightness)
+                weight = np.exp(
+                    -distance / (2 * spatial**2) - contrast / (2 * tonal**2)
+                ).astype(np.float32)[..., None]  # fmt: skip
+                total += weight
+                result += weight * coarse[y, x, 1:]
+        return result / np.maximum(total, 1e-12)
+
+    return way
+
+
+def _places() -> FloatArray:
+    x, y = np.meshgrid(np.arange(COARSE), np.arange(COARSE))
+    return np.dstack((x, y)).astype(np.float32)
+
+
+WAYS: dict[str, Way] = {
+    "bilinear": bilinear,
+    "bicubic": bicubic,
+    "Lanczos": lanczos,
+    "guided, r 2, eps 25": guided(2, 25),
+    "guided, r 2, eps 100": guided(2, 100),
+    "bicubic + half of guided detail, r 1, eps 100": guided_detail(1, 100, 0.5),
+    "bicubic + guided detail, r 1, eps 400": guided_detail(1, 400, 1.0),
+    "joint bilateral, 0.8 px, 10 L*": joint_bilateral(0.8, 10),
+    "joint bilateral, 0.8 px, 30 L*": joint_bilateral(0.8, 30),
+}
+
+
+def near_color_edges(lab: FloatArray) -> np.ndarray:
+    """Tell which pixels lie near a place where the color changes at once."""
+    ab = np.ascontiguousarray(lab[..., 1:])
+    steps = [cv2.filter2D(ab, -1, kernel) for kernel in (np.array([[-1, 0, 1.0]]),)]
+    steps.append(cv2.filter2D(ab, -1, np.array([[-1], [0], [1.0]])))
+    edge = np.max([np.linalg.norm(step, axis=-1) for step in steps], axis=0) > EDGE
+    return cv2.dilate(edge.astype(np.uint8), np.ones((2 * BAND + 1,) * 2)) > 0
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sources", nargs="+", help="folders and tar files of color pictures")
+    parser.add_argument("--pictures", type=int, default=60, help="how many, evenly spread")
+    arguments = parser.parse_args()
+    found = load_pictures(arguments.sources)
+    chosen = found[:: max(1, len(found) // arguments.pictures)][: arguments.pictures]
+    sums = {name: np.zeros(4) for name in WAYS}  # CIEDE2000, near edges, ringing, s / megapixel
+    edges = []
+    for picture in chosen:
+        rgb = picture.rgb()
+        lab = rgb_to_lab(rgb)
+        lightness = np.ascontiguousarray(lab[..., 0])
+        box = Letterbox.fit(ImageSize(*rgb.shape[:2]), SIZE)
+        coarse = coarse_of(lab, box)
+        band = near_color_edges(lab)
+        edges.append(band.mean())
+        kernel = np.ones((3, 3))
+        most = sampled(cv2.dilate(coarse[..., 1:], kernel), box, cv2.INTER_NEAREST)
+        least = sampled(cv2.erode(coarse[..., 1:], kernel), box, cv2.INTER_NEAREST)
+        for name, way in WAYS.items():
+            started = time.perf_counter()
+            ab = way(lightness, coarse, box)
+            seconds = (time.perf_counter() - started) / rgb[..., 0].size * 1e6
+            result = rgb_to_lab(lab_to_rgb(lightness, clip_chroma(lightness, ab)))
+            difference = deltaE_ciede2000(lab, result)
+            near = difference[band].mean() if band.any() else difference.mean()
+            beyond = np.maximum(np.maximum(ab - most, least - ab), 0).mean()
+            sums[name] += (difference.mean(), near, beyond, seconds)
+    print(f"{len(chosen)} pictures, {np.mean(edges):.0%} of the pixels near a color edge")
+    print("| way | CIEDE2000 | near color edges | ringing | s / megapixel |")
+    print("|---|---:|---:|---:|---:|")
+    for name, total in sums.items():
+        mean = total / len(chosen)
+        print(f"| {name} | {mean[0]:.3f} | {mean[1]:.3f} | {mean[2]:.3f} | {mean[3]:.3f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+import os
+
+import pytest
+
+from conftest import draw, encoded
+from recolor_cli import jobs
+from recolor_cli.errors import NoInputsError, UsageError
+from recolor_cli.formats import ImageFormat
+from recolor_cli.jobs import Job, OutputOptions, _Seen, plan, plan_lines
+
+
+def pairs(jobs):
+    assert [job.error for job in jobs] == [None] * len(jobs)
+    return [(job.source, job.destination) for job in jobs]
+
+
+def test_a_file_goes_beside_itself(tree):
+    assert pairs(plan(["in/b.jpg"], False, OutputOptions())) == [("in/b.jpg", "in/b-recolored.jpg")]
+
+
+def test_a_folder_is_searched_in_the_order_of_names(tree):
+    (tree / "in/b-recolored.jpg").write_bytes(b"a result")
+    expected = [("in/a.PNG", "in/a-recolored.PNG"), ("in/b.jpg", "in/b-recolored.jpg")]
+    assert pairs(plan(["in"], False, OutputOptions())) == expected
+    expected.append(("in/sub/d.webp", "in/sub/d-recolored.webp"))
+    assert pairs(plan(["in"], True, OutputOptions())) == expected
+
+
+def test_the_tree_is_kept_in_an_output_folder(tree):
+    assert pairs(plan(["in"], True, OutputOptions(out="out"))) == [
+        ("in/a.PNG", "out/a.PNG"),
+        ("in/b.jpg", "out/b.jpg"),
+        ("in/sub/d.webp", "out/sub/d.webp"),
+    ]
+
+
+def test_an_output_folder_inside_the_input_is_not_searched(tree):
+    jobs = plan(["in"], True, OutputOptions(out="in/sub"))
+    assert pairs(jobs) == [("in/a.PNG", "in/sub/a.PNG"), ("in/b.jpg", "in/sub/b.jpg")]
+
+
+def test_format_and_suffix_change_the_name(tree):
+    options = OutputOptions(suffix="_new", format=ImageFormat.WEBP)
+    assert pairs(plan(["in/b.jpg"], False, options)) == [("in/b.jpg", "in/b_new.webp")]
+
+
+@pytest.mark.parametrize(
+    ("out", "destination"),
+    [("x.png", "x.png"), ("x", "x/b.jpg"), ("x.d/", "x.d/b.jpg"), ("-", "-")],
+)
+def test_out_is_a_file_by_its_ending(tree, out, destination):
+    assert pairs(plan(["in/b.jpg"], False, OutputOptions(out=out))) == [("in/b.jpg", destination)]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options"),
+    [
+        (["in/b.jpg", "in/a.PNG"], OutputOptions(out="-")),
+        (["in"], OutputOptions(out="-")),
+        (["in/b.jpg"], OutputOptions(out="x.png", format=ImageFormat.JPEG)),
+        (["in/b.jpg"], OutputOptions(out="x.psd")),
+        (["in"], OutputOptions(out="in/notes.txt")),
+        (["in/b.jpg"], OutputOptions(suffix="/../x")),
+        (["in/b.jpg", "in/a.PNG"], OutputOptions(out="x.jpg")),
+        (["-", "in/b.jpg"], OutputOptions()),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(tree, inputs, options):
+    with pytest.raises(UsageError):
+        plan(inputs, False, options)
+
+
+def test_a_folder_without_pictures_is_an_error_with_advice(tree):
+    (tree / "empty").mkdir()
+    with pytest.raises(NoInputsError, match="empty") as caught:
+        plan(["empty"], False, OutputOptions())
+    assert "-r" in caught.value.hint
+
+
+def test_results_of_an_earlier_run_are_not_inputs(tree):
+    (tree / "in/b-recolored.jpg").write_bytes(b"x")
+    assert pairs(plan(["in/b-recolored.jpg", "in/b.jpg"], False, OutputOptions())) == [
+        ("in/b.jpg", "in/b-recolored.jpg")
+    ]
+    # The whole folder at once, as a shell's glob would give it.
+    files = ["in/a.PNG", "in/b-recolored.jpg", "in/b.jpg"]
+    assert len(pairs(plan(files, False, OutputOptions()))) == 2
+    (tree / "in/c-recolored.jpg").write_bytes(b"x")  # has no original beside it
+    assert len(pairs(plan(["in"], False, OutputOptions(out="out")))) == 3
+    # Alone it is what the user means.
+    assert len(plan(["in/b-recolored.jpg"], False, OutputOptions())) == 1
+
+
+def test_the_same_input_twice_is_done_once(tree):
+    assert len(plan(["in/b.jpg", "./in/b.jpg", "in"], False, OutputOptions())) == 2
+
+
+@pytest.mark.parametrize("link", ["none", "hard", "symbolic"])
+def test_an_input_is_never_overwritten(tree, link):
+    source = tree / "in/b.jpg"
+    options = OutputOptions(out="in/", suffix="", overwrite=True)
+    if link == "hard":
+        os.link(source, tree / "x.jpg")
+        options = OutputOptions(out="x.jpg", overwrite=True)
+    elif link == "symbolic":
+        (tree / "x.jpg").symlink_to(source)
+        options = OutputOptions(out="x.jpg", overwrite=True)
+    (job,) = plan(["in/b.jpg"], False, options)
+    assert "overwrite an input" in job.error.message
+
+
+def test_two_inputs_with_one_destination(tree):
+    (tree / "in/b.png").write_bytes(encoded(draw(), "PNG"))
+    first, second = plan(["in/b.jpg", "in/b.png"], False, OutputOptions(format=ImageFormat.JPEG))
+    assert first.error is None
+    assert "already the result of in/b.jpg" in second.error.message
+
+
+def test_what_is_no_regular_file_is_left_out_of_folders(tree):
+    os.mkfifo(tree / "in/pipe.jpg")
+    assert "in/pipe.jpg" not in [job.source for job in plan(["in"], False, OutputOptions())]
+
+
+def test_a_folder_that_cannot_be_read_is_told(tree, monkeypatch):
+    def walk(folder, onerror):
+        onerror(PermissionError(13, "Permission denied", "in/locked"))
+        yield folder, [], []
+
+    monkeypatch.setattr(os, "walk", walk)
+    (job,) = plan(["in"], True, OutputOptions())
+    assert job.source == "in/locked"
+    assert "Permission denied" in job.error.message
+
+
+def listed(names, options=None, recursive=False):
+    return list(plan_lines(names, recursive, options or OutputOptions()))
+
+
+def test_a_list_keeps_its_order_and_names_each_once(tree):
+    assert pairs(listed(["in/b.jpg", "in/a.PNG", "./in/b.jpg"])) == [
+        ("in/b.jpg", "in/b-recolored.jpg"),
+        ("in/a.PNG", "in/a-recolored.PNG"),
+    ]
+    assert [job.source for job in listed(["in"], recursive=True)] == [
+        "in/a.PNG", "in/b.jpg", "in/sub/d.webp",
+    ]  # fmt: skip
+
+
+def test_a_list_is_not_waited_for(tree):
+    def endless():
+        yield "in/b.jpg"
+        raise AssertionError("asked for more than was needed")
+
+    assert next(plan_lines(endless(), False, OutputOptions())).source == "in/b.jpg"
+
+
+def test_results_of_an_earlier_run_in_a_list_are_left_out(tree):
+    (tree / "in/b-recolored.jpg").write_bytes(b"x")
+    for names in (["in/b-recolored.jpg", "in/b.jpg"], ["in/b.jpg", "in/b-recolored.jpg"]):
+        assert [job.source for job in listed(names)] == ["in/b.jpg"]
+
+
+def test_a_list_harms_no_input_and_no_result(tree):
+    (tree / "in/b.png").write_bytes(encoded(draw(), "PNG"))
+    jobs = listed(["in/b.jpg", "in/b.png"], OutputOptions(out="out/", format=ImageFormat.JPEG))
+    assert jobs[0].error is None
+    assert "already the result" in jobs[1].error.message
+    os.link(tree / "in/b.jpg", tree / "twin.jpg")
+    (tree / "there").mkdir()
+    os.link(tree / "in/b.jpg", tree / "there/b.jpg")
+    (job,) = listed(["in/b.jpg"], OutputOptions(out="there/", overwrite=True))
+    assert "overwrite an input" in job.error.message
+    (job,) = listed(["in/b.jpg"], OutputOptions(out="in/", suffix="", overwrite=True))
+    assert "overwrite an input" in job.error.message
+
+
+@pytest.mark.parametrize("out", ["-", "x.jpg"])
+def test_a_list_does_not_go_into_one_file(tree, out):
+    with pytest.raises(UsageError):
+        listed(["in/b.jpg"], OutputOptions(out=out))
+
+
+def test_what_was_seen_of_a_million_names_is_small():
+    seen = _Seen()
+    for number in range(200_000):
+        seen.add(f"name {number}")
+    assert all(f"name {number}" in seen for number in range(0, 200_000, 997))
+    assert not any(f"other {number}" in seen for number in range(0, 200_000, 997))
+    assert sum(part.nbytes for part in seen._older) <= 200_000 * 8
+    assert len(seen._recent) < 1 << 16
+
+
+def test_in_place_gives_the_picture_another_name(tree):
+    (tree / "link.jpg").symlink_to("in/b.jpg")
+    options = OutputOptions(backup=".orig")
+    (job,) = plan(["in/b.jpg"], False, options)
+    assert job.error is None
+    assert job.destination == str(tree / "in/b.jpg")
+    assert job.backup == str(tree / "in/b.jpg.orig")
+    first, second = plan(["in/b.jpg", "link.jpg"], False, options)
+    assert first.error is None
+    assert "already the result" in second.error.message
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        OutputOptions(backup=""),
+        OutputOptions(backup="/x"),
+        OutputOptions(backup=".jpg"),
+        OutputOptions(backup=".orig", out="out"),
+        OutputOptions(backup=".orig", suffix="-x"),
+        OutputOptions(backup=".orig", overwrite=True),
+        OutputOptions(backup=".orig", format=ImageFormat.PNG),
+    ],
+)
+def test_in_place_needs_a_backup_and_goes_with_no_other_place(tree, options):
+    with pytest.raises(UsageError):
+        plan(["in/b.jpg"], False, options)
+    with pytest.raises(UsageError):
+        listed(["in/b.jpg"], options)
+
+
+def test_names_that_differ_in_case_alone_are_one_where_the_disk_says_so(tree, monkeypatch):
+    (tree / "B.jpg").write_bytes(encoded(draw(seed=1)))
+    names, options = ["in/b.jpg", "B.jpg"], OutputOptions(out="out")
+    assert [job.error for job in plan(names, False, options)] == [None, None]
+    monkeypatch.setattr(jobs, "_folds_case", lambda folder: True)
+    first, second = plan(names, False, options)
+    assert first.error is None
+    assert "already the result" in second.error.message
+
+
+def test_symbolic_links_that_lead_in_a_circle_end(tree):
+    (tree / "in/sub/up").symlink_to(tree / "in")
+    (tree / "in/self.jpg").symlink_to("self.jpg")
+    found = [job.source for job in plan(["in"], True, OutputOptions(out="out"))]
+    assert found == ["in/a.PNG", "in/b.jpg", "in/self.jpg", "in/sub/d.webp"]
+
+
+def test_gray_files_of_pnm_become_color_files(tree):
+    (tree / "x.pgm").write_bytes(encoded(draw()[..., 0], "PPM"))
+    assert pairs(plan(["x.pgm"], False, OutputOptions())) == [("x.pgm", "x-recolored.ppm")]
+    assert Job("a").error is None
