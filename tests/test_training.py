@@ -697,7 +697,7 @@ def test_the_comparison_sees_a_difference(checkpoint, folder, tmp_path):
 
 def test_large_weights_are_stored_in_8_bits_small_ones_in_half_precision():
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(64, 64, 3), nn.BatchNorm2d(64), nn.Conv2d(64, 2, 3))
+    network = nn.Sequential(nn.Conv2d(64, 128, 3), nn.BatchNorm2d(128), nn.Conv2d(128, 2, 3))
     with torch.no_grad():
         network[0].weight[3] *= 100  # a channel of another size has a scale of its own
         network[0].weight[4] = 0

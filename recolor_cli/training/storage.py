@@ -20,8 +20,8 @@ _HALF, _INT8, _SCALE = ".half", ".int8", ".scale"  # behind the names of what is
 
 
 # Numbers. The small weights are those of the first layers and of depthwise convolutions: 8 bits of
-# them would save little, and change the color of the default model by 3 ab units instead of 0.2.
-_LARGE = 30_000
+# them would save little, and change the color of the default model by 3 ab units instead of 0.07.
+_LARGE = 60_000
 
 
 class Storage(StrEnum):
