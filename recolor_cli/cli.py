@@ -335,7 +335,7 @@ def models(timed: bool, as_json: bool) -> ExitCode:
 
     L2 / gray (of no color at all it would be 1) and balanced AuC say how near a model came to the
     true colors of the pictures that it was exported with; color and classes, how much of theirs it
-    gives: the README has the table of all on the same pictures.
+    gives. models/README.md in the repository has a table of all on the same pictures.
     """
     from recolor_cli.console import Console
     from recolor_cli.manifest import available_models, model_folders
@@ -353,13 +353,13 @@ def models(timed: bool, as_json: bool) -> ExitCode:
     for name, path in found.items():
         try:
             manifest = read_manifest(path)
+            seconds = _seconds_a_picture(path) if timed else None
         except RecolorError as error:
             console.error(error.message, error.hint)
             code = ExitCode.MODEL
             continue
         megabytes = path.stat().st_size / 1e6
         figures = manifest.training.get("figures") or {}
-        seconds = _seconds_a_picture(path) if timed else None
         if as_json:
             console.json(
                 {
@@ -367,7 +367,7 @@ def models(timed: bool, as_json: bool) -> ExitCode:
                     "path": str(path),
                     "kind": manifest.kind,
                     "size": manifest.size,
-                    "classes": len(manifest.centers),
+                    "bins": len(manifest.centers),
                     "temperature": manifest.temperature,
                     "megabytes": round(megabytes, 2),
                     "license": manifest.license,
@@ -383,7 +383,7 @@ def models(timed: bool, as_json: bool) -> ExitCode:
                 f"{manifest.size} px",
                 str(len(manifest.centers) or "-"),
                 f"{megabytes:.1f} MB",
-                *(format(figures[key], form) if key in figures else "-" for key, form in _LISTED),
+                *("-" if figures.get(k) is None else format(figures[k], f) for k, f in _LISTED),
                 *([f"{1000 * seconds:.0f} ms"] if seconds else []),
                 manifest.license,
                 str(path),
@@ -578,7 +578,7 @@ def export(
     from recolor_cli.console import Console
 
     try:
-        from recolor_cli.evaluation.pictures import load_pictures
+        from recolor_cli.evaluation.pictures import load_pictures, usable
         from recolor_cli.training.checkpoint import WEIGHTS_SUFFIX, load_mean
         from recolor_cli.training.export import export as export_model
         from recolor_cli.training.export import export_state_dict
@@ -603,11 +603,14 @@ def export(
         raise UsageError(f"{destination} must end in {suffixes}", f"name it {destination}.onnx")
     source = Path(checkpoints[0])
     found = load_pictures(pictures)
-    chosen = found[:: max(1, -(-len(found) // _MEASURED))]
+    if not found:
+        raise UsageError("export compares on real pictures, too", "name some with --pictures")
+    chosen = usable(found[:: -(-len(found) // _MEASURED)])
+    console.note(f"comparing and measuring on {len(chosen)} pictures")
     if architecture:
         parity = export_state_dict(source, architecture, destination, chosen)
     elif profile:
-        if destination.exists() and destination.samefile(source):
+        if destination.exists() and source.exists() and destination.samefile(source):
             raise UsageError(f"{destination} is the network itself", "name another file")
         parity = export_foreign(source, _profile_of(profile), destination, chosen, trust)
     elif source.suffix in (".onnx", ".pt2", ".keras", ".h5", ".hdf5"):
@@ -745,7 +748,8 @@ def evaluate(
             label += "'"
         networks[label] = _load(name, device, 1, console)
     manifests = [network.manifest for network in networks.values()]
-    manifests = [m for m in manifests if m.prior and m.space is ColorSpace.LAB]
+    # Of a network made elsewhere the prior is not known: all bins are said to be as frequent.
+    manifests = [m for m in manifests if len(set(m.prior)) > 1 and m.space is ColorSpace.LAB]
     baseline = manifests[0] if manifests else read_manifest(find_model(DEFAULT_MODEL))
     options = RecolorOptions(temperature, strength)
     with console.progress(len(sound), "pictures", "measuring") as bar:

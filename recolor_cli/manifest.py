@@ -147,7 +147,7 @@ def available_models() -> dict[str, Path]:
     """Return the model files that can be named, by name."""
     found: dict[str, Path] = {}
     for folder in model_folders():
-        for path in sorted(folder.glob("*.onnx")):
+        for path in sorted(folder.glob("[!.]*.onnx")):
             found.setdefault(path.stem, path)
     return found
 

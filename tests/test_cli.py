@@ -509,7 +509,7 @@ def test_models_lists_what_can_be_named(recolor):
     assert b"poster" in out
     out, _ = recolor("models", "--json")
     (poster,) = [m for m in map(json.loads, out.splitlines()) if m["name"] == "poster"]
-    assert poster["classes"] == 394
+    assert poster["bins"] == 394
     assert poster["kind"] == "classification"
     assert poster["seconds"] is None
 

@@ -312,7 +312,9 @@ def test_somebodys_state_dict_is_exported(recolor, tmp_path, wrapped):
 def test_what_is_no_state_dict_is_refused(tmp_path):
     torch.save({"x": 3}, tmp_path / "number.pth")
     torch.save([1], tmp_path / "list.pth")
+    torch.save({0: torch.zeros(1)}, tmp_path / "numbered.pth")
+    torch.save({"state_dict": [torch.zeros(1)]}, tmp_path / "within.pth")
     (tmp_path / "bad.pth").write_bytes(b"once upon a time")
-    for name in ("number", "list", "bad", "gone"):
+    for name in ("number", "list", "numbered", "within", "bad", "gone"):
         with pytest.raises(ModelError, match=name):
             load_state_dict(tmp_path / f"{name}.pth")

@@ -18,7 +18,7 @@ from recolor_cli.decode import annealed_mean
 from recolor_cli.errors import DeviceError, InputError, ModelError, NoInputsError, UsageError
 from recolor_cli.evaluation.pictures import Picture, load_pictures
 from recolor_cli.gamut import AbBins
-from recolor_cli.lab import lightness_of, rgb_to_lab
+from recolor_cli.lab import gray_of, lightness_of, rgb_to_lab
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.training import export as export_room
 from recolor_cli.training import storage as storage_room
@@ -251,6 +251,23 @@ def test_the_gate_wants_photographs_and_others(checkpoint, config, tmp_path):
             train(changed, tmp_path / "gate", "cpu", init=str(checkpoint))
     with pytest.raises(UsageError, match="gate"):
         with_changes(config, architecture="film", photo_strength=0.5)
+
+
+def test_the_gate_wants_a_network_that_it_is_for(config, tmp_path):
+    changed = with_changes(config, photographs=("0.png",))
+    with pytest.raises(UsageError, match="the gate alone"):
+        train(changed, tmp_path / "gate", "cpu")
+
+
+def test_a_run_from_before_the_gate_cannot_be_gone_on_with(checkpoint, config, tmp_path):
+    saved = load_checkpoint(checkpoint)
+    for weights in (saved["network"], saved["average"]):
+        del weights["gate.weight"], weights["gate.bias"]
+    (tmp_path / "old").mkdir()
+    torch.save(saved, tmp_path / "old" / CHECKPOINT)
+    with pytest.raises(UsageError, match="another version"):
+        train(config, tmp_path / "old", "cpu")
+    train(config, tmp_path / "new", "cpu", init=str(tmp_path / "old" / CHECKPOINT))
 
 
 def test_the_loss_of_the_gate_counts_both_kinds_alike():
@@ -519,11 +536,17 @@ def test_the_mean_of_several_weighs_as_named(config, folder, tmp_path):
     exported = load_start(str(tmp_path / "mean.onnx")).weights["head.weight"]
     torch.testing.assert_close(exported, (one + 2 * two) / 3, rtol=1e-3, atol=1e-6)
     alone = OnnxColorNetwork.load(tmp_path / "mean.onnx", "cpu").manifest.training
-    assert alone["figures"] is None  # those of the checkpoint are not the mean's
+    assert alone["figures"]["pictures"] == 6
+    load_mean([names[0], str(tmp_path / "mean.onnx")])  # whose gate was of no use there
     other = with_changes(config, widths=[8, 8, 8, 16])
     train(other, tmp_path / "other", "cpu")
     with pytest.raises(ModelError, match="different architectures"):
         load_mean([names[0], str(tmp_path / "other" / CHECKPOINT)])
+    saved = load_checkpoint(Path(names[1]))
+    saved["centers"][3] = [100.0, 100.0]
+    torch.save(saved, tmp_path / "moved.pt")
+    with pytest.raises(ModelError, match="different bins"):
+        load_mean([names[0], str(tmp_path / "moved.pt")])
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
@@ -576,7 +599,7 @@ def test_an_exported_model_gives_the_same_colors_and_describes_itself(checkpoint
     path = tmp_path / "tiny.onnx"
     parity = export([str(checkpoint)], path, load_pictures([str(folder)]))
     assert parity.max_difference <= export_room.TOLERANCE
-    assert parity.inputs == 3 + 6
+    assert parity.inputs == 4 + 6
     network = OnnxColorNetwork.load(path, "cpu")
     assert network.manifest.name == "tiny"
     assert network.manifest.training["samples"] == 12
@@ -620,6 +643,7 @@ def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
     assert start.samples == 12
     np.testing.assert_allclose(start.prior, saved["prior"], atol=1e-7)
     floats = {k: v for k, v in saved["average"].items() if v.is_floating_point()}
+    del floats["gate.weight"], floats["gate.bias"]  # not trained: the graph has no use for it
     assert start.weights.keys() == floats.keys()
     for key, value in floats.items():
         assert_as_stored(start.weights[key], value)
@@ -641,7 +665,9 @@ def test_a_weights_file_is_a_start_too(checkpoint, config, recolor, folder, tmp_
     again = load_start(str(tmp_path / "again.safetensors"))
     assert start.samples == again.samples == 12
     floats = {k: v for k, v in saved["average"].items() if v.is_floating_point()}
-    assert start.weights.keys() == again.weights.keys() == floats.keys()
+    assert start.weights.keys() == floats.keys()
+    assert floats.keys() - again.weights.keys() == {"gate.weight", "gate.bias"}
+    floats = {k: v for k, v in floats.items() if k in again.weights}
     for key, value in floats.items():
         torch.testing.assert_close(start.weights[key], value, rtol=1e-3, atol=1e-6)
         assert_as_stored(again.weights[key], value)
@@ -741,6 +767,28 @@ def test_where_8_bits_change_the_color_half_precision_is_taken(
     )
     monkeypatch.setattr(export_room, "ROUNDING", 0.9 * parity.rounding)
     assert export([str(checkpoint)], path, pictures).storage is Storage.HALF
+
+
+def test_a_model_of_gray_pictures_tells_no_figures(recolor, checkpoint, tmp_path, monkeypatch):
+    folder = tmp_path / "gray"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}.png").write_bytes(encoded(gray_of(draw(50, 40, seed=i)), "PNG"))
+    (folder / "tiny.png").write_bytes(encoded(draw(3, 3), "PNG"))
+    recolor("export", checkpoint, tmp_path / "gray.onnx", "--pictures", folder)
+    figures = OnnxColorNetwork.load(tmp_path / "gray.onnx", "cpu").manifest.training["figures"]
+    assert figures["pictures"] == 3
+    monkeypatch.setenv("RECOLOR_MODELS", str(tmp_path))
+    (tmp_path / ".unfinished.onnx").write_bytes(b"")
+    out, _ = recolor("models")
+    assert b"gray" in out
+
+
+def test_a_network_of_one_size_is_exported(config, folder, tmp_path):
+    least = with_changes(config, run_size=32, samples=2)
+    train(least, tmp_path / "least", "cpu")
+    names, pictures = [str(tmp_path / "least" / CHECKPOINT)], load_pictures([str(folder)])
+    assert export(names, tmp_path / "least.onnx", pictures).inputs == 3 + 6
 
 
 def test_export_wants_real_pictures(checkpoint, tmp_path):

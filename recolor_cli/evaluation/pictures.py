@@ -11,6 +11,7 @@ from pathlib import Path
 from recolor_cli.errors import InputError, NoInputsError
 from recolor_cli.formats import ImageFormat
 from recolor_cli.image_io import decode
+from recolor_cli.recolorizer import MIN_SIDE
 from recolor_cli.types import RgbImage
 
 
@@ -87,3 +88,19 @@ def _from_tar(path: Path) -> list[Picture]:
             f"{path} is no tar file of pictures: {error}", "name a folder or a tar file"
         ) from error
     return pictures
+
+
+def usable(pictures: Sequence[Picture]) -> list[Picture]:
+    """Leave out what is too small to be recolored.
+
+    Raises
+    ------
+    InputError
+        If a picture cannot be decoded; it is named.
+    NoInputsError
+        If all are too small.
+    """
+    kept = [picture for picture in pictures if min(picture.rgb().shape[:2]) >= MIN_SIDE]
+    if pictures and not kept:
+        raise NoInputsError("all pictures to measure on are too small", "name others")
+    return kept

@@ -147,22 +147,29 @@ def load_mean(names: Sequence[str]) -> Start:
     """
     starts = [load_start(name) for name in names]
     first = starts[0]
+    advice = "average runs that started from the same weights"
     for other in starts[1:]:
         if _shapes(other) != _shapes(first):
             raise ModelError(
-                f"{first.source} and {other.source} are of different architectures",
-                "average runs that started from the same weights",
+                f"{first.source} and {other.source} are of different architectures", advice
             )
-    weights = {
-        key: torch.stack([start.weights[key].float() for start in starts]).mean(dim=0)
-        for key in _shapes(first)
+        if len(first.prior) and not np.array_equal(other.centers, first.centers):
+            raise ModelError(
+                f"{first.source} and {other.source} sort colors into different bins", advice
+            )
+    gates = {key for start in starts for key in start.weights if key.startswith(_GATE)}
+    weights = {  # the gate is the mean of those that have one
+        key: torch.stack([s.weights[key].float() for s in starts if key in s.weights]).mean(dim=0)
+        for key in (*_shapes(first), *gates)
     }
     samples = max(start.samples for start in starts)
     return Start(weights, first.prior, samples, ", ".join(names), first.centers)
 
 
 def _shapes(start: Start) -> dict[str, torch.Size]:
-    return {k: v.shape for k, v in start.weights.items() if v.is_floating_point()}
+    """Return those of all weights but the gate's, which older files do not have."""
+    weights = start.weights.items()
+    return {k: v.shape for k, v in weights if v.is_floating_point() and not k.startswith(_GATE)}
 
 
 def _load_weights(name: str) -> Start:
@@ -189,11 +196,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     ModelError
         If it is missing or is none of ours.
     """
-    checkpoint = _load(path, "name one of `recolor train`")
+    checkpoint = _load(
+        path, "name one of `recolor train`; for a network made elsewhere say --profile"
+    )
     if "average" not in checkpoint:
         raise ModelError(
             f"{path} is no checkpoint of `recolor train`",
-            "name another; for somebody's state dict say --architecture",
+            "name another; for somebody's state dict say --architecture, for a whole network "
+            "--profile",
         )
     return checkpoint
 
@@ -220,7 +230,11 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
             ) from error
     weights = _load(path, "name a state dict that torch.save wrote")
     weights = weights.get("state_dict", weights)
-    if not (weights and all(isinstance(value, Tensor) for value in weights.values())):
+    if not (
+        isinstance(weights, dict)
+        and weights
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in weights.items())
+    ):
         raise ModelError(f"{path} is no state dict", "save module.state_dict() with torch.save")
     return {key.removeprefix("module."): value for key, value in weights.items()}
 
@@ -229,7 +243,7 @@ def _load(path: Path, advice: str) -> dict[str, Any]:
     """Return a dict that torch saved, without running code that may be in the file."""
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ModelError(f"cannot read {path}: {error.strerror}", "check the path") from error
     except Exception as error:  # torch names no common class for what can be wrong in a file
         # Its own words are left out: of what would run code, they say how to let it.

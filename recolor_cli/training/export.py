@@ -23,7 +23,6 @@ from recolor_cli.evaluation.metrics import Accumulator
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.files import write_atomic
 from recolor_cli.gamut import AbBins
-from recolor_cli.image_io import decode
 from recolor_cli.lab import gray_of
 from recolor_cli.letterbox import Letterbox
 from recolor_cli.manifest import Manifest
@@ -47,7 +46,7 @@ from recolor_cli.training.train import (
     color_of,
     make_manifest,
 )
-from recolor_cli.types import FloatArray
+from recolor_cli.types import FloatArray, ImageSize
 
 TOLERANCE = 1e-2  # ab units: the most that onnxruntime may differ from what a network comes from
 ROUNDING = 0.25  # ab units: the most that rounding the weights may change on average
@@ -246,9 +245,9 @@ def write_proved(
         If there is no picture to compare on.
     """
     helper.set_model_props(model, manifest.to_properties())
-    unproved = destination.with_name(f".{destination.name}.unproved.onnx")
-    write_atomic(unproved, model.SerializeToString())
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        unproved = Path(folder) / destination.name
+        unproved.write_bytes(model.SerializeToString())
         session = OnnxColorNetwork.load(unproved, "cpu")
         parity = compare(session)
         if not parity.max_difference <= parity.tolerance:  # also when it is no number
@@ -258,8 +257,6 @@ def write_proved(
                 "report this with the versions that `recolor doctor` prints",
             )
         training = {**manifest.training, "figures": _figures(session, pictures)}
-    finally:
-        unproved.unlink(missing_ok=True)
     helper.set_model_props(model, replace(manifest, training=training).to_properties())
     write_atomic(destination, model.SerializeToString())
     return parity
@@ -333,7 +330,9 @@ def _compare(
     """Run both on noise of several shapes and on pictures."""
     manifest = session.manifest
     side = manifest.size
-    shapes = [(1, side, side), (2, side, side - manifest.stride), (3, manifest.stride, side)]
+    shapes = [(1, side, side), (2, side, side), (3, manifest.stride, side)]
+    if side > manifest.stride:
+        shapes.append((2, side, side - manifest.stride))
     tensors = probes(manifest, shapes, pictures)
     differences = []
     for tensor in tensors:
@@ -382,9 +381,9 @@ def probes(
         random.uniform(0, 100, (n, 1, h, w)).astype(np.float32) for n, h, w in shapes
     ]
     for picture in pictures[:: math.ceil(len(pictures) / _COMPARED)]:
-        image = decode(picture.data)
-        box = Letterbox.fit(image.size, manifest.size)
-        tensors.append(network_input(image.rgb, box, manifest.pad_lightness))
+        rgb = picture.rgb()
+        box = Letterbox.fit(ImageSize(*rgb.shape[:2]), manifest.size)
+        tensors.append(network_input(rgb, box, manifest.pad_lightness))
     return tensors
 
 

@@ -21,14 +21,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from recolor_cli.errors import DeviceError, NoInputsError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator, Figures
-from recolor_cli.evaluation.pictures import Picture, load_pictures
+from recolor_cli.evaluation.pictures import Picture, load_pictures, usable
 from recolor_cli.files import write_atomic
 from recolor_cli.gamut import AbBins
 from recolor_cli.image_io import decode
 from recolor_cli.lab import gray_of
 from recolor_cli.manifest import Manifest
 from recolor_cli.network import parse_device
-from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
+from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.training.checkpoint import centers_of, load_checkpoint, load_start
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches
@@ -206,7 +206,7 @@ def train(
     cv2.setNumThreads(1)  # the samples are made by threads of our own
     torch.manual_seed(config.seed)
     pictures = _only(load_pictures(config.train), config.only)
-    validation = _usable(_spread(load_pictures(config.validation), config.validation_pictures))
+    validation = usable(_spread(load_pictures(config.validation), config.validation_pictures))
     out.mkdir(parents=True, exist_ok=True)
     path = out / CHECKPOINT
 
@@ -215,7 +215,13 @@ def train(
     earlier = 0  # samples of the runs that this one started from
     if saved:
         _check_same_run(saved, config, path)
-        network.load_state_dict(saved["network"])
+        try:
+            network.load_state_dict(saved["network"])
+        except RuntimeError as error:
+            raise UsageError(
+                f"{path} is of another version of this architecture: {error}",
+                "start from it with --init and another --out",
+            ) from error
         centers, prior = centers_of(saved), np.array(saved["prior"], np.float32)
         earlier = saved["earlier"]
     elif init:
@@ -228,6 +234,11 @@ def train(
         centers, prior = np.empty((0, 2), np.float32), np.empty(0, np.float32)
     gated = network if config.photographs and isinstance(network, EfficientNetUNet) else None
     if gated:
+        if not (saved or init):
+            raise UsageError(
+                "where photographs are named, the gate alone is trained",
+                "say --init with the network that it is for",
+            )
         gated.train_gate_alone()
     network.to(torch_device)
     if cuda:
@@ -483,15 +494,6 @@ def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
     """Return `count` pictures from all over a list: kinds often stand one after another."""
     chosen = np.linspace(0, len(pictures), min(count, len(pictures)), endpoint=False)
     return [pictures[int(i)] for i in chosen]
-
-
-def _usable(pictures: Sequence[Picture]) -> list[Picture]:
-    """Leave out what is too small to be recolored."""
-    sizes = [decode(picture.data).size for picture in pictures]
-    kept = [p for p, s in zip(pictures, sizes, strict=True) if min(s.height, s.width) >= MIN_SIDE]
-    if pictures and not kept:
-        raise NoInputsError("all validation pictures are too small", "name others")
-    return kept
 
 
 def _check_same_run(saved: dict[str, Any], config: TrainConfig, path: Path) -> None:
