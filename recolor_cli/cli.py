@@ -556,7 +556,11 @@ def train(
     help="CHECKPOINT is a network made elsewhere, which this TOML file, or one that comes along, "
     "describes: .onnx, TorchScript (.pt), .pt2, .keras or .h5.",
 )
-@click.option("--trust", is_flag=True, help="Load a .pt2 file, though it can run code of its own.")
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Load a TorchScript or .pt2 file, though it can run code of its own; others run none.",
+)
 @_quiet
 def export(
     checkpoints: tuple[str, ...],

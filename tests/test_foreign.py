@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import helper, version_converter
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from conftest import draw, encoded
@@ -135,7 +135,9 @@ def test_all_that_a_profile_can_say(tmp_path, pictures, answer, outputs, last, c
     last = nn.Softmax(dim=1) if last == "softmax" else last
     network = Theirs(profile.channels, outputs, channels_last, last)
     torch.jit.script(network.eval()).save(tmp_path / "theirs.pt")
-    parity = export_foreign(tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures)
+    parity = export_foreign(
+        tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures, trust=True
+    )
     assert parity.max_difference <= TOLERANCE
     model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
     classifies = profile.is_distribution
@@ -200,7 +202,7 @@ def test_bins_of_their_own_and_one_output_of_several(tmp_path, pictures):
     profile = Profile(SIZE, Answer.LOGITS, bins=bins, output="1")
     network = Two(1, 3, last=nn.Identity())
     save_torch(network, tmp_path / "theirs.pt", profile, "traced")
-    export_foreign(tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures)
+    export_foreign(tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures, trust=True)
     model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
     assert model.manifest.centers == bins
     assert sum(model.manifest.prior) == pytest.approx(1)
@@ -211,7 +213,7 @@ def test_bins_of_their_own_and_one_output_of_several(tmp_path, pictures):
     np.testing.assert_allclose(model.predict(lightness, 0.5), expected, atol=TOLERANCE)
     unclear = Profile(SIZE, Answer.LOGITS, bins=bins)
     with pytest.raises(ModelError, match="output must be one of 0, 1"):
-        export_foreign(tmp_path / "theirs.pt", unclear, tmp_path / "x.onnx", pictures)
+        export_foreign(tmp_path / "theirs.pt", unclear, tmp_path / "x.onnx", pictures, trust=True)
 
 
 # DDColor.
@@ -524,7 +526,7 @@ def test_networks_that_cannot_be_exported_leave_nothing(tmp_path, pictures, netw
     with pytest.raises(ModelError, match=words):
         export_foreign(
             tmp_path / "theirs.pt", Profile(SIZE, Answer.AB, **values), tmp_path / "new.onnx",
-            pictures,
+            pictures, trust=True,
         )  # fmt: skip
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".onnx"]
 
@@ -552,13 +554,59 @@ def test_what_torch_cannot_read(tmp_path, pictures):
     (tmp_path / "bad.pt2").write_bytes(b"once upon a time")
     profile, new = Profile(SIZE, Answer.AB), tmp_path / "new.onnx"
     with pytest.raises(ModelError, match="cannot be read as TorchScript") as caught:
-        export_foreign(tmp_path / "state.pt", profile, new, pictures)
+        export_foreign(tmp_path / "state.pt", profile, new, pictures, trust=True)
     assert "--architecture" in caught.value.hint
-    with pytest.raises(UsageError, match="can run code") as caught:
-        export_foreign(tmp_path / "bad.pt2", profile, new, pictures)
-    assert "--trust" in caught.value.hint
     with pytest.raises(ModelError, match="exported program"):
         export_foreign(tmp_path / "bad.pt2", profile, new, pictures, trust=True)
     (tmp_path / "x.caffemodel").write_bytes(b"")
     with pytest.raises(UsageError, match="no kind"):
         export_foreign(tmp_path / "x.caffemodel", profile, new, pictures)
+
+
+class Writer(nn.Module):
+    """TorchScript that writes a file when it is loaded."""
+
+    path: str
+    written: Tensor
+
+    def __init__(self, path: str):
+        super().__init__()
+        self.path = path
+        self.written = torch.zeros(1)
+
+    @torch.jit.export
+    def __getstate__(self):
+        return self.path, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]) -> None:
+        self.path, self.training = state
+        here = torch.from_file(self.path, True, 4, dtype=torch.uint8)
+        self.written = here.copy_(torch.zeros(4, dtype=torch.uint8))
+
+    def forward(self, x):
+        return x.repeat(1, 2, 1, 1)
+
+
+@pytest.mark.parametrize("suffix", ["pt", "pth", "ts", "torchscript", "pt2", "PT"])
+def test_what_can_run_code_is_not_loaded_without_trust(tmp_path, pictures, suffix):
+    path, written = tmp_path / f"theirs.{suffix}", tmp_path / "written"
+    torch.jit.script(Writer(str(written))).save(path)
+    profile = Profile(SIZE, Answer.AB)
+    with pytest.raises(UsageError, match="can run code") as caught:
+        export_foreign(path, profile, tmp_path / "new.onnx", pictures)
+    assert "--trust" in caught.value.hint
+    assert not written.exists()
+    if suffix != "pt2":  # it is as bad as it is said to be
+        export_foreign(path, profile, tmp_path / "new.onnx", pictures, trust=True)
+        assert written.exists()
+
+
+def test_trust_by_the_command(recolor, tmp_path, pictures):
+    torch.jit.script(Theirs().eval()).save(tmp_path / "theirs.pt")
+    (tmp_path / "theirs.toml").write_text(f'size = {SIZE}\nanswer = "ab"\n')
+    command = ("export", tmp_path / "theirs.pt", tmp_path / "new.onnx", "--pictures",
+               tmp_path / "pictures", "--profile", tmp_path / "theirs.toml")  # fmt: skip
+    _, err = recolor(*command, exit_code=2)
+    assert "--trust" in err
+    recolor(*command, "--trust")

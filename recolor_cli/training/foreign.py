@@ -84,7 +84,8 @@ def export_foreign(
     pictures : list of Picture
         Real pictures to compare on, besides random noise.
     trust : bool
-        Load an exported program, though that can run code that is in the file.
+        Load TorchScript or an exported program, though both can run code that is in the file. The
+        other kinds run none, with it or without.
 
     Returns
     -------
@@ -99,13 +100,13 @@ def export_foreign(
         computes in half precision).
     UsageError
         If there is no such kind of file, Keras is not installed, there is no picture to compare on,
-        or an exported program is not trusted.
+        or TorchScript or an exported program is not trusted.
 
     Notes
     -----
-    Weights stay as they are. TorchScript runs nothing but TorchScript, and Keras models are loaded
-    in its safe mode, which refuses code of their own. The file takes any number of pictures at a
-    time if the network does, else one.
+    Weights stay as they are. TorchScript is a program, which can write any file as soon as it is
+    loaded. Keras models are loaded in its safe mode, which refuses code of their own. The file
+    takes any number of pictures at a time if the network does, else one.
     """
     if not source.is_file():
         raise ModelError(f"no file {source}", "check the path")
@@ -173,15 +174,15 @@ def _open(source: Path, profile: Profile, trust: bool) -> _Original:
         return _open_onnx(source, profile)
     if suffix in _KERAS:
         return _open_keras(source, profile)
-    if suffix in _TORCHSCRIPT:
-        return _open_torchscript(source, profile)
-    if suffix in _EXPORTED:
+    if suffix in (*_TORCHSCRIPT, *_EXPORTED):
         if not trust:
             raise UsageError(
-                f"loading {source} can run code that is in it: torch has no safe way to read an "
-                "exported program",
-                "say --trust if you know where it is from, or save it as TorchScript",
+                f"loading {source} can run code that is in it; torch has no safe way to do so",
+                "export it to ONNX where it was made, or say --trust if you know where it is from; "
+                "a state dict takes --architecture instead of --profile",
             )
+        if suffix in _TORCHSCRIPT:
+            return _open_torchscript(source, profile)
         return _open_exported(source, profile)
     known = ", ".join((*_ONNX, *_TORCHSCRIPT, *_EXPORTED, *_KERAS))
     raise UsageError(f"{source} is of no kind that has a profile", f"there are: {known}")
