@@ -192,6 +192,54 @@ def test_weights_beside_an_onnx_file_come_into_the_model_file(tmp_path, pictures
     np.testing.assert_allclose(ab, by_hand(Theirs(), profile, lightness), atol=TOLERANCE)
 
 
+def test_branches_that_read_what_stands_outside_of_them(tmp_path, pictures):
+    float32, shape = onnx.TensorProto.FLOAT, ["count", 2, SIZE, SIZE]
+
+    def branch(name, nodes, weights=()):
+        # Its answer is called as in the other one, which is allowed.
+        return helper.make_graph(
+            nodes, name, [], [helper.make_tensor_value_info("chosen", float32, shape)], weights
+        )
+
+    def weight(name, value):
+        return helper.make_tensor(name, float32, [1, 2, 1, 1], [value, -value])
+
+    inner = [
+        branch("sum", [helper.make_node("Add", ["doubled", "own"], ["chosen"])]),
+        branch("product", [helper.make_node("Mul", ["doubled", "outer"], ["chosen"])]),
+    ]
+    call = helper.make_node("Double", ["x"], ["doubled"], domain="theirs")
+    decide = helper.make_node(
+        "If", ["bright"], ["chosen"], then_branch=inner[0], else_branch=inner[1]
+    )
+    light = branch("light", [call, decide], [weight("own", 3)])
+    dark = branch("dark", [helper.make_node("Sub", ["x", "outer"], ["chosen"])])
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Greater", ["mean", "half"], ["bright"]),
+        helper.make_node("If", ["bright"], ["y"], then_branch=light, else_branch=dark),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "theirs",
+        [helper.make_tensor_value_info("x", float32, ["count", 1, SIZE, SIZE])],
+        [helper.make_tensor_value_info("y", float32, shape)],
+        [weight("outer", 20), helper.make_tensor("half", float32, [], [50])],
+    )
+    opset = [helper.make_opsetid("", 18), helper.make_opsetid("theirs", 1)]
+    double = helper.make_function(
+        "theirs", "Double", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], opset[:1]
+    )
+    model = helper.make_model(graph, opset_imports=opset, functions=[double], ir_version=10)
+    onnx.save(model, tmp_path / "theirs.onnx")
+    profile = Profile(SIZE, Answer.AB)
+    export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
+    network = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
+    for level, expected in ((80, (163, 157)), (30, (10, 50))):
+        ab = network.predict(np.full((2, 1, SIZE, SIZE), level, np.float32), 1.0)
+        np.testing.assert_allclose(ab.mean(axis=(0, 2, 3)), expected, atol=1e-3)
+
+
 def test_bins_of_their_own_and_one_output_of_several(tmp_path, pictures):
     class Two(Theirs):
         def forward(self, x):
