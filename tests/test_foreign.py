@@ -192,6 +192,29 @@ def test_weights_beside_an_onnx_file_come_into_the_model_file(tmp_path, pictures
     np.testing.assert_allclose(ab, by_hand(Theirs(), profile, lightness), atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("answer", [[1, 2, SIZE, SIZE], [1, 2, -1, SIZE]])
+def test_an_onnx_file_that_takes_one_picture_though_it_says_any_number(tmp_path, pictures, answer):
+    float32 = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("Concat", ["x", "x"], ["both"], axis=1),
+            helper.make_node("Reshape", ["both", "shape"], ["y"]),
+        ],
+        "theirs",
+        [helper.make_tensor_value_info("x", float32, ["N", 1, SIZE, SIZE])],
+        [helper.make_tensor_value_info("y", float32, ["M", 2, "h", SIZE])],
+        [helper.make_tensor("shape", onnx.TensorProto.INT64, [4], answer)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, tmp_path / "theirs.onnx")
+    profile = Profile(SIZE, Answer.AB)
+    parity = export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
+    assert parity.inputs == 3
+    lightness = noise(1, 1, SIZE, SIZE)
+    ab = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu").predict(lightness, 1.0)
+    np.testing.assert_allclose(ab, np.repeat(lightness, 2, axis=1), atol=1e-4)
+
+
 def test_branches_that_read_what_stands_outside_of_them(tmp_path, pictures):
     float32, shape = onnx.TensorProto.FLOAT, ["count", 2, SIZE, SIZE]
 

@@ -27,7 +27,7 @@ from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.profile import Profile
 from recolor_cli.training.export import TOLERANCE, Parity, probes, trace, write_proved
-from recolor_cli.training.profile_graph import describe
+from recolor_cli.training.profile_graph import describe, input_of
 from recolor_cli.types import FloatArray, ModelKind
 
 _TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
@@ -195,7 +195,18 @@ def _open_onnx(source: Path, profile: Profile) -> _Original:
     except Exception as error:  # such as of weights in a file beside it
         raise _unreadable(source, "ONNX file", error) from error
     output = profile.output_of([node.name for node in graph.graph.output])
+    if not _takes_two(session, profile):  # whatever it says of itself
+        input_of(graph).type.tensor_type.shape.dim[0].dim_value = 1
     return _Original(graph, output, session.predict, "the ONNX file as it came")
+
+
+def _takes_two(session: OnnxColorNetwork, profile: Profile) -> bool:
+    """Return whether a network answers for two pictures at a time."""
+    gray = np.full((2, 1, profile.size, profile.size), 50, np.float32)
+    try:
+        return len(session.predict(gray, 1.0)) == len(gray)
+    except (InferenceError, ModelError):  # it fails, or answers with other channels
+        return False
 
 
 def _open_torchscript(source: Path, profile: Profile) -> _Original:
