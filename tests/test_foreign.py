@@ -681,3 +681,42 @@ def test_trust_by_the_command(recolor, tmp_path, pictures):
     _, err = recolor(*command, exit_code=2)
     assert "--trust" in err
     recolor(*command, "--trust")
+
+
+class Talker(nn.Module):
+    """TorchScript that prints, and has no translation where it is told to have none."""
+
+    written: Tensor
+
+    def __init__(self, known: bool):
+        super().__init__()
+        self.known = known
+        self.written = torch.zeros(1)
+
+    @torch.jit.export
+    def __getstate__(self):
+        return self.known, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[bool, bool]) -> None:
+        print("once upon")  # noqa: T201
+        self.known, self.training = state
+        self.written = torch.zeros(1)
+
+    def forward(self, x):
+        print("a time")  # noqa: T201
+        if not self.known:
+            x = torch.special.bessel_j0(x)
+        return x.repeat(1, 2, 1, 1)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_torch_prints_is_no_data(tmp_path, pictures, capfd, known):
+    torch.jit.script(Talker(known)).save(tmp_path / "theirs.pt")
+    call = (tmp_path / "theirs.pt", Profile(SIZE, Answer.AB), tmp_path / "new.onnx", pictures, True)
+    if known:
+        export_foreign(*call)
+    else:
+        with pytest.raises(ModelError, match=r"cannot be turned into ONNX.*bessel_j0"):
+            export_foreign(*call)
+    assert capfd.readouterr().out == ""

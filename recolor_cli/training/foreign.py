@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from recolor_cli.errors import InferenceError, ModelError, UsageError
 from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.network import OnnxColorNetwork, captured_output
 from recolor_cli.profile import Profile
 from recolor_cli.training.export import TOLERANCE, Parity, probes, trace, write_proved
 from recolor_cli.training.profile_graph import describe, input_of
@@ -211,7 +211,7 @@ def _takes_two(session: OnnxColorNetwork, profile: Profile) -> bool:
 
 def _open_torchscript(source: Path, profile: Profile) -> _Original:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), captured_output():  # as below
             warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
             module: Any = torch.jit.load(  # type: ignore[no-untyped-call]
                 str(source), map_location="cpu"
@@ -349,7 +349,8 @@ def _traced(
 def _answers(module: Any, tensor: Tensor, source: Path) -> tuple[Tensor, ...]:
     """Return what a network of torch answers, all of it."""
     try:
-        with torch.no_grad():  # TorchScript keeps constants, which in inference_mode spoil a trace
+        # TorchScript keeps constants, which in inference_mode spoil a trace; and it may print.
+        with torch.no_grad(), captured_output():
             answer = module(tensor)
     except Exception as error:  # whatever a layer raises
         raise ModelError(
