@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import helper, version_converter
+from onnx import helper, numpy_helper, version_converter
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
@@ -174,6 +174,52 @@ def test_an_onnx_file_in_half_precision(tmp_path, pictures):
     ab = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu").predict(lightness, 1.0)
     expected = by_hand(network.float(), profile, lightness)
     np.testing.assert_allclose(ab, expected, atol=1)  # half precision has 11 bits
+
+
+def test_weights_that_are_only_stored_in_half_precision(tmp_path, pictures):
+    profile = Profile(SIZE, Answer.AB, answer_scale=100.0, scale=100.0)
+    save_onnx(Theirs(), tmp_path / "theirs.onnx", profile)
+    model = onnx.load(tmp_path / "theirs.onnx")
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            values = numpy_helper.to_array(tensor).astype(np.float16)
+            cast = helper.make_node("Cast", [f"{tensor.name}_half"], [tensor.name], to=1)
+            casts.append(cast)
+            tensor.CopyFrom(numpy_helper.from_array(values, f"{tensor.name}_half"))
+    nodes = [*casts, *model.graph.node]
+    assert casts
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, tmp_path / "theirs.onnx")
+    parity = export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
+    assert parity.tolerance == TOLERANCE
+
+
+def test_single_precision_outside_and_half_inside(tmp_path, pictures):
+    class Inside(Theirs):
+        def forward(self, x):
+            return super().forward(x.half()).float()
+
+    profile = Profile(SIZE, Answer.AB, answer_scale=100.0, scale=100.0)
+    network = Inside().half()
+    save_torch(network, tmp_path / "theirs.pt", profile, "traced")
+    parity = export_foreign(
+        tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures, trust=True
+    )
+    assert parity.tolerance == HALF_TOLERANCE
+
+
+def test_more_weights_than_one_file_holds(tmp_path, pictures, monkeypatch):
+    profile = Profile(SIZE, Answer.AB, scale=100.0)
+    save_onnx(Theirs(), tmp_path / "theirs.onnx", profile)
+    weights = sum(parameter.numel() for parameter in Theirs().parameters())
+    monkeypatch.setattr(foreign_room, "_MOST_BYTES", 4 * weights - 1)
+    monkeypatch.setattr(foreign_room, "describe", None)  # onnx joins no larger ones, either
+    with pytest.raises(ModelError, match="one ONNX file holds 2") as caught:
+        export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
+    assert "half precision" in caught.value.hint
+    assert not (tmp_path / "new.onnx").exists()
 
 
 def test_weights_beside_an_onnx_file_come_into_the_model_file(tmp_path, pictures):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import sys
 import warnings
@@ -27,7 +28,7 @@ from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.network import OnnxColorNetwork, captured_output
 from recolor_cli.profile import Profile
 from recolor_cli.training.export import TOLERANCE, Parity, probes, trace, write_proved
-from recolor_cli.training.profile_graph import describe, input_of
+from recolor_cli.training.profile_graph import describe, graphs_in, input_of
 from recolor_cli.types import FloatArray, ModelKind
 
 _TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
@@ -122,13 +123,13 @@ def export_foreign(
         prior=tuple(1 / len(bins) for _ in bins),  # as for a state dict: nobody knows it
         training={"version": metadata.version("recolor-cli"), "made_from": source.name},
     )
-    half = any(t.data_type == onnx.TensorProto.FLOAT16 for t in original.graph.graph.initializer)
-    model = describe(original.graph, original.output, profile, manifest)
-    if model.ByteSize() > _MOST_BYTES:
+    if (size := _bytes_of_weights(original.graph)) > _MOST_BYTES:
         raise ModelError(
-            f"{source} has {model.ByteSize() / 1e9:.1f} GB of weights; one ONNX file holds 2",
+            f"{source} has {size / 1e9:.1f} GB of weights; one ONNX file holds 2",
             "convert them to half precision first",
         )
+    half = _is_half(original.graph)
+    model = describe(original.graph, original.output, profile, manifest)
     any_count = not model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
 
     def compare(session: OnnxColorNetwork) -> Parity:
@@ -166,6 +167,26 @@ def export_foreign(
         )
 
     return write_proved(model, manifest, destination, pictures, compare)
+
+
+def _bytes_of_weights(model: Any) -> int:
+    """Return how large a network is; protobuf itself cannot tell of what it cannot write."""
+    return sum(
+        math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        for graph in graphs_in(model.graph)
+        for tensor in graph.initializer
+    )
+
+
+def _is_half(model: Any) -> bool:
+    """Return whether a network computes in half precision; it need not if it is stored so."""
+    half = onnx.TensorProto.FLOAT16
+    graphs = list(graphs_in(model.graph))
+    stored = {t.name for graph in graphs for t in graph.initializer if t.data_type == half}
+    nodes = [node for graph in graphs for node in graph.node if node.op_type != "Cast"]
+    return input_of(model).type.tensor_type.elem_type == half or any(
+        not stored.isdisjoint(node.input) for node in nodes
+    )
 
 
 def _open(source: Path, profile: Profile, trust: bool) -> _Original:
