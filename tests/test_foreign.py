@@ -361,8 +361,7 @@ def ddcolor(tmp_path):
 def test_ddcolor_runs_by_the_profile_that_comes_along_and_as_one_file(
     recolor, tmp_path, ddcolor, pictures
 ):
-    out, _ = recolor("profile", "ddcolor")
-    (tmp_path / "ddcolor.toml").write_bytes(out)
+    recolor("profile", "ddcolor", "-o", tmp_path / "ddcolor.toml")
     folder, model = tmp_path / "pictures", tmp_path / "new.onnx"
     export = ("export", ddcolor, model, "--pictures", folder)
     _, err = recolor(*export, "--profile", "ddcolor")
@@ -396,6 +395,21 @@ def test_profiles_that_come_along(recolor):
     assert out.decode().split() == list(SHIPPED) == ["ddcolor"]
     _, err = recolor("profile", "x", exit_code=2)
     assert "ddcolor" in err
+    out, _ = recolor("profile", "ddcolor")
+    assert out.split() == SHIPPED["ddcolor"].read_bytes().split()
+
+
+def test_a_profile_is_written_but_over_nothing(recolor, tmp_path):
+    path = tmp_path / "new.toml"
+    out, _ = recolor("profile", "ddcolor", "-o", path)
+    assert out.decode().strip() == str(path)
+    assert Profile.load(path) == Profile.load(SHIPPED["ddcolor"])
+    path.write_text("mine")
+    _, err = recolor("profile", "ddcolor", "--out", path, exit_code=2)
+    assert "exists already" in err
+    assert path.read_text() == "mine"
+    recolor("profile", "-o", tmp_path / "x.toml", exit_code=2)
+    assert not (tmp_path / "x.toml").exists()
 
 
 # Keras.
