@@ -23,6 +23,7 @@ from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.training import foreign as foreign_room
 from recolor_cli.training.export import TOLERANCE, trace
 from recolor_cli.training.foreign import HALF_TOLERANCE, export_foreign
+from recolor_cli.training.keras_loading import load_keras
 from recolor_cli.types import ModelKind
 
 pytestmark = [
@@ -419,7 +420,7 @@ def test_a_profile_is_written_but_over_nothing(recolor, tmp_path):
 def keras(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))  # where it notes its own
-        return foreign_room._keras()
+        return load_keras()
 
 
 @pytest.fixture(scope="module")
@@ -544,9 +545,24 @@ def test_keras_models_that_do_not_fit_are_refused(tmp_path, pictures, keras):
 def test_without_keras_it_says_how_to_get_it(tmp_path, pictures, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)
     (tmp_path / "x.keras").write_bytes(b"")
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError, match="needs the package keras") as caught:
         export_foreign(tmp_path / "x.keras", KOALARIZATION, tmp_path / "new.onnx", pictures)
     assert "recolor-cli[keras]" in caught.value.hint
+
+
+def test_keras_computes_in_torch_whatever_is_set(tmp_path, monkeypatch):
+    (tmp_path / "keras.py").write_text(
+        "import os, types\nkind = os.environ['KERAS_BACKEND']\n"
+        "backend = types.SimpleNamespace(backend=lambda: kind)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setitem(sys.modules, "keras", None)  # comes back afterwards
+    monkeypatch.delitem(sys.modules, "keras")
+    assert load_keras().kind == "torch"
+    sys.modules["keras"].kind = "tensorflow"
+    with pytest.raises(UsageError, match="already computes in tensorflow"):
+        load_keras()
 
 
 def test_an_h5_file_as_keras_2_wrote_it(tmp_path, pictures, keras):

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,13 +25,14 @@ from recolor_cli.errors import InferenceError, ModelError, UsageError
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.network import OnnxColorNetwork, captured_output
 from recolor_cli.profile import Profile
+from recolor_cli.training import keras_loading
 from recolor_cli.training.export import TOLERANCE, Parity, probes, trace, write_proved
+from recolor_cli.training.keras_loading import keras_on_cpu, load_keras
 from recolor_cli.training.profile_graph import describe, graphs_in, input_of
 from recolor_cli.types import FloatArray, ModelKind
 
 _TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
 _EXPORTED = (".pt2",)
-_KERAS = (".keras", ".h5", ".hdf5")
 _ONNX = (".onnx",)
 _MOST_BYTES = 2**31 - 1  # of a file of protobuf
 # ab units. Between 64 and 128 half precision knows steps of 1/16, and onnxruntime rounds to it in
@@ -193,7 +192,7 @@ def _open(source: Path, profile: Profile, trust: bool) -> _Original:
     suffix = source.suffix.lower()
     if suffix in _ONNX:
         return _open_onnx(source, profile)
-    if suffix in _KERAS:
+    if suffix in keras_loading.SUFFIXES:
         return _open_keras(source, profile)
     if suffix in (*_TORCHSCRIPT, *_EXPORTED):
         if not trust:
@@ -205,7 +204,7 @@ def _open(source: Path, profile: Profile, trust: bool) -> _Original:
         if suffix in _TORCHSCRIPT:
             return _open_torchscript(source, profile)
         return _open_exported(source, profile)
-    known = ", ".join((*_ONNX, *_TORCHSCRIPT, *_EXPORTED, *_KERAS))
+    known = ", ".join((*_ONNX, *_TORCHSCRIPT, *_EXPORTED, *keras_loading.SUFFIXES))
     raise UsageError(f"{source} is of no kind that has a profile", f"there are: {known}")
 
 
@@ -268,9 +267,9 @@ def _open_exported(source: Path, profile: Profile) -> _Original:
 
 
 def _open_keras(source: Path, profile: Profile) -> _Original:
-    keras = _keras()
+    keras = load_keras()
     try:
-        with _keras_on_cpu(keras):
+        with keras_on_cpu(keras):
             model = keras.saving.load_model(source, compile=False, safe_mode=True)
     except Exception as error:  # Keras names no common class either
         raise _unreadable(
@@ -296,33 +295,8 @@ class _KerasModule(nn.Module):
         self.model = model
 
     def forward(self, tensor: Tensor) -> tuple[Tensor, ...]:
-        with _keras_on_cpu(self.keras):
+        with keras_on_cpu(self.keras):
             return tuple(self.keras.tree.flatten(self.model(tensor, training=False)))
-
-
-def _keras() -> Any:
-    """Return Keras, computing in torch."""
-    if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "torch"  # looked at once, at the import
-    try:
-        import keras
-    except ImportError as error:
-        raise UsageError(
-            "a Keras model needs the package keras", "pip install 'recolor-cli[keras]'"
-        ) from error
-    if (backend := keras.backend.backend()) != "torch":
-        raise UsageError(
-            f"Keras already computes in {backend} here", "set KERAS_BACKEND=torch before"
-        )
-    return keras
-
-
-@contextlib.contextmanager
-def _keras_on_cpu(keras: Any) -> Iterator[None]:
-    with keras.device("cpu"), warnings.catch_warnings():
-        # Keras' variables do not yet know numpy 2's way of saying it.
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        yield
 
 
 @contextlib.contextmanager
