@@ -556,7 +556,11 @@ def train(
     help="CHECKPOINT is a network made elsewhere, which this TOML file, or one that comes along, "
     "describes: .onnx, TorchScript (.pt), .pt2, .keras or .h5.",
 )
-@click.option("--trust", is_flag=True, help="Load a .pt2 file, though it can run code of its own.")
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Load a TorchScript or .pt2 file, though it can run code of its own; others run none.",
+)
 @_quiet
 def export(
     checkpoints: tuple[str, ...],
@@ -643,24 +647,34 @@ def _profile_of(name: str) -> Profile:
 
 @cli.command(context_settings=_SETTINGS)
 @click.argument("name", required=False)
-def profile(name: str | None) -> ExitCode:
-    """Print a profile that comes along, to lie beside somebody's network; without NAME, list them.
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="File to write; else print it.")
+def profile(name: str | None, out: Path | None) -> ExitCode:
+    """Give a profile that comes along, to lie beside somebody's network; without NAME, list them.
 
     \b
-    recolor profile ddcolor > ddcolor.toml
+    recolor profile ddcolor -o ddcolor.toml
     recolor old.jpg -m ddcolor.toml
     """  # noqa: D301
     from recolor_cli.console import Console
+    from recolor_cli.files import write_atomic
     from recolor_cli.profile import SHIPPED
 
     console = Console()
     if name is None:
+        if out:
+            raise UsageError("--out is for one profile", f"name one of {', '.join(SHIPPED)}")
         for known in SHIPPED:
             console.data(known)
         return ExitCode.OK
     if name not in SHIPPED:
         raise UsageError(f"no profile is called {name}", f"there are: {', '.join(SHIPPED)}")
-    console.data(SHIPPED[name].read_text(encoding="utf-8").rstrip("\n"))
+    if out is None:
+        console.data(SHIPPED[name].read_text(encoding="utf-8").rstrip("\n"))
+        return ExitCode.OK
+    if out.exists():
+        raise UsageError(f"{out} exists already", "name another file, or remove that one")
+    write_atomic(out, SHIPPED[name].read_bytes())
+    console.data(str(out))
     return ExitCode.OK
 
 

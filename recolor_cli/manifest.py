@@ -124,7 +124,8 @@ class Manifest:
 
     def to_properties(self) -> dict[str, str]:
         """Return the custom properties that `from_properties` takes back."""
-        return {PROPERTY: json.dumps({"schema": SCHEMA, **asdict(self)})}
+        values = {"schema": SCHEMA, **asdict(self)}
+        return {PROPERTY: json.dumps(values, allow_nan=False)}  # others could not read it
 
 
 def model_folders() -> list[Path]:

@@ -137,7 +137,7 @@ class OnnxColorNetwork:
                 "arena_extend_strategy": "kSameAsRequested",
             },
         )
-        with _captured_output() as captured:
+        with captured_output() as captured:
             if hasattr(onnxruntime, "preload_dlls"):
                 onnxruntime.preload_dlls()
             session = _open_session(graph, options, [provider, _CPU])
@@ -146,7 +146,7 @@ class OnnxColorNetwork:
         manifest = _manifest_of(session, path, profile)
         network = cls(session, manifest, f"cuda:{number}", profile=profile)
         try:
-            with _captured_output():
+            with captured_output():
                 network._answer_once()
         except InferenceError as error:
             raise DeviceError(f"CUDA does not work: {error.message}", _CUDA_HINT) from error
@@ -315,10 +315,11 @@ _capture_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def _captured_output() -> Iterator[list[str]]:
-    """Keep what native code prints off our stdout and stderr; the list then has its lines.
+def captured_output() -> Iterator[list[str]]:
+    """Keep what libraries print off our stdout and stderr; the list then has its lines.
 
-    onnxruntime prints some failures to stdout, where only data may go, and others to stderr.
+    onnxruntime prints some failures to stdout, where only data may go, and others to stderr; torch
+    prints a graph that it cannot translate. Not to be entered twice at the same time by one thread.
     """
     lines: list[str] = []
     with _capture_lock, contextlib.ExitStack() as stack:  # the streams are the whole process's

@@ -14,6 +14,7 @@ CIE 15:2004, Colorimetry, section 8.2.1. IEC 61966-2-1:1999 (sRGB).
 
 from __future__ import annotations
 
+import codecs
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -40,6 +41,7 @@ _XYZ = np.array(
 )
 XYZ_OF_RGB = (_XYZ / _XYZ.sum(axis=1, keepdims=True)).astype(np.float32)
 LEAST_PROBABILITY = 1e-12  # has a logarithm
+_SIZES = (8, 4096)  # px
 
 
 class Answer(StrEnum):
@@ -58,7 +60,7 @@ class Profile:
     Parameters
     ----------
     size : int
-        Side of the square that the network takes, px. Pictures are letterboxed into it.
+        Side of the square that the network takes, 8..4096 px. Pictures are letterboxed into it.
     answer : Answer
     file : str
         The ONNX file, relative to the profile; `recolor export` is told another.
@@ -83,7 +85,7 @@ class Profile:
     pad_lightness : float
         L* of the padding, 0..100.
     temperature : float
-        Of the annealed mean, for distributions.
+        Of the annealed mean, for distributions, 0.01..10.
     license, data : str
         Of the weights; what they were trained on.
     """
@@ -122,7 +124,7 @@ class Profile:
         """
         known = {f.name for f in fields(cls)}
         try:
-            values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+            values: dict[str, Any] = tomllib.loads(_text_of(path.read_bytes()))
             if unknown := sorted(values.keys() - known):
                 raise ValueError(f"unknown keys {', '.join(unknown)}")
             for f in fields(cls):
@@ -141,8 +143,8 @@ class Profile:
         return profile
 
     def _check(self) -> None:
-        if self.size < 8:
-            raise ValueError(f"size {self.size}")
+        if not _SIZES[0] <= self.size <= _SIZES[1]:
+            raise ValueError(f"size {self.size} is not in {_SIZES[0]}..{_SIZES[1]}")
         if self.stride < 0 or (self.stride and self.size % self.stride):
             raise ValueError(f"size {self.size} is no multiple of stride {self.stride}")
         if self.channels not in (1, 3):
@@ -165,8 +167,10 @@ class Profile:
             raise ValueError(f"bins mean nothing for {self.answer}")
         if any(len(center) != 2 or not np.isfinite(center).all() for center in self.bins):
             raise ValueError("bins must be pairs of a and b")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature {self.temperature}")
+        if not 0 <= self.pad_lightness <= 100:
+            raise ValueError(f"pad_lightness {self.pad_lightness} is not in 0..100")
+        if not 0.01 <= self.temperature <= 10:
+            raise ValueError(f"temperature {self.temperature} is not in 0.01..10")
 
     @property
     def is_distribution(self) -> bool:
@@ -308,6 +312,12 @@ class Profile:
         if self.answer is Answer.AB:
             return answer
         return _ab_of(np.clip(answer, 0, 1))
+
+
+def _text_of(data: bytes) -> str:
+    """Return a text in UTF-8, or in UTF-16, in which an older PowerShell writes what one prints."""
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if utf16 else "utf-8-sig")
 
 
 def _checked(key: str, value: Any, kind: str) -> Any:

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import helper, version_converter
+from onnx import helper, numpy_helper, version_converter
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from conftest import draw, encoded
@@ -23,6 +23,7 @@ from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.training import foreign as foreign_room
 from recolor_cli.training.export import TOLERANCE, trace
 from recolor_cli.training.foreign import HALF_TOLERANCE, export_foreign
+from recolor_cli.training.keras_loading import load_keras
 from recolor_cli.types import ModelKind
 
 pytestmark = [
@@ -135,7 +136,9 @@ def test_all_that_a_profile_can_say(tmp_path, pictures, answer, outputs, last, c
     last = nn.Softmax(dim=1) if last == "softmax" else last
     network = Theirs(profile.channels, outputs, channels_last, last)
     torch.jit.script(network.eval()).save(tmp_path / "theirs.pt")
-    parity = export_foreign(tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures)
+    parity = export_foreign(
+        tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures, trust=True
+    )
     assert parity.max_difference <= TOLERANCE
     model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
     classifies = profile.is_distribution
@@ -174,6 +177,52 @@ def test_an_onnx_file_in_half_precision(tmp_path, pictures):
     np.testing.assert_allclose(ab, expected, atol=1)  # half precision has 11 bits
 
 
+def test_weights_that_are_only_stored_in_half_precision(tmp_path, pictures):
+    profile = Profile(SIZE, Answer.AB, answer_scale=100.0, scale=100.0)
+    save_onnx(Theirs(), tmp_path / "theirs.onnx", profile)
+    model = onnx.load(tmp_path / "theirs.onnx")
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            values = numpy_helper.to_array(tensor).astype(np.float16)
+            cast = helper.make_node("Cast", [f"{tensor.name}_half"], [tensor.name], to=1)
+            casts.append(cast)
+            tensor.CopyFrom(numpy_helper.from_array(values, f"{tensor.name}_half"))
+    nodes = [*casts, *model.graph.node]
+    assert casts
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, tmp_path / "theirs.onnx")
+    parity = export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
+    assert parity.tolerance == TOLERANCE
+
+
+def test_single_precision_outside_and_half_inside(tmp_path, pictures):
+    class Inside(Theirs):
+        def forward(self, x):
+            return super().forward(x.half()).float()
+
+    profile = Profile(SIZE, Answer.AB, answer_scale=100.0, scale=100.0)
+    network = Inside().half()
+    save_torch(network, tmp_path / "theirs.pt", profile, "traced")
+    parity = export_foreign(
+        tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures, trust=True
+    )
+    assert parity.tolerance == HALF_TOLERANCE
+
+
+def test_more_weights_than_one_file_holds(tmp_path, pictures, monkeypatch):
+    profile = Profile(SIZE, Answer.AB, scale=100.0)
+    save_onnx(Theirs(), tmp_path / "theirs.onnx", profile)
+    weights = sum(parameter.numel() for parameter in Theirs().parameters())
+    monkeypatch.setattr(foreign_room, "_MOST_BYTES", 4 * weights - 1)
+    monkeypatch.setattr(foreign_room, "describe", None)  # onnx joins no larger ones, either
+    with pytest.raises(ModelError, match="one ONNX file holds 2") as caught:
+        export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
+    assert "half precision" in caught.value.hint
+    assert not (tmp_path / "new.onnx").exists()
+
+
 def test_weights_beside_an_onnx_file_come_into_the_model_file(tmp_path, pictures):
     profile = Profile(SIZE, Answer.AB, scale=100.0, answer_scale=100.0)
     save_onnx(Theirs(), tmp_path / "whole.onnx", profile)
@@ -190,6 +239,77 @@ def test_weights_beside_an_onnx_file_come_into_the_model_file(tmp_path, pictures
     np.testing.assert_allclose(ab, by_hand(Theirs(), profile, lightness), atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("answer", [[1, 2, SIZE, SIZE], [1, 2, -1, SIZE]])
+def test_an_onnx_file_that_takes_one_picture_though_it_says_any_number(tmp_path, pictures, answer):
+    float32 = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("Concat", ["x", "x"], ["both"], axis=1),
+            helper.make_node("Reshape", ["both", "shape"], ["y"]),
+        ],
+        "theirs",
+        [helper.make_tensor_value_info("x", float32, ["N", 1, SIZE, SIZE])],
+        [helper.make_tensor_value_info("y", float32, ["M", 2, "h", SIZE])],
+        [helper.make_tensor("shape", onnx.TensorProto.INT64, [4], answer)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, tmp_path / "theirs.onnx")
+    profile = Profile(SIZE, Answer.AB)
+    parity = export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
+    assert parity.inputs == 3
+    lightness = noise(1, 1, SIZE, SIZE)
+    ab = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu").predict(lightness, 1.0)
+    np.testing.assert_allclose(ab, np.repeat(lightness, 2, axis=1), atol=1e-4)
+
+
+def test_branches_that_read_what_stands_outside_of_them(tmp_path, pictures):
+    float32, shape = onnx.TensorProto.FLOAT, ["count", 2, SIZE, SIZE]
+
+    def branch(name, nodes, weights=()):
+        # Its answer is called as in the other one, which is allowed.
+        return helper.make_graph(
+            nodes, name, [], [helper.make_tensor_value_info("chosen", float32, shape)], weights
+        )
+
+    def weight(name, value):
+        return helper.make_tensor(name, float32, [1, 2, 1, 1], [value, -value])
+
+    inner = [
+        branch("sum", [helper.make_node("Add", ["doubled", "own"], ["chosen"])]),
+        branch("product", [helper.make_node("Mul", ["doubled", "outer"], ["chosen"])]),
+    ]
+    call = helper.make_node("Double", ["x"], ["doubled"], domain="theirs")
+    decide = helper.make_node(
+        "If", ["bright"], ["chosen"], then_branch=inner[0], else_branch=inner[1]
+    )
+    light = branch("light", [call, decide], [weight("own", 3)])
+    dark = branch("dark", [helper.make_node("Sub", ["x", "outer"], ["chosen"])])
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Greater", ["mean", "half"], ["bright"]),
+        helper.make_node("If", ["bright"], ["y"], then_branch=light, else_branch=dark),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "theirs",
+        [helper.make_tensor_value_info("x", float32, ["count", 1, SIZE, SIZE])],
+        [helper.make_tensor_value_info("y", float32, shape)],
+        [weight("outer", 20), helper.make_tensor("half", float32, [], [50])],
+    )
+    opset = [helper.make_opsetid("", 18), helper.make_opsetid("theirs", 1)]
+    double = helper.make_function(
+        "theirs", "Double", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], opset[:1]
+    )
+    model = helper.make_model(graph, opset_imports=opset, functions=[double], ir_version=10)
+    onnx.save(model, tmp_path / "theirs.onnx")
+    profile = Profile(SIZE, Answer.AB)
+    export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
+    network = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
+    for level, expected in ((80, (163, 157)), (30, (10, 50))):
+        ab = network.predict(np.full((2, 1, SIZE, SIZE), level, np.float32), 1.0)
+        np.testing.assert_allclose(ab.mean(axis=(0, 2, 3)), expected, atol=1e-3)
+
+
 def test_bins_of_their_own_and_one_output_of_several(tmp_path, pictures):
     class Two(Theirs):
         def forward(self, x):
@@ -200,7 +320,7 @@ def test_bins_of_their_own_and_one_output_of_several(tmp_path, pictures):
     profile = Profile(SIZE, Answer.LOGITS, bins=bins, output="1")
     network = Two(1, 3, last=nn.Identity())
     save_torch(network, tmp_path / "theirs.pt", profile, "traced")
-    export_foreign(tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures)
+    export_foreign(tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures, trust=True)
     model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
     assert model.manifest.centers == bins
     assert sum(model.manifest.prior) == pytest.approx(1)
@@ -211,7 +331,7 @@ def test_bins_of_their_own_and_one_output_of_several(tmp_path, pictures):
     np.testing.assert_allclose(model.predict(lightness, 0.5), expected, atol=TOLERANCE)
     unclear = Profile(SIZE, Answer.LOGITS, bins=bins)
     with pytest.raises(ModelError, match="output must be one of 0, 1"):
-        export_foreign(tmp_path / "theirs.pt", unclear, tmp_path / "x.onnx", pictures)
+        export_foreign(tmp_path / "theirs.pt", unclear, tmp_path / "x.onnx", pictures, trust=True)
 
 
 # DDColor.
@@ -242,8 +362,7 @@ def ddcolor(tmp_path):
 def test_ddcolor_runs_by_the_profile_that_comes_along_and_as_one_file(
     recolor, tmp_path, ddcolor, pictures
 ):
-    out, _ = recolor("profile", "ddcolor")
-    (tmp_path / "ddcolor.toml").write_bytes(out)
+    recolor("profile", "ddcolor", "-o", tmp_path / "ddcolor.toml")
     folder, model = tmp_path / "pictures", tmp_path / "new.onnx"
     export = ("export", ddcolor, model, "--pictures", folder)
     _, err = recolor(*export, "--profile", "ddcolor")
@@ -277,6 +396,21 @@ def test_profiles_that_come_along(recolor):
     assert out.decode().split() == list(SHIPPED) == ["ddcolor"]
     _, err = recolor("profile", "x", exit_code=2)
     assert "ddcolor" in err
+    out, _ = recolor("profile", "ddcolor")
+    assert out.split() == SHIPPED["ddcolor"].read_bytes().split()
+
+
+def test_a_profile_is_written_but_over_nothing(recolor, tmp_path):
+    path = tmp_path / "new.toml"
+    out, _ = recolor("profile", "ddcolor", "-o", path)
+    assert out.decode().strip() == str(path)
+    assert Profile.load(path) == Profile.load(SHIPPED["ddcolor"])
+    path.write_text("mine")
+    _, err = recolor("profile", "ddcolor", "--out", path, exit_code=2)
+    assert "exists already" in err
+    assert path.read_text() == "mine"
+    recolor("profile", "-o", tmp_path / "x.toml", exit_code=2)
+    assert not (tmp_path / "x.toml").exists()
 
 
 # Keras.
@@ -286,7 +420,7 @@ def test_profiles_that_come_along(recolor):
 def keras(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))  # where it notes its own
-        return foreign_room._keras()
+        return load_keras()
 
 
 @pytest.fixture(scope="module")
@@ -411,9 +545,24 @@ def test_keras_models_that_do_not_fit_are_refused(tmp_path, pictures, keras):
 def test_without_keras_it_says_how_to_get_it(tmp_path, pictures, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)
     (tmp_path / "x.keras").write_bytes(b"")
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError, match="needs the package keras") as caught:
         export_foreign(tmp_path / "x.keras", KOALARIZATION, tmp_path / "new.onnx", pictures)
     assert "recolor-cli[keras]" in caught.value.hint
+
+
+def test_keras_computes_in_torch_whatever_is_set(tmp_path, monkeypatch):
+    (tmp_path / "keras.py").write_text(
+        "import os, types\nkind = os.environ['KERAS_BACKEND']\n"
+        "backend = types.SimpleNamespace(backend=lambda: kind)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setitem(sys.modules, "keras", None)  # comes back afterwards
+    monkeypatch.delitem(sys.modules, "keras")
+    assert load_keras().kind == "torch"
+    sys.modules["keras"].kind = "tensorflow"
+    with pytest.raises(UsageError, match="already computes in tensorflow"):
+        load_keras()
 
 
 def test_an_h5_file_as_keras_2_wrote_it(tmp_path, pictures, keras):
@@ -524,7 +673,7 @@ def test_networks_that_cannot_be_exported_leave_nothing(tmp_path, pictures, netw
     with pytest.raises(ModelError, match=words):
         export_foreign(
             tmp_path / "theirs.pt", Profile(SIZE, Answer.AB, **values), tmp_path / "new.onnx",
-            pictures,
+            pictures, trust=True,
         )  # fmt: skip
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".onnx"]
 
@@ -552,13 +701,98 @@ def test_what_torch_cannot_read(tmp_path, pictures):
     (tmp_path / "bad.pt2").write_bytes(b"once upon a time")
     profile, new = Profile(SIZE, Answer.AB), tmp_path / "new.onnx"
     with pytest.raises(ModelError, match="cannot be read as TorchScript") as caught:
-        export_foreign(tmp_path / "state.pt", profile, new, pictures)
+        export_foreign(tmp_path / "state.pt", profile, new, pictures, trust=True)
     assert "--architecture" in caught.value.hint
-    with pytest.raises(UsageError, match="can run code") as caught:
-        export_foreign(tmp_path / "bad.pt2", profile, new, pictures)
-    assert "--trust" in caught.value.hint
     with pytest.raises(ModelError, match="exported program"):
         export_foreign(tmp_path / "bad.pt2", profile, new, pictures, trust=True)
     (tmp_path / "x.caffemodel").write_bytes(b"")
     with pytest.raises(UsageError, match="no kind"):
         export_foreign(tmp_path / "x.caffemodel", profile, new, pictures)
+
+
+class Writer(nn.Module):
+    """TorchScript that writes a file when it is loaded."""
+
+    path: str
+    written: Tensor
+
+    def __init__(self, path: str):
+        super().__init__()
+        self.path = path
+        self.written = torch.zeros(1)
+
+    @torch.jit.export
+    def __getstate__(self):
+        return self.path, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]) -> None:
+        self.path, self.training = state
+        here = torch.from_file(self.path, True, 4, dtype=torch.uint8)
+        self.written = here.copy_(torch.zeros(4, dtype=torch.uint8))
+
+    def forward(self, x):
+        return x.repeat(1, 2, 1, 1)
+
+
+@pytest.mark.parametrize("suffix", ["pt", "pth", "ts", "torchscript", "pt2", "PT"])
+def test_what_can_run_code_is_not_loaded_without_trust(tmp_path, pictures, suffix):
+    path, written = tmp_path / f"theirs.{suffix}", tmp_path / "written"
+    torch.jit.script(Writer(str(written))).save(path)
+    profile = Profile(SIZE, Answer.AB)
+    with pytest.raises(UsageError, match="can run code") as caught:
+        export_foreign(path, profile, tmp_path / "new.onnx", pictures)
+    assert "--trust" in caught.value.hint
+    assert not written.exists()
+    if suffix != "pt2":  # it is as bad as it is said to be
+        export_foreign(path, profile, tmp_path / "new.onnx", pictures, trust=True)
+        assert written.exists()
+
+
+def test_trust_by_the_command(recolor, tmp_path, pictures):
+    torch.jit.script(Theirs().eval()).save(tmp_path / "theirs.pt")
+    (tmp_path / "theirs.toml").write_text(f'size = {SIZE}\nanswer = "ab"\n')
+    command = ("export", tmp_path / "theirs.pt", tmp_path / "new.onnx", "--pictures",
+               tmp_path / "pictures", "--profile", tmp_path / "theirs.toml")  # fmt: skip
+    _, err = recolor(*command, exit_code=2)
+    assert "--trust" in err
+    recolor(*command, "--trust")
+
+
+class Talker(nn.Module):
+    """TorchScript that prints, and has no translation where it is told to have none."""
+
+    written: Tensor
+
+    def __init__(self, known: bool):
+        super().__init__()
+        self.known = known
+        self.written = torch.zeros(1)
+
+    @torch.jit.export
+    def __getstate__(self):
+        return self.known, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[bool, bool]) -> None:
+        print("once upon")  # noqa: T201
+        self.known, self.training = state
+        self.written = torch.zeros(1)
+
+    def forward(self, x):
+        print("a time")  # noqa: T201
+        if not self.known:
+            x = torch.special.bessel_j0(x)
+        return x.repeat(1, 2, 1, 1)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_torch_prints_is_no_data(tmp_path, pictures, capfd, known):
+    torch.jit.script(Talker(known)).save(tmp_path / "theirs.pt")
+    call = (tmp_path / "theirs.pt", Profile(SIZE, Answer.AB), tmp_path / "new.onnx", pictures, True)
+    if known:
+        export_foreign(*call)
+    else:
+        with pytest.raises(ModelError, match=r"cannot be turned into ONNX.*bessel_j0"):
+            export_foreign(*call)
+    assert capfd.readouterr().out == ""

@@ -1,6 +1,7 @@
 """Inception-ResNet-v2 against Keras' and the names and shapes of the PyTorch ports."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,9 +119,13 @@ def test_what_holds_no_such_weights_is_refused(network, tmp_path, monkeypatch):
             load_weights(network, tmp_path / name)
     (tmp_path / "x.keras").write_bytes(b"once upon a time")
     monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(UsageError, match="Keras is not installed") as caught:
+    with pytest.raises(UsageError, match="needs the package keras") as caught:
         load_weights(network, tmp_path / "x.keras")
     assert "recolor-cli[keras]" in caught.value.hint
+    other = SimpleNamespace(backend=SimpleNamespace(backend=lambda: "tensorflow"))
+    monkeypatch.setitem(sys.modules, "keras", other)
+    with pytest.raises(UsageError, match="already computes in tensorflow"):
+        load_weights(network, tmp_path / "x.keras")
 
 
 @pytest.mark.slow

@@ -12,6 +12,11 @@ def test_there_and_back(manifest, tmp_path):
     assert Manifest.from_properties(manifest.to_properties(), tmp_path) == manifest
 
 
+def test_what_json_does_not_know_is_not_written(manifest):
+    with pytest.raises(ValueError, match="JSON"):
+        replace(manifest, pad_lightness=float("nan")).to_properties()
+
+
 def test_bins_in_uv_are_no_ab_bins(manifest, tmp_path):
     assert Manifest.from_properties(broken(manifest, space=None), tmp_path).space is ColorSpace.LAB
     other = replace(manifest, space=ColorSpace.YUV)

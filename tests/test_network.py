@@ -220,7 +220,7 @@ def test_models_can_be_loaded_by_several_threads(fallback, capfd):
 
 
 def test_captured_output_comes_back(capfd):
-    with room._captured_output() as lines:
+    with room.captured_output() as lines:
         print("one")  # noqa: T201
         sys.stdout.flush()
         os.write(2, b"two\n")

@@ -139,6 +139,13 @@ def test_a_network_in_half_precision(tmp_path):
         ({"channels": 3}, r"the profile makes \[1, 3, 64, 64\]"),
         ({"offset": [1.0, 2.0]}, "offset must be"),
         ({"temperature": 0}, "temperature 0"),
+        ({"temperature": 0.009}, "temperature 0.009"),
+        ({"temperature": float("inf")}, "temperature inf"),
+        ({"temperature": 11}, "temperature 11"),
+        ({"pad_lightness": float("nan")}, "pad_lightness nan"),
+        ({"pad_lightness": -1}, "pad_lightness -1"),
+        ({"pad_lightness": 1000}, "pad_lightness 1000"),
+        ({"size": 4104}, "size 4104"),
         ({"file": "gone.onnx"}, r"gone\.onnx, which is not there"),
         ({"output": "z"}, "output must be one of y"),
     ],
@@ -169,6 +176,14 @@ def test_files_that_are_no_profiles_are_refused(tmp_path):
             OnnxColorNetwork.load(tmp_path / "x.toml", "cpu")
     with pytest.raises(ModelError, match="no model file"):
         OnnxColorNetwork.load(tmp_path / "gone.toml", "cpu")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be"])
+def test_profiles_as_windows_writes_them(tmp_path, encoding):
+    text = 'size = 64\r\nanswer = "ab"\r\ndata = "Gemälde"\r\n'
+    bom = "\ufeff" if encoding.startswith("utf-16") else ""
+    (tmp_path / "x.toml").write_bytes((bom + text).encode(encoding))
+    assert Profile.load(tmp_path / "x.toml") == Profile(64, Answer.AB, data="Gemälde")
 
 
 def test_several_inputs_or_outputs_are_told_by_name(tmp_path):

@@ -26,7 +26,7 @@ from recolor_cli.gamut import AbBins
 from recolor_cli.lab import gray_of
 from recolor_cli.letterbox import Letterbox
 from recolor_cli.manifest import Manifest
-from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.network import OnnxColorNetwork, captured_output
 from recolor_cli.recolorizer import Recolorizer, network_input
 from recolor_cli.training.checkpoint import (
     Start,
@@ -306,7 +306,11 @@ def trace(
     -------
     onnx.ModelProto
     """
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+        captured_output(),  # it prints what it cannot translate
+    ):
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         torch.onnx.export(
             module,

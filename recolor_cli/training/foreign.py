@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import sys
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,15 +23,16 @@ from torch import Tensor, nn
 
 from recolor_cli.errors import InferenceError, ModelError, UsageError
 from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.network import OnnxColorNetwork, captured_output
 from recolor_cli.profile import Profile
+from recolor_cli.training import keras_loading
 from recolor_cli.training.export import TOLERANCE, Parity, probes, trace, write_proved
-from recolor_cli.training.profile_graph import describe
+from recolor_cli.training.keras_loading import keras_on_cpu, load_keras
+from recolor_cli.training.profile_graph import describe, graphs_in, input_of
 from recolor_cli.types import FloatArray, ModelKind
 
 _TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
 _EXPORTED = (".pt2",)
-_KERAS = (".keras", ".h5", ".hdf5")
 _ONNX = (".onnx",)
 _MOST_BYTES = 2**31 - 1  # of a file of protobuf
 # ab units. Between 64 and 128 half precision knows steps of 1/16, and onnxruntime rounds to it in
@@ -84,7 +84,8 @@ def export_foreign(
     pictures : list of Picture
         Real pictures to compare on, besides random noise.
     trust : bool
-        Load an exported program, though that can run code that is in the file.
+        Load TorchScript or an exported program, though both can run code that is in the file. The
+        other kinds run none, with it or without.
 
     Returns
     -------
@@ -99,13 +100,13 @@ def export_foreign(
         computes in half precision).
     UsageError
         If there is no such kind of file, Keras is not installed, there is no picture to compare on,
-        or an exported program is not trusted.
+        or TorchScript or an exported program is not trusted.
 
     Notes
     -----
-    Weights stay as they are. TorchScript runs nothing but TorchScript, and Keras models are loaded
-    in its safe mode, which refuses code of their own. The file takes any number of pictures at a
-    time if the network does, else one.
+    Weights stay as they are. TorchScript is a program, which can write any file as soon as it is
+    loaded. Keras models are loaded in its safe mode, which refuses code of their own. The file
+    takes any number of pictures at a time if the network does, else one.
     """
     if not source.is_file():
         raise ModelError(f"no file {source}", "check the path")
@@ -121,13 +122,13 @@ def export_foreign(
         prior=tuple(1 / len(bins) for _ in bins),  # as for a state dict: nobody knows it
         training={"version": metadata.version("recolor-cli"), "made_from": source.name},
     )
-    half = any(t.data_type == onnx.TensorProto.FLOAT16 for t in original.graph.graph.initializer)
-    model = describe(original.graph, original.output, profile, manifest)
-    if model.ByteSize() > _MOST_BYTES:
+    if (size := _bytes_of_weights(original.graph)) > _MOST_BYTES:
         raise ModelError(
-            f"{source} has {model.ByteSize() / 1e9:.1f} GB of weights; one ONNX file holds 2",
+            f"{source} has {size / 1e9:.1f} GB of weights; one ONNX file holds 2",
             "convert them to half precision first",
         )
+    half = _is_half(original.graph)
+    model = describe(original.graph, original.output, profile, manifest)
     any_count = not model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
 
     def compare(session: OnnxColorNetwork) -> Parity:
@@ -167,23 +168,43 @@ def export_foreign(
     return write_proved(model, manifest, destination, pictures, compare)
 
 
+def _bytes_of_weights(model: Any) -> int:
+    """Return how large a network is; protobuf itself cannot tell of what it cannot write."""
+    return sum(
+        math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        for graph in graphs_in(model.graph)
+        for tensor in graph.initializer
+    )
+
+
+def _is_half(model: Any) -> bool:
+    """Return whether a network computes in half precision; it need not if it is stored so."""
+    half = onnx.TensorProto.FLOAT16
+    graphs = list(graphs_in(model.graph))
+    stored = {t.name for graph in graphs for t in graph.initializer if t.data_type == half}
+    nodes = [node for graph in graphs for node in graph.node if node.op_type != "Cast"]
+    return input_of(model).type.tensor_type.elem_type == half or any(
+        not stored.isdisjoint(node.input) for node in nodes
+    )
+
+
 def _open(source: Path, profile: Profile, trust: bool) -> _Original:
     suffix = source.suffix.lower()
     if suffix in _ONNX:
         return _open_onnx(source, profile)
-    if suffix in _KERAS:
+    if suffix in keras_loading.SUFFIXES:
         return _open_keras(source, profile)
-    if suffix in _TORCHSCRIPT:
-        return _open_torchscript(source, profile)
-    if suffix in _EXPORTED:
+    if suffix in (*_TORCHSCRIPT, *_EXPORTED):
         if not trust:
             raise UsageError(
-                f"loading {source} can run code that is in it: torch has no safe way to read an "
-                "exported program",
-                "say --trust if you know where it is from, or save it as TorchScript",
+                f"loading {source} can run code that is in it; torch has no safe way to do so",
+                "export it to ONNX where it was made, or say --trust if you know where it is from; "
+                "a state dict takes --architecture instead of --profile",
             )
+        if suffix in _TORCHSCRIPT:
+            return _open_torchscript(source, profile)
         return _open_exported(source, profile)
-    known = ", ".join((*_ONNX, *_TORCHSCRIPT, *_EXPORTED, *_KERAS))
+    known = ", ".join((*_ONNX, *_TORCHSCRIPT, *_EXPORTED, *keras_loading.SUFFIXES))
     raise UsageError(f"{source} is of no kind that has a profile", f"there are: {known}")
 
 
@@ -194,12 +215,23 @@ def _open_onnx(source: Path, profile: Profile) -> _Original:
     except Exception as error:  # such as of weights in a file beside it
         raise _unreadable(source, "ONNX file", error) from error
     output = profile.output_of([node.name for node in graph.graph.output])
+    if not _takes_two(session, profile):  # whatever it says of itself
+        input_of(graph).type.tensor_type.shape.dim[0].dim_value = 1
     return _Original(graph, output, session.predict, "the ONNX file as it came")
+
+
+def _takes_two(session: OnnxColorNetwork, profile: Profile) -> bool:
+    """Return whether a network answers for two pictures at a time."""
+    gray = np.full((2, 1, profile.size, profile.size), 50, np.float32)
+    try:
+        return len(session.predict(gray, 1.0)) == len(gray)
+    except (InferenceError, ModelError):  # it fails, or answers with other channels
+        return False
 
 
 def _open_torchscript(source: Path, profile: Profile) -> _Original:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), captured_output():  # as below
             warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
             module: Any = torch.jit.load(  # type: ignore[no-untyped-call]
                 str(source), map_location="cpu"
@@ -235,9 +267,9 @@ def _open_exported(source: Path, profile: Profile) -> _Original:
 
 
 def _open_keras(source: Path, profile: Profile) -> _Original:
-    keras = _keras()
+    keras = load_keras()
     try:
-        with _keras_on_cpu(keras):
+        with keras_on_cpu(keras):
             model = keras.saving.load_model(source, compile=False, safe_mode=True)
     except Exception as error:  # Keras names no common class either
         raise _unreadable(
@@ -263,33 +295,8 @@ class _KerasModule(nn.Module):
         self.model = model
 
     def forward(self, tensor: Tensor) -> tuple[Tensor, ...]:
-        with _keras_on_cpu(self.keras):
+        with keras_on_cpu(self.keras):
             return tuple(self.keras.tree.flatten(self.model(tensor, training=False)))
-
-
-def _keras() -> Any:
-    """Return Keras, computing in torch."""
-    if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "torch"  # looked at once, at the import
-    try:
-        import keras
-    except ImportError as error:
-        raise UsageError(
-            "a Keras model needs the package keras", "pip install 'recolor-cli[keras]'"
-        ) from error
-    if (backend := keras.backend.backend()) != "torch":
-        raise UsageError(
-            f"Keras already computes in {backend} here", "set KERAS_BACKEND=torch before"
-        )
-    return keras
-
-
-@contextlib.contextmanager
-def _keras_on_cpu(keras: Any) -> Iterator[None]:
-    with keras.device("cpu"), warnings.catch_warnings():
-        # Keras' variables do not yet know numpy 2's way of saying it.
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        yield
 
 
 @contextlib.contextmanager
@@ -337,7 +344,8 @@ def _traced(
 def _answers(module: Any, tensor: Tensor, source: Path) -> tuple[Tensor, ...]:
     """Return what a network of torch answers, all of it."""
     try:
-        with torch.no_grad():  # TorchScript keeps constants, which in inference_mode spoil a trace
+        # TorchScript keeps constants, which in inference_mode spoil a trace; and it may print.
+        with torch.no_grad(), captured_output():
             answer = module(tensor)
     except Exception as error:  # whatever a layer raises
         raise ModelError(

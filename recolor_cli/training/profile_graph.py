@@ -6,7 +6,7 @@ are the oracle that it is compared with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,12 +122,11 @@ def describe(theirs: Any, output: str, profile: Profile, manifest: Manifest) -> 
     ModelError
         If the network is in a form that cannot be joined to anything.
     """
-    constants = {tensor.name for tensor in theirs.graph.initializer}
-    inputs = [node for node in theirs.graph.input if node.name not in constants]
-    tensor_type = inputs[0].type.tensor_type
+    own_input = input_of(theirs)
+    name, tensor_type = own_input.name, own_input.type.tensor_type
     count = "N" if not tensor_type.shape.dim[0].dim_value else 1
 
-    _keep_only(theirs.graph.input, [inputs[0].name])  # old files list their weights as inputs, too
+    _keep_only(theirs.graph.input, [name])  # old files list their weights as inputs, too
     _keep_only(theirs.graph.output, [output])
     del theirs.graph.value_info[:]  # its names of sizes need not mean what ours mean
     domains = {entry.domain: entry.version for entry in theirs.opset_import}
@@ -140,16 +139,37 @@ def describe(theirs: Any, output: str, profile: Profile, manifest: Manifest) -> 
     try:
         for model in (theirs, encoder, decoder):
             model.ir_version = version
-        theirs = compose.add_prefix(theirs, _THEIRS)
-        model = compose.merge_models(
-            encoder, theirs, io_map=[("encoded", _THEIRS + inputs[0].name)]
-        )
+        _add_prefix(theirs.graph)  # functions keep their names: ours have none
+        model = compose.merge_models(encoder, theirs, io_map=[("encoded", _THEIRS + name)])
         return compose.merge_models(model, decoder, io_map=[(_THEIRS + output, "answer")])
     except (ValueError, TypeError, onnx.checker.ValidationError) as error:
         raise ModelError(
             f"{profile.file} cannot be joined to its profile: {error}",
             "export it again, with a recent version of its framework",
         ) from error
+
+
+def input_of(model: Any) -> Any:
+    """Return the input of a network of one; old files list their weights as inputs, too."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return next(node for node in model.graph.input if node.name not in constants)
+
+
+def graphs_in(graph: Any) -> Iterator[Any]:
+    """Return a graph, and those of the branches and loops in it."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):  # g is an empty one where there is none
+                yield from graphs_in(inner)
+
+
+def _add_prefix(graph: Any) -> None:
+    """Set `_THEIRS` before all names in a graph."""
+    # Told beforehand: onnx gets to the weights only after the branches and loops that read them.
+    weights = [tensor.name for inner in graphs_in(graph) for tensor in inner.initializer]
+    names = {name: _THEIRS + name for name in weights}
+    compose.add_prefix_graph(graph, _THEIRS, inplace=True, name_map=names)
 
 
 def _encoder(encoder: Encoder, count: str | int, opset: int) -> Any:

@@ -12,7 +12,6 @@ all published weights come.
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any, cast
@@ -22,13 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recolor_cli.errors import ModelError, UsageError
+from recolor_cli.errors import ModelError
 from recolor_cli.training.checkpoint import Start, load_state_dict
+from recolor_cli.training.keras_loading import SUFFIXES, keras_on_cpu, load_keras
 
 NAME = "inception_resnet_v2"
 SIDE = 299  # px, as it was trained
 CLASSES = 1000
-KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
 _CLASSIFIERS = ("last_linear.", "classif.")  # names that the ports give the last layer
 
 
@@ -184,7 +183,7 @@ def load_weights(network: InceptionResNetV2, path: Path) -> None:
     UsageError
         If it is Keras' and Keras is not installed.
     """
-    if path.suffix.lower() in KERAS_SUFFIXES:
+    if path.suffix.lower() in SUFFIXES:
         weights = _from_keras(network, path)
     else:
         weights = _from_torch(load_state_dict(path))
@@ -207,22 +206,16 @@ def _from_keras(network: InceptionResNetV2, path: Path) -> dict[str, Tensor]:
     """Return the weights of a Keras file as a state dict; nothing but arrays is read from it."""
     if not path.is_file():
         raise ModelError(f"there is no file {path}", "check semantic_weights")
-    os.environ.setdefault("KERAS_BACKEND", "torch")  # its own default is not installed here
-    try:
-        import keras
-    except ImportError as error:
-        raise UsageError(
-            f"{path} is a Keras file, and Keras is not installed",
-            "pip install 'recolor-cli[keras]', or name a PyTorch state dict",
-        ) from error
-    model = keras.applications.InceptionResNetV2(weights=None, classifier_activation=None)
-    try:
-        model.load_weights(path)
-    except Exception as error:  # Keras names no common class for what can be wrong in a file
-        raise ModelError(
-            f"{path} holds no weights of keras.applications.InceptionResNetV2: {error}",
-            "save them with the classifier (include_top)",
-        ) from error
+    keras = load_keras()
+    with keras_on_cpu(keras):
+        model = keras.applications.InceptionResNetV2(weights=None, classifier_activation=None)
+        try:
+            model.load_weights(path)
+        except Exception as error:  # Keras names no common class for what can be wrong in a file
+            raise ModelError(
+                f"{path} holds no weights of keras.applications.InceptionResNetV2: {error}",
+                "save them with the classifier (include_top)",
+            ) from error
 
     layers = {layer.name: layer for layer in model.layers if layer.weights}
     units = [name for name, module in network.named_modules() if isinstance(module, _Unit)]
