@@ -18,7 +18,7 @@ from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.export import TOLERANCE, export, export_state_dict
 from recolor_cli.training.networks import ARCHITECTURES, build_network
 from recolor_cli.training.networks.base import LogitsNetwork
-from recolor_cli.training.networks.semantics import SemanticBranch
+from recolor_cli.training.networks.semantics import SemanticBranch, semantic_of
 from recolor_cli.training.prior import measure_classes
 from recolor_cli.training.targets import squared_distance
 from recolor_cli.training.train import CHECKPOINT, Progress, as_exported, make_manifest, train
@@ -307,6 +307,20 @@ def test_somebodys_state_dict_is_exported(recolor, tmp_path, wrapped):
     assert "another architecture" in err
     _, err = recolor(*command, "--architecture", "gan", exit_code=2)
     assert "no architecture is called gan" in err
+
+
+@pytest.mark.parametrize("semantic", ["", "efficientnet-lite0", "inception_resnet_v2"])
+def test_a_state_dict_says_which_classifier_is_fused_in(semantic):
+    assert semantic_of(network_of("regression", semantic=semantic).state_dict()) == semantic
+
+
+@pytest.mark.slow
+def test_a_state_dict_without_a_classifier_is_exported(tmp_path):
+    torch.save(network_of("regression", semantic="").state_dict(), tmp_path / "theirs.pth")
+    (tmp_path / "p.png").write_bytes(encoded(draw(), "PNG"))
+    pictures = load_pictures([str(tmp_path)])
+    export_state_dict(tmp_path / "theirs.pth", "regression", tmp_path / "x.onnx", pictures)
+    assert (tmp_path / "x.onnx").is_file()
 
 
 def test_what_is_no_state_dict_is_refused(tmp_path):
