@@ -21,8 +21,9 @@ from recolor_cli.training.networks.base import LogitsNetwork
 from recolor_cli.training.networks.semantics import SemanticBranch, semantic_of
 from recolor_cli.training.prior import measure_classes
 from recolor_cli.training.targets import squared_distance
+from recolor_cli.training.torch_color import level_of
 from recolor_cli.training.train import CHECKPOINT, Progress, as_exported, make_manifest, train
-from recolor_cli.training.yuv import luma_of, rgb_to_uv, uv_grid, uv_to_ab
+from recolor_cli.training.yuv import rgb_to_uv, uv_grid, uv_to_ab
 from recolor_cli.types import ColorSpace, ModelKind
 
 CLASSES = len(AbBins.srgb())
@@ -146,7 +147,7 @@ def test_colorunet_reads_luma_and_runs_with_the_statistics_of_training():
     with torch.inference_mode():
         network.eval()
         torch.testing.assert_close(network(lightness)[:1], network(lightness[:1]))
-        torch.testing.assert_close(seen[0], luma_of(lightness))
+        torch.testing.assert_close(seen[0], level_of(lightness))
         network.train()  # here, a picture's answer depends on its neighbours
         assert not torch.allclose(network(lightness)[:1], network(lightness[:1]), atol=1e-3)
 
