@@ -18,11 +18,12 @@ from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.export import TOLERANCE, export, export_state_dict
 from recolor_cli.training.networks import ARCHITECTURES, build_network
 from recolor_cli.training.networks.base import LogitsNetwork
-from recolor_cli.training.networks.semantics import SemanticBranch
+from recolor_cli.training.networks.semantics import SemanticBranch, semantic_of
 from recolor_cli.training.prior import measure_classes
 from recolor_cli.training.targets import squared_distance
+from recolor_cli.training.torch_color import level_of
 from recolor_cli.training.train import CHECKPOINT, Progress, as_exported, make_manifest, train
-from recolor_cli.training.yuv import luma_of, rgb_to_uv, uv_grid, uv_to_ab
+from recolor_cli.training.yuv import rgb_to_uv, uv_grid, uv_to_ab
 from recolor_cli.types import ColorSpace, ModelKind
 
 CLASSES = len(AbBins.srgb())
@@ -146,7 +147,7 @@ def test_colorunet_reads_luma_and_runs_with_the_statistics_of_training():
     with torch.inference_mode():
         network.eval()
         torch.testing.assert_close(network(lightness)[:1], network(lightness[:1]))
-        torch.testing.assert_close(seen[0], luma_of(lightness))
+        torch.testing.assert_close(seen[0], level_of(lightness))
         network.train()  # here, a picture's answer depends on its neighbours
         assert not torch.allclose(network(lightness)[:1], network(lightness[:1]), atol=1e-3)
 
@@ -307,6 +308,20 @@ def test_somebodys_state_dict_is_exported(recolor, tmp_path, wrapped):
     assert "another architecture" in err
     _, err = recolor(*command, "--architecture", "gan", exit_code=2)
     assert "no architecture is called gan" in err
+
+
+@pytest.mark.parametrize("semantic", ["", "efficientnet-lite0", "inception_resnet_v2"])
+def test_a_state_dict_says_which_classifier_is_fused_in(semantic):
+    assert semantic_of(network_of("regression", semantic=semantic).state_dict()) == semantic
+
+
+@pytest.mark.slow
+def test_a_state_dict_without_a_classifier_is_exported(tmp_path):
+    torch.save(network_of("regression", semantic="").state_dict(), tmp_path / "theirs.pth")
+    (tmp_path / "p.png").write_bytes(encoded(draw(), "PNG"))
+    pictures = load_pictures([str(tmp_path)])
+    export_state_dict(tmp_path / "theirs.pth", "regression", tmp_path / "x.onnx", pictures)
+    assert (tmp_path / "x.onnx").is_file()
 
 
 def test_what_is_no_state_dict_is_refused(tmp_path):

@@ -38,6 +38,7 @@ from recolor_cli.training.checkpoint import (
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.base import ColorModule, LogitsNetwork
+from recolor_cli.training.networks.semantics import semantic_of
 from recolor_cli.training.storage import Storage, round_weights, store
 from recolor_cli.training.train import (
     AnnealedNetwork,
@@ -136,7 +137,7 @@ def export_state_dict(
         A state dict that `torch.save` wrote, alone or under ``state_dict`` in a dict. It is loaded
         without running any code in it.
     architecture : str
-        One of `networks.ARCHITECTURES`.
+        One of `networks.ARCHITECTURES`. The weights say which classifier is fused in, if one is.
     destination, pictures
         As for `export`.
 
@@ -159,6 +160,7 @@ def export_state_dict(
             "a state dict does not say which of the UV bins its logits are of",
             "export a checkpoint of `recolor train`",
         )
+    state = load_state_dict(weights)
     config = TrainConfig(
         name=destination.stem,
         train=("unknown",),
@@ -166,12 +168,13 @@ def export_state_dict(
         samples=1,
         batch_size=1,
         architecture=architecture,
+        semantic=semantic_of(state),
         description="unknown: made elsewhere",
         license="unknown",
     )
     bins = AbBins.srgb()
     network = build_network(config, len(bins), pretrained=False)
-    Start(load_state_dict(weights), np.empty(0, np.float32), 0, str(weights)).load_into(network)
+    Start(state, np.empty(0, np.float32), 0, str(weights)).load_into(network)
     prior = np.full(len(bins), 1 / len(bins), np.float32)
     training = {"version": metadata.version("recolor-cli")}
     manifest = make_manifest(config, network, bins.centers, prior, 0, training)

@@ -272,11 +272,13 @@ def _open_keras(source: Path, profile: Profile) -> _Original:
         with keras_on_cpu(keras):
             model = keras.saving.load_model(source, compile=False, safe_mode=True)
     except Exception as error:  # Keras names no common class either
+        if "safe_mode" in str(error):  # its own words are left out: they say how to run the code
+            raise ModelError(
+                f"{source} holds code, such as that of a Lambda layer, which is not run",
+                "build the model of Keras' own layers, and give it these weights",
+            ) from error
         raise _unreadable(
-            source,
-            "Keras model of Keras' own layers",
-            error,
-            "code in a model, such as of Lambda layers, is not run: build it without",
+            source, "Keras model", error, "make it again, of Keras' own layers"
         ) from error
     inputs = getattr(model, "inputs", None) or []  # one that was never called knows of none
     shape = _only_input(source, [node.shape for node in inputs])

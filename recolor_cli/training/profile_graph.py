@@ -14,12 +14,12 @@ import onnx
 import torch
 from onnx import compose, version_converter
 from torch import Tensor, nn
-from torch.nn import functional
 
 from recolor_cli.errors import ModelError
 from recolor_cli.manifest import Manifest
-from recolor_cli.profile import LEAST_PROBABILITY, XYZ_OF_RGB, Answer, Profile
+from recolor_cli.profile import LEAST_PROBABILITY, Answer, Profile
 from recolor_cli.training.export import IR_VERSION, OPSET, trace
+from recolor_cli.training.torch_color import ab_of, level_of
 from recolor_cli.training.train import AnnealedNetwork, as_exported
 
 _THEIRS = "theirs/"  # before the names in the network, which then are none of ours
@@ -48,7 +48,7 @@ class Encoder(nn.Module):
 
     def forward(self, lightness: Tensor) -> Tensor:
         """Return (N, C, H, W), or (N, H, W, C), for L* (N, 1, H, W), 0..100."""
-        plane = _gray(lightness) if self.profile.gray_input else lightness
+        plane = level_of(lightness) if self.profile.gray_input else lightness
         tensor = (plane - self.offset) / self.scale
         if self.profile.channels_last:
             tensor = tensor.permute(0, 2, 3, 1)
@@ -65,7 +65,6 @@ class Decoder(nn.Module):
 
     offset: Tensor
     scale: Tensor
-    to_xyz: Tensor
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
@@ -73,7 +72,6 @@ class Decoder(nn.Module):
         channels = 1 if profile.is_distribution else profile.answer_channels
         self.register_buffer("offset", _by_channel(profile.answer_offset, channels))
         self.register_buffer("scale", _by_channel(profile.answer_scale, channels))
-        self.register_buffer("to_xyz", torch.from_numpy(XYZ_OF_RGB)[:, :, None, None])
 
     def forward(self, answer: Tensor) -> Tensor:
         """Return ab (N, 2, h, w), CIELAB units, or logits (N, Q, h, w), of (N, C, h, w)."""
@@ -87,14 +85,7 @@ class Decoder(nn.Module):
         answer = answer * self.scale + self.offset
         if self.profile.answer is Answer.AB:
             return answer
-        return self._ab_of(answer.clamp(0, 1))
-
-    def _ab_of(self, rgb: Tensor) -> Tensor:
-        linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-        xyz = functional.conv2d(linear, self.to_xyz)
-        root = torch.where(xyz > 0.008856, xyz ** (1 / 3), 7.787 * xyz + 16 / 116)
-        x, y, z = root[:, 0:1], root[:, 1:2], root[:, 2:3]
-        return torch.cat((500 * (x - y), 200 * (y - z)), dim=1)
+        return ab_of(answer.clamp(0, 1))
 
 
 def describe(theirs: Any, output: str, profile: Profile, manifest: Manifest) -> Any:
@@ -234,9 +225,3 @@ def _by_channel(value: float | tuple[float, ...], channels: int) -> Tensor:
     """Return it so that it spreads over (N, channels, H, W)."""
     values = np.broadcast_to(np.asarray(value, np.float32), (channels,))
     return torch.from_numpy(values.copy())[:, None, None]
-
-
-def _gray(lightness: Tensor) -> Tensor:
-    """Return the sRGB value, 0..1, of a gray of this L*, 0..100."""
-    linear = torch.where(lightness > 8, ((lightness + 16) / 116) ** 3, lightness / 903.3)
-    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)

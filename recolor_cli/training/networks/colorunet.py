@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from recolor_cli.training.networks.base import LogitsNetwork
-from recolor_cli.training.yuv import luma_of
+from recolor_cli.training.torch_color import level_of
 from recolor_cli.types import ColorSpace
 
 
@@ -57,7 +57,7 @@ class ColorUNet(LogitsNetwork):
 
     def features(self, lightness: Tensor) -> Tensor:
         """Return (N, 16, H, W) for L* (N, 1, H, W), 0..100."""
-        half = self.down[0](luma_of(lightness))
+        half = self.down[0](level_of(lightness))
         quarter = self.down[1](half)
         x = self.up[0](self.down[2](quarter))
         x = self.up[1](torch.cat((x, quarter), dim=1))

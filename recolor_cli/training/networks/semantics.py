@@ -8,6 +8,7 @@ Iizuka, Simo-Serra, Ishikawa: Let there be color, SIGGRAPH 2016 (fusion). [Meist
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self, cast
 
@@ -87,6 +88,16 @@ class SemanticBranch(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Stay as it is: it is not trained."""
         return super().train(False)
+
+
+def semantic_of(state: Mapping[str, Tensor]) -> str:
+    """Return the classifier in a state dict of a network, as `TrainConfig.semantic` names it."""
+    prefix = "trunk.semantic.classifier."  # in `fusion_networks`
+    if not any(key.startswith(prefix) for key in state):
+        return ""
+    if any(key.startswith(prefix + "conv2d_1a.") for key in state):
+        return inception_resnet_v2.NAME
+    return ENCODERS[0]
 
 
 def _inception_resnet_v2(pretrained: bool, weights: str) -> InceptionResNetV2:

@@ -1,0 +1,33 @@
+"""Conversions between color spaces that have a gradient and can be traced into a graph.
+
+`recolor_cli.profile` has the same two in numpy.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recolor_cli.profile import XYZ_OF_RGB
+
+_KNEE = 6 / 29  # of CIELAB's cube root
+
+# `clamp` keeps powers that `where` does not take from having no gradient.
+
+
+def level_of(lightness: Tensor) -> Tensor:
+    """Return the sRGB value, 0..1, of the gray that has this L*, 0..100; any shape."""
+    f = (lightness.clamp(0, 100) + 16) / 116
+    linear = torch.where(f > _KNEE, f**3, 3 * _KNEE**2 * (f - 4 / 29))
+    encoded = 1.055 * linear.clamp(min=1e-4) ** (1 / 2.4) - 0.055
+    return torch.where(linear > 0.0031308, encoded, 12.92 * linear).clamp(0, 1)
+
+
+def ab_of(rgb: Tensor) -> Tensor:
+    """Return ab (N, 2, h, w), CIELAB units, of sRGB (N, 3, h, w), 0..1."""
+    linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    xyz = functional.conv2d(linear, torch.from_numpy(XYZ_OF_RGB).to(linear)[:, :, None, None])
+    f = torch.where(xyz > _KNEE**3, xyz.clamp(min=1e-3) ** (1 / 3), xyz / (3 * _KNEE**2) + 4 / 29)
+    x, y, z = f[:, :1], f[:, 1:2], f[:, 2:]
+    return torch.cat((500 * (x - y), 200 * (y - z)), dim=1)
