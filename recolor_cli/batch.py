@@ -256,5 +256,5 @@ def _recolored(
         timings.lap("decode")
         told.size = told.size or picture.size
         told.warnings |= dict.fromkeys(picture.warnings)
-        yield picture, recolorizer.recolor(picture.rgb, timings)
+        yield picture, recolorizer.recolor(picture.rgb, timings, in_place=True)
         timings.lap("encode")  # of the one before, where they are encoded one by one

@@ -1,13 +1,13 @@
 """Bytes to pixels and back: formats, orientation, profiles, bit depth, pages and frames.
 
 Pillow does the codecs of 8 bits: it tells a picture's size before it decodes it and keeps EXIF,
-XMP, ICC and DPI, where OpenCV loses some of them in each format. `deep` and `tiff` do the others.
+XMP, ICC and DPI, where OpenCV loses some of them in each format. `raster` and `tiff` do the others.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -18,11 +18,11 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from recolor_cli import deep, exif, icc, jp2, tiff
+from recolor_cli import exif, icc, jp2, raster, tiff
 from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.formats import ImageFormat, stranger, unknown
 from recolor_cli.icc import Space
-from recolor_cli.metadata import Metadata, of_image, options_for, png_chunks
+from recolor_cli.metadata import Metadata, jpeg_segments, of_image, options_for, png_chunks
 from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize
 
 # Scans of several hundred megapixels are everyday here; `memory_needed` lets the caller decide.
@@ -35,6 +35,7 @@ _BYTES_PER_PIXEL_DEEP = 48
 _BYTES_PER_PIXEL_WEBP = 52  # AVIF is taken to be as hungry
 _BYTES_PER_PIXEL_OF_A_FRAME = 8  # of an animation, whose results are encoded together
 
+_STRIP_PIXELS = 1 << 18  # of a copy that is made piece by piece
 _GRAY_MODES = ("1", "L", "LA", "La")
 _COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
 
@@ -157,7 +158,7 @@ def declared(data: bytes, target: ImageFormat | None = None) -> Declared:
     with _opened(data) as image:
         source = _format_of(image)
         pixels = image.width * image.height
-        memory = pixels * _per_pixel(deep.is_deep(data, source), {source, target})
+        memory = pixels * _per_pixel(raster.is_deep(data, source), {source, target})
         with _damage_is_told():
             frames = _frames(image, source, target or source)
         if frames > 1:
@@ -210,16 +211,15 @@ def pictures(data: bytes, target: ImageFormat | None = None) -> Iterator[Decoded
         return
     with _opened(data) as image, _damage_is_told():
         source = _format_of(image)
-        target = target or source
-        frames = _frames(image, source, target)
-        if frames > 1:
+        if (frames := _frames(image, source, target or source)) > 1:
             yield from _animation_frames(image, source, frames)
             return
-        picture = _decoded(image, source, data, target)
+        picture = _decoded(image, source, data, target or source)
         held = getattr(image, "n_frames", 1)
         if held > 1 and image.format != "MPO":
             picture = _warned(picture, f"only the first of its {held} frames is recolored")
-        yield picture
+        image.close()  # its copy of the pixels would stay for as long as the result is made
+    yield picture
 
 
 def encode(source: DecodedImage, rgb: AnyRgbImage, encoding: Encoding) -> bytes:
@@ -267,10 +267,10 @@ def encode_all(results: Iterable[tuple[DecodedImage, AnyRgbImage]], encoding: En
     rest = [(frame, _with_alpha(frame, new)) for frame, new in iterator]
     with _limits_are_told(image_format):
         pixels, space, metadata = _to_write(source, rgb, image_format, encoding)
-        if pixels.dtype == np.uint16:
-            chunks = png_chunks(metadata) if image_format is ImageFormat.PNG else b""
-            data = deep.encode(pixels, image_format, chunks)
-            return _completed(data, image_format, metadata)
+        if source.animation is None and space is Space.RGB:
+            data = _encoded_array(pixels, image_format, encoding.quality, metadata)
+            if data:
+                return data
         options = _settings(source, image_format, encoding.quality)
         options |= options_for(metadata, image_format)
         if source.animation:
@@ -278,12 +278,26 @@ def encode_all(results: Iterable[tuple[DecodedImage, AnyRgbImage]], encoding: En
         buffer = io.BytesIO()
         _as_image(pixels, space).save(buffer, image_format.value, **options)
         data = buffer.getvalue()
-        return _completed(data, image_format, metadata)
+        if image_format is ImageFormat.JPEG2000:
+            return jp2.with_metadata(data, metadata)
+        return data
 
 
-def _completed(data: bytes, image_format: ImageFormat, metadata: Metadata) -> bytes:
-    """Add the metadata that encoders of a format do not write."""
-    return jp2.with_metadata(data, metadata) if image_format is ImageFormat.JPEG2000 else data
+def _encoded_array(
+    pixels: AnyPlanes, image_format: ImageFormat, quality: int, metadata: Metadata
+) -> bytes:
+    """Encode pixels of formats that need no Pillow for it; empty for the others."""
+    match image_format:
+        case ImageFormat.PNG:
+            return raster.encode_png(pixels, png_chunks(metadata))
+        case ImageFormat.JPEG:
+            return raster.encode_jpeg(pixels, quality, jpeg_segments(metadata))
+        case ImageFormat.PPM if pixels.dtype == np.uint16:
+            return raster.encode_ppm(pixels)
+        case ImageFormat.JPEG2000 if pixels.dtype == np.uint16:
+            return jp2.with_metadata(raster.encode_jpeg_2000(pixels), metadata)
+        case _:
+            return b""
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -330,9 +344,9 @@ def _decoded(
     if source is ImageFormat.JPEG2000:
         image.info |= {"exif": jp2.raw_exif(data), "icc_profile": jp2.icc_profile(data)}
         image.info["xmp"] = jp2.xmp(data)
-    if deep.is_deep(data, source):
+    if raster.is_deep(data, source):
         orientation = image.getexif().get(exif.ORIENTATION, 1)
-        levels = deep.decode(data, source).astype(np.uint16, copy=False)
+        levels = raster.decode(data, source).astype(np.uint16, copy=False)
         pixels, alpha = _split(levels)
         image.load()  # a PNG's texts may stand behind its pixels
         metadata = of_image(image, image.info.get("exif", b""))
@@ -354,7 +368,7 @@ def _of_pillow(
     """Return the pixels of a loaded picture of 8 bits a channel or fewer."""
     alpha = None
     if image.has_transparency_data:
-        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+        alpha = _array_of(image, "RGBA", 3)
     profile = image.info.get("icc_profile") or b""
     if image.mode == "CMYK":
         space = Space.CMYK
@@ -370,8 +384,21 @@ def _of_pillow(
     if space is Space.GRAY and icc.space_of(profile) is not Space.GRAY:
         space = Space.RGB  # Pillow expands it
     modes = {Space.GRAY: "L", Space.CMYK: "CMYK", Space.RGB: "RGB"}
-    pixels = np.asarray(image.convert(modes[space]))
+    pixels = _array_of(image, modes[space])
     return _converted(pixels, space, alpha, profile, source, metadata, target)
+
+
+def _array_of(image: Image.Image, mode: str, channel: int | None = None) -> NDArray[np.uint8]:
+    """Return a picture's pixels in a mode, or one channel; never two copies of the whole."""
+    bands = Image.getmodebands(mode) if channel is None else 1
+    shape = (image.height, image.width, bands) if bands > 1 else (image.height, image.width)
+    result = np.empty(shape, np.uint8)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for start in range(0, image.height, rows):
+        strip = image.crop((0, start, image.width, min(start + rows, image.height)))
+        part = np.asarray(strip if image.mode == mode else strip.convert(mode))
+        result[start : start + rows] = part if channel is None else part[..., channel]
+    return result
 
 
 def _converted(
@@ -419,22 +446,28 @@ def _tiff_pages(
 ) -> Iterator[DecodedImage]:
     """Decode the pages of a TIFF."""
     found = _pages(file, data, target)
+    held = len(tiff.pages(file, data)) if target is not ImageFormat.TIFF else 1
     for page in found:
-        if page.bits > 8:
-            pixels, space, alpha = tiff.read_deep(file, page)
-            picture = _converted(
-                pixels, space, alpha, page.icc_profile, ImageFormat.TIFF, page.metadata, target
-            )
-        else:
-            with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
-                image.seek(page.index)
-                image.load()  # turns it upright, too
-                picture = _of_pillow(image, page.metadata, ImageFormat.TIFF, target)
-        if target is ImageFormat.TIFF:
-            picture = replace(picture, pages=len(found))
-        elif (held := len(tiff.pages(file, data))) > 1:
+        picture = replace(_tiff_page(file, data, page, target), pages=len(found))
+        if held > 1:
             picture = _warned(picture, f"only the first of its {held} pages is recolored")
-        yield _turned(picture, page.orientation if page.bits > 8 else 1)
+        yield picture
+
+
+def _tiff_page(
+    file: tifffile.TiffFile, data: bytes, page: tiff.Page, target: ImageFormat
+) -> DecodedImage:
+    """Decode a page of a TIFF."""
+    if page.bits > 8:
+        pixels, space, alpha = tiff.read_deep(file, page)
+        deep = _converted(
+            pixels, space, alpha, page.icc_profile, ImageFormat.TIFF, page.metadata, target
+        )
+        return _turned(deep, page.orientation)
+    with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
+        image.seek(page.index)
+        image.load()  # turns it upright, too
+        return _of_pillow(image, page.metadata, ImageFormat.TIFF, target)
 
 
 def _pages(file: tifffile.TiffFile, data: bytes, target: ImageFormat) -> list[tiff.Page]:
@@ -534,9 +567,13 @@ def _on_white(source: DecodedImage, rgb: AnyRgbImage) -> AnyRgbImage:
     if source.alpha is None:
         return rgb
     top = np.iinfo(rgb.dtype).max
-    opacity = source.alpha[..., None].astype(np.float32) / np.float32(top)
-    result: AnyPlanes = np.rint(rgb * opacity + top * (1 - opacity)).astype(rgb.dtype)
-    return result
+    alpha = source.alpha
+
+    def laid(rows: slice) -> AnyPlanes:
+        opacity = alpha[rows, :, None].astype(np.float32) / np.float32(top)
+        return np.rint(rgb[rows] * opacity + top * (1 - opacity))
+
+    return _by_strips(laid, tuple(rgb.shape), rgb.dtype)
 
 
 def _split(levels: AnyPlanes) -> tuple[AnyPlanes, AnyPlanes | None]:
@@ -554,12 +591,30 @@ def _expanded(pixels: AnyPlanes) -> AnyRgbImage:
 def _rule_of_thumb(cmyk: AnyPlanes) -> AnyRgbImage:
     """Convert CMYK that has no profile."""
     top = int(np.iinfo(cmyk.dtype).max)
-    ink = cmyk.astype(np.float32) / top
-    return np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * top).astype(cmyk.dtype)
+
+    def printed(rows: slice) -> AnyPlanes:
+        ink = cmyk[rows].astype(np.float32) / top
+        return np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * top)
+
+    return _by_strips(printed, (*cmyk.shape[:2], 3), cmyk.dtype)
 
 
 def _to_8_bits(levels: AnyPlanes) -> NDArray[np.uint8]:
-    return np.rint(levels / np.float32(257)).astype(np.uint8)
+    return _by_strips(
+        lambda rows: np.rint(levels[rows] / np.float32(257)), levels.shape, np.dtype(np.uint8)
+    )
+
+
+def _by_strips(
+    make: Callable[[slice], AnyPlanes], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> AnyPlanes:
+    """Fill an array with what is made of its rows, some at a time: floats of all would be large."""
+    result: AnyPlanes = np.empty(shape, dtype)
+    rows = max(1, _STRIP_PIXELS // shape[1])
+    for start in range(0, shape[0], rows):
+        part = slice(start, start + rows)
+        result[part] = make(part)
+    return result
 
 
 def _turned(picture: DecodedImage, orientation: int) -> DecodedImage:

@@ -21,7 +21,6 @@ import tifffile
 from numpy.typing import NDArray
 
 from recolor_cli import metadata as metadata_room
-from recolor_cli.deep import scaled
 from recolor_cli.errors import InputError
 from recolor_cli.exif import (
     ORIENTATION,
@@ -33,6 +32,7 @@ from recolor_cli.exif import (
 from recolor_cli.formats import raw_error
 from recolor_cli.icc import Space
 from recolor_cli.metadata import Metadata
+from recolor_cli.raster import scaled
 from recolor_cli.types import AnyPlanes, ImageSize
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

@@ -1,7 +1,8 @@
-"""Pixels of 16 bits a channel in PNG, JPEG 2000 and PNM files, which Pillow reads and writes as 8.
+"""Arrays to and from files without Pillow between: 16 bits a channel, and large pictures.
 
-imagecodecs does the codecs: of a file that is cut off it makes an error, OpenCV half a picture.
-TIFF is in `recolor_cli.tiff`.
+Pillow reads and writes 16-bit color as 8 bits, and takes a copy of 4 bytes a pixel. imagecodecs
+does the codecs here: of a file that is cut off it makes an error, OpenCV half a picture. Its JPEGs
+are those of Pillow bit for bit. TIFF is in `recolor_cli.tiff`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor_cli.formats import ImageFormat
+from recolor_cli.types import AnyPlanes
 
 _PNM_HEAD = re.compile(
     rb"P([56])(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,5})\s"
 )
+_TABLES = b"\xff\xdb"  # the first segment of a JPEG that tells about its pixels
 _IHDR_END = 33  # 8 of the signature, 25 of the header
 _JP2_COMPONENT = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)  # SOC, SIZ up to Ssiz
 
@@ -69,25 +72,45 @@ def scaled(levels: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
     return np.rint(levels * np.float64(65535 / most)).astype(np.uint16)
 
 
-def encode(pixels: NDArray[np.uint16], image_format: ImageFormat, chunks: bytes = b"") -> bytes:
-    """Encode pixels of 16 bits.
+def encode_png(pixels: AnyPlanes, chunks: bytes) -> bytes:
+    """Encode pixels of 8 or 16 bits, of which the fourth channel is opacity.
 
     Parameters
     ----------
-    pixels : uint16 array, shape (H, W, 3) or (H, W, 4)
-        The fourth channel is opacity.
-    image_format : ImageFormat
-        PNG, JPEG 2000 or PPM; the last takes no opacity.
+    pixels : uint8 or uint16 array, shape (H, W, 3) or (H, W, 4)
     chunks : bytes
-        Of a PNG, to be put behind its header.
+        What is to be put behind the header.
     """
+    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=4))
+    return data[:_IHDR_END] + chunks + data[_IHDR_END:]
+
+
+def encode_jpeg(pixels: NDArray[np.uint8], quality: int, segments: bytes) -> bytes:
+    """Encode sRGB.
+
+    Parameters
+    ----------
+    pixels : uint8 array, shape (H, W, 3)
+    quality : int
+        1..100; from 90 on color has the full resolution.
+    segments : bytes
+        What is to be put at the beginning, instead of the encoder's own head.
+    """
+    subsampling = "444" if quality >= 90 else "420"
     pixels = np.ascontiguousarray(pixels)
-    if image_format is ImageFormat.PPM:
-        head = f"P6\n{pixels.shape[1]} {pixels.shape[0]}\n65535\n".encode()
-        return head + pixels.astype(">u2").tobytes()
-    if image_format is ImageFormat.PNG:
-        data = bytes(imagecodecs.png_encode(pixels, level=4))
-        return data[:_IHDR_END] + chunks + data[_IHDR_END:]
+    data = bytes(imagecodecs.jpeg8_encode(pixels, level=quality, subsampling=subsampling))
+    return data[:2] + segments + data[data.index(_TABLES) :]
+
+
+def encode_ppm(pixels: NDArray[np.uint16]) -> bytes:
+    """Encode sRGB of 16 bits, shape (H, W, 3)."""
+    head = f"P6\n{pixels.shape[1]} {pixels.shape[0]}\n65535\n".encode()
+    return head + pixels.astype(">u2").tobytes()
+
+
+def encode_jpeg_2000(pixels: NDArray[np.uint16]) -> bytes:
+    """Encode pixels of 16 bits, of which the fourth channel is opacity, without losses."""
+    pixels = np.ascontiguousarray(pixels)
     return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="jp2", reversible=True))
 
 
