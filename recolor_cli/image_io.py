@@ -347,19 +347,36 @@ def _decoded(
     if raster.is_deep(data, source):
         orientation = image.getexif().get(exif.ORIENTATION, 1)
         levels = raster.decode(data, source).astype(np.uint16, copy=False)
-        pixels, alpha = _split(levels)
         image.load()  # a PNG's texts may stand behind its pixels
         metadata = of_image(image, image.info.get("exif", b""))
-        space = Space.GRAY if pixels.ndim == 2 else Space.RGB
-        profile = image.info.get("icc_profile") or b""
-        picture = _converted(pixels, space, alpha, profile, source, metadata, target)
-        return _turned(picture, orientation)
+        return _turned(_of_array(levels, image, metadata, source, target), orientation)
     raw_exif = image.info.get("exif", b"")  # as it is in the file
+    if source is ImageFormat.JPEG and image.mode in ("L", "RGB"):
+        metadata = of_image(image, raw_exif)
+        pixels = raster.decode_jpeg(data)
+        return _turned(
+            _of_array(pixels, image, metadata, source, target),
+            image.getexif().get(exif.ORIENTATION, 1),
+        )
     ImageOps.exif_transpose(image, in_place=True)  # loads the pixels
     metadata = of_image(image, raw_exif)
     picture = _of_pillow(image, metadata, source, target)
     lossless = source is ImageFormat.WEBP and b"VP8L" in (data[12:16], *_webp_chunks(data))
     return replace(picture, lossless=lossless) if lossless else picture
+
+
+def _of_array(
+    levels: AnyPlanes,
+    image: Image.Image,
+    metadata: Metadata,
+    source: ImageFormat,
+    target: ImageFormat,
+) -> DecodedImage:
+    """Return pixels that were not decoded by Pillow, of which an even channel is opacity."""
+    pixels, alpha = _split(levels)
+    space = Space.GRAY if pixels.ndim == 2 else Space.RGB
+    profile = image.info.get("icc_profile") or b""
+    return _converted(pixels, space, alpha, profile, source, metadata, target)
 
 
 def _of_pillow(
@@ -571,7 +588,8 @@ def _on_white(source: DecodedImage, rgb: AnyRgbImage) -> AnyRgbImage:
 
     def laid(rows: slice) -> AnyPlanes:
         opacity = alpha[rows, :, None].astype(np.float32) / np.float32(top)
-        return np.rint(rgb[rows] * opacity + top * (1 - opacity))
+        paper: AnyPlanes = np.rint(rgb[rows] * opacity + top * (1 - opacity))
+        return paper
 
     return _by_strips(laid, tuple(rgb.shape), rgb.dtype)
 

@@ -19,6 +19,7 @@ from recolor_cli.types import AnyPlanes
 _PNM_HEAD = re.compile(
     rb"P([56])(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,5})\s"
 )
+_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _TABLES = b"\xff\xdb"  # the first segment of a JPEG that tells about its pixels
 _IHDR_END = 33  # 8 of the signature, 25 of the header
 _JP2_COMPONENT = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)  # SOC, SIZ up to Ssiz
@@ -62,6 +63,24 @@ def decode(data: bytes, image_format: ImageFormat) -> NDArray[np.uint16]:
     if component is None or component[1][0] & 0x80:
         raise ValueError("its numbers have a sign")
     return scaled(np.asarray(imagecodecs.jpeg2k_decode(data)), (component[1][0] & 0x7F) + 1)
+
+
+def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
+    """Return the pixels of a JPEG in gray or color, shape (H, W) or (H, W, 3).
+
+    Raises
+    ------
+    ValueError
+        If its end is missing, which the decoder itself would fill with gray.
+    Exception
+        Whatever a broken file leads the decoder to.
+    """
+    at = 2
+    while at + 4 <= len(data) and data[at : at + 2] != _SCAN:
+        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
+    if data.find(_END, at) < 0:  # in a scan this pair of bytes does not occur
+        raise ValueError("its end is missing")
+    return np.asarray(imagecodecs.jpeg8_decode(data))
 
 
 def scaled(levels: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
