@@ -395,6 +395,8 @@ def doctor() -> ExitCode:
         "onnxruntime",
         "numpy",
         "opencv-python",
+        "imagecodecs",
+        "tifffile",
         "pillow",
         "click",
         "rich",

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
@@ -25,14 +24,19 @@ from recolor_cli.icc import Space
 from recolor_cli.metadata import Metadata, jpeg_segments, of_image, options_for, png_chunks
 from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize
 
+if TYPE_CHECKING:
+    import tifffile
+
 # Scans of several hundred megapixels are everyday here; `memory_needed` lets the caller decide.
 Image.MAX_IMAGE_PIXELS = None
 
-# Bytes that one pixel takes at the peak of decoding, recoloring and encoding, measured at 9
-# megapixels and rounded up: 16 for RGB and 22 with transparency, 35 and 50 in WebP.
-_BYTES_PER_PIXEL = 24
-_BYTES_PER_PIXEL_DEEP = 48
-_BYTES_PER_PIXEL_WEBP = 52  # AVIF is taken to be as hungry
+# Bytes that one pixel takes at the peak of decoding, recoloring and encoding, measured at 16
+# megapixels and rounded up: 10 of RGB with transparency, 21 of 16 bits, 42 in JPEG 2000; and 50 in
+# WebP at 9 megapixels.
+_BYTES_PER_PIXEL = 14
+_BYTES_PER_PIXEL_DEEP = 26
+_BYTES_PER_PIXEL_HUNGRY = 52
+_HUNGRY = {ImageFormat.WEBP, ImageFormat.AVIF, ImageFormat.JPEG2000}  # AVIF was not measured
 _BYTES_PER_PIXEL_OF_A_FRAME = 8  # of an animation, whose results are encoded together
 
 _STRIP_PIXELS = 1 << 18  # of a copy that is made piece by piece
@@ -326,8 +330,8 @@ def _format_of(image: Image.Image) -> ImageFormat:
 
 
 def _per_pixel(is_deep: bool, formats: set[ImageFormat | None]) -> int:
-    if {ImageFormat.WEBP, ImageFormat.AVIF} & formats:
-        return _BYTES_PER_PIXEL_WEBP
+    if _HUNGRY & formats:
+        return _BYTES_PER_PIXEL_HUNGRY
     return _BYTES_PER_PIXEL_DEEP if is_deep else _BYTES_PER_PIXEL
 
 

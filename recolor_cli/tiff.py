@@ -14,10 +14,9 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from recolor_cli import metadata as metadata_room
@@ -35,6 +34,9 @@ from recolor_cli.metadata import Metadata
 from recolor_cli.raster import scaled
 from recolor_cli.types import AnyPlanes, ImageSize
 
+if TYPE_CHECKING:
+    import tifffile  # which takes 20 ms to load: only runs with a TIFF among the pictures wait
+
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _REDUCED, _MASK = 1, 4  # kinds of pages that show another one
@@ -43,9 +45,6 @@ _SEPARATED, _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 5, 0, 1, 2
 _PREMULTIPLIED, _ALPHA = 1, 2
 _PLACEHOLDER = 1  # less than a tag that tifffile does not write: the entry that will become it
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes that 32-bit offsets reach, less some for the directories
-
-# What it repairs or doubts in a file is not ours to print; what it cannot read, it raises.
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,10 @@ class Page:
 @contextmanager
 def opened(data: bytes) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF file in memory."""
+    import tifffile
+
+    # What it repairs or doubts in a file is not ours to print; what it cannot read, it raises.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         yield file
 
@@ -89,12 +92,14 @@ def pages(file: tifffile.TiffFile, data: bytes) -> list[Page]:
     InputError
         If it is a camera's raw picture.
     """
+    from tifffile import TiffPage
+
     found = []
     order = file.byteorder
     for index, page in enumerate(file.pages):
-        if not isinstance(page, tifffile.TiffPage):
+        if not isinstance(page, TiffPage):
             raise ValueError("its directories are broken")
-        inner = [page, *(sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage))]
+        inner = [page, *(sub for sub in page.pages or () if isinstance(sub, TiffPage))]
         if _DNG_VERSION in page.tags or any(
             sub.photometric in (_CFA, _LINEAR_RAW) for sub in inner
         ):
@@ -128,8 +133,7 @@ def read_deep(
     Exception
         Whatever a broken file leads the decoder to.
     """
-    source = file.pages[page.index]
-    assert isinstance(source, tifffile.TiffPage)
+    source = cast("tifffile.TiffPage", file.pages[page.index])
     kinds = {
         _WHITE_IS_ZERO: (Space.GRAY, 1),
         _BLACK_IS_ZERO: (Space.GRAY, 1),
@@ -140,7 +144,7 @@ def read_deep(
     if kind is None or source.dtype != np.uint16 or source.samplesperpixel < kind[1]:
         raise InputError(
             f"its pixels are {source.dtype} of the kind "
-            f"{tifffile.PHOTOMETRIC(source.photometric).name}, which cannot be read",
+            f"{getattr(source.photometric, 'name', source.photometric)}, which cannot be read",
             "convert it first: magick FILE -depth 16 -colorspace sRGB out.tif",
         )
     space, channels = kind
@@ -187,6 +191,8 @@ class Writer:
 
     def add(self, page: NewPage) -> None:
         """Write the next page."""
+        import tifffile
+
         block = page.metadata.exif
         directory = Directory.of_block(block) if block else Directory("<")
         if self._writer is None:  # all numbers of a file have the byte order of the first page's
@@ -247,12 +253,14 @@ def _write(writer: tifffile.TiffWriter, page: NewPage, directory: Directory) -> 
 
 def _put_children(buffer: io.BytesIO, children: list[dict[int, Directory]]) -> None:
     """Write the directories that pages point to behind them, and their places into the pages."""
+    import tifffile
+
     if not any(children):
         return
     buffer.seek(0)
     with tifffile.TiffFile(buffer) as file:
         places = [
-            (cast(tifffile.TiffPage, page).tags[tag - _PLACEHOLDER], tag, directory)
+            (cast("tifffile.TiffPage", page).tags[tag - _PLACEHOLDER], tag, directory)
             for page, found in zip(file.pages, children, strict=True)
             for tag, directory in found.items()
         ]
