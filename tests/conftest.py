@@ -15,6 +15,9 @@ from recolor_cli.manifest import Manifest
 from recolor_cli.types import ModelKind
 
 
+collect_ignore = ["fuzz_parsers.py"]  # needs a package of its own
+
+
 @pytest.fixture
 def manifest() -> Manifest:
     centers = AbBins.srgb().centers

@@ -103,6 +103,13 @@ def test_a_directory_that_points_to_itself_ends():
     assert len(found.to_block()) < 200
 
 
+def test_values_that_overlap_do_not_fill_the_memory():
+    entries = b"".join(struct.pack("<HHII", tag, 7, 60_000, 8) for tag in range(1000, 6000))
+    data = b"II*\0\x08\0\0\0" + struct.pack("<H", 5000) + entries + b"\0" * 4
+    with pytest.raises(ValueError, match="overlap"):
+        Directory.of_block(data)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("target", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000"])
 def test_all_of_a_cameras_data_goes_everywhere(target, order):
