@@ -8,6 +8,8 @@ are those of Pillow bit for bit. TIFF is in `recolor_cli.tiff`.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 
 from recolor_cli.formats import ImageFormat
 from recolor_cli.types import AnyPlanes
+
+STRIP_PIXELS = 1 << 18  # of a copy that is made piece by piece
 
 _PNM_HEAD = re.compile(
     rb"P([56])(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,5})\s"
@@ -144,3 +148,15 @@ def _decode_pnm(data: bytes) -> NDArray[np.uint16]:
         raise ValueError("a level is above the most that its header declares")
     stretched = np.rint(levels * np.float64(65535 / most)).astype(np.uint16)
     return stretched if channels == 3 else stretched[..., 0]
+
+
+def by_strips(
+    make: Callable[[slice], AnyPlanes], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> AnyPlanes:
+    """Fill an array with what is made of its rows, some at a time: floats of all would be large."""
+    result: AnyPlanes = np.empty(shape, dtype)
+    rows = max(1, STRIP_PIXELS // shape[1])
+    for start in range(0, shape[0], rows):
+        part = slice(start, start + rows)
+        result[part] = make(part)
+    return result

@@ -11,9 +11,10 @@ import tifffile
 from PIL import Image
 
 from conftest import SpyNetwork, draw, encoded
+from recolor_cli.encoding import Encoding, encode, encode_all
 from recolor_cli.errors import InputError
 from recolor_cli.formats import ImageFormat, color_suffix
-from recolor_cli.image_io import Encoding, decode, encode, encode_all, pictures
+from recolor_cli.image_io import decode, pictures
 from recolor_cli.lab import lightness_of
 from recolor_cli.recolorizer import Recolorizer
 

@@ -9,9 +9,10 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from conftest import draw, encoded
+from recolor_cli.encoding import Encoding, encode
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import Encoding, declared, decode, encode, pictures
+from recolor_cli.image_io import declared, decode, pictures
 
 ORIENTATION = 0x0112
 

@@ -9,9 +9,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from conftest import draw
 from recolor_cli import exif, jp2
+from recolor_cli.encoding import Encoding, encode
 from recolor_cli.exif import Directory, Entry
 from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import Encoding, decode, encode
+from recolor_cli.image_io import decode
 from recolor_cli.metadata import Metadata
 
 UTF8 = "Плакат 1942 é".encode()
