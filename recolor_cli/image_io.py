@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from recolor_cli import exif, icc, jp2, raster, tiff
+from recolor_cli import exif, gif, icc, jp2, raster, tiff
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.formats import ImageFormat, stranger, unknown
 from recolor_cli.icc import Space
@@ -142,6 +142,8 @@ def declared(data: bytes, target: ImageFormat | None = None) -> Declared:
     with _opened(data) as image:
         source = _format_of(image)
         pixels = image.width * image.height
+        if source is ImageFormat.GIF:
+            pixels = max(pixels, gif.canvas_pixels(data))
         memory = pixels * _per_pixel(raster.is_deep(data, source), {source, target})
         with _damage_is_told():
             frames = _frames(image, source, target or source)

@@ -39,6 +39,7 @@ from recolor_cli.image_io import declared, pictures
 
 MOST_PIXELS = 4_000_000
 SECONDS = 20
+_ADDRESSES = 8 << 30  # bytes, of which libraries reserve some without using them
 MEBIBYTES = 1200  # the libraries, and a picture of MOST_PIXELS with 16 bits and transparency
 
 
@@ -177,6 +178,8 @@ def outcome_of(data: bytes) -> str:
 
 def work(seed: int, numbers: range) -> None:
     """Try some inputs and tell about each on standard output: a line before and a line after."""
+    # More is a finding, and would stop the machine that looks for it.
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
     signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError("too slow")))
     for number in numbers:
         name, data = changed(seed, number)

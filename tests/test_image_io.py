@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from conftest import draw, encoded
+from recolor_cli import gif
 from recolor_cli.encoding import Encoding, encode
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.formats import ImageFormat
@@ -345,6 +346,19 @@ def test_bombs_are_told_by_their_headers_and_not_decoded(image_format):
     except InputError:
         assert image_format in ("AVIF", "JPEG2000", "WEBP")  # their headers contradict each other
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+def test_a_frame_that_enlarges_the_canvas_of_a_gif_is_counted():
+    buffer = io.BytesIO()
+    frames = [Image.fromarray(draw(seed=i)) for i in range(3)]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    data = bytearray(buffer.getvalue())
+    assert declared(bytes(data)).pixels == 3 * 60 * 90
+    last = data.rindex(b"\x2c" + struct.pack("<HHHH", 0, 0, 60, 90))
+    data[last + 1 : last + 9] = struct.pack("<HHHH", 0, 0, 50_000, 60_000)
+    assert declared(bytes(data)).pixels == 3 * 50_000 * 60_000
+    assert gif.canvas_pixels(bytes(data[: last + 20])) == 50_000 * 60_000
+    assert gif.canvas_pixels(bytes(data[:4])) == 0
 
 
 def test_texts_of_a_png_that_unpack_to_gigabytes_are_not_read():
