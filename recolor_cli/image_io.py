@@ -135,7 +135,7 @@ def declared(data: bytes, target: ImageFormat | None = None) -> Declared:
     if data.startswith(tiff.SIGNATURES):
         with _damage_is_told(), _opened_tiff(data) as file:
             found = _pages(file, data, target or ImageFormat.TIFF)
-            largest = max(page.size.pixels for page in found)
+            largest = max(page.declared_pixels for page in found)
             is_deep = any(page.bits > 8 for page in found)
             per_pixel = _per_pixel(is_deep, {target})
             return Declared(largest, largest * per_pixel)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,8 @@ class Page:
         Among all pages of the file.
     size : ImageSize
         As stored, px.
+    declared_pixels : int
+        What reading it may take: more than its size if a tile is larger or there are many channels.
     bits : int
         Of a channel.
     orientation : int
@@ -67,6 +70,7 @@ class Page:
 
     index: int
     size: ImageSize
+    declared_pixels: int
     bits: int
     orientation: int
     metadata: Metadata
@@ -112,6 +116,7 @@ def pages(file: tifffile.TiffFile, data: bytes) -> list[Page]:
             Page(
                 index,
                 ImageSize(page.imagelength, page.imagewidth),
+                _declared_pixels(page),
                 int(np.max(page.bitspersample)),
                 directory.number(ORIENTATION) or 1,
                 metadata_room.of_directory(directory),
@@ -119,6 +124,14 @@ def pages(file: tifffile.TiffFile, data: bytes) -> list[Page]:
             )
         )
     return found
+
+
+def _declared_pixels(page: tifffile.TiffPage) -> int:
+    """Return the pixels of a page or, if that is more, of a tile; 4 channels make one."""
+    size = page.imagelength * page.imagewidth
+    tile = math.prod(int(side) for side in page.tile or (0,))
+    depth = max(int(page.imagedepth), 1)
+    return max(size, tile) * depth * math.ceil(max(page.samplesperpixel, 1) / 4)
 
 
 def read_deep(
