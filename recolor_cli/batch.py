@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from recolor_cli.encoding import Encoding, encode_all
 from recolor_cli.errors import ExitCode, InputError, RecolorError
 from recolor_cli.files import back_up, read, read_pipe, remove_leftovers, write_atomic
 from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import DecodedImage, Encoding, declared, encode_all, pictures
+from recolor_cli.image_io import DecodedImage, declared, pictures
 from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done
 from recolor_cli.memory import available_memory
 from recolor_cli.recolorizer import Recolorizer, StageTimings
@@ -256,5 +257,5 @@ def _recolored(
         timings.lap("decode")
         told.size = told.size or picture.size
         told.warnings |= dict.fromkeys(picture.warnings)
-        yield picture, recolorizer.recolor(picture.rgb, timings)
+        yield picture, recolorizer.recolor(picture.rgb, timings, in_place=True)
         timings.lap("encode")  # of the one before, where they are encoded one by one

@@ -436,6 +436,8 @@ def doctor() -> ExitCode:
         "onnxruntime",
         "numpy",
         "opencv-python",
+        "imagecodecs",
+        "tifffile",
         "pillow",
         "click",
         "rich",

@@ -84,8 +84,9 @@ class Directory:
         Raises
         ------
         ValueError
-            If there is no directory.
+            If there is no directory, or its values take more than the whole file: they overlap.
         """
+        left = len(data)
         number, width, head = ("Q", 8, 8) if big else ("I", 4, 2)
         directory = cls(order)
         count = _unpack(order + ("Q" if big else "H"), data, offset)
@@ -102,6 +103,9 @@ class Directory:
                 place = _unpack(order + number, data, place)
             if not size or place + size > len(data):
                 continue
+            left -= size
+            if left < 0:
+                raise ValueError("values overlap")
             if tag in CHILDREN and depth < 2:
                 child = _unpack(order + number, data, at + 4 + width)
                 try:

@@ -1,38 +1,42 @@
-"""Bytes to pixels and back: formats, orientation, profiles, bit depth, pages and frames.
+"""Bytes to pixels: formats, orientation, profiles, bit depth, pages and frames.
 
 Pillow does the codecs of 8 bits: it tells a picture's size before it decodes it and keeps EXIF,
-XMP, ICC and DPI, where OpenCV loses some of them in each format. `deep` and `tiff` do the others.
+XMP, ICC and DPI, where OpenCV loses some of them in each format. `raster` and `tiff` do the others.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from recolor_cli import deep, exif, icc, jp2, tiff
-from recolor_cli.errors import InputError, OutputError, RecolorError
+from recolor_cli import exif, gif, icc, jp2, raster, tiff
+from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.formats import ImageFormat, stranger, unknown
 from recolor_cli.icc import Space
-from recolor_cli.metadata import Metadata, of_image, options_for, png_chunks
+from recolor_cli.metadata import Metadata, of_image
+from recolor_cli.raster import STRIP_PIXELS, by_strips
 from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize
+
+if TYPE_CHECKING:
+    import tifffile
 
 # Scans of several hundred megapixels are everyday here; `memory_needed` lets the caller decide.
 Image.MAX_IMAGE_PIXELS = None
 
-# Bytes that one pixel takes at the peak of decoding, recoloring and encoding, measured at 9
-# megapixels and rounded up: 16 for RGB and 22 with transparency, 35 and 50 in WebP.
-_BYTES_PER_PIXEL = 24
-_BYTES_PER_PIXEL_DEEP = 48
-_BYTES_PER_PIXEL_WEBP = 52  # AVIF is taken to be as hungry
+# Bytes that one pixel takes at the peak of decoding, recoloring and encoding, measured at 16
+# megapixels and rounded up: 10 of RGB with transparency, 21 of 16 bits, 42 in JPEG 2000; and 50 in
+# WebP at 9 megapixels.
+_BYTES_PER_PIXEL = 14
+_BYTES_PER_PIXEL_DEEP = 26
+_BYTES_PER_PIXEL_HUNGRY = 52
+_HUNGRY = {ImageFormat.WEBP, ImageFormat.AVIF, ImageFormat.JPEG2000}  # AVIF was not measured
 _BYTES_PER_PIXEL_OF_A_FRAME = 8  # of an animation, whose results are encoded together
 
 _GRAY_MODES = ("1", "L", "LA", "La")
@@ -98,25 +102,6 @@ class DecodedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoding:
-    """How results are encoded.
-
-    Parameters
-    ----------
-    format : ImageFormat or None
-        None is the source's.
-    quality : int
-        1..100, for JPEG, WebP and AVIF.
-    source_profile : bool
-        Write in the source's color profile instead of sRGB.
-    """
-
-    format: ImageFormat | None = None
-    quality: int = 95
-    source_profile: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Declared:
     """What a file's header says that it holds.
 
@@ -150,14 +135,16 @@ def declared(data: bytes, target: ImageFormat | None = None) -> Declared:
     if data.startswith(tiff.SIGNATURES):
         with _damage_is_told(), _opened_tiff(data) as file:
             found = _pages(file, data, target or ImageFormat.TIFF)
-            largest = max(page.size.pixels for page in found)
+            largest = max(page.declared_pixels for page in found)
             is_deep = any(page.bits > 8 for page in found)
             per_pixel = _per_pixel(is_deep, {target})
             return Declared(largest, largest * per_pixel)
     with _opened(data) as image:
         source = _format_of(image)
         pixels = image.width * image.height
-        memory = pixels * _per_pixel(deep.is_deep(data, source), {source, target})
+        if source is ImageFormat.GIF:
+            pixels = max(pixels, gif.canvas_pixels(data))
+        memory = pixels * _per_pixel(raster.is_deep(data, source), {source, target})
         with _damage_is_told():
             frames = _frames(image, source, target or source)
         if frames > 1:
@@ -210,80 +197,15 @@ def pictures(data: bytes, target: ImageFormat | None = None) -> Iterator[Decoded
         return
     with _opened(data) as image, _damage_is_told():
         source = _format_of(image)
-        target = target or source
-        frames = _frames(image, source, target)
-        if frames > 1:
+        if (frames := _frames(image, source, target or source)) > 1:
             yield from _animation_frames(image, source, frames)
             return
-        picture = _decoded(image, source, data, target)
+        picture = _decoded(image, source, data, target or source)
         held = getattr(image, "n_frames", 1)
         if held > 1 and image.format != "MPO":
             picture = _warned(picture, f"only the first of its {held} frames is recolored")
-        yield picture
-
-
-def encode(source: DecodedImage, rgb: AnyRgbImage, encoding: Encoding) -> bytes:
-    """Encode a result with the transparency and the metadata of its source.
-
-    Parameters
-    ----------
-    source : DecodedImage
-        Where alpha and metadata come from.
-    rgb : array, the shape and dtype of the source's
-    encoding : Encoding
-
-    Raises
-    ------
-    OutputError
-        If the format cannot hold the picture, because of its size for example.
-    """
-    return encode_all([(source, rgb)], encoding)
-
-
-def encode_all(results: Iterable[tuple[DecodedImage, AnyRgbImage]], encoding: Encoding) -> bytes:
-    """Encode the results of one file, as `encode` does.
-
-    Parameters
-    ----------
-    results : iterable of (DecodedImage, array)
-        What `pictures` gave for this format, and its new pixels. Each is asked for when the one
-        before is done.
-    encoding : Encoding
-
-    Raises
-    ------
-    OutputError
-        As `encode`.
-    """
-    iterator = iter(results)
-    source, rgb = next(iterator)
-    image_format = encoding.format or source.format
-    if image_format is ImageFormat.TIFF:
-        writer = tiff.Writer(source.pages)
-        for result in chain([(source, rgb)], iterator):
-            with _limits_are_told(image_format):
-                writer.add(_new_page(*result, encoding))
-        return writer.finish()
-    rest = [(frame, _with_alpha(frame, new)) for frame, new in iterator]
-    with _limits_are_told(image_format):
-        pixels, space, metadata = _to_write(source, rgb, image_format, encoding)
-        if pixels.dtype == np.uint16:
-            chunks = png_chunks(metadata) if image_format is ImageFormat.PNG else b""
-            data = deep.encode(pixels, image_format, chunks)
-            return _completed(data, image_format, metadata)
-        options = _settings(source, image_format, encoding.quality)
-        options |= options_for(metadata, image_format)
-        if source.animation:
-            options |= _animation_options(source, rest, image_format)
-        buffer = io.BytesIO()
-        _as_image(pixels, space).save(buffer, image_format.value, **options)
-        data = buffer.getvalue()
-        return _completed(data, image_format, metadata)
-
-
-def _completed(data: bytes, image_format: ImageFormat, metadata: Metadata) -> bytes:
-    """Add the metadata that encoders of a format do not write."""
-    return jp2.with_metadata(data, metadata) if image_format is ImageFormat.JPEG2000 else data
+        image.close()  # its copy of the pixels would stay for as long as the result is made
+    yield picture
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -312,8 +234,8 @@ def _format_of(image: Image.Image) -> ImageFormat:
 
 
 def _per_pixel(is_deep: bool, formats: set[ImageFormat | None]) -> int:
-    if {ImageFormat.WEBP, ImageFormat.AVIF} & formats:
-        return _BYTES_PER_PIXEL_WEBP
+    if _HUNGRY & formats:
+        return _BYTES_PER_PIXEL_HUNGRY
     return _BYTES_PER_PIXEL_DEEP if is_deep else _BYTES_PER_PIXEL
 
 
@@ -330,22 +252,39 @@ def _decoded(
     if source is ImageFormat.JPEG2000:
         image.info |= {"exif": jp2.raw_exif(data), "icc_profile": jp2.icc_profile(data)}
         image.info["xmp"] = jp2.xmp(data)
-    if deep.is_deep(data, source):
+    if raster.is_deep(data, source):
         orientation = image.getexif().get(exif.ORIENTATION, 1)
-        levels = deep.decode(data, source).astype(np.uint16, copy=False)
-        pixels, alpha = _split(levels)
+        levels = raster.decode(data, source).astype(np.uint16, copy=False)
         image.load()  # a PNG's texts may stand behind its pixels
         metadata = of_image(image, image.info.get("exif", b""))
-        space = Space.GRAY if pixels.ndim == 2 else Space.RGB
-        profile = image.info.get("icc_profile") or b""
-        picture = _converted(pixels, space, alpha, profile, source, metadata, target)
-        return _turned(picture, orientation)
+        return _turned(_of_array(levels, image, metadata, source, target), orientation)
     raw_exif = image.info.get("exif", b"")  # as it is in the file
+    if source is ImageFormat.JPEG and image.mode in ("L", "RGB"):
+        metadata = of_image(image, raw_exif)
+        pixels = raster.decode_jpeg(data)
+        return _turned(
+            _of_array(pixels, image, metadata, source, target),
+            image.getexif().get(exif.ORIENTATION, 1),
+        )
     ImageOps.exif_transpose(image, in_place=True)  # loads the pixels
     metadata = of_image(image, raw_exif)
     picture = _of_pillow(image, metadata, source, target)
     lossless = source is ImageFormat.WEBP and b"VP8L" in (data[12:16], *_webp_chunks(data))
     return replace(picture, lossless=lossless) if lossless else picture
+
+
+def _of_array(
+    levels: AnyPlanes,
+    image: Image.Image,
+    metadata: Metadata,
+    source: ImageFormat,
+    target: ImageFormat,
+) -> DecodedImage:
+    """Return pixels that were not decoded by Pillow, of which an even channel is opacity."""
+    pixels, alpha = _split(levels)
+    space = Space.GRAY if pixels.ndim == 2 else Space.RGB
+    profile = image.info.get("icc_profile") or b""
+    return _converted(pixels, space, alpha, profile, source, metadata, target)
 
 
 def _of_pillow(
@@ -354,7 +293,7 @@ def _of_pillow(
     """Return the pixels of a loaded picture of 8 bits a channel or fewer."""
     alpha = None
     if image.has_transparency_data:
-        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+        alpha = _array_of(image, "RGBA", 3)
     profile = image.info.get("icc_profile") or b""
     if image.mode == "CMYK":
         space = Space.CMYK
@@ -370,8 +309,21 @@ def _of_pillow(
     if space is Space.GRAY and icc.space_of(profile) is not Space.GRAY:
         space = Space.RGB  # Pillow expands it
     modes = {Space.GRAY: "L", Space.CMYK: "CMYK", Space.RGB: "RGB"}
-    pixels = np.asarray(image.convert(modes[space]))
+    pixels = _array_of(image, modes[space])
     return _converted(pixels, space, alpha, profile, source, metadata, target)
+
+
+def _array_of(image: Image.Image, mode: str, channel: int | None = None) -> NDArray[np.uint8]:
+    """Return a picture's pixels in a mode, or one channel; never two copies of the whole."""
+    bands = Image.getmodebands(mode) if channel is None else 1
+    shape = (image.height, image.width, bands) if bands > 1 else (image.height, image.width)
+    result = np.empty(shape, np.uint8)
+    rows = max(1, STRIP_PIXELS // image.width)
+    for start in range(0, image.height, rows):
+        strip = image.crop((0, start, image.width, min(start + rows, image.height)))
+        part = np.asarray(strip if image.mode == mode else strip.convert(mode))
+        result[start : start + rows] = part if channel is None else part[..., channel]
+    return result
 
 
 def _converted(
@@ -419,22 +371,28 @@ def _tiff_pages(
 ) -> Iterator[DecodedImage]:
     """Decode the pages of a TIFF."""
     found = _pages(file, data, target)
+    held = len(tiff.pages(file, data)) if target is not ImageFormat.TIFF else 1
     for page in found:
-        if page.bits > 8:
-            pixels, space, alpha = tiff.read_deep(file, page)
-            picture = _converted(
-                pixels, space, alpha, page.icc_profile, ImageFormat.TIFF, page.metadata, target
-            )
-        else:
-            with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
-                image.seek(page.index)
-                image.load()  # turns it upright, too
-                picture = _of_pillow(image, page.metadata, ImageFormat.TIFF, target)
-        if target is ImageFormat.TIFF:
-            picture = replace(picture, pages=len(found))
-        elif (held := len(tiff.pages(file, data))) > 1:
+        picture = replace(_tiff_page(file, data, page, target), pages=len(found))
+        if held > 1:
             picture = _warned(picture, f"only the first of its {held} pages is recolored")
-        yield _turned(picture, page.orientation if page.bits > 8 else 1)
+        yield picture
+
+
+def _tiff_page(
+    file: tifffile.TiffFile, data: bytes, page: tiff.Page, target: ImageFormat
+) -> DecodedImage:
+    """Decode a page of a TIFF."""
+    if page.bits > 8:
+        pixels, space, alpha = tiff.read_deep(file, page)
+        deep = _converted(
+            pixels, space, alpha, page.icc_profile, ImageFormat.TIFF, page.metadata, target
+        )
+        return _turned(deep, page.orientation)
+    with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
+        image.seek(page.index)
+        image.load()  # turns it upright, too
+        return _of_pillow(image, page.metadata, ImageFormat.TIFF, target)
 
 
 def _pages(file: tifffile.TiffFile, data: bytes, target: ImageFormat) -> list[tiff.Page]:
@@ -463,82 +421,6 @@ def _animation_frames(
         yield replace(picture, animation=animation, milliseconds=milliseconds)
 
 
-def _to_write(
-    source: DecodedImage, rgb: AnyRgbImage, image_format: ImageFormat, encoding: Encoding
-) -> tuple[AnyPlanes, Space, Metadata]:
-    """Return the pixels as they are written, opacity as the last channel, and what goes along."""
-    space = icc.space_of(source.profile)
-    if encoding.source_profile and source.profile and space is not Space.GRAY and space:
-        holds_cmyk = image_format in (ImageFormat.JPEG, ImageFormat.TIFF)
-        if space is Space.CMYK and not holds_cmyk:
-            raise OutputError(f"{image_format} cannot hold CMYK", "use --icc srgb, or --format tif")
-        opaque = space is Space.CMYK or not image_format.holds_transparency
-        converted = icc.from_srgb(_on_white(source, rgb) if opaque else rgb, source.profile, space)
-        metadata = replace(source.metadata, icc_profile=source.profile)
-        return (converted if opaque else _with_alpha(source, converted)), space, metadata
-    if image_format.holds_transparency:
-        return _with_alpha(source, rgb), Space.RGB, source.metadata
-    return _on_white(source, rgb), Space.RGB, source.metadata
-
-
-def _new_page(source: DecodedImage, rgb: AnyRgbImage, encoding: Encoding) -> tiff.NewPage:
-    pixels, space, metadata = _to_write(source, rgb, ImageFormat.TIFF, encoding)
-    channels = 4 if space is Space.CMYK else 3
-    return tiff.NewPage(pixels, space, pixels.shape[2] > channels, metadata)
-
-
-def _settings(source: DecodedImage, image_format: ImageFormat, quality: int) -> dict[str, Any]:
-    """Return how Pillow is to encode a format."""
-    settings: dict[ImageFormat, dict[str, Any]] = {
-        ImageFormat.JPEG: {"quality": quality, "subsampling": 0 if quality >= 90 else 2},
-        ImageFormat.PNG: {"compress_level": 4},
-        ImageFormat.WEBP: {"quality": quality, "exact": True, "lossless": source.lossless},
-        ImageFormat.AVIF: {
-            "quality": quality,
-            "subsampling": "4:4:4" if quality >= 90 else "4:2:0",
-        },
-    }
-    return settings.get(image_format, {})
-
-
-def _animation_options(
-    source: DecodedImage, rest: list[tuple[DecodedImage, AnyPlanes]], image_format: ImageFormat
-) -> dict[str, Any]:
-    """Return what Pillow's ``save`` needs for the frames behind the first."""
-    assert source.animation
-    durations = [source.milliseconds, *(frame.milliseconds for frame, _ in rest)]
-    options: dict[str, Any] = {
-        "save_all": True,
-        "append_images": [_as_image(pixels, Space.RGB) for _, pixels in rest],
-        "duration": [round(value) for value in durations],
-    }
-    if source.animation.loops is not None:
-        options["loop"] = source.animation.loops
-    if image_format is ImageFormat.GIF:
-        options["disposal"] = 2  # frames may be transparent where the one before is not
-    return options
-
-
-def _as_image(pixels: AnyPlanes, space: Space) -> Image.Image:
-    if space is Space.CMYK:
-        return Image.fromarray(pixels, "CMYK")
-    return Image.fromarray(pixels)
-
-
-def _with_alpha(source: DecodedImage, rgb: AnyPlanes) -> AnyPlanes:
-    return rgb if source.alpha is None else np.dstack((rgb, source.alpha))
-
-
-def _on_white(source: DecodedImage, rgb: AnyRgbImage) -> AnyRgbImage:
-    """Lay a transparent picture on white paper."""
-    if source.alpha is None:
-        return rgb
-    top = np.iinfo(rgb.dtype).max
-    opacity = source.alpha[..., None].astype(np.float32) / np.float32(top)
-    result: AnyPlanes = np.rint(rgb * opacity + top * (1 - opacity)).astype(rgb.dtype)
-    return result
-
-
 def _split(levels: AnyPlanes) -> tuple[AnyPlanes, AnyPlanes | None]:
     """Take opacity, the second or fourth channel, from the others."""
     if levels.ndim == 2 or levels.shape[2] == 3:
@@ -554,12 +436,18 @@ def _expanded(pixels: AnyPlanes) -> AnyRgbImage:
 def _rule_of_thumb(cmyk: AnyPlanes) -> AnyRgbImage:
     """Convert CMYK that has no profile."""
     top = int(np.iinfo(cmyk.dtype).max)
-    ink = cmyk.astype(np.float32) / top
-    return np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * top).astype(cmyk.dtype)
+
+    def printed(rows: slice) -> AnyPlanes:
+        ink = cmyk[rows].astype(np.float32) / top
+        return np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * top)
+
+    return by_strips(printed, (*cmyk.shape[:2], 3), cmyk.dtype)
 
 
 def _to_8_bits(levels: AnyPlanes) -> NDArray[np.uint8]:
-    return np.rint(levels / np.float32(257)).astype(np.uint8)
+    return by_strips(
+        lambda rows: np.rint(levels[rows] / np.float32(257)), levels.shape, np.dtype(np.uint8)
+    )
 
 
 def _turned(picture: DecodedImage, orientation: int) -> DecodedImage:
@@ -600,16 +488,3 @@ def _damage_is_told() -> Iterator[None]:
         raise
     except Exception as error:
         raise InputError(f"the picture is damaged: {error}", "copy or scan it again") from error
-
-
-@contextmanager
-def _limits_are_told(image_format: ImageFormat) -> Iterator[None]:
-    """Turn what encoders fail with into an `OutputError`: they raise whatever a limit leads to."""
-    try:
-        yield
-    except (RecolorError, MemoryError):
-        raise
-    except Exception as error:
-        raise OutputError(
-            f"cannot be written as {image_format}: {error}", "try --format png"
-        ) from error

@@ -154,6 +154,17 @@ def png_chunks(metadata: Metadata) -> bytes:
     return chunks
 
 
+def jpeg_segments(metadata: Metadata) -> bytes:
+    """Return the segments of a JPEG that carry the metadata, as Pillow writes them."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG", **options_for(metadata, ImageFormat.JPEG))
+    data = buffer.getvalue()
+    at = 2
+    while data[at + 1] != 0xDB:  # the first that tells about pixels
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return data[2:at]
+
+
 def _png_texts(metadata: Metadata) -> PngImagePlugin.PngInfo:
     texts = PngImagePlugin.PngInfo()
     for key, value in metadata.texts:

@@ -66,7 +66,9 @@ class Recolorizer:
         self.network = network
         self.options = options or RecolorOptions()
 
-    def recolor(self, rgb: AnyRgbImage, timings: StageTimings | None = None) -> AnyRgbImage:
+    def recolor(
+        self, rgb: AnyRgbImage, timings: StageTimings | None = None, in_place: bool = False
+    ) -> AnyRgbImage:
         """Give a picture new color; its lightness stays.
 
         Parameters
@@ -75,6 +77,8 @@ class Recolorizer:
             sRGB. What color it has is not looked at.
         timings : StageTimings or None
             Where to book the time.
+        in_place : bool
+            Put the result where the picture was, which saves its memory.
 
         Returns
         -------
@@ -92,7 +96,7 @@ class Recolorizer:
         """
         timings = timings or StageTimings()
         ab = self.predict(rgb, timings)
-        result = self.paint(rgb, ab)
+        result = self.paint(rgb, ab, rgb if in_place else None)
         timings.lap("color")
         return result
 
@@ -129,7 +133,9 @@ class Recolorizer:
         timings.lap("network")
         return ab * np.float32(self.options.strength * manifest.strength)
 
-    def paint(self, rgb: AnyRgbImage, ab: FloatArray) -> AnyRgbImage:
+    def paint(
+        self, rgb: AnyRgbImage, ab: FloatArray, out: AnyRgbImage | None = None
+    ) -> AnyRgbImage:
         """Give a picture the color that `predict` returned for one of its size.
 
         Parameters
@@ -137,6 +143,8 @@ class Recolorizer:
         rgb : uint8 or uint16 array, shape (H, W, 3), sRGB
             Its lightness stays.
         ab : float32 array, shape (h, w, 2), CIELAB units
+        out : array of the same shape and dtype, or None
+            Where to put the result; it may be `rgb`.
 
         Returns
         -------
@@ -144,7 +152,7 @@ class Recolorizer:
         """
         box = self._box(rgb)
         height, width = rgb.shape[:2]
-        result = np.empty_like(rgb)
+        result = np.empty_like(rgb) if out is None else out
         to_rgb = lab_to_deep_rgb if rgb.dtype == np.uint16 else lab_to_rgb
         rows = max(1, _STRIP_PIXELS // width)
         for start in range(0, height, rows):  # never several float copies of the whole

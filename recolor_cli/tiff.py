@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from recolor_cli import metadata as metadata_room
-from recolor_cli.deep import scaled
 from recolor_cli.errors import InputError
 from recolor_cli.exif import (
     ORIENTATION,
@@ -33,7 +32,11 @@ from recolor_cli.exif import (
 from recolor_cli.formats import raw_error
 from recolor_cli.icc import Space
 from recolor_cli.metadata import Metadata
+from recolor_cli.raster import scaled
 from recolor_cli.types import AnyPlanes, ImageSize
+
+if TYPE_CHECKING:
+    import tifffile  # which takes 20 ms to load: only runs with a TIFF among the pictures wait
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -43,9 +46,6 @@ _SEPARATED, _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 5, 0, 1, 2
 _PREMULTIPLIED, _ALPHA = 1, 2
 _PLACEHOLDER = 1  # less than a tag that tifffile does not write: the entry that will become it
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes that 32-bit offsets reach, less some for the directories
-
-# What it repairs or doubts in a file is not ours to print; what it cannot read, it raises.
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,8 @@ class Page:
         Among all pages of the file.
     size : ImageSize
         As stored, px.
+    declared_pixels : int
+        What reading it may take: more than its size if a tile is larger or there are many channels.
     bits : int
         Of a channel.
     orientation : int
@@ -68,6 +70,7 @@ class Page:
 
     index: int
     size: ImageSize
+    declared_pixels: int
     bits: int
     orientation: int
     metadata: Metadata
@@ -77,6 +80,10 @@ class Page:
 @contextmanager
 def opened(data: bytes) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF file in memory."""
+    import tifffile
+
+    # What it repairs or doubts in a file is not ours to print; what it cannot read, it raises.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         yield file
 
@@ -89,12 +96,14 @@ def pages(file: tifffile.TiffFile, data: bytes) -> list[Page]:
     InputError
         If it is a camera's raw picture.
     """
+    from tifffile import TiffPage
+
     found = []
     order = file.byteorder
     for index, page in enumerate(file.pages):
-        if not isinstance(page, tifffile.TiffPage):
+        if not isinstance(page, TiffPage):
             raise ValueError("its directories are broken")
-        inner = [page, *(sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage))]
+        inner = [page, *(sub for sub in page.pages or () if isinstance(sub, TiffPage))]
         if _DNG_VERSION in page.tags or any(
             sub.photometric in (_CFA, _LINEAR_RAW) for sub in inner
         ):
@@ -107,6 +116,7 @@ def pages(file: tifffile.TiffFile, data: bytes) -> list[Page]:
             Page(
                 index,
                 ImageSize(page.imagelength, page.imagewidth),
+                _declared_pixels(page),
                 int(np.max(page.bitspersample)),
                 directory.number(ORIENTATION) or 1,
                 metadata_room.of_directory(directory),
@@ -114,6 +124,14 @@ def pages(file: tifffile.TiffFile, data: bytes) -> list[Page]:
             )
         )
     return found
+
+
+def _declared_pixels(page: tifffile.TiffPage) -> int:
+    """Return the pixels of a page or, if that is more, of a tile; 4 channels make one."""
+    size = page.imagelength * page.imagewidth
+    tile = math.prod(int(side) for side in page.tile or (0,))
+    depth = max(int(page.imagedepth), 1)
+    return max(size, tile) * depth * math.ceil(max(page.samplesperpixel, 1) / 4)
 
 
 def read_deep(
@@ -128,8 +146,7 @@ def read_deep(
     Exception
         Whatever a broken file leads the decoder to.
     """
-    source = file.pages[page.index]
-    assert isinstance(source, tifffile.TiffPage)
+    source = cast("tifffile.TiffPage", file.pages[page.index])
     kinds = {
         _WHITE_IS_ZERO: (Space.GRAY, 1),
         _BLACK_IS_ZERO: (Space.GRAY, 1),
@@ -140,7 +157,7 @@ def read_deep(
     if kind is None or source.dtype != np.uint16 or source.samplesperpixel < kind[1]:
         raise InputError(
             f"its pixels are {source.dtype} of the kind "
-            f"{tifffile.PHOTOMETRIC(source.photometric).name}, which cannot be read",
+            f"{getattr(source.photometric, 'name', source.photometric)}, which cannot be read",
             "convert it first: magick FILE -depth 16 -colorspace sRGB out.tif",
         )
     space, channels = kind
@@ -187,6 +204,8 @@ class Writer:
 
     def add(self, page: NewPage) -> None:
         """Write the next page."""
+        import tifffile
+
         block = page.metadata.exif
         directory = Directory.of_block(block) if block else Directory("<")
         if self._writer is None:  # all numbers of a file have the byte order of the first page's
@@ -247,12 +266,14 @@ def _write(writer: tifffile.TiffWriter, page: NewPage, directory: Directory) -> 
 
 def _put_children(buffer: io.BytesIO, children: list[dict[int, Directory]]) -> None:
     """Write the directories that pages point to behind them, and their places into the pages."""
+    import tifffile
+
     if not any(children):
         return
     buffer.seek(0)
     with tifffile.TiffFile(buffer) as file:
         places = [
-            (cast(tifffile.TiffPage, page).tags[tag - _PLACEHOLDER], tag, directory)
+            (cast("tifffile.TiffPage", page).tags[tag - _PLACEHOLDER], tag, directory)
             for page, found in zip(file.pages, children, strict=True)
             for tag, directory in found.items()
         ]

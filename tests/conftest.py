@@ -14,6 +14,8 @@ from recolor_cli.gamut import AbBins
 from recolor_cli.manifest import Manifest
 from recolor_cli.types import ModelKind
 
+collect_ignore = ["fuzz_parsers.py"]  # needs a package of its own
+
 
 @pytest.fixture
 def manifest() -> Manifest:

@@ -32,12 +32,14 @@ import tifffile
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
+from recolor_cli.encoding import Encoding, encode_all
 from recolor_cli.errors import RecolorError
 from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import Encoding, declared, encode_all, pictures
+from recolor_cli.image_io import declared, pictures
 
 MOST_PIXELS = 4_000_000
 SECONDS = 20
+_ADDRESSES = 8 << 30  # bytes, of which libraries reserve some without using them
 MEBIBYTES = 1200  # the libraries, and a picture of MOST_PIXELS with 16 bits and transparency
 
 
@@ -176,6 +178,8 @@ def outcome_of(data: bytes) -> str:
 
 def work(seed: int, numbers: range) -> None:
     """Try some inputs and tell about each on standard output: a line before and a line after."""
+    # More is a finding, and would stop the machine that looks for it.
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
     signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError("too slow")))
     for number in numbers:
         name, data = changed(seed, number)

@@ -11,9 +11,10 @@ import tifffile
 from PIL import Image
 
 from conftest import SpyNetwork, draw, encoded
+from recolor_cli.encoding import Encoding, encode, encode_all
 from recolor_cli.errors import InputError
 from recolor_cli.formats import ImageFormat, color_suffix
-from recolor_cli.image_io import Encoding, decode, encode, encode_all, pictures
+from recolor_cli.image_io import declared, decode, pictures
 from recolor_cli.lab import lightness_of
 from recolor_cli.recolorizer import Recolorizer
 
@@ -210,6 +211,16 @@ def test_tiff_of_many_pages_keeps_all_and_drops_thumbnails():
         assert [page.description for page in file.pages] == ["first", "", "third"]
         assert file.pages[1].resolution == (300, 300)
         np.testing.assert_array_equal(file.pages[0].asarray(), 255 - RGB)
+
+
+def test_a_tile_that_is_larger_than_its_page_is_counted():
+    data = bytearray(tiff(DEEP[..., 0], tile=(16, 16), compression="zlib"))
+    assert declared(bytes(data)).pixels == 60 * 44
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        place = file.pages[0].tags["TileWidth"].valueoffset
+        kind = file.pages[0].tags["TileWidth"].dtype
+    struct.pack_into("<H" if kind == 3 else "<I", data, place, 65_520)
+    assert declared(bytes(data)).pixels == 65_520 * 16
 
 
 @pytest.mark.parametrize("pixels", [RGB.astype(np.float32), DEEP[..., 0].astype(np.uint32)])

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image, ImageCms
 
 from conftest import SpyNetwork, draw
+from recolor_cli.encoding import Encoding, encode
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.formats import ImageFormat
 from recolor_cli.icc import SRGB, Space, from_srgb, is_srgb, space_of, to_srgb
-from recolor_cli.image_io import Encoding, decode, encode, pictures
+from recolor_cli.image_io import decode, pictures
 from recolor_cli.lab import exact_lab, exact_rgb
 from recolor_cli.recolorizer import Recolorizer
 

@@ -1,4 +1,5 @@
 import io
+import resource
 import struct
 import zlib
 
@@ -8,9 +9,11 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from conftest import draw, encoded
+from recolor_cli import gif
+from recolor_cli.encoding import Encoding, encode
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import Encoding, declared, decode, encode, pictures
+from recolor_cli.image_io import declared, decode, pictures
 
 ORIENTATION = 0x0112
 
@@ -296,10 +299,76 @@ def declared_png(width: int, height: int) -> bytes:
 def test_what_a_picture_takes_is_known_from_its_header():
     found = declared(declared_png(400_000, 300_000))
     assert found.pixels == 400_000 * 300_000
-    assert found.memory == found.pixels * 24
+    assert found.memory == found.pixels * 14
     assert declared(encoded(draw(), "WEBP")).memory == 90 * 60 * 52
     with pytest.raises(InputError, match="no picture"):
         declared(b"once upon a time")
+
+
+def bombs() -> dict[str, bytes]:
+    """Return small files that declare 60,000 x 60,000 pixels, or what their format can."""
+    wide = struct.pack(">II", 60_000, 60_000)
+    jp2 = encoded(draw(), "JPEG2000").replace(struct.pack(">II", 90, 60), wide)
+    jp2 = jp2.replace(struct.pack(">II", 60, 90), wide)
+    gif = bytearray(encoded(draw(), "GIF"))
+    gif[6:10] = struct.pack("<HH", 60_000, 60_000)
+    bmp = bytearray(encoded(draw(), "BMP"))
+    bmp[18:26] = struct.pack("<ii", 60_000, 60_000)
+    entries = [(256, 60_000), (257, 60_000), (258, 8), (259, 8), (262, 1), (273, 8), (277, 1)]
+    entries += [(278, 60_000), (279, 100)]
+    tiff = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(entries))
+    tiff += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries) + b"\0" * 4
+    lossless = bytearray(encoded(draw(), "WEBP", lossless=True))
+    at = lossless.index(b"VP8L") + 9
+    (head,) = struct.unpack_from("<I", lossless, at)
+    struct.pack_into("<I", lossless, at, head & ~0xFFFFFFF | 16_383 << 14 | 16_383)
+    avif = encoded(draw(), "AVIF").replace(
+        b"ispe\0\0\0\0" + struct.pack(">II", 60, 90), b"ispe\0\0\0\0" + wide
+    )
+    return {
+        "PNG": declared_png(60_000, 60_000),
+        "JPEG2000": jp2,
+        "GIF": bytes(gif),
+        "BMP": bytes(bmp),
+        "PPM": b"P6 60000 60000 255\n" + b"\0" * 100,
+        "TIFF": tiff + b"\0" * 200,
+        "WEBP": bytes(lossless),
+        "AVIF": avif,
+    }
+
+
+@pytest.mark.parametrize("image_format", list(bombs()))
+def test_bombs_are_told_by_their_headers_and_not_decoded(image_format):
+    data = bombs()[image_format]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        assert declared(data).pixels >= 16_384**2
+    except InputError:
+        assert image_format in ("AVIF", "JPEG2000", "WEBP")  # their headers contradict each other
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+def test_a_frame_that_enlarges_the_canvas_of_a_gif_is_counted():
+    buffer = io.BytesIO()
+    frames = [Image.fromarray(draw(seed=i)) for i in range(3)]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    data = bytearray(buffer.getvalue())
+    assert declared(bytes(data)).pixels == 3 * 60 * 90
+    last = data.rindex(b"\x2c" + struct.pack("<HHHH", 0, 0, 60, 90))
+    data[last + 1 : last + 9] = struct.pack("<HHHH", 0, 0, 50_000, 60_000)
+    assert declared(bytes(data)).pixels == 3 * 50_000 * 60_000
+    assert gif.canvas_pixels(bytes(data[: last + 20])) == 50_000 * 60_000
+    assert gif.canvas_pixels(bytes(data[:4])) == 0
+
+
+def test_texts_of_a_png_that_unpack_to_gigabytes_are_not_read():
+    zeros = zlib.compress(b"\0" * 200_000_000)
+    body = b"Title\0\0" + zeros
+    text = struct.pack(">I", len(body)) + b"zTXt" + body
+    text += struct.pack(">I", zlib.crc32(b"zTXt" + body))
+    data = encoded(draw(), "PNG")
+    with pytest.raises(InputError):
+        decode(data[:33] + text + data[33:])
 
 
 def test_a_format_that_cannot_hold_the_picture_is_an_error():

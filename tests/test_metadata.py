@@ -9,9 +9,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from conftest import draw
 from recolor_cli import exif, jp2
+from recolor_cli.encoding import Encoding, encode
 from recolor_cli.exif import Directory, Entry
 from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import Encoding, decode, encode
+from recolor_cli.image_io import decode
 from recolor_cli.metadata import Metadata
 
 UTF8 = "Плакат 1942 é".encode()
@@ -101,6 +102,13 @@ def test_a_directory_that_points_to_itself_ends():
     data = bytearray(b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 34665, 4, 1, 8) + b"\0" * 4)
     found = Directory.of_block(bytes(data))
     assert len(found.to_block()) < 200
+
+
+def test_values_that_overlap_do_not_fill_the_memory():
+    entries = b"".join(struct.pack("<HHII", tag, 7, 60_000, 8) for tag in range(1000, 6000))
+    data = b"II*\0\x08\0\0\0" + struct.pack("<H", 5000) + entries + b"\0" * 4
+    with pytest.raises(ValueError, match="overlap"):
+        Directory.of_block(data)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

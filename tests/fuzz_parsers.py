@@ -1,0 +1,58 @@
+"""Our own parsing, led by coverage: EXIF, XMP, Photoshop's resources, JP2 boxes, PNM, lists.
+
+    pip install atheris
+    python tests/fuzz_parsers.py -max_total_time=600
+
+Nothing but a ValueError or a RecolorError may come out of any bytes.
+"""
+
+import io
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["recolor_cli"]):
+    from recolor_cli import exif, formats, jp2, metadata, raster, streams
+    from recolor_cli.errors import RecolorError
+
+_NUMBERS = 1 << 16  # levels of a PNM: what it declares must not fill the memory
+
+
+def parse(data: bytes) -> None:
+    """Give the same bytes to all that parses."""
+    for order, big in (("<", False), (">", False), ("<", True)):
+        try:
+            directory = exif.Directory.of_tiff(data, 8, order, big)
+            assert len(directory.to_bytes(0)) <= 16 * len(data) + 1000
+            metadata.of_directory(directory)
+            again = exif.Directory.of_block(directory.to_block())
+            assert again.entries.keys() == directory.entries.keys()
+        except ValueError:
+            pass
+    try:
+        block = exif.upright(data)
+        exif.without_orientation(exif.with_resolution(block, (300.0, 300.0)))
+    except ValueError:
+        pass
+    metadata._upright_xmp(data)
+    kept = metadata._without_thumbnails(data)
+    assert metadata._without_thumbnails(kept) == kept
+    assert len(kept) <= len(data)
+    jp2.raw_exif(data), jp2.xmp(data), jp2.icc_profile(data)
+    assert jp2.with_metadata(data, metadata.Metadata(dpi=(300.0, 300.0))) is not None
+    head = raster._PNM_HEAD.match(data)
+    if head and int(head[2]) * int(head[3]) < _NUMBERS:
+        try:
+            raster.decode(data, formats.ImageFormat.PPM)
+        except ValueError:
+            pass
+    try:
+        list(streams.parts(io.BytesIO(data), b"\n"))
+        formats.stranger(data), formats.unknown(data)
+    except RecolorError:
+        pass
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, parse)
+    atheris.Fuzz()
