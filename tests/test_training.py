@@ -19,6 +19,7 @@ from recolor_cli.errors import DeviceError, InputError, ModelError, NoInputsErro
 from recolor_cli.evaluation.pictures import Picture, load_pictures
 from recolor_cli.gamut import AbBins
 from recolor_cli.lab import gray_of, lightness_of, rgb_to_lab
+from recolor_cli.manifest import available_models
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.training import export as export_room
 from recolor_cli.training import storage as storage_room
@@ -353,7 +354,7 @@ def test_the_configs_that_come_along_load(name):
 
 def test_the_documents_name_configs_that_there_are():
     root = Path(__file__).parents[1]
-    for document in ("README.md", "models/poster.md"):
+    for document in ("README.md", *(f"models/{name}.md" for name in available_models())):
         text = (root / document).read_text()
         named = set(re.findall(r"recolor train ([a-z0-9-]+)", text))
         assert named
