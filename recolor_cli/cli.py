@@ -608,6 +608,13 @@ def export(
         suffixes = ".onnx" if elsewhere else f".onnx or {WEIGHTS_SUFFIX}"
         raise UsageError(f"{destination} must end in {suffixes}", f"name it {destination}.onnx")
     source = Path(checkpoints[0])
+    if profile and destination.exists() and source.exists() and destination.samefile(source):
+        raise UsageError(f"{destination} is the network itself", "name another file")
+    if not elsewhere and source.suffix in (".onnx", ".pt2", ".keras", ".h5", ".hdf5"):
+        raise UsageError(
+            f"{source} is no checkpoint of `recolor train`",
+            "describe it with --profile THEIRS.toml",
+        )
     found = load_pictures(pictures)
     if not found:
         raise UsageError("export compares on real pictures, too", "name some with --pictures")
@@ -616,14 +623,7 @@ def export(
     if architecture:
         parity = export_state_dict(source, architecture, destination, chosen)
     elif profile:
-        if destination.exists() and source.exists() and destination.samefile(source):
-            raise UsageError(f"{destination} is the network itself", "name another file")
         parity = export_foreign(source, _profile_of(profile), destination, chosen, trust)
-    elif source.suffix in (".onnx", ".pt2", ".keras", ".h5", ".hdf5"):
-        raise UsageError(
-            f"{source} is no checkpoint of `recolor train`",
-            "describe it with --profile THEIRS.toml",
-        )
     else:
         parity = export_model(checkpoints, destination, chosen)
     note = (
