@@ -5,7 +5,8 @@ OpenCV's float32 conversion (D65, 2 degree observer). It differs from the closed
 never used: it loses up to 24 levels on the way there and back.
 
 Pictures of 16 bits a channel are painted by the closed formula (`exact_lab`, `exact_rgb`):
-OpenCV's table has 513 steps of lightness, where 16 bits have 65,536.
+OpenCV's table has 513 steps of lightness, where 16 bits have 65,536. Networks made elsewhere are
+fed and read by it, too (`recolor_cli.profile`): a graph can repeat it.
 
 References
 ----------
@@ -31,7 +32,7 @@ _RGB_TO_XYZ = np.array(
     ]
 )
 _WHITE = _RGB_TO_XYZ.sum(axis=1)
-_TO_RELATIVE_XYZ = (_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)  # gray: all three the same
+XYZ_OF_RGB = (_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)  # gray: all three the same
 _FROM_RELATIVE_XYZ = np.linalg.inv(_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
 
 
@@ -126,7 +127,7 @@ def exact_lab(rgb: FloatArray) -> FloatArray:
         rgb / np.float32(12.92),
         np.power((np.maximum(rgb, 0) + np.float32(0.055)) / np.float32(1.055), np.float32(2.4)),
     )
-    xyz = linear @ _TO_RELATIVE_XYZ.T
+    xyz = linear @ XYZ_OF_RGB.T
     f = np.where(
         xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * np.float32((29 / 6) ** 2 / 3) + np.float32(4 / 29)
     )

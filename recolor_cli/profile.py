@@ -6,10 +6,6 @@ It covers what colorizers differ in: the size and layout of the input, whether i
 picture, what it is scaled to, and whether color comes back as ab, as RGB or as a distribution over
 ab bins. What it does here in numpy is the oracle for the graph that `recolor export` puts around a
 network.
-
-References
-----------
-CIE 15:2004, Colorimetry, section 8.2.1. IEC 61966-2-1:1999 (sRGB).
 """
 
 from __future__ import annotations
@@ -27,6 +23,7 @@ import numpy as np
 from recolor_cli.decode import annealed_mean
 from recolor_cli.errors import ModelError
 from recolor_cli.gamut import AbBins
+from recolor_cli.lab import exact_lab, exact_rgb
 from recolor_cli.manifest import Manifest
 from recolor_cli.types import FloatArray, ModelKind
 
@@ -35,11 +32,6 @@ SHIPPED = {
     path.stem: path for path in sorted((Path(__file__).parent / "profiles").glob(f"*{SUFFIX}"))
 }
 
-# Linear sRGB to XYZ, D65, each row divided by its sum, so that white is 1, 1, 1.
-_XYZ = np.array(
-    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
-)
-XYZ_OF_RGB = (_XYZ / _XYZ.sum(axis=1, keepdims=True)).astype(np.float32)
 LEAST_PROBABILITY = 1e-12  # has a logarithm
 _SIZES = (8, 4096)  # px
 
@@ -342,23 +334,16 @@ def _by_channel(value: float | tuple[float, ...]) -> FloatArray:
     return np.asarray(value, np.float32).reshape(-1, 1, 1)
 
 
-# The two conversions in closed form, since a graph must do the same: OpenCV's interpolate in
-# tables, which is up to 0.6 ab units off.
+# Both by the closed formula, since a graph must do the same: OpenCV interpolates in tables, which
+# is up to 0.6 ab units off.
 
 
 def _gray(lightness: FloatArray) -> FloatArray:
     """Return the sRGB value, 0..1, of a gray of this L*, 0..100: float32, the same shape."""
-    linear = np.where(lightness > 8, ((lightness + 16) / 116) ** 3, lightness / 903.3)
-    value: FloatArray = np.where(
-        linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
-    ).astype(np.float32)
-    return value
+    return exact_rgb(lightness, np.zeros((*lightness.shape, 2), np.float32))[..., 1]
 
 
 def _ab_of(rgb: FloatArray) -> FloatArray:
     """Return ab (N, 2, h, w), CIELAB units, of sRGB (N, 3, h, w), 0..1."""
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    xyz = np.einsum("dc,nchw->ndhw", XYZ_OF_RGB, linear)
-    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    x, y, z = root[:, 0], root[:, 1], root[:, 2]
-    return np.stack((500 * (x - y), 200 * (y - z)), axis=1).astype(np.float32)
+    lab = exact_lab(rgb.transpose(0, 2, 3, 1))
+    return np.ascontiguousarray(lab[..., 1:].transpose(0, 3, 1, 2))

@@ -95,6 +95,12 @@ class LogitsNetwork(ColorModule):
         return functional.linear(torch.cat(around, dim=1), weight, self.head.bias)
 
 
+def start_as_keras(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Give a convolution the first weights that Keras and TensorFlow give: Xavier's, no bias."""
+    nn.init.xavier_uniform_(convolution.weight)
+    nn.init.zeros_(cast(Tensor, convolution.bias))
+
+
 def at_pixels(planes: Tensor, pixels: Tensor) -> Tensor:
     """Return (P, C) of planes (N, C, h, w) at pixels numbered in the order n, h, w."""
     return planes.permute(0, 2, 3, 1).flatten(0, 2)[pixels]

@@ -14,7 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from recolor_cli.training.networks.base import LogitsNetwork
+from recolor_cli.training.networks.base import LogitsNetwork, start_as_keras
 from recolor_cli.training.torch_color import level_of
 from recolor_cli.types import ColorSpace
 
@@ -52,8 +52,7 @@ class ColorUNet(LogitsNetwork):
         self.head = nn.Conv2d(16, classes, kernel_size=1)
         for module in self.modules():  # as they start theirs
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(cast(Tensor, module.bias))
+                start_as_keras(module)
 
     def features(self, lightness: Tensor) -> Tensor:
         """Return (N, 16, H, W) for L* (N, 1, H, W), 0..100."""

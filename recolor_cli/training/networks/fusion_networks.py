@@ -12,27 +12,23 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from recolor_cli.training.networks.base import AbNetwork, LogitsNetwork
+from recolor_cli.training.networks.base import AbNetwork, LogitsNetwork, start_as_keras
 from recolor_cli.training.networks.semantics import CLASSES, Fusion, SemanticBranch
-
-_AB_SCALE = 128.0  # ab units of an answer of 1, [Meistrenko]
-_KOALARIZATION_AB_SCALE = 127.0  # [Baldassarre], code
 
 
 def _convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
     """Return convolution, ReLU."""
-    return nn.Sequential(_linear(inputs, outputs, size, stride), nn.ReLU(inplace=True))
+    return nn.Sequential(_plain_convolution(inputs, outputs, size, stride), nn.ReLU(inplace=True))
 
 
-def _linear(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
+def _plain_convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
     """Return a convolution that starts as Keras starts them, in which these networks were made.
 
     There is no norm in them: from torch's smaller weights nothing of the picture reaches the
     answer, and they learn no more than the mean color for a long time.
     """
     convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2)
-    nn.init.xavier_uniform_(convolution.weight)
-    nn.init.zeros_(cast(Tensor, convolution.bias))
+    start_as_keras(convolution)
     return convolution
 
 
@@ -95,7 +91,7 @@ class MeistrenkoClassification(LogitsNetwork):
             _convolution(512, 256),
             nn.Upsample(scale_factor=2),
         )
-        self.head = _linear(256, classes)
+        self.head = _plain_convolution(256, classes)
 
     def features(self, lightness: Tensor) -> Tensor:
         """Return (N, 256, H / 2, W / 2) for L* (N, 1, H, W), 0..100, read as it is."""
@@ -112,7 +108,7 @@ def _regression_decoder(inputs: int) -> nn.Sequential:
         _convolution(64, 64),
         nn.Upsample(scale_factor=2),
         _convolution(64, 32),
-        _linear(32, 2),
+        _plain_convolution(32, 2),
         nn.Tanh(),
     )
 
@@ -122,30 +118,30 @@ class MeistrenkoRegression(AbNetwork):
 
     input_multiple = 8  # px
     output_stride = 2  # px
+    fuses_probabilities = True
+    ab_scale = 128.0  # ab units of an answer of 1
 
     def __init__(self, semantic: str, pretrained: bool, weights: str = "") -> None:
         super().__init__()
-        self.trunk = _Semantic(semantic, True, pretrained, weights)
-        self.decoder = _regression_decoder(self.trunk.width)
-
-    def forward(self, lightness: Tensor) -> Tensor:
-        """Return ab (N, 2, H / 2, W / 2), CIELAB units, for L* (N, 1, H, W), read as it is."""
-        answer = cast(Tensor, self.decoder(self.trunk(lightness, lightness)))
-        return answer.float() * _AB_SCALE  # in half precision that would be steps of an ab unit
-
-
-class Koalarization(AbNetwork):
-    """The same family, L* and ab scaled to -1..1, fused with logits [Baldassarre]; as above."""
-
-    input_multiple = 8  # px
-    output_stride = 2  # px
-
-    def __init__(self, semantic: str, pretrained: bool, weights: str = "") -> None:
-        super().__init__()
-        self.trunk = _Semantic(semantic, False, pretrained, weights)
+        self.trunk = _Semantic(semantic, self.fuses_probabilities, pretrained, weights)
         self.decoder = _regression_decoder(self.trunk.width)
 
     def forward(self, lightness: Tensor) -> Tensor:
         """Return ab (N, 2, H / 2, W / 2), CIELAB units, for L* (N, 1, H, W), 0..100."""
-        answer = self.decoder(self.trunk(lightness / 50 - 1, lightness))
-        return cast(Tensor, answer).float() * _KOALARIZATION_AB_SCALE
+        answer = cast(Tensor, self.decoder(self.trunk(self._scaled(lightness), lightness)))
+        return answer.float() * self.ab_scale  # in half precision that would be steps of an ab unit
+
+    def _scaled(self, lightness: Tensor) -> Tensor:
+        """Return what the encoder reads: L* as it is."""
+        return lightness
+
+
+class Koalarization(MeistrenkoRegression):
+    """The same family, L* and ab scaled to -1..1, fused with logits [Baldassarre]."""
+
+    fuses_probabilities = False
+    ab_scale = 127.0  # [Baldassarre], code
+
+    def _scaled(self, lightness: Tensor) -> Tensor:
+        """Return what the encoder reads: L* scaled to -1..1."""
+        return lightness / 50 - 1
