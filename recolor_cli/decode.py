@@ -10,6 +10,8 @@ References
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from recolor_cli.gamut import AbBins
@@ -62,3 +64,26 @@ def annealed_mean(logits: FloatArray, bins: AbBins, temperature: float = TEMPERA
     weights /= weights.sum(axis=1, keepdims=True)
     ab: FloatArray = np.einsum("nqhw,qc->nchw", weights, bins.centers, optimize=True)
     return ab
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What a classification network thinks of each place: how likely each bin is.
+
+    Parameters
+    ----------
+    logits : float32 array, shape (N, Q, h, w)
+        Unnormalised log-probabilities over the Q bins.
+    bins : AbBins
+    factor : float32 array, shape (N,)
+        What the network multiplies the decoded color of each picture by, dimensionless.
+    """
+
+    logits: FloatArray
+    bins: AbBins
+    factor: FloatArray
+
+    def decode(self, temperature: float = TEMPERATURE) -> FloatArray:
+        """Return ab as the network's own graph decodes it: float32, (N, 2, h, w), CIELAB units."""
+        ab = annealed_mean(self.logits, self.bins, temperature)
+        return ab * self.factor[:, None, None, None]

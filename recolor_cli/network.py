@@ -22,10 +22,11 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort_state
 
+from recolor_cli.decode import Distribution, annealed_mean
 from recolor_cli.errors import DeviceError, InferenceError, ModelError, UsageError
 from recolor_cli.manifest import Manifest, find_model
 from recolor_cli.profile import SUFFIX, Profile
-from recolor_cli.types import Device, FloatArray, ModelKind, cpu_count
+from recolor_cli.types import ColorSpace, Device, FloatArray, ModelKind, cpu_count
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 # onnxruntime's exceptions have no base class of their own.
@@ -174,13 +175,48 @@ class OnnxColorNetwork:
             output = self._profile.output_of([node.name for node in self._session.get_outputs()])
         elif self.manifest.kind is ModelKind.CLASSIFICATION:
             feeds["temperature"] = np.array(temperature, np.float32)
+        (answer,) = self._run([output], feeds)
+        return self._profile.decode(answer, temperature) if self._profile else answer
+
+    def distribution(self, lightness: FloatArray) -> Distribution:
+        """Return what `predict` decodes, as `DistributionNetwork` promises.
+
+        Raises
+        ------
+        ModelError
+            If the model has no distribution over bins of the ab plane.
+        InferenceError
+            As `predict`.
+        """
+        manifest = self.manifest
+        if (
+            self._profile
+            or manifest.kind is not ModelKind.CLASSIFICATION
+            or manifest.space is not ColorSpace.LAB
+        ):
+            raise ModelError(
+                f"the model {manifest.name} gives one color, not a choice of colors",
+                "use a classification model of ours, such as poster",
+            )
+        feeds = {
+            "lightness": lightness,
+            "temperature": np.array(manifest.temperature, np.float32),
+        }
+        ab, logits = self._run(["ab", "logits"], feeds)
+        # A graph may scale what it decodes (the gate for photographs), one factor a picture.
+        plain = annealed_mean(logits, manifest.bins, manifest.temperature)
+        square = np.square(plain).sum(axis=(1, 2, 3))
+        factor = (ab * plain).sum(axis=(1, 2, 3)) / np.maximum(square, np.float32(1e-12))
+        return Distribution(logits, manifest.bins, factor)
+
+    def _run(self, outputs: list[str], feeds: dict[str, Any]) -> list[FloatArray]:
         try:
-            answer: FloatArray = self._session.run([output], feeds)[0]
+            answers: list[FloatArray] = self._session.run(outputs, feeds)
         except _ORT_ERRORS as error:
             raise InferenceError(
                 f"the network failed: {_one_line(str(error))}", "try --device cpu, or fewer --jobs"
             ) from error
-        return self._profile.decode(answer, temperature) if self._profile else answer
+        return answers
 
 
 def read_manifest(path: Path) -> Manifest:

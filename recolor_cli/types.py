@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from recolor_cli.decode import Distribution
     from recolor_cli.manifest import Manifest
 
 RgbImage = NDArray[np.uint8]
@@ -119,4 +120,13 @@ class ColorNetwork(Protocol):
 
     def predict(self, lightness: FloatArray, temperature: float) -> FloatArray:
         """Return ab, shape (N, 2, h, w) in CIELAB units, for L* of shape (N, 1, H, W) in 0..100."""
+        ...
+
+
+@runtime_checkable
+class DistributionNetwork(ColorNetwork, Protocol):
+    """A color network that also tells the distribution which it decodes."""
+
+    def distribution(self, lightness: FloatArray) -> Distribution:
+        """Return what `predict` decodes; raises ModelError if the model has no distribution."""
         ...

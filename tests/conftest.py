@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from recolor_cli.cli import main
+from recolor_cli.decode import Distribution
 from recolor_cli.errors import InferenceError
 from recolor_cli.gamut import AbBins
 from recolor_cli.manifest import Manifest
@@ -66,6 +67,14 @@ class SpyNetwork:
         count, _, height, width = lightness.shape
         shape = (count, 2, height // 4, width // 4)
         return np.broadcast_to(self._ab[None, :, None, None], shape).astype(np.float32)
+
+    def distribution(self, lightness):
+        self.seen.append((lightness.copy(), self.manifest.temperature))
+        bins = self.manifest.bins
+        count, _, height, width = lightness.shape
+        logits = np.zeros((count, len(bins), height // 4, width // 4), np.float32)
+        logits[:, bins.index_of(self._ab)] = 50
+        return Distribution(logits, bins, np.ones(count, np.float32))
 
 
 def draw(height: int = 90, width: int = 60, seed: int = 0) -> np.ndarray:

@@ -13,6 +13,7 @@ from conftest import draw
 from recolor_cli import network as room
 from recolor_cli.decode import annealed_mean
 from recolor_cli.errors import DeviceError, InferenceError, ModelError, UsageError
+from recolor_cli.lab import lightness_of
 from recolor_cli.letterbox import Letterbox
 from recolor_cli.manifest import find_model
 from recolor_cli.network import OnnxColorNetwork, parse_device, read_manifest
@@ -93,6 +94,23 @@ def test_the_graph_decodes_as_the_oracle_does(poster_network):
         np.testing.assert_allclose(ab, strengths[0] * expected, atol=2e-3)
         np.testing.assert_allclose(poster_network.predict(tensor, temperature), ab, atol=2e-3)
     assert 0.77 <= min(strengths) <= max(strengths) <= 1
+
+
+def test_the_distribution_decodes_to_what_the_graph_gives(poster_network):
+    random = np.random.default_rng(0)
+    pictures = [draw(256, 256), random.integers(0, 256, (256, 256, 3), dtype=np.uint8)]
+    tensor = np.stack([lightness_of(rgb)[None] for rgb in pictures])
+    distribution = poster_network.distribution(tensor)
+    assert distribution.logits.shape == (2, 394, 64, 64)
+    for temperature in (0.2, 0.38):
+        ab = poster_network.predict(tensor, temperature)
+        np.testing.assert_allclose(distribution.decode(temperature), ab, atol=2e-3)
+
+
+def test_a_regression_has_no_distribution():
+    network = OnnxColorNetwork.load("fruitnet", "cpu")
+    with pytest.raises(ModelError, match="fruitnet gives one color"):
+        network.distribution(np.zeros((1, 1, 64, 64), np.float32))
 
 
 def test_several_pictures_and_other_sizes_at_a_time(poster_network):
