@@ -15,7 +15,7 @@ from PIL import Image
 from test_image_io import declared_png
 
 from conftest import draw, encoded
-from recolor_cli.cli import run as run_command
+from recolor_cli.commands.run import run as run_command
 from recolor_cli.lab import lightness_of
 from recolor_cli.manifest import find_model
 

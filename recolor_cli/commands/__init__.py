@@ -1,0 +1,1 @@
+"""One file a command of the program; each imports its heavy rooms when it runs."""

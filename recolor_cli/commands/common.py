@@ -1,0 +1,116 @@
+"""What several commands share: options, opening a model, telling what became of a picture."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from recolor_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from recolor_cli.batch import Outcome
+    from recolor_cli.console import Console
+    from recolor_cli.network import OnnxColorNetwork
+
+SETTINGS: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "auto_envvar_prefix": "RECOLOR",
+    "max_content_width": 100,
+}  # of every command
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda[:N]",
+    help="auto uses CUDA where it works and says so where it does not; cuda insists.",
+)
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    envvar="RECOLOR_JSON",
+    help="Print JSON to stdout, one object a line.",
+)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Print more, and tracebacks.")
+
+
+class Number(click.FloatRange):
+    """A number within limits; unlike click's own it does not let NaN through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value as a float, or fail as a usage error."""
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
+
+
+def load_network(model: str, device: str, workers: int, console: Console) -> OnnxColorNetwork:
+    """Open a model; several pictures at a time share the CPUs, a single one takes them all."""
+    from recolor_cli.network import OnnxColorNetwork
+    from recolor_cli.types import cpu_count
+
+    threads = max(1, cpu_count() // workers)
+    network = OnnxColorNetwork.load(model, device, threads)
+    if network.cpu_reason:
+        console.note(f"running on the CPU: {network.cpu_reason} (--device cpu is silent)")
+    console.detail(f"model {network.manifest.name} on {network.device}, {workers} at a time")
+    return network
+
+
+def tell(
+    outcome: Outcome, console: Console, as_json: bool, model: str, device: str, alone: bool = True
+) -> None:
+    """Report one outcome."""
+    from recolor_cli.batch import Status
+    from recolor_cli.jobs import STREAM
+
+    job = outcome.job
+    for warning in outcome.warnings:
+        console.warn(f"{job.source}: {warning}")
+    if outcome.error:
+        console.error(f"{job.source}: {outcome.error.message}", outcome.error.hint)
+    if outcome.bug:
+        console.detail(outcome.bug)
+    if outcome.status is Status.SKIPPED:
+        # One is told; of a folder's thousands the count is enough.
+        say = console.note if alone else console.detail
+        say(f"{job.destination} exists, skipped; --overwrite redoes it")
+    if as_json:
+        console.json(
+            {
+                "source": job.source,
+                "destination": job.destination or None,
+                "status": outcome.status,
+                "error": outcome.error.message if outcome.error else None,
+                "hint": outcome.error.hint if outcome.error else None,
+                "warnings": list(outcome.warnings),
+                "width": outcome.size.width if outcome.size else None,
+                "height": outcome.size.height if outcome.size else None,
+                "model": model,
+                "device": device or None,
+                "seconds": {stage: round(s, 4) for stage, s in outcome.seconds.items()},
+            }
+        )
+    elif outcome.status is Status.PLANNED:
+        console.data(f"{job.source} -> {job.destination}")
+    elif outcome.status is Status.WRITTEN and job.destination != STREAM and not console.quiet:
+        console.data(job.destination)
+
+
+def missing_extra(extra: str, error: ImportError) -> UsageError:
+    """Return the error that names the extra whose package a command misses."""
+    return UsageError(
+        f"this command needs the package {error.name}", f"pip install 'recolor-cli[{extra}]'"
+    )
+
+
+def version_of(package: str) -> str:
+    """Return the version of an installed package, or that it is not there."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,49 @@
+"""`recolor demo`: a check that all works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from recolor_cli.commands.common import (
+    SETTINGS,
+    device_option,
+    load_network,
+    quiet_option,
+    tell,
+    verbose_option,
+)
+from recolor_cli.errors import (
+    ExitCode,
+    UsageError,
+)
+
+
+@click.command(context_settings=SETTINGS)
+@click.option("-o", "--out", default=".", metavar="FOLDER", help="Where to. [here]")
+@device_option
+@quiet_option
+@verbose_option
+def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
+    """Recolor a picture that comes with the program: a check that all works."""
+    from recolor_cli import batch
+    from recolor_cli.console import Console
+    from recolor_cli.files import write_atomic
+    from recolor_cli.jobs import OutputOptions, plan
+    from recolor_cli.recolorizer import Recolorizer
+
+    console = Console(quiet, verbose)
+    source = Path(out) / "recolor-demo.jpg"
+    picture = (Path(__file__).parent.parent / "demo.jpg").read_bytes()
+    if source.exists() and source.read_bytes() != picture:
+        raise UsageError(f"{source} exists and is another picture", "choose another folder with -o")
+    write_atomic(source, picture)
+    options = OutputOptions(overwrite=True)
+    jobs = plan([str(source)], False, options)
+    network = load_network("poster", device, 1, console)
+    report = batch.Report()
+    for outcome in batch.run(jobs, Recolorizer(network), options, 1):
+        report.add(outcome)
+        tell(outcome, console, False, "poster", network.device)
+    return report.exit_code

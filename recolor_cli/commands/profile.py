@@ -1,0 +1,46 @@
+"""`recolor profile`: descriptions of somebody else's networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from recolor_cli.commands.common import SETTINGS
+from recolor_cli.errors import (
+    ExitCode,
+    UsageError,
+)
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("name", required=False)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="File to write; else print it.")
+def profile(name: str | None, out: Path | None) -> ExitCode:
+    """Give a profile that comes along, to lie beside somebody's network; without NAME, list them.
+
+    \b
+    recolor profile ddcolor -o ddcolor.toml
+    recolor old.jpg -m ddcolor.toml
+    """  # noqa: D301
+    from recolor_cli.console import Console
+    from recolor_cli.files import write_atomic
+    from recolor_cli.profile import SHIPPED
+
+    console = Console()
+    if name is None:
+        if out:
+            raise UsageError("--out is for one profile", f"name one of {', '.join(SHIPPED)}")
+        for known in SHIPPED:
+            console.data(known)
+        return ExitCode.OK
+    if name not in SHIPPED:
+        raise UsageError(f"no profile is called {name}", f"there are: {', '.join(SHIPPED)}")
+    if out is None:
+        console.data(SHIPPED[name].read_text(encoding="utf-8").rstrip("\n"))
+        return ExitCode.OK
+    if out.exists():
+        raise UsageError(f"{out} exists already", "name another file, or remove that one")
+    write_atomic(out, SHIPPED[name].read_bytes())
+    console.data(str(out))
+    return ExitCode.OK

@@ -1,0 +1,262 @@
+"""`recolor run`, the default command: pictures in, pictures out."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from recolor_cli.commands.common import (
+    SETTINGS,
+    Number,
+    device_option,
+    json_option,
+    load_network,
+    quiet_option,
+    tell,
+    verbose_option,
+)
+from recolor_cli.errors import (
+    ExitCode,
+    InputError,
+    NoInputsError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from recolor_cli.batch import Outcome
+
+
+_FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "avif": "AVIF"}
+_FORMATS |= {"jp2": "JPEG2000", "gif": "GIF", "bmp": "BMP", "ppm": "PPM"}
+_FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@click.option("-o", "--out", metavar="OUT", help="Folder, file or - for stdout. [beside the input]")
+@click.option("-r", "--recursive", is_flag=True, help="Search folders in depth.")
+@click.option("-m", "--model", default="poster", show_default=True, help="A name or an .onnx file.")
+@click.option(
+    "-T",
+    "--temperature",
+    type=Number(0.01, 10),
+    help="Lower is more vivid and patchier, higher calmer. [the model's own]",
+)
+@click.option(
+    "--strength",
+    type=Number(0, 3),
+    default=1.0,
+    show_default=True,
+    help="Factor on the color; 0 is gray.",
+)
+@device_option
+@click.option("--suffix", help="Added to the name. [-recolored; nothing with -o FOLDER]")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(list(_FORMATS), case_sensitive=False),
+    metavar="jpg|png|webp|tif|avif|jp2|gif|bmp|ppm",
+    envvar="RECOLOR_FORMAT",
+    help="[the input's]",
+)
+@click.option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    default=95,
+    show_default=True,
+    help="Of JPEG, WebP and AVIF.",
+)
+@click.option(
+    "--icc",
+    type=click.Choice(["srgb", "source"]),
+    default="srgb",
+    show_default=True,
+    help="Color profile of results; source is the picture's own.",
+)
+@click.option("--preserve-times", is_flag=True, help="Give results the times of their pictures.")
+@click.option("--overwrite", is_flag=True, help="Redo results that exist; else they are skipped.")
+@click.option(
+    "--in-place",
+    metavar="SUFFIX",
+    help="Results take the pictures' names; these are kept as NAME.jpgSUFFIX.",
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=500_000_000,
+    show_default=True,
+    help="Refuse pictures that declare more.",
+)
+@click.option(
+    "--files-from", metavar="FILE", help="Read inputs from a file, one a line; - is stdin."
+)
+@click.option(
+    "-0", "--null", is_flag=True, help="With --files-from: names end in NUL, not newline."
+)
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 256),
+    help="Pictures worked on at a time. [the CPUs]",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@json_option
+@quiet_option
+@verbose_option
+def run(
+    inputs: tuple[str, ...],
+    out: str | None,
+    recursive: bool,
+    model: str,
+    temperature: float | None,
+    strength: float,
+    device: str,
+    suffix: str | None,
+    format_: str | None,
+    quality: int,
+    icc: str,
+    preserve_times: bool,
+    overwrite: bool,
+    in_place: str | None,
+    max_pixels: int,
+    files_from: str | None,
+    null: bool,
+    jobs: int | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> ExitCode:
+    """Recolor pictures: files, folders, or - for standard input.
+
+    Each result goes beside its input as NAME-recolored, or to -o. What exists is skipped, so a run
+    that was interrupted is finished by the same command; an input is never overwritten. Every
+    option can also be set as a variable: RECOLOR_MODEL, RECOLOR_QUALITY and so on.
+    """
+    from recolor_cli import batch
+    from recolor_cli.console import Console
+    from recolor_cli.formats import ImageFormat
+    from recolor_cli.jobs import STREAM, Job, OutputOptions, plan, plan_lines
+    from recolor_cli.streams import stdin_is_terminal, stdout_is_terminal
+    from recolor_cli.types import RecolorOptions, cpu_count
+
+    console = Console(quiet, verbose)
+    if STREAM in inputs and files_from == "-":
+        raise UsageError("standard input cannot be both a list and a picture", "use a file for one")
+    if null and files_from is None:
+        raise UsageError("-0 goes with --files-from", "add it, or leave -0 out")
+    options = OutputOptions(
+        out=out,
+        suffix=suffix,
+        format=ImageFormat(_FORMATS[format_]) if format_ else None,
+        quality=quality,
+        overwrite=overwrite,
+        source_profile=icc == "source",
+        preserve_times=preserve_times,
+        backup=in_place,
+        max_pixels=max_pixels,
+    )
+    advice = "name files or folders, or - for standard input"
+    planned: Iterable[Job]
+    if files_from is not None:  # however long the list is, only a window of it is in memory
+        first = next(listed := _names_from(files_from, null), None)
+        if first is None and not inputs:
+            raise NoInputsError(f"the list {files_from} is empty", advice)
+        names = itertools.chain(inputs, () if first is None else (first,), listed)
+        planned, total, to_stdout = plan_lines(names, recursive, options), None, False
+    elif inputs:
+        planned = plan(inputs, recursive, options)
+        total, to_stdout = len(planned), any(job.destination == STREAM for job in planned)
+    else:
+        raise UsageError("no input is given", advice)
+    if to_stdout and as_json:
+        raise UsageError("--json and the picture cannot both go to standard output", "use -o FILE")
+    if to_stdout and not dry_run and stdout_is_terminal():
+        raise UsageError("a picture is not written to a terminal", "redirect it, or use -o FILE")
+    if STREAM in inputs and stdin_is_terminal():
+        raise UsageError(
+            "- reads a picture from standard input, which is a terminal", "pipe one in"
+        )
+
+    report = batch.Report()
+    started = time.monotonic()
+    device_used = ""
+
+    def outcomes(stop: threading.Event) -> Iterator[Outcome]:
+        nonlocal device_used
+        jobs_left = iter(planned)
+        for job in jobs_left:  # what is done already needs no network
+            if stop.is_set():
+                return
+            if not dry_run and batch.has_work(job, options):
+                break
+            yield from batch.dry_run([job], options)
+        else:
+            return
+        from recolor_cli.recolorizer import Recolorizer
+
+        workers = min(jobs or cpu_count(), total or sys.maxsize)
+        network = load_network(model, device, workers, console)
+        device_used = network.device
+        recolorizer = Recolorizer(network, RecolorOptions(temperature, strength))
+        todo = itertools.chain([job], jobs_left)
+        yield from batch.run(todo, recolorizer, options, workers, stop)
+
+    with console.progress(total, "pictures", "recoloring") as bar, _interrupts() as stop:
+        for outcome in outcomes(stop):
+            report.add(outcome)
+            tell(outcome, console, as_json, model, device_used, total == 1)
+            bar.advance()
+    if stop.is_set():
+        console.error(f"interrupted: {report}", "the same command goes on from here")
+        return ExitCode.INTERRUPTED
+    if total != 1:
+        console.note(f"{report} in {time.monotonic() - started:.1f} s")
+    return report.exit_code
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Turn Ctrl-C, once or often, into an event: work that is begun is finished and reported."""
+    stop = threading.Event()
+    previous = signal.getsignal(signal.SIGINT)
+    # A caller that ignores it (nohup, a shell's background) stays in charge; other threads cannot.
+    if previous is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: stop.set())
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _names_from(files_from: str, null: bool) -> Iterator[str]:
+    """Yield the names that ``--files-from`` lists, as they come in."""
+    from recolor_cli.streams import parts, stdin
+
+    with contextlib.ExitStack() as stack:
+        try:
+            if files_from == "-":
+                source = stdin()
+            else:
+                source = stack.enter_context(Path(files_from).open("rb"))
+            for line in parts(source, b"\0" if null else b"\n"):
+                name = os.fsdecode(line if null else line.removesuffix(b"\r"))
+                if name:
+                    yield f"./{name}" if name == "-" else name  # there it is a file
+        except OSError as error:
+            advice = "check the name, or use - for standard input"
+            raise InputError(
+                f"cannot read the list {files_from}: {error.strerror}", advice
+            ) from error

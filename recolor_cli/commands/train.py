@@ -1,0 +1,123 @@
+"""`recolor train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recolor_cli.commands.common import (
+    SETTINGS,
+    device_option,
+    missing_extra,
+    quiet_option,
+    verbose_option,
+)
+from recolor_cli.errors import (
+    ExitCode,
+    UsageError,
+)
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [runs/NAME]")
+@click.option(
+    "--data", multiple=True, metavar="SOURCE", help="Folders or tar files, instead of the config's."
+)
+@click.option("--validation", multiple=True, metavar="SOURCE", help="Likewise, to measure on.")
+@click.option("--samples", type=click.IntRange(1), help="Pictures to see, instead of the config's.")
+@click.option("--init", help="Start from the weights of a model, a weights file or a checkpoint.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another value than the config's, as in TOML; repeatable.",
+)
+@device_option
+@quiet_option
+@verbose_option
+def train(
+    config: Path,
+    out: Path | None,
+    data: tuple[str, ...],
+    validation: tuple[str, ...],
+    samples: int | None,
+    init: str | None,
+    settings: tuple[str, ...],
+    device: str,
+    quiet: bool,
+    verbose: bool,
+) -> ExitCode:
+    """Train a network as CONFIG says: a TOML file, or the name of one that comes along (tune).
+
+    Stopped at any time, the same command goes on from the last checkpoint.
+    """
+    from recolor_cli.console import Console
+
+    console = Console(quiet, verbose)
+    try:
+        from recolor_cli.training.config import CONFIGS, TrainConfig
+        from recolor_cli.training.train import Progress
+        from recolor_cli.training.train import train as run_training
+    except ImportError as error:
+        raise missing_extra("train", error) from error
+
+    if not config.is_file() and len(config.parts) == 1:
+        config = CONFIGS.get(str(config), config)
+    own: dict[str, Any] = {}
+    if data:  # the file's words are about other pictures
+        own = {"description": "the user's own pictures"} | ({"name": out.name} if out else {})
+    own |= {"train": data or None, "validation": validation or None, "samples": samples}
+    own |= _values_of(settings)
+    plan = TrainConfig.load(config, **own)
+    folder = out or Path("runs") / plan.name
+    with console.progress(plan.samples, "samples", plan.name) as bar:
+        seen = 0
+
+        def report(progress: Progress) -> None:
+            nonlocal seen
+            line = (
+                f"{progress.samples:,} of {progress.total:,} samples, loss {progress.loss:.3f}, "
+                f"{progress.rate:.1f} samples/s"
+            )
+            if progress.figures:
+                line += "; validation: " + _figures_line(progress.figures)
+                console.note(line)
+            elif not bar.is_shown:
+                console.note(line)
+            bar.describe(f"{plan.name} loss {progress.loss:.3f}")
+            bar.advance(progress.samples - seen)
+            seen = progress.samples
+
+        run_training(plan, folder, device, init, report, 5.0 if bar.is_shown else 30.0)
+    console.data(str(folder))
+    return ExitCode.OK
+
+
+def _values_of(settings: Sequence[str]) -> dict[str, Any]:
+    """Read ``KEY=VALUE`` as lines of TOML; a word that is no value of TOML is text."""
+    import tomllib
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        key = key.strip()
+        if not (equals and key.isidentifier()):
+            raise UsageError(f"--set {setting} is not KEY=VALUE", "as in --set rebalance=0.8")
+        try:
+            values[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key] = value.strip()
+    return values
+
+
+def _figures_line(figures: Any) -> str:
+    return (
+        f"balanced AuC {figures.balanced_auc:.3f}, 1-class {figures.one_class:.3f}, "
+        f"2-class {figures.two_class:.3f}, L2 {figures.l2:.0f}, "
+        f"chroma {figures.chroma_ratio:.2f}, classes {figures.class_ratio:.2f}"
+    )
