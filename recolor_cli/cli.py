@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -66,6 +67,9 @@ def main(argv: list[str] | None = None) -> int:
         Without the program's name; None takes `sys.argv`.
     """
     arguments = sys.argv[1:] if argv is None else argv
+    # Numpy is not loaded yet. Our products of matrices are small: its threads would take more time
+    # to meet than to multiply, and pictures are worked on in threads of our own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Decoders warn through Python of what they repair in a file; our own messages go their own way.
     warnings.simplefilter("ignore")
     verbose = "-v" in arguments or "--verbose" in arguments

@@ -33,7 +33,7 @@ _RGB_TO_XYZ = np.array(
 )
 _WHITE = _RGB_TO_XYZ.sum(axis=1)
 XYZ_OF_RGB = (_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)  # gray: all three the same
-_FROM_RELATIVE_XYZ = np.linalg.inv(_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
+RGB_OF_XYZ = np.linalg.inv(_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
 
 
 def rgb_to_lab(rgb: RgbImage | FloatArray) -> FloatArray:
@@ -151,7 +151,7 @@ def exact_rgb(lightness: FloatArray, ab: FloatArray) -> FloatArray:
     y = (lightness + 16) / np.float32(116)
     f = np.stack((y + ab[..., 0] / np.float32(500), y, y - ab[..., 1] / np.float32(200)), axis=-1)
     xyz = np.where(f > 6 / 29, f * f * f, (f - np.float32(4 / 29)) * np.float32(3 * (6 / 29) ** 2))
-    linear = np.clip(xyz @ _FROM_RELATIVE_XYZ.T, 0, 1)
+    linear = np.clip(xyz @ RGB_OF_XYZ.T, 0, 1)
     return np.where(
         linear <= 0.0031308,
         linear * np.float32(12.92),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,8 +77,8 @@ class Letterbox:
         square[rows, columns] = plane
         return square
 
-    def invert_rows(self, planes: FloatArray, start: int, stop: int) -> FloatArray:
-        """Cut the padding off a network's answer and enlarge it to rows of the source.
+    def enlarge(self, planes: FloatArray) -> Enlarged:
+        """Cut the padding off a network's answer and enlarge it to the source.
 
         The answer may be coarser than the square. The cut is made at its exact place between the
         pixels, not at the nearest whole pixel: the color would shift by up to half a coarse pixel,
@@ -90,58 +90,62 @@ class Letterbox:
         ----------
         planes : float32 array, shape (h, w, C)
             What the network said of the whole square.
-        start, stop : int
-            Rows of the source, so that a large picture can be done in strips.
-
-        Returns
-        -------
-        float32 array, shape (stop - start, source.width, C)
         """
-        height, width, channels = planes.shape
-        source = self.source
         across = _weights(
-            0, source.width, source.width, self.left, self.inner.width, width, self.size
+            self.source.width, self.left, self.inner.width, planes.shape[1], self.size
         )
-        down = _weights(start, stop, source.height, self.top, self.inner.height, height, self.size)
-        coarse = planes[down.first : down.last + 1, across.first : across.last + 1]
-        # As products of matrices: (k, W, C) of the coarse rows that are needed, then (H, W, C).
-        wide = np.matmul(across.matrix, coarse)
-        rows = down.matrix @ wide.reshape(len(wide), -1)
-        return cast(FloatArray, rows.reshape(stop - start, source.width, channels))
+        down = _weights(self.source.height, self.top, self.inner.height, planes.shape[0], self.size)
+        # As products of matrices: (C, h, W) once, then (C, rows, W) of the rows asked for.
+        coarse = np.ascontiguousarray(np.moveaxis(planes, -1, 0))
+        return Enlarged(np.matmul(coarse, across.T), down)
 
     def invert(self, planes: FloatArray) -> FloatArray:
-        """Return `invert_rows` for all rows: float32, shape (source.height, source.width, C)."""
-        return self.invert_rows(planes, 0, self.source.height)
+        """Return the whole of `enlarge`: float32, shape (source.height, source.width, C)."""
+        rows = self.enlarge(planes).rows(0, self.source.height)
+        return np.ascontiguousarray(np.moveaxis(rows, 0, -1))
 
 
 @dataclass(frozen=True, slots=True)
-class _Weights:
-    """What coarse pixels first..last give to fine ones, shape (fine, last - first + 1)."""
+class Enlarged:
+    """A network's answer at a picture's full size, rows of which are computed when asked for.
 
-    first: int
-    last: int
-    matrix: FloatArray
+    Parameters
+    ----------
+    wide : float32 array, shape (C, h, source.width)
+        Enlarged in width only.
+    down : float32 array, shape (source.height, h)
+        What each of the h coarse rows gives to each row of the source.
+    """
+
+    wide: FloatArray
+    down: FloatArray
+
+    def rows(self, start: int, stop: int) -> FloatArray:
+        """Return rows of the source: float32, shape (C, stop - start, source.width)."""
+        # A row takes from four coarse ones, in order: what lies between the first row's and the
+        # last row's is all that is needed.
+        first = int(self.down[start].nonzero()[0][0])
+        last = int(self.down[stop - 1].nonzero()[0][-1])
+        coarse = slice(first, last + 1)
+        rows: FloatArray = np.matmul(self.down[start:stop, coarse], self.wide[:, coarse])
+        return rows
 
 
-def _weights(
-    start: int, stop: int, source: int, offset: int, inner: int, coarse: int, size: int
-) -> _Weights:
-    """Interpolate source pixels start..stop-1 from the coarse pixels inside the picture."""
+def _weights(source: int, offset: int, inner: int, coarse: int, size: int) -> FloatArray:
+    """Return what each coarse pixel gives to each of the source, shape (source, coarse)."""
     begin, end = offset * coarse / size, (offset + inner) * coarse / size  # in coarse pixels
     # A coarse pixel counts as inside when its centre is; a thin picture keeps at least one.
     first = min(math.ceil(begin - 0.5), math.ceil(end) - 1)
     last = max(math.ceil(end - 0.5) - 1, first)
     # Pixel centres: (x + 1/2) of the source lies at begin + (x + 1/2) * step.
     step = (end - begin) / source
-    position = begin + (np.arange(start, stop) + 0.5) * step - 0.5
+    position = begin + (np.arange(source) + 0.5) * step - 0.5
     position = np.clip(position, first, last)
     taps = np.floor(position).astype(np.intp)[:, None] + np.arange(-1, 3)
     weights = _catmull_rom(np.abs(position[:, None] - taps))
-    taps = np.clip(taps, first, last)
-    low, high = int(taps.min()), int(taps.max())
-    matrix = np.zeros((stop - start, high - low + 1), np.float32)
-    np.add.at(matrix, (np.arange(stop - start)[:, None], taps - low), weights)
-    return _Weights(low, high, matrix)
+    matrix = np.zeros((source, coarse), np.float32)
+    np.add.at(matrix, (np.arange(source)[:, None], np.clip(taps, first, last)), weights)
+    return matrix
 
 
 def _catmull_rom(distance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,13 +11,12 @@ import cv2
 import numpy as np
 
 from recolor_cli.errors import InferenceError, InputError
-from recolor_cli.gamut import clip_chroma
-from recolor_cli.lab import lab_to_deep_rgb, lab_to_rgb, lightness_of
+from recolor_cli.lab import lightness_of
 from recolor_cli.letterbox import Letterbox
+from recolor_cli.painting import paint
 from recolor_cli.types import AnyRgbImage, ColorNetwork, FloatArray, ImageSize, RecolorOptions
 
 MIN_SIDE = 8  # px; in less there is nothing for a network to see
-_STRIP_PIXELS = 1 << 16  # a strip's float planes stay within a processor's cache
 
 
 @dataclass
@@ -150,16 +149,8 @@ class Recolorizer:
         -------
         array of the same shape and dtype
         """
-        box = self._box(rgb)
-        height, width = rgb.shape[:2]
         result = np.empty_like(rgb) if out is None else out
-        to_rgb = lab_to_deep_rgb if rgb.dtype == np.uint16 else lab_to_rgb
-        rows = max(1, _STRIP_PIXELS // width)
-        for start in range(0, height, rows):  # never several float copies of the whole
-            stop = min(start + rows, height)
-            lightness = lightness_of(rgb[start:stop])
-            color = clip_chroma(lightness, box.invert_rows(ab, start, stop))
-            result[start:stop] = to_rgb(lightness, color)
+        paint(rgb, self._box(rgb).enlarge(ab), result)
         return result
 
     def _box(self, rgb: AnyRgbImage) -> Letterbox:

@@ -30,8 +30,8 @@ def test_invert_has_the_source_size_and_none_of_the_padding(height, width, strid
     columns = (centre >= box.left) & (centre <= box.left + box.inner.width)
     planes = np.full((64 // stride, 64 // stride, 2), 1000, np.float32)
     planes[np.ix_(rows, columns)] = 7
-    result = box.invert_rows(planes, 0, min(height, 20))
-    assert result.shape == (min(height, 20), min(width, 600), 2)
+    result = box.enlarge(planes).rows(0, min(height, 20))
+    assert result.shape == (2, min(height, 20), min(width, 600))
     assert result.dtype == np.float32
     if rows.any() and columns.any():
         np.testing.assert_allclose(result, 7, rtol=1e-5)
@@ -60,8 +60,10 @@ def test_invert_puts_each_color_where_it_was(size, stride):
 def test_strips_make_up_the_whole():
     box = Letterbox.fit(ImageSize(101, 67), 64)
     planes = np.random.default_rng(0).normal(size=(16, 16, 2)).astype(np.float32)
-    strips = [box.invert_rows(planes, top, min(top + 7, 101)) for top in range(0, 101, 7)]
-    np.testing.assert_allclose(np.concatenate(strips), box.invert(planes), atol=1e-5)
+    enlarged = box.enlarge(planes)
+    strips = [enlarged.rows(top, min(top + 7, 101)) for top in range(0, 101, 7)]
+    whole = np.moveaxis(box.invert(planes), -1, 0)
+    np.testing.assert_allclose(np.concatenate(strips, axis=1), whole, atol=1e-5)
 
 
 def test_an_edge_is_sharper_than_bilinear_and_hardly_rings():

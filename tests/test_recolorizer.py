@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import BrokenNetwork, SpyNetwork, draw
-from recolor_cli import recolorizer as room
+from recolor_cli import painting
 from recolor_cli.errors import InferenceError, InputError
 from recolor_cli.lab import lightness_of, rgb_to_lab
 from recolor_cli.recolorizer import Recolorizer, StageTimings
@@ -50,7 +50,7 @@ def test_strips_make_no_difference(manifest, monkeypatch):
 
     rgb = draw(150, 110)
     whole = Recolorizer(Slope(manifest)).recolor(rgb)
-    monkeypatch.setattr(room, "_STRIP_PIXELS", 1000)
+    monkeypatch.setattr(painting, "_STRIP_PIXELS", 1000)
     np.testing.assert_array_equal(Recolorizer(Slope(manifest)).recolor(rgb), whole)
 
 
