@@ -17,6 +17,7 @@ from recolor_cli.commands.evaluate import evaluate
 from recolor_cli.commands.export import export
 from recolor_cli.commands.models import models
 from recolor_cli.commands.profile import profile
+from recolor_cli.commands.quantize import quantize
 from recolor_cli.commands.run import run
 from recolor_cli.commands.train import train
 from recolor_cli.errors import ExitCode, RecolorError
@@ -54,7 +55,7 @@ def _as_path(argument: str) -> str:
     return f"./{argument}" if is_file else argument
 
 
-for command in (run, demo, models, doctor, train, export, profile, evaluate):
+for command in (run, demo, models, doctor, train, export, quantize, profile, evaluate):
     cli.add_command(command)
 
 

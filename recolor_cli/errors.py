@@ -48,6 +48,10 @@ class RecolorError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[type[RecolorError], tuple[str, str]]:
+        # An exception's own way between processes would lose the hint.
+        return type(self), (self.message, self.hint)
+
 
 class UsageError(RecolorError):
     """The options contradict each other."""

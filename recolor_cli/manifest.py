@@ -144,17 +144,33 @@ def model_folders() -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
+_INT8 = ".int8"
+
+
+def in_8_bits(model: Path) -> Path:
+    """Return where the twin of a model file lies that computes in 8 bits, if there is one."""
+    return model.with_name(f"{model.stem}{_INT8}{model.suffix}")
+
+
 def available_models() -> dict[str, Path]:
-    """Return the model files that can be named, by name."""
+    """Return the model files that can be named, by name, without their twins in 8 bits."""
     found: dict[str, Path] = {}
     for folder in model_folders():
         for path in sorted(folder.glob("[!.]*.onnx")):
-            found.setdefault(path.stem, path)
+            if not path.stem.endswith(_INT8):
+                found.setdefault(path.stem, path)
     return found
 
 
-def find_model(name: str) -> Path:
+def find_model(name: str, prefer_8_bits: bool = False) -> Path:
     """Return the file of a model that is given by its name or as a path.
+
+    Parameters
+    ----------
+    name : str
+        A path is taken as it is.
+    prefer_8_bits : bool
+        Of a name, return the twin that computes in 8 bits where there is one.
 
     Raises
     ------
@@ -170,4 +186,5 @@ def find_model(name: str) -> Path:
     if name not in models:
         known = ", ".join(models) or "none"
         raise ModelError(f"no model is called {name}; there are: {known}", "see `recolor models`")
-    return models[name]
+    twin = in_8_bits(models[name])
+    return twin if prefer_8_bits and twin.is_file() else models[name]

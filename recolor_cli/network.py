@@ -82,7 +82,8 @@ class OnnxColorNetwork:
         ----------
         model : str or Path
             A name, as `recolor models` lists it, or the path of an ONNX file, or of the profile
-            (``.toml``) of one that was made elsewhere.
+            (``.toml``) of one that was made elsewhere. Of a name, the CPU takes the twin that
+            computes in 8 bits, if there is one.
         device : str
             ``auto`` (CUDA where it works, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
         threads : int or None
@@ -112,6 +113,8 @@ class OnnxColorNetwork:
                 if kind is Device.CUDA:
                     raise
                 reason = error.message
+        if not profile:
+            path = graph = find_model(str(model), prefer_8_bits=True)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or cpu_count()
         options.inter_op_num_threads = 1

@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded
-from recolor_cli import batch
-from recolor_cli.batch import Report, Status
+from recolor_cli import batch, work
 from recolor_cli.errors import ExitCode, InputError
 from recolor_cli.jobs import OutputOptions, plan
+from recolor_cli.outcome import Report, Status
 from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.work import MemoryBudget, ThreadWorkers
 
 
 def test_large_pictures_wait_for_each_other():
-    budget = batch.MemoryBudget(100)
+    budget = MemoryBudget(100)
     order = []
     with ThreadPoolExecutor(4) as pool:
 
@@ -32,7 +33,8 @@ def test_large_pictures_wait_for_each_other():
 def outcomes(manifest, inputs, options=None, network=None, workers=2):
     options = options or OutputOptions()
     recolorizer = Recolorizer(network or SpyNetwork(manifest, (9.0, 9.0)))
-    return list(batch.run(plan(inputs, True, options), recolorizer, options, workers))
+    threads = ThreadWorkers(recolorizer, options, workers)
+    return list(batch.run(plan(inputs, True, options), threads))
 
 
 def test_one_bad_file_neither_stops_nor_hides(tree, manifest):
@@ -78,7 +80,7 @@ def test_an_error_of_the_network_is_of_its_picture(tree, manifest):
 
 
 def test_a_bug_is_told_as_one_and_the_others_go_on(tree, manifest, monkeypatch):
-    original = batch.pictures
+    original = work.pictures
 
     def pictures(data, target):
         if data == b.read_bytes():
@@ -87,7 +89,7 @@ def test_a_bug_is_told_as_one_and_the_others_go_on(tree, manifest, monkeypatch):
 
     b = tree / "in/b.jpg"
     b.write_bytes(encoded(draw(seed=7)))
-    monkeypatch.setattr(batch, "pictures", pictures)
+    monkeypatch.setattr(work, "pictures", pictures)
     good, bad = outcomes(manifest, ["in/a.PNG", "in/b.jpg"])
     assert good.status is Status.WRITTEN
     assert "bug" in bad.error.message
@@ -122,7 +124,8 @@ def test_memory_does_not_grow_with_the_number_of_jobs(tree, manifest):
     for i in range(30):
         (tree / f"in/n{i:02}.png").write_bytes(encoded(draw(), "PNG"))
     options = OutputOptions(out="out")
-    stream = batch.run(plan(["in"], True, options), Recolorizer(Counting(manifest)), options, 2)
+    threads = ThreadWorkers(Recolorizer(Counting(manifest)), options, 2)
+    stream = batch.run(plan(["in"], True, options), threads)
     next(stream)
     assert len(started) <= 7  # two at work, a window of four, the one that was yielded
     stream.close()

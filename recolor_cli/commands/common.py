@@ -10,9 +10,9 @@ import click
 from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from recolor_cli.batch import Outcome
     from recolor_cli.console import Console
     from recolor_cli.network import OnnxColorNetwork
+    from recolor_cli.outcome import Outcome
 
 SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
@@ -51,22 +51,26 @@ class Number(click.FloatRange):
 def load_network(model: str, device: str, workers: int, console: Console) -> OnnxColorNetwork:
     """Open a model; several pictures at a time share the CPUs, a single one takes them all."""
     from recolor_cli.network import OnnxColorNetwork
-    from recolor_cli.types import cpu_count
+    from recolor_cli.work import share_cpus
 
-    threads = max(1, cpu_count() // workers)
-    network = OnnxColorNetwork.load(model, device, threads)
-    if network.cpu_reason:
-        console.note(f"running on the CPU: {network.cpu_reason} (--device cpu is silent)")
-    console.detail(f"model {network.manifest.name} on {network.device}, {workers} at a time")
+    network = OnnxColorNetwork.load(model, device, share_cpus(workers))
+    tell_device(network.manifest.name, network.device, network.cpu_reason, workers, console)
     return network
+
+
+def tell_device(name: str, device: str, cpu_reason: str, workers: int, console: Console) -> None:
+    """Say why it is not CUDA, if that was to be tried, and, to who asks, what runs where."""
+    if cpu_reason:
+        console.note(f"running on the CPU: {cpu_reason} (--device cpu is silent)")
+    console.detail(f"model {name} on {device}, {workers} at a time")
 
 
 def tell(
     outcome: Outcome, console: Console, as_json: bool, model: str, device: str, alone: bool = True
 ) -> None:
     """Report one outcome."""
-    from recolor_cli.batch import Status
     from recolor_cli.jobs import STREAM
+    from recolor_cli.outcome import Status
 
     job = outcome.job
     for warning in outcome.warnings:

@@ -31,7 +31,9 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     from recolor_cli.console import Console
     from recolor_cli.files import write_atomic
     from recolor_cli.jobs import OutputOptions, plan
+    from recolor_cli.outcome import Report
     from recolor_cli.recolorizer import Recolorizer
+    from recolor_cli.work import ThreadWorkers
 
     console = Console(quiet, verbose)
     source = Path(out) / "recolor-demo.jpg"
@@ -42,8 +44,8 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     options = OutputOptions(overwrite=True)
     jobs = plan([str(source)], False, options)
     network = load_network("poster", device, 1, console)
-    report = batch.Report()
-    for outcome in batch.run(jobs, Recolorizer(network), options, 1):
+    report = Report()
+    for outcome in batch.run(jobs, ThreadWorkers(Recolorizer(network), options, 1)):
         report.add(outcome)
         tell(outcome, console, False, "poster", network.device)
     return report.exit_code

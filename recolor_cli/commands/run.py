@@ -23,6 +23,7 @@ from recolor_cli.commands.common import (
     load_network,
     quiet_option,
     tell,
+    tell_device,
     verbose_option,
 )
 from recolor_cli.errors import (
@@ -33,7 +34,10 @@ from recolor_cli.errors import (
 )
 
 if TYPE_CHECKING:
-    from recolor_cli.batch import Outcome
+    from recolor_cli.batch import Workers
+    from recolor_cli.console import Console
+    from recolor_cli.isolation import Setup
+    from recolor_cli.outcome import Outcome
 
 
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "avif": "AVIF"}
@@ -146,7 +150,9 @@ def run(
     from recolor_cli import batch
     from recolor_cli.console import Console
     from recolor_cli.formats import ImageFormat
+    from recolor_cli.isolation import Setup
     from recolor_cli.jobs import STREAM, Job, OutputOptions, plan, plan_lines
+    from recolor_cli.outcome import Report
     from recolor_cli.streams import stdin_is_terminal, stdout_is_terminal
     from recolor_cli.types import RecolorOptions, cpu_count
 
@@ -188,7 +194,7 @@ def run(
             "- reads a picture from standard input, which is a terminal", "pipe one in"
         )
 
-    report = batch.Report()
+    report = Report()
     started = time.monotonic()
     device_used = ""
 
@@ -203,14 +209,12 @@ def run(
             yield from batch.dry_run([job], options)
         else:
             return
-        from recolor_cli.recolorizer import Recolorizer
-
-        workers = min(jobs or cpu_count(), total or sys.maxsize)
-        network = load_network(model, device, workers, console)
-        device_used = network.device
-        recolorizer = Recolorizer(network, RecolorOptions(temperature, strength))
-        todo = itertools.chain([job], jobs_left)
-        yield from batch.run(todo, recolorizer, options, workers, stop)
+        count = min(jobs or cpu_count(), total or sys.maxsize)
+        setup = Setup(model, device, count, RecolorOptions(temperature, strength), options)
+        # What goes through our own standard streams, or is alone, needs no other process.
+        shared = total != 1 and STREAM not in inputs
+        workers, device_used = (_process if shared else _threads)(setup, console)
+        yield from batch.run(itertools.chain([job], jobs_left), workers, stop)
 
     with console.progress(total, "pictures", "recoloring") as bar, _interrupts() as stop:
         for outcome in outcomes(stop):
@@ -223,6 +227,26 @@ def run(
     if total != 1:
         console.note(f"{report} in {time.monotonic() - started:.1f} s")
     return report.exit_code
+
+
+def _process(setup: Setup, console: Console) -> tuple[Workers, str]:
+    """Return workers that a crash of a decoder does not end, and the device."""
+    from recolor_cli.isolation import ProcessWorkers
+
+    workers = ProcessWorkers(setup)
+    ready = workers.ready
+    tell_device(ready.name, ready.device, ready.cpu_reason, setup.count, console)
+    return workers, ready.device
+
+
+def _threads(setup: Setup, console: Console) -> tuple[Workers, str]:
+    """Return workers in this process, and the device."""
+    from recolor_cli.recolorizer import Recolorizer
+    from recolor_cli.work import ThreadWorkers
+
+    network = load_network(setup.model, setup.device, setup.count, console)
+    recolorizer = Recolorizer(network, setup.recolor)
+    return ThreadWorkers(recolorizer, setup.output, setup.count), network.device
 
 
 @contextlib.contextmanager

@@ -1,0 +1,72 @@
+"""What became of one job, and of all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from recolor_cli.errors import ExitCode, RecolorError
+from recolor_cli.jobs import Job
+from recolor_cli.types import ImageSize
+
+
+class Status(StrEnum):
+    """How a job ended."""
+
+    WRITTEN = "written"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    PLANNED = "planned"  # a dry run: it would be written
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one job.
+
+    Parameters
+    ----------
+    job : Job
+    status : Status
+    error : RecolorError or None
+        Why it failed.
+    bug : str
+        The traceback, if it failed for a reason that no one foresaw.
+    size : ImageSize or None
+    seconds : dict of str to float
+        By stage.
+    warnings : tuple of str
+        What of the file could not be kept.
+    """
+
+    job: Job
+    status: Status
+    error: RecolorError | None = None
+    bug: str = ""
+    size: ImageSize | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class Report:
+    """How a whole batch ended."""
+
+    counts: Counter[Status] = field(default_factory=Counter)
+    bugs: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome."""
+        self.counts[outcome.status] += 1
+        self.bugs += bool(outcome.bug)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process is to return."""
+        if self.bugs:
+            return ExitCode.BUG
+        return ExitCode.SOME_FAILED if self.counts[Status.FAILED] else ExitCode.OK
+
+    def __str__(self) -> str:
+        words = [f"{count} {status}" for status in Status if (count := self.counts[status])]
+        return ", ".join(words) or "nothing to do"

@@ -1,0 +1,181 @@
+"""The work on one picture: read, recolor, write; and threads that do it for several at a time."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+
+from recolor_cli.encoding import Encoding, encode_all
+from recolor_cli.errors import InputError, RecolorError
+from recolor_cli.files import back_up, read, read_pipe, write_atomic
+from recolor_cli.formats import ImageFormat
+from recolor_cli.image_io import DecodedImage, declared, pictures
+from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done
+from recolor_cli.memory import available_memory
+from recolor_cli.outcome import Outcome, Status
+from recolor_cli.recolorizer import Recolorizer, StageTimings
+from recolor_cli.streams import stdin, write_stdout
+from recolor_cli.types import AnyRgbImage, ImageSize, cpu_count
+
+
+class ThreadWorkers:
+    """Threads of this process, each with a picture of its own.
+
+    Decoding, the network and encoding all run outside Python's lock, so that those of several
+    pictures overlap; memory grows with the number of threads, not with that of the jobs.
+
+    Parameters
+    ----------
+    recolorizer : Recolorizer
+    options : OutputOptions
+    count : int
+        Pictures that are worked on at a time.
+    """
+
+    def __init__(self, recolorizer: Recolorizer, options: OutputOptions, count: int) -> None:
+        self.count = count
+        self._recolorizer = recolorizer
+        self._options = options
+        self._budget = MemoryBudget(int(available_memory() * 0.9))
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="recolor")
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """Have a job done when a thread is free."""
+        return self._pool.submit(_do, job, self._recolorizer, self._options, self._budget)
+
+    def stop(self) -> None:
+        """Begin nothing more: what is begun is finished, other futures are cancelled."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        """Wait until what is begun is finished."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def share_cpus(count: int) -> int:
+    """Divide the CPUs among so many workers: return the threads for each one's network.
+
+    OpenCV's own threads are a setting of the process, which is made here.
+    """
+    threads = max(1, cpu_count() // count)
+    cv2.setNumThreads(threads)
+    return threads
+
+
+class MemoryBudget:
+    """Lets pictures in as memory allows: large ones wait for each other instead of failing.
+
+    Parameters
+    ----------
+    total : int
+        Bytes that all pictures at a time may take.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._used = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def reserve(self, needed: int) -> Iterator[None]:
+        """Wait until so many bytes are free, and hold them while the block runs.
+
+        Raises
+        ------
+        InputError
+            If there are not that many at all.
+        """
+        if needed > self._total:
+            raise InputError(
+                f"it needs about {needed / 2**30:.1f} GiB of memory, "
+                f"{self._total / 2**30:.1f} GiB are free",
+                "make it smaller first, or use a larger machine",
+            )
+        with self._changed:
+            self._changed.wait_for(lambda: self._used + needed <= self._total)
+            self._used += needed
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= needed
+                self._changed.notify_all()
+
+
+def _do(
+    job: Job, recolorizer: Recolorizer, options: OutputOptions, budget: MemoryBudget
+) -> Outcome:
+    """Do one job; whatever goes wrong is in the outcome, so that the others go on."""
+    if job.error:
+        return Outcome(job, Status.FAILED, job.error)
+    timings = StageTimings()
+    try:
+        if is_done(job, options):
+            return Outcome(job, Status.SKIPPED)
+        source = None if job.source == STREAM else read(Path(job.source))
+        data = source.data if source else read_pipe(stdin())
+        target = options.format or ImageFormat.of_suffix(Path(job.destination).suffix)
+        found = declared(data, target)
+        if found.pixels > options.max_pixels:
+            raise InputError(
+                f"it declares {found.pixels / 1e6:,.0f} megapixels, "
+                f"more than the {options.max_pixels / 1e6:,.0f} that --max-pixels allows",
+                "if it is to be trusted, raise --max-pixels",
+            )
+        with budget.reserve(found.memory):
+            timings.lap("read")
+            told = _Told()
+            results = _recolored(data, target, recolorizer, timings, told)
+            # Stdout, or a name without a known ending, takes the source's format.
+            encoded = encode_all(results, Encoding(target, options.quality, options.source_profile))
+            timings.lap("encode")
+        if job.destination == STREAM:
+            write_stdout(encoded)
+        else:
+            if job.backup:
+                back_up(Path(job.destination), Path(job.backup), data)
+            like = source.status if source else None
+            write_atomic(Path(job.destination), encoded, like, options.preserve_times)
+        timings.lap("write")
+    except RecolorError as error:
+        return Outcome(job, Status.FAILED, error)
+    except MemoryError:
+        advice = "make it smaller, or use fewer --jobs"
+        return Outcome(job, Status.FAILED, InputError("there is not enough memory for it", advice))
+    except Exception as error:  # a bug; 100,000 other pictures are not to suffer from it
+        failure = RecolorError(f"a bug in recolor: {error!r}", "please report it with -v's output")
+        return Outcome(job, Status.FAILED, failure, bug=traceback.format_exc())
+    return Outcome(
+        job, Status.WRITTEN, size=told.size, seconds=timings.seconds, warnings=tuple(told.warnings)
+    )
+
+
+@dataclass
+class _Told:
+    """What is learnt of a file while its pictures go by."""
+
+    size: ImageSize | None = None  # of the first
+    warnings: dict[str, None] = field(default_factory=dict)  # in order, each once
+
+
+def _recolored(
+    data: bytes,
+    target: ImageFormat | None,
+    recolorizer: Recolorizer,
+    timings: StageTimings,
+    told: _Told,
+) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
+    """Recolor the pages or frames of a file, each when it is asked for."""
+    for picture in pictures(data, target):
+        timings.lap("decode")
+        told.size = told.size or picture.size
+        told.warnings |= dict.fromkeys(picture.warnings)
+        yield picture, recolorizer.recolor(picture.rgb, timings, in_place=True)
+        timings.lap("encode")  # of the one before, where they are encoded one by one

@@ -1,0 +1,69 @@
+"""The process that `recolor_cli.isolation` starts: jobs in, outcomes out."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import threading
+import warnings
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import BinaryIO
+
+from recolor_cli.errors import RecolorError
+from recolor_cli.isolation import Ready, Setup, Stop
+from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.outcome import Outcome
+from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.work import ThreadWorkers, share_cpus
+
+
+def main() -> None:
+    """Read a `Setup` and then jobs from standard input until it ends."""
+    warnings.simplefilter("ignore")  # decoders', of what they repair in a file
+    source = sys.stdin.buffer
+    # What libraries print is not to come between the outcomes.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    setup: Setup = pickle.load(source)
+    try:
+        workers, ready = _prepare(setup)
+    except RecolorError as error:
+        _say(answers, error)
+        return
+    _say(answers, ready)
+    lock = threading.Lock()
+
+    def tell(future: Future[Outcome], number: int) -> None:
+        outcome = None if future.cancelled() else future.result()
+        with lock, suppress(OSError):  # the parent is gone: then nobody waits for it
+            _say(answers, (number, outcome))
+
+    while True:
+        try:
+            message = pickle.load(source)
+        except (EOFError, OSError):
+            break
+        if isinstance(message, Stop):
+            break
+        number, job = message
+        future = workers.submit(job)
+        future.add_done_callback(partial(tell, number=number))
+    workers.close()
+    with lock:
+        answers.close()
+
+
+def _prepare(setup: Setup) -> tuple[ThreadWorkers, Ready]:
+    """Load the model and make the threads."""
+    network = OnnxColorNetwork.load(setup.model, setup.device, share_cpus(setup.count))
+    recolorizer = Recolorizer(network, setup.recolor)
+    ready = Ready(network.device, network.cpu_reason, network.manifest.name)
+    return ThreadWorkers(recolorizer, setup.output, setup.count), ready
+
+
+def _say(stream: BinaryIO, message: object) -> None:
+    stream.write(pickle.dumps(message))
+    stream.flush()

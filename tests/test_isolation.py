@@ -1,0 +1,137 @@
+"""Workers in a process of their own, with decoders that crash as told by the pictures' bytes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from conftest import draw, encoded
+from recolor_cli import batch, isolation
+from recolor_cli.errors import ModelError, RecolorError
+from recolor_cli.isolation import ProcessWorkers, Setup
+from recolor_cli.jobs import OutputOptions, plan
+from recolor_cli.outcome import Status
+from recolor_cli.types import RecolorOptions
+
+# Put before the worker's own start: a picture that holds the word dies in its decoder.
+CRASHES = """
+import os, signal, time
+from recolor_cli import work
+original = work.pictures
+def pictures(data, target):
+    if b"CRASH" in data:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if b"SLOW" in data:
+        time.sleep(0.4)
+    return original(data, target)
+work.pictures = pictures
+"""
+
+
+def setup(count=2, model="fruitnet", **output):
+    return Setup(model, "cpu", count, RecolorOptions(), OutputOptions(**output))
+
+
+@pytest.fixture
+def crashing(monkeypatch):
+    program = isolation._PROGRAM.replace("from recolor", f"exec({CRASHES!r}); from recolor", 1)
+    monkeypatch.setattr(isolation, "_PROGRAM", program)
+
+
+def write(folder, names):
+    for name in names:
+        word = name.split("-")[-1].split(".")[0].upper().encode()
+        (folder / name).write_bytes(encoded(draw()) + word)
+
+
+def test_a_crash_costs_one_picture(tmp_path, crashing):
+    names = ["a-good.jpg", "b-crash.jpg", "c-good.jpg", "d-slow.jpg", "e-crash.jpg", "f-good.jpg"]
+    write(tmp_path, names)
+    workers = ProcessWorkers(setup(out=str(tmp_path / "out")))
+    jobs = plan([str(tmp_path)], False, OutputOptions(out=str(tmp_path / "out")))
+    found = list(batch.run(jobs, workers))
+    assert [o.job.source.rsplit("/", 1)[1] for o in found] == names
+    good, bad = Status.WRITTEN, Status.FAILED
+    assert [o.status for o in found] == [good, bad, good, good, bad, good]
+    assert "crashed (segmentation fault)" in found[1].error.message
+    assert found[1].error.hint
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        name for name in names if "crash" not in name
+    ]
+
+
+def test_a_crash_ends_with_1_and_is_told(tmp_path, recolor, crashing):
+    write(tmp_path, ["a-good.jpg", "b-crash.jpg"])
+    _, err = recolor(tmp_path, "-m", "fruitnet", "-o", tmp_path / "out", exit_code=1)
+    assert "b-crash.jpg: the process that worked on it crashed" in err
+    assert "1 written, 1 failed" in err
+
+
+def test_a_process_that_is_killed_is_replaced(tmp_path, crashing):
+    write(tmp_path, [f"{i}-slow.jpg" for i in range(4)])
+    workers = ProcessWorkers(setup(out=str(tmp_path / "out")))
+    jobs = plan([str(tmp_path)], False, OutputOptions(out=str(tmp_path / "out")))
+    threading.Timer(0.2, workers._process.kill).start()
+    assert [o.status for o in batch.run(jobs, workers)] == [Status.WRITTEN] * 4
+
+
+def test_an_interruption_finishes_what_is_begun(tmp_path, crashing):
+    write(tmp_path, [f"{i:02}-slow.jpg" for i in range(20)])
+    options = OutputOptions(out=str(tmp_path / "out"))
+    workers = ProcessWorkers(setup(out=options.out))
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    started = time.monotonic()
+    found = list(batch.run(plan([str(tmp_path)], False, options), workers, stop))
+    assert time.monotonic() - started < 3
+    assert {o.status for o in found} == {Status.WRITTEN}
+    assert 1 <= len(found) < 20
+    assert len(list((tmp_path / "out").iterdir())) == len(found)
+    assert workers._process.poll() == 0
+
+
+def test_errors_at_the_start_are_told():
+    with pytest.raises(ModelError, match="no model is called gone") as caught:
+        ProcessWorkers(setup(model="gone"))
+    assert caught.value.hint == "see `recolor models`"
+
+
+def test_a_process_that_dies_at_its_start_is_an_error(monkeypatch):
+    monkeypatch.setattr(isolation, "_PROGRAM", "import os; os.abort()")
+    with pytest.raises(RecolorError, match="crashed") as caught:
+        ProcessWorkers(setup())
+    assert "doctor" in caught.value.hint
+
+
+def test_a_process_that_never_starts_again_fails_the_rest(tmp_path, crashing, monkeypatch):
+    write(tmp_path, ["a-crash.jpg", "b-good.jpg"])
+    options = OutputOptions(out=str(tmp_path / "out"))
+    workers = ProcessWorkers(setup(count=1, out=options.out))
+    monkeypatch.setattr(isolation, "_PROGRAM", "import os; os.abort()")
+    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    assert [o.status for o in found] == [Status.FAILED] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is a signal on POSIX")
+def test_ctrl_c_reaches_the_whole_group_and_nothing_is_lost(tmp_path):
+    write(tmp_path, [f"{i:03}.jpg" for i in range(150)])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recolor_cli", tmp_path, "-m", "fruitnet", "-o", tmp_path / "out"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    process.stdout.readline()  # it is at work
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert b"interrupted" in err
+    assert b"Traceback" not in err
+    written = [p for p in (tmp_path / "out").iterdir() if p.suffix == ".jpg"]
+    assert len(written) == len(out.splitlines()) + 1
+    assert len(written) < 150
+    assert len(written) == len(list((tmp_path / "out").iterdir()))
