@@ -15,15 +15,17 @@ from recolor_cli.decode import annealed_mean
 from recolor_cli.errors import DeviceError, InferenceError, ModelError, UsageError
 from recolor_cli.lab import lightness_of
 from recolor_cli.letterbox import Letterbox
-from recolor_cli.manifest import find_model
+from recolor_cli.manifest import available_models, find_model, in_8_bits
 from recolor_cli.network import OnnxColorNetwork, parse_device, read_manifest
 from recolor_cli.recolorizer import network_input
 from recolor_cli.types import Device, ImageSize
 
+POSTER = find_model("poster")
 
-@pytest.fixture(scope="module")
-def poster_network():
-    return OnnxColorNetwork.load("poster", "cpu")
+
+@pytest.fixture(scope="module", params=[POSTER, in_8_bits(POSTER)], ids=["float", "int8"])
+def poster_network(request):
+    return OnnxColorNetwork.load(request.param, "cpu")
 
 
 def tiny_model(path, properties, channels=2, input_name="lightness", output="ab"):
@@ -83,7 +85,7 @@ def test_the_graph_decodes_as_the_oracle_does(poster_network):
     rgb = draw(200, 150)
     box = Letterbox.fit(ImageSize(200, 150), poster_network.manifest.size)
     tensor = network_input(rgb, box, poster_network.manifest.pad_lightness)
-    session = onnxruntime.InferenceSession(find_model("poster"), providers=["CPUExecutionProvider"])
+    session = poster_network._session
     strengths = []
     for temperature in (0.1, 0.38, 1.0, 3.0):
         feeds = {"lightness": tensor, "temperature": np.array(temperature, np.float32)}
@@ -105,6 +107,18 @@ def test_the_distribution_decodes_to_what_the_graph_gives(poster_network):
     for temperature in (0.2, 0.38):
         ab = poster_network.predict(tensor, temperature)
         np.testing.assert_allclose(distribution.decode(temperature), ab, atol=2e-3)
+
+
+def test_the_cpu_takes_the_twin_in_8_bits_of_a_name_and_a_path_as_it_is():
+    tensor = lightness_of(draw(256, 256))[None, None]
+    by_name, plain, twin = (
+        OnnxColorNetwork.load(model, "cpu").predict(tensor, 0.38)
+        for model in ("poster", POSTER, in_8_bits(POSTER))
+    )
+    np.testing.assert_array_equal(by_name, twin)
+    assert 0 < np.abs(plain - twin).mean() < 2
+    assert "poster" in available_models()
+    assert not [name for name in available_models() if "int8" in name]
 
 
 def test_a_regression_has_no_distribution():
@@ -254,8 +268,8 @@ def test_captured_output_comes_back(capfd):
 def test_cuda_gives_the_same_colors():
     if reason := room.why_no_cuda():
         pytest.skip(reason)
-    cuda = OnnxColorNetwork.load("poster", "cuda")
-    cpu = OnnxColorNetwork.load("poster", "cpu")
+    cuda = OnnxColorNetwork.load(POSTER, "cuda")
+    cpu = OnnxColorNetwork.load(POSTER, "cpu")
     assert cuda.device == "cuda:0"
     tensor = np.random.default_rng(0).uniform(0, 100, (2, 1, 256, 256)).astype(np.float32)
     difference = np.abs(cuda.predict(tensor, 0.38) - cpu.predict(tensor, 0.38))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from recolor_cli.commands.common import (
@@ -52,7 +50,7 @@ def models(timed: bool, as_json: bool) -> ExitCode:
     for name, path in found.items():
         try:
             manifest = read_manifest(path)
-            seconds = _seconds_a_picture(path) if timed else None
+            seconds = _seconds_a_picture(name) if timed else None
         except RecolorError as error:
             console.error(error.message, error.hint)
             code = ExitCode.MODEL
@@ -96,7 +94,7 @@ def models(timed: bool, as_json: bool) -> ExitCode:
     return code
 
 
-def _seconds_a_picture(path: Path) -> float:
+def _seconds_a_picture(name: str) -> float:
     """Time the network alone on the CPU, on one picture with all threads, after a first run."""
     import time
 
@@ -104,7 +102,7 @@ def _seconds_a_picture(path: Path) -> float:
 
     from recolor_cli.network import OnnxColorNetwork
 
-    network = OnnxColorNetwork.load(path, "cpu")
+    network = OnnxColorNetwork.load(name, "cpu")
     side = network.manifest.size
     lightness = np.full((1, 1, side, side), 50, np.float32)
     seconds = []
