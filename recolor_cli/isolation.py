@@ -33,7 +33,8 @@ class Setup:
 
     model: str
     device: str
-    count: int
+    count: int | None  # pictures at a time; None is as many as keep the machine busy
+    total: int | None  # of pictures, if it is known
     recolor: RecolorOptions
     output: OutputOptions
 
@@ -42,9 +43,10 @@ class Setup:
 class Ready:
     """A worker process's first answer."""
 
+    name: str  # of the model
     device: str
     cpu_reason: str  # why not CUDA, if it was to be tried
-    name: str  # of the model
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,6 @@ class ProcessWorkers:
     """
 
     def __init__(self, setup: Setup) -> None:
-        self.count = setup.count
         self._setup = setup
         self._lock = threading.Lock()
         self._jobs: dict[int, tuple[Job, Future[Outcome]]] = {}  # not ended, by number
@@ -75,6 +76,7 @@ class ProcessWorkers:
         self._careful = False  # one job at a time
         self._failure: RecolorError | None = None  # why nothing can be done any more
         self._process, self.ready = self._start()
+        self.count = self.ready.count
         self._reader = threading.Thread(target=self._read, name="recolor-outcomes", daemon=True)
         self._reader.start()
 

@@ -12,11 +12,13 @@ from contextlib import suppress
 from functools import partial
 from typing import BinaryIO
 
+from recolor_cli.batching import BatchedNetwork
 from recolor_cli.errors import RecolorError
 from recolor_cli.isolation import Ready, Setup, Stop
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.outcome import Outcome
 from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.types import ColorNetwork, Device, cpu_count
 from recolor_cli.work import ThreadWorkers, share_cpus
 
 
@@ -29,7 +31,7 @@ def main() -> None:
     os.dup2(2, 1)
     setup: Setup = pickle.load(source)
     try:
-        workers, ready = _prepare(setup)
+        workers, ready = prepare(setup)
     except RecolorError as error:
         _say(answers, error)
         return
@@ -56,12 +58,29 @@ def main() -> None:
         answers.close()
 
 
-def _prepare(setup: Setup) -> tuple[ThreadWorkers, Ready]:
-    """Load the model and make the threads."""
-    network = OnnxColorNetwork.load(setup.model, setup.device, share_cpus(setup.count))
+def prepare(setup: Setup) -> tuple[ThreadWorkers, Ready]:
+    """Load the model and make the threads.
+
+    Raises
+    ------
+    ModelError, DeviceError
+        As `OnnxColorNetwork.load`.
+    """
+    most = setup.total or _MANY
+    count = min(setup.count or cpu_count(), most)
+    loaded = OnnxColorNetwork.load(setup.model, setup.device, share_cpus(count))
+    network: ColorNetwork = loaded
+    if loaded.device != Device.CPU:
+        # While some wait for the card, others are to decode and encode.
+        count = min(setup.count or 2 * cpu_count(), most)
+        network = BatchedNetwork(loaded, _BATCH)
+    ready = Ready(loaded.manifest.name, loaded.device, loaded.cpu_reason, count)
     recolorizer = Recolorizer(network, setup.recolor)
-    ready = Ready(network.device, network.cpu_reason, network.manifest.name)
-    return ThreadWorkers(recolorizer, setup.output, setup.count), ready
+    return ThreadWorkers(recolorizer, setup.output, count), ready
+
+
+_MANY = 256  # pictures at a time, where nobody says how many there are
+_BATCH = 16  # pictures in a run of a GPU
 
 
 def _say(stream: BinaryIO, message: object) -> None:

@@ -33,7 +33,7 @@ work.pictures = pictures
 
 
 def setup(count=2, model="fruitnet", **output):
-    return Setup(model, "cpu", count, RecolorOptions(), OutputOptions(**output))
+    return Setup(model, "cpu", count, None, RecolorOptions(), OutputOptions(**output))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from recolor_cli.console import Console
+    from recolor_cli.isolation import Ready
     from recolor_cli.network import OnnxColorNetwork
     from recolor_cli.outcome import Outcome
 
@@ -50,19 +50,20 @@ class Number(click.FloatRange):
 
 def load_network(model: str, device: str, workers: int, console: Console) -> OnnxColorNetwork:
     """Open a model; several pictures at a time share the CPUs, a single one takes them all."""
+    from recolor_cli.isolation import Ready
     from recolor_cli.network import OnnxColorNetwork
     from recolor_cli.work import share_cpus
 
     network = OnnxColorNetwork.load(model, device, share_cpus(workers))
-    tell_device(network.manifest.name, network.device, network.cpu_reason, workers, console)
+    tell_device(Ready(network.manifest.name, network.device, network.cpu_reason, workers), console)
     return network
 
 
-def tell_device(name: str, device: str, cpu_reason: str, workers: int, console: Console) -> None:
+def tell_device(ready: Ready, console: Console) -> None:
     """Say why it is not CUDA, if that was to be tried, and, to who asks, what runs where."""
-    if cpu_reason:
-        console.note(f"running on the CPU: {cpu_reason} (--device cpu is silent)")
-    console.detail(f"model {name} on {device}, {workers} at a time")
+    if ready.cpu_reason:
+        console.note(f"running on the CPU: {ready.cpu_reason} (--device cpu is silent)")
+    console.detail(f"model {ready.name} on {ready.device}, {ready.count} at a time")
 
 
 def tell(
@@ -114,6 +115,8 @@ def missing_extra(extra: str, error: ImportError) -> UsageError:
 
 def version_of(package: str) -> str:
     """Return the version of an installed package, or that it is not there."""
+    from importlib import metadata  # with a parser of e-mail: only where it is needed
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

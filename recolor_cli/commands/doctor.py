@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-
 import click
 
 from recolor_cli.commands.common import (
@@ -20,6 +18,7 @@ from recolor_cli.errors import (
 def doctor() -> ExitCode:
     """Show what a run would use: versions, devices and why one is missing, models."""
     import platform
+    from importlib import metadata
 
     from recolor_cli.console import Console
     from recolor_cli.manifest import DEFAULT_MODEL, available_models, model_folders

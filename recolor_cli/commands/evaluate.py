@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +77,8 @@ def evaluate(
 
     SOURCE is a folder or a tar file of color pictures. What the figures mean stands in the report.
     """
+    from importlib import metadata
+
     from recolor_cli.console import Console
 
     try:

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,6 @@ from recolor_cli.commands.common import (
     Number,
     device_option,
     json_option,
-    load_network,
     quiet_option,
     tell,
     tell_device,
@@ -35,8 +33,7 @@ from recolor_cli.errors import (
 
 if TYPE_CHECKING:
     from recolor_cli.batch import Workers
-    from recolor_cli.console import Console
-    from recolor_cli.isolation import Setup
+    from recolor_cli.isolation import Ready, Setup
     from recolor_cli.outcome import Outcome
 
 
@@ -154,7 +151,7 @@ def run(
     from recolor_cli.jobs import STREAM, Job, OutputOptions, plan, plan_lines
     from recolor_cli.outcome import Report
     from recolor_cli.streams import stdin_is_terminal, stdout_is_terminal
-    from recolor_cli.types import RecolorOptions, cpu_count
+    from recolor_cli.types import RecolorOptions
 
     console = Console(quiet, verbose)
     if STREAM in inputs and files_from == "-":
@@ -209,11 +206,12 @@ def run(
             yield from batch.dry_run([job], options)
         else:
             return
-        count = min(jobs or cpu_count(), total or sys.maxsize)
-        setup = Setup(model, device, count, RecolorOptions(temperature, strength), options)
+        setup = Setup(model, device, jobs, total, RecolorOptions(temperature, strength), options)
         # What goes through our own standard streams, or is alone, needs no other process.
         shared = total != 1 and STREAM not in inputs
-        workers, device_used = (_process if shared else _threads)(setup, console)
+        workers, ready = (_process if shared else _threads)(setup)
+        device_used = ready.device
+        tell_device(ready, console)
         yield from batch.run(itertools.chain([job], jobs_left), workers, stop)
 
     with console.progress(total, "pictures", "recoloring") as bar, _interrupts() as stop:
@@ -229,24 +227,19 @@ def run(
     return report.exit_code
 
 
-def _process(setup: Setup, console: Console) -> tuple[Workers, str]:
-    """Return workers that a crash of a decoder does not end, and the device."""
+def _process(setup: Setup) -> tuple[Workers, Ready]:
+    """Return workers that a crash of a decoder does not end."""
     from recolor_cli.isolation import ProcessWorkers
 
     workers = ProcessWorkers(setup)
-    ready = workers.ready
-    tell_device(ready.name, ready.device, ready.cpu_reason, setup.count, console)
-    return workers, ready.device
+    return workers, workers.ready
 
 
-def _threads(setup: Setup, console: Console) -> tuple[Workers, str]:
-    """Return workers in this process, and the device."""
-    from recolor_cli.recolorizer import Recolorizer
-    from recolor_cli.work import ThreadWorkers
+def _threads(setup: Setup) -> tuple[Workers, Ready]:
+    """Return workers in this process."""
+    from recolor_cli.worker import prepare
 
-    network = load_network(setup.model, setup.device, setup.count, console)
-    recolorizer = Recolorizer(network, setup.recolor)
-    return ThreadWorkers(recolorizer, setup.output, setup.count), network.device
+    return prepare(setup)
 
 
 @contextlib.contextmanager
