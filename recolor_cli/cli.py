@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from recolor_cli.commands.bench import bench
 from recolor_cli.commands.common import SETTINGS
 from recolor_cli.commands.demo import demo
 from recolor_cli.commands.doctor import doctor
@@ -55,7 +56,7 @@ def _as_path(argument: str) -> str:
     return f"./{argument}" if is_file else argument
 
 
-for command in (run, demo, models, doctor, train, export, quantize, profile, evaluate):
+for command in (run, demo, models, doctor, train, export, quantize, profile, evaluate, bench):
     cli.add_command(command)
 
 

@@ -15,6 +15,7 @@ CIE 15:2004, section 8.2.1. IEC 61966-2-1:1999 (sRGB).
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import NamedTuple, cast
 
@@ -27,7 +28,7 @@ from recolor_cli.lab import RGB_OF_XYZ, XYZ_OF_RGB, lab_to_deep_rgb, lightness_o
 from recolor_cli.letterbox import Enlarged
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray, RgbImage
 
-_STRIP_PIXELS = 1 << 16  # a strip's planes stay within a processor's cache
+_STRIP_PIXELS = 1 << 17  # a strip's planes stay within a processor's cache
 
 
 def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage) -> None:
@@ -44,9 +45,20 @@ def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage) -> None:
     height, width = rgb.shape[:2]
     paint_rows = _paint_deep if rgb.dtype == np.uint16 else _paint_bytes
     rows = max(1, _STRIP_PIXELS // width)
-    for start in range(0, height, rows):  # never several float copies of the whole
+
+    def paint_strip(start: int) -> None:
         stop = min(start + rows, height)
         paint_rows(rgb[start:stop], ab.rows(start, stop), out[start:stop])
+
+    strips = range(0, height, rows)  # never several float copies of the whole
+    # What OpenCV may take for one operation, one picture may take here.
+    threads = min(cv2.getNumThreads(), len(strips) // 2)
+    if threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(paint_strip, strips))
+    else:
+        for start in strips:
+            paint_strip(start)
 
 
 def _paint_deep(rgb: AnyRgbImage, ab: FloatArray, out: AnyRgbImage) -> None:

@@ -59,7 +59,14 @@ def main() -> None:
 
 
 def prepare(setup: Setup) -> tuple[ThreadWorkers, Ready]:
-    """Load the model and make the threads.
+    """Load the model and make the threads; raises as `open_network`."""
+    network, ready = open_network(setup)
+    recolorizer = Recolorizer(network, setup.recolor)
+    return ThreadWorkers(recolorizer, setup.output, ready.count), ready
+
+
+def open_network(setup: Setup) -> tuple[ColorNetwork, Ready]:
+    """Load the model as several threads are to use it, and divide the CPUs among them.
 
     Raises
     ------
@@ -74,9 +81,7 @@ def prepare(setup: Setup) -> tuple[ThreadWorkers, Ready]:
         # While some wait for the card, others are to decode and encode.
         count = min(setup.count or 2 * cpu_count(), most)
         network = BatchedNetwork(loaded, _BATCH)
-    ready = Ready(loaded.manifest.name, loaded.device, loaded.cpu_reason, count)
-    recolorizer = Recolorizer(network, setup.recolor)
-    return ThreadWorkers(recolorizer, setup.output, count), ready
+    return network, Ready(loaded.manifest.name, loaded.device, loaded.cpu_reason, count)
 
 
 _MANY = 256  # pictures at a time, where nobody says how many there are

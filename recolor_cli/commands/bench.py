@@ -1,0 +1,144 @@
+"""`recolor bench`: how fast the program is here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from recolor_cli.commands.common import SETTINGS, device_option, json_option, quiet_option
+from recolor_cli.errors import ExitCode, NoInputsError
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("pictures", nargs=-1, metavar="[PICTURE...]")
+@click.option(
+    "-m",
+    "--model",
+    "models_",
+    envvar="RECOLOR_MODEL",
+    multiple=True,
+    help="A name, an .onnx file or the .toml profile of somebody else's; repeatable. [poster]",
+)
+@click.option(
+    "--megapixels",
+    type=click.FloatRange(0.01, 1000),
+    multiple=True,
+    help="Sizes that pictures are made in; repeatable. [0.5, 1.5, 6 and 24]",
+)
+@click.option(
+    "-b",
+    "--batch",
+    "batches",
+    type=click.IntRange(1, 256),
+    multiple=True,
+    help="Pictures in a run of the network alone; repeatable. [1 and 4]",
+)
+@click.option("-j", "--jobs", type=click.IntRange(1, 256), help="As for run.")
+@json_option
+@device_option
+@quiet_option
+def bench(
+    pictures: tuple[str, ...],
+    models_: tuple[str, ...],
+    megapixels: tuple[float, ...],
+    batches: tuple[int, ...],
+    jobs: int | None,
+    as_json: bool,
+    device: str,
+    quiet: bool,
+) -> ExitCode:
+    """Time the program beside its codecs alone, its networks, and its start beside a bare script.
+
+    With PICTUREs, on these as they are; else on JPEGs made of the one that comes along. It
+    takes about a minute a model on two CPUs; ratios first, for other programs may be running.
+    """
+    import tempfile
+
+    from recolor_cli import jobs as planning
+    from recolor_cli.console import Console
+    from recolor_cli.evaluation import bench as room
+    from recolor_cli.isolation import Setup
+    from recolor_cli.types import RecolorOptions
+    from recolor_cli.worker import open_network
+
+    console = Console(quiet)
+    names = models_ or ("poster",)
+    networks, ready = {}, None
+    for name in names:
+        setup = Setup(name, device, jobs, None, RecolorOptions(), planning.OutputOptions())
+        network, ready = open_network(setup)
+        networks[Path(name).stem if Path(name).suffix else name] = network
+    assert ready
+    result = room.Benchmark(ready.device, ready.count)
+    with tempfile.TemporaryDirectory() as folder:
+        sets: dict[str, list[Path]] = {}
+        if pictures:
+            planned = planning.plan(pictures, True, planning.OutputOptions(out=folder))
+            sets["as they are"] = [Path(job.source) for job in planned if not job.error]
+            if not sets["as they are"]:
+                raise NoInputsError("no picture can be read", "name others")
+        else:
+            demo = (Path(__file__).parent.parent / "demo.jpg").read_bytes()
+            for size in megapixels or (0.5, 1.5, 6.0, 24.0):
+                count = max(2, min(16, round(24 / size)))
+                sets[f"{size:g} MP"] = room.make_pictures(demo, size, count, Path(folder))
+        steps = 1 + len(sets) * (1 + len(networks))
+        with console.progress(steps, "steps", "timing") as bar:
+            result.networks = room.measure_networks(networks, batches or (1, 4), ready.count)
+            bar.advance()
+            for label, paths in sets.items():
+                result.throughput += room.measure_throughput(paths, label, networks, ready.count)
+                bar.advance()
+                for name, key in zip(names, networks, strict=True):
+                    result.starts.append(room.measure_start(paths[0], label, key, name, device))
+                    bar.advance()
+    if as_json:
+        console.json(result.to_json())
+        return ExitCode.OK
+    console.data(f"{result.device}, {result.workers} pictures at a time\n")
+    stages = list(result.throughput[0].stages)
+    console.table(
+        ("pictures", "model", "of codecs alone", "pictures/s", "codecs alone", *stages),
+        [
+            (
+                t.pictures,
+                t.model,
+                f"{t.ratio:.2f}",
+                f"{t.full:.1f}",
+                f"{t.codec:.1f}",
+                *(f"{t.stages[stage]:.1f} ms" for stage in stages),
+            )
+            for t in result.throughput
+        ],
+    )
+    console.data("")
+    console.table(
+        ("network alone", "in a run", "of the first", "pictures/s"),
+        [(n.model, str(n.batch), f"{n.ratio:.2f}", f"{n.rate:.1f}") for n in result.networks],
+    )
+    console.data("")
+    console.table(
+        (
+            "one picture",
+            "model",
+            "of a bare script",
+            "from start to end",
+            "bare",
+            "peak",
+            "--version",
+        ),
+        [
+            (
+                s.pictures,
+                s.model,
+                f"{s.ratio:.2f}",
+                f"{s.seconds:.2f} s",
+                f"{s.bare:.2f} s",
+                f"{s.peak:.0f} MB",
+                f"{s.version:.2f} s",
+            )
+            for s in result.starts
+        ],
+    )
+    return ExitCode.OK
