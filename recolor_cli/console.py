@@ -1,4 +1,7 @@
-"""What people see: messages, tables and progress on stderr. The only user of rich.
+"""What people see: messages, tables and progress on stderr.
+
+With `recolor_cli.progress` the only user of rich, which is loaded when something is to be shown: a
+start is the faster.
 
 Standard output is for data: paths of written files, JSON, pictures. A bar is shown on a terminal
 only; rich honours NO_COLOR.
@@ -9,23 +12,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
-
-from rich.console import Console as RichConsole
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column, Table
-from rich.text import Text
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from recolor_cli.errors import OutputError
 from recolor_cli.streams import stdout_is_terminal, write_stdout
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
+    from recolor_cli.progress import Bar
+
+
+class Ticker:
+    """What counts as work goes on; this one shows nothing."""
+
+    is_shown = False
+
+    def advance(self, count: int = 1) -> None:
+        """Count some as done."""
+
+    def describe(self, description: str) -> None:
+        """Change what is said before the bar."""
 
 
 class Console:
@@ -42,9 +50,14 @@ class Console:
     def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
         self.quiet = quiet
         self.verbose = verbose
-        self._stderr = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self._bar_is_shown = False
         self.lost_output = False
+
+    @cached_property
+    def _stderr(self) -> RichConsole:
+        from rich.console import Console as RichConsole
+
+        return RichConsole(stderr=True, highlight=False, soft_wrap=True)
 
     def error(self, message: str, hint: str = "") -> None:
         """Say what went wrong, and what to do."""
@@ -90,6 +103,10 @@ class Console:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table to stdout: it is what was asked for."""
+        from rich.console import Console as RichConsole
+        from rich.table import Column, Table
+        from rich.text import Text
+
         heads = [Column(Text(title)) for title in columns]  # a text is not read as markup
         table = Table(*heads, box=None, pad_edge=False, header_style="bold")
         for row in rows:
@@ -102,7 +119,9 @@ class Console:
             self.data(line.rstrip())
 
     @contextmanager
-    def progress(self, total: int | None, unit: str, description: str = "") -> Iterator[_Ticker]:
+    def progress(
+        self, total: int | None, unit: str, description: str = ""
+    ) -> Iterator[Ticker | Bar]:
         """Show a bar with rate and remaining time while the block runs, on a terminal.
 
         Parameters
@@ -115,64 +134,22 @@ class Console:
             What is going on.
         """
         if self.quiet or total in (0, 1) or not self._stderr.is_terminal:
-            yield _Ticker(None, None)
+            yield Ticker()
             return
-        progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _RateColumn(unit),
-            TimeRemainingColumn(),
-            console=self._stderr,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        from recolor_cli.progress import Bar
+
         self._bar_is_shown = True
         try:
-            with progress:
-                yield _Ticker(progress, progress.add_task(description, total=total))
+            with Bar(self._stderr, total, unit, description) as bar:
+                yield bar
         finally:
             self._bar_is_shown = False
 
     def _say(self, label: str, style: str, message: str) -> None:
         # Escapes in a file's name must not reach the terminal, nor bytes that are no text.
         printable = "".join(c if c.isprintable() else "\ufffd" for c in message)
+        from rich.text import Text
+
         self._stderr.print(
             Text.assemble((label, style), printable if label else (printable, style))
         )
-
-
-class _Ticker:
-    """The moving part of a bar; does nothing where none is shown."""
-
-    def __init__(self, progress: Progress | None, task: Any) -> None:
-        self._progress = progress
-        self._task = task
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether there is a bar at all."""
-        return self._progress is not None
-
-    def advance(self, count: int = 1) -> None:
-        """Count some as done."""
-        if self._progress:
-            self._progress.advance(self._task, count)
-
-    def describe(self, description: str) -> None:
-        """Change what is said before the bar."""
-        if self._progress:
-            self._progress.update(self._task, description=description)
-
-
-class _RateColumn(ProgressColumn):
-    """How many a second."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        """Return the rate as text."""
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f} {self._unit}/s" if speed else "", style="progress.data.speed")

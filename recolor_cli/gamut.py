@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor_cli.lab import RGB_OF_XYZ, rgb_to_lab
 from recolor_cli.types import FloatArray
 
 GRID_STEP = 8  # ab units; a cell with centre c covers c - 4 .. c + 4
@@ -112,8 +113,6 @@ def derive_srgb_cells() -> set[tuple[int, int]]:
 
     Takes some seconds: it is here so that the table above can be checked, not for a run.
     """
-    from recolor_cli.lab import rgb_to_lab
-
     green, blue = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
     cells: set[tuple[int, int]] = set()
     for red in range(256):
@@ -155,14 +154,6 @@ def clip_chroma(lightness: FloatArray, ab: FloatArray) -> FloatArray:
 _REMAP_LIMIT = 32_000  # columns; OpenCV's remap takes fewer than 2^15
 _HUES_PER_DEGREE = 1
 _LEVELS_PER_LIGHTNESS = 2
-_WHITE = np.array([0.950456, 1.0, 1.088754])  # D65, as in OpenCV's conversion
-_XYZ_TO_RGB = np.array(
-    [
-        [3.240479, -1.53715, -0.498535],
-        [-0.969256, 1.875991, 0.041556],
-        [0.055648, -0.204043, 1.057311],
-    ]
-)  # linear sRGB; IEC 61966-2-1
 
 
 @cache
@@ -173,19 +164,29 @@ def _chroma_table() -> FloatArray:
     light and dark colors), it finds
     one of these places, and a color in the gap between is clipped a little by `lab_to_rgb`.
     """
-    lightness = np.arange(100 * _LEVELS_PER_LIGHTNESS + 1) / _LEVELS_PER_LIGHTNESS
-    hue = np.deg2rad(np.arange(360 * _HUES_PER_DEGREE + 1) / _HUES_PER_DEGREE)
-    shape = (len(lightness), len(hue))
-    inside, outside = np.zeros(shape), np.full(shape, 140.0)
-    f_y = (lightness[:, None] + 16) / 116
-    cos, sin = np.cos(hue), np.sin(hue)
+    levels = np.arange(100 * _LEVELS_PER_LIGHTNESS + 1, dtype=np.float32)
+    hue = np.deg2rad(np.arange(360 * _HUES_PER_DEGREE + 1, dtype=np.float32))
+    f_y = (levels[:, None] / _LEVELS_PER_LIGHTNESS + 16) / 116
+    shape = (len(levels), len(hue))
+    inside, outside = np.zeros(shape, np.float32), np.full(shape, 140, np.float32)
+    y = _light_of_f(f_y)
+    least, most = np.float32(-1e-4), np.float32(1 + 1e-4)
+    # It is needed at the first picture: single precision, and as few arrays as can be.
     for _ in range(12):  # 140 / 2^12: to 0.04 units
         chroma = (inside + outside) / 2
-        f = np.stack(
-            (f_y + chroma * cos / 500, np.broadcast_to(f_y, shape), f_y - chroma * sin / 200)
-        )
-        xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * _WHITE[:, None, None]
-        rgb = np.tensordot(_XYZ_TO_RGB, xyz, axes=1)
-        fits = ((rgb >= -1e-4) & (rgb <= 1 + 1e-4)).all(axis=0)
-        inside, outside = np.where(fits, chroma, inside), np.where(fits, outside, chroma)
-    return inside.astype(np.float32)
+        x = _light_of_f(f_y + chroma * (np.cos(hue) / 500))
+        z = _light_of_f(f_y - chroma * (np.sin(hue) / 200))
+        fits = np.ones(shape, bool)
+        for of_x, of_y, of_z in RGB_OF_XYZ:
+            light = of_x * x + of_z * z
+            light += of_y * y
+            fits &= light >= least
+            fits &= light <= most
+        np.copyto(inside, chroma, where=fits)
+        np.copyto(outside, chroma, where=~fits)
+    return inside
+
+
+def _light_of_f(f: NDArray[Any]) -> NDArray[Any]:
+    """Return X, Y or Z, relative to white, for CIELAB's f of it."""
+    return np.where(f > 6 / 29, f * f * f, np.float32(3 * (6 / 29) ** 2) * (f - np.float32(4 / 29)))

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor_cli.gamut import clip_chroma
-from recolor_cli.lab import RGB_OF_XYZ, XYZ_OF_RGB, lab_to_deep_rgb, lightness_of
+from recolor_cli.lab import RGB_OF_XYZ, lab_to_deep_rgb, light_of, light_tables, lightness_of
 from recolor_cli.letterbox import Enlarged
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray, RgbImage
 
@@ -70,8 +70,7 @@ def _paint_deep(rgb: AnyRgbImage, ab: FloatArray, out: AnyRgbImage) -> None:
 def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
     """Paint uint8 (h, w, 3) with float32 ab (2, h, w)."""
     tables = _tables()
-    # OpenCV's gray is the one fast weighted sum of 16 bits; the right weights are in the table.
-    y: AnyPlanes = cv2.cvtColor(cv2.LUT(rgb, tables.part_of_y), cv2.COLOR_RGB2GRAY)
+    y = light_of(rgb)
     light = _light(y, ab, tables)
     level = cv2.LUT(light, tables.level_of_light)
     flat = light.reshape(len(light), -1)  # comparing three channels would take OpenCV ten times
@@ -81,7 +80,7 @@ def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
         index = index[np.flatnonzero(np.diff(index, prepend=-1))]  # each pixel once
         y = y.reshape(1, -1).take(index, axis=1)
         color = np.ascontiguousarray(ab.reshape(2, -1).take(index, axis=1).T)
-        color = clip_chroma(tables.lightness_of_y[y], color[None])[0]
+        color = clip_chroma(light_tables().lightness[y], color[None])[0]
         light = _light(y, np.ascontiguousarray(color.T)[:, None], tables)
         pixel = np.dtype("V3")  # numpy puts a pixel in half the time of three numbers
         level.reshape(-1).view(pixel)[index] = (
@@ -98,9 +97,6 @@ _LIGHT_UNITS, _LIGHT_ZERO = 45_000, 10_000
 _OUTSIDE = 1e-4  # of linear light, as in the table of `clip_chroma`
 _DARKEST = round(_LIGHT_ZERO - _OUTSIDE * _LIGHT_UNITS)
 _BRIGHTEST = round(_LIGHT_ZERO + (1 + _OUTSIDE) * _LIGHT_UNITS)
-_GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114])  # of OpenCV's gray
-_Y_WEIGHTS = XYZ_OF_RGB[1]
-_Y_UNITS = 65_535 / (_Y_WEIGHTS / _GRAY_WEIGHTS).max()  # so that all three parts fit
 
 
 def _light(y: AnyPlanes, ab: FloatArray, tables: _Tables) -> NDArray[np.uint16]:
@@ -115,24 +111,15 @@ def _light(y: AnyPlanes, ab: FloatArray, tables: _Tables) -> NDArray[np.uint16]:
 class _Tables(NamedTuple):
     """What `_paint_bytes` looks up."""
 
-    part_of_y: NDArray[np.uint16]  # (1, 256, 3): byte to each channel's part of Y
     f_of_y: NDArray[np.uint16]  # (65536,)
     xyz_of_f: NDArray[np.uint16]  # (65536,)
     light_of_xyz: FloatArray  # (3, 4), affine
     level_of_light: NDArray[np.uint8]  # (65536,)
-    lightness_of_y: FloatArray  # (65536,), L*
 
 
 @cache
 def _tables() -> _Tables:
-    level = np.arange(256) / 255
-    light = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
-    part = light[:, None] * _Y_WEIGHTS / _GRAY_WEIGHTS * _Y_UNITS
-
     index = np.arange(65_536)
-    y = index / _Y_UNITS
-    f_of_y = np.where(y > (6 / 29) ** 3, np.cbrt(y), y * ((29 / 6) ** 2 / 3) + 4 / 29)
-
     f = index / _F_UNITS
     xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2)
 
@@ -142,12 +129,10 @@ def _tables() -> _Tables:
     shown = np.clip((index - _LIGHT_ZERO) / _LIGHT_UNITS, 0, 1)
     level = np.where(shown <= 0.0031308, shown * 12.92, 1.055 * shown ** (1 / 2.4) - 0.055)
     return _Tables(
-        _words(part)[None],
-        _words(f_of_y * _F_UNITS),
+        _words(light_tables().f * _F_UNITS),
         _words(xyz * _XYZ_UNITS + _XYZ_ZERO),
         np.column_stack((matrix, offset)).astype(np.float32),
         np.rint(255 * level).astype(np.uint8),
-        (116 * f_of_y - 16).astype(np.float32),
     )
 
 

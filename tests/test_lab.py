@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from conftest import draw
-from recolor_cli.lab import lab_to_rgb, lightness_of, rgb_to_lab
+from recolor_cli.lab import exact_lab, lab_to_rgb, lightness_of, rgb_to_lab
 
 LAB_ATOL = 0.5  # OpenCV's tables differ by so much from the closed formula
 
@@ -41,8 +41,19 @@ def test_bytes_and_floats_agree():
     np.testing.assert_allclose(rgb_to_lab(rgb), rgb_to_lab(rgb.astype(np.float32) / 255), atol=1e-3)
 
 
-def test_lightness_is_the_first_channel():
-    np.testing.assert_array_equal(lightness_of(draw()), rgb_to_lab(draw())[..., 0])
+def test_lightness_is_the_first_channel_of_the_closed_formula_and_nearly_that_of_opencv():
+    random = np.random.default_rng(0)
+    rgb = random.integers(0, 256, (256, 200, 3), dtype=np.uint8)
+    rgb[:, :100] = np.arange(256, dtype=np.uint8)[:, None, None]
+    floats = (rgb / 255).astype(np.float32)
+    lightness = lightness_of(rgb)
+    assert lightness.dtype == np.float32
+    np.testing.assert_allclose(lightness, exact_lab(floats)[..., 0], atol=0.02)
+    np.testing.assert_allclose(lightness, rgb_to_lab(rgb)[..., 0], atol=0.2)
+    np.testing.assert_allclose(lightness_of(floats), lightness, atol=0.02)
+    np.testing.assert_allclose(lightness_of(rgb.astype(np.uint16) * 257), lightness, atol=0.02)
+    assert lightness.min() == 0
+    assert lightness.max() == 100
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (1, 4, 4, 3)])

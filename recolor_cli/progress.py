@@ -1,0 +1,83 @@
+"""The bar that a terminal shows while many pictures are worked on."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console as RichConsole
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class Bar:
+    """A bar with the rate and the remaining time, shown while the block runs.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    total : int or None
+        How many there are, if that is known.
+    unit : str
+        What is counted, in the plural.
+    description : str
+        What is going on.
+    """
+
+    is_shown = True
+
+    def __init__(
+        self, console: RichConsole, total: int | None, unit: str, description: str
+    ) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _RateColumn(unit),
+            TimeRemainingColumn(),
+            console=console,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._progress.add_task(description, total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self, count: int = 1) -> None:
+        """Count some as done."""
+        self._progress.advance(self._task, count)
+
+    def describe(self, description: str) -> None:
+        """Change what is said before the bar."""
+        self._progress.update(self._task, description=description)
+
+
+class _RateColumn(ProgressColumn):
+    """How many a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Return the rate as text."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} {self._unit}/s" if speed else "", style="progress.data.speed")
