@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -131,6 +132,7 @@ class Enlarged:
         return rows
 
 
+@lru_cache(64)  # many pictures have the same size
 def _weights(source: int, offset: int, inner: int, coarse: int, size: int) -> FloatArray:
     """Return what each coarse pixel gives to each of the source, shape (source, coarse)."""
     begin, end = offset * coarse / size, (offset + inner) * coarse / size  # in coarse pixels
@@ -145,6 +147,7 @@ def _weights(source: int, offset: int, inner: int, coarse: int, size: int) -> Fl
     weights = _catmull_rom(np.abs(position[:, None] - taps))
     matrix = np.zeros((source, coarse), np.float32)
     np.add.at(matrix, (np.arange(source)[:, None], np.clip(taps, first, last)), weights)
+    matrix.flags.writeable = False  # it is shared
     return matrix
 
 

@@ -72,7 +72,8 @@ def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
     tables = _tables()
     y = light_of(rgb)
     light = _light(y, ab, tables)
-    level = cv2.LUT(light, tables.level_of_light)
+    # Where OpenCV can, it writes into the result itself.
+    level = cv2.LUT(light, tables.level_of_light, out if out.flags.c_contiguous else None)
     flat = light.reshape(len(light), -1)  # comparing three channels would take OpenCV ten times
     least, most, _, _ = cv2.minMaxLoc(flat)
     if least < _DARKEST or most > _BRIGHTEST:
@@ -86,7 +87,8 @@ def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
         level.reshape(-1).view(pixel)[index] = (
             cv2.LUT(light, tables.level_of_light).reshape(-1).view(pixel)
         )
-    out[:] = level
+    if level is not out:
+        out[:] = level
 
 
 # Units of the integers. Linear light has room below black and above white, so that a color that
@@ -94,9 +96,9 @@ def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
 _F_UNITS = 65_535 / 1.28
 _XYZ_UNITS, _XYZ_ZERO = 65_535 / 2.12, 0.02 * 65_535 / 2.12
 _LIGHT_UNITS, _LIGHT_ZERO = 45_000, 10_000
-_OUTSIDE = 1e-4  # of linear light, as in the table of `clip_chroma`
-_DARKEST = round(_LIGHT_ZERO - _OUTSIDE * _LIGHT_UNITS)
-_BRIGHTEST = round(_LIGHT_ZERO + (1 + _OUTSIDE) * _LIGHT_UNITS)
+# How far linear light may lie outside and still be shown within half a level of 255.
+_DARKEST = round(_LIGHT_ZERO - 0.00015 * _LIGHT_UNITS)
+_BRIGHTEST = round(_LIGHT_ZERO + 1.0044 * _LIGHT_UNITS)
 
 
 def _light(y: AnyPlanes, ab: FloatArray, tables: _Tables) -> NDArray[np.uint16]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ from recolor_cli.work import ThreadWorkers
 
 _ROUNDS = 5
 _STARTS = 7  # of processes
+_PATIENCE = 60  # s; then no further round is begun
 _RUN_SECONDS = 0.7  # of a network alone, each round
 _QUALITY = 92  # of the pictures that are made
 _STAGES = ("read", "decode", "lightness", "network", "color", "encode", "write")
@@ -79,9 +80,11 @@ class Throughput:
         What they are: ``1.5 MP``, or ``as they are``.
     model : str
     ratio : float
-        Pictures a second of the program by those of decoding and encoding alone.
+        Pictures a second of the program by those of itself without the recoloring.
     codec, full : float
-        Pictures a second: decoding and encoding alone, and the program.
+        Pictures a second: without the recoloring (read, decode, encode and write), and all of it.
+    share : float
+        Of decoding and encoding in the time of all stages: `ratio`, if files cost nothing.
     stages : dict of str to float
         Milliseconds that each stage of a picture takes in its thread, with all threads at work.
     """
@@ -91,6 +94,7 @@ class Throughput:
     ratio: float
     codec: float
     full: float
+    share: float
     stages: dict[str, float]
 
 
@@ -222,11 +226,11 @@ def measure_throughput(
         found = []
         for name, network in networks.items():
             times: list[tuple[float, float]] = []
-            for _ in range(1 + _ROUNDS):  # the first one warms the caches
+            for _ in _rounds():
                 codec, _ = _once(jobs, cast(Recolorizer, _NoColor()), workers)
                 full, outcomes = _once(jobs, Recolorizer(network), workers)
                 times.append((codec, full))
-            times = times[1:]
+            times = times[1:] or times
             stages = {
                 stage: 1000 * statistics.median(o.seconds[stage] for o in outcomes)
                 for stage in _STAGES
@@ -238,10 +242,20 @@ def measure_throughput(
                     statistics.median(codec / full for codec, full in times),
                     len(jobs) / statistics.median(codec for codec, _ in times),
                     len(jobs) / statistics.median(full for _, full in times),
+                    (stages["decode"] + stages["encode"]) / sum(stages.values()),
                     stages,
                 )
             )
     return found
+
+
+def _rounds() -> Iterator[int]:
+    """Count the rounds: one that warms the caches, and some more while they are not too slow."""
+    started = time.perf_counter()
+    for number in range(1 + _ROUNDS):
+        if number > 1 and time.perf_counter() - started > _PATIENCE:
+            return
+        yield number
 
 
 def _once(
@@ -272,13 +286,13 @@ def measure_networks(
         Threads.
     """
     rates: dict[tuple[str, int], list[float]] = {}
-    for _ in range(1 + _ROUNDS):
+    for _ in _rounds():
         for name, network in networks.items():
             for count in batches:
                 rates.setdefault((name, count), []).append(_rate(network, count, workers))
-    first = statistics.median(rates[next(iter(networks)), batches[0]][1:])
+    first = statistics.median(rates[next(iter(networks)), batches[0]][-_ROUNDS:])
     return [
-        NetworkSpeed(name, count, rate := statistics.median(found[1:]), rate / first)
+        NetworkSpeed(name, count, rate := statistics.median(found[1:] or found), rate / first)
         for (name, count), found in rates.items()
     ]
 

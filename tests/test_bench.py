@@ -1,0 +1,77 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from conftest import BrokenNetwork, SpyNetwork, draw, encoded
+from recolor_cli.errors import InputError, RecolorError
+from recolor_cli.evaluation import bench as room
+from recolor_cli.image_io import decode
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    monkeypatch.setattr(room, "_ROUNDS", 1)
+    monkeypatch.setattr(room, "_STARTS", 1)
+    monkeypatch.setattr(room, "_RUN_SECONDS", 0.01)
+
+
+def test_pictures_have_the_size_asked_for_and_differ(tmp_path):
+    paths = room.make_pictures(encoded(draw(90, 60)), 0.05, 2, tmp_path)
+    pictures = [decode(path.read_bytes()).rgb for path in paths]
+    for rgb in pictures:
+        assert rgb.shape[0] * rgb.shape[1] == pytest.approx(50_000, rel=0.03)
+        assert rgb.shape[0] / rgb.shape[1] == pytest.approx(1.5, rel=0.05)
+    assert (pictures[0] != pictures[1]).mean() > 0.5
+
+
+def test_throughput_counts_pictures_and_names_stages(tmp_path, manifest):
+    paths = room.make_pictures(encoded(draw()), 0.02, 3, tmp_path)
+    (found,) = room.measure_throughput(paths, "0.02 MP", {"spy": SpyNetwork(manifest)}, 2)
+    assert found.ratio > 0
+    assert found.codec > 0
+    assert found.full > 0
+    assert 0 < found.share < 1
+    assert {"decode", "network", "color", "encode"} < set(found.stages)
+    assert all(path.exists() for path in paths)
+
+
+def test_a_slow_network_is_told_from_a_fast_one(manifest):
+    class Slow(SpyNetwork):
+        def predict(self, lightness, temperature):
+            for _ in range(40):
+                np.sort(np.random.default_rng(0).random(100_000))
+            return super().predict(lightness, temperature)
+
+    networks = {"fast": SpyNetwork(manifest), "slow": Slow(manifest)}
+    found = {(n.model, n.batch): n for n in room.measure_networks(networks, [1, 2], 1)}
+    assert found["fast", 1].ratio == 1
+    assert found["slow", 1].ratio < 0.5
+    assert found["slow", 1].rate > 0
+    assert networks["fast"].seen[-1][0].shape == (2, 1, 64, 64)
+
+
+def test_a_picture_that_fails_is_an_error(tmp_path, manifest):
+    paths = room.make_pictures(encoded(draw()), 0.02, 1, tmp_path)
+    with pytest.raises(InputError, match=r"0\.02-0\.jpg: out of memory"):
+        room.measure_throughput(paths, "x", {"broken": BrokenNetwork(manifest)}, 1)
+
+
+def test_a_process_that_fails_is_an_error(tmp_path):
+    with pytest.raises(RecolorError, match="a process failed"):
+        room.measure_start(tmp_path / "gone.jpg", "x", "fruitnet", "fruitnet", "cpu")
+
+
+def test_the_command(recolor, poster):
+    out, _ = recolor("bench", poster, "-m", "fruitnet", "--device", "cpu", "--json", "-q", "-b", 1)
+    found = json.loads(out)
+    assert found["device"] == "cpu"
+    (throughput,), (network,), (start,) = found["throughput"], found["networks"], found["starts"]
+    assert throughput["pictures"] == "as they are"
+    assert network["rate"] > 0
+    assert 0.3 < start["ratio"] < 30
+    assert 20 < start["peak"] < 1000 or math.isnan(start["peak"])
+    table, _ = recolor("bench", "--megapixels", 0.02, "-m", "fruitnet", "--device", "cpu", "-b", 1)
+    assert b"0.02 MP" in table
+    assert b"of a bare script" in table
