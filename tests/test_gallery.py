@@ -12,9 +12,10 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from conftest import draw, encoded
+from recolor_cli.companions import thumbnail_folder
 from recolor_cli.compare import thumbnails
 from recolor_cli.errors import OutputError, UsageError
-from recolor_cli.gallery.page import Entry, Gallery, thumbnail_folder
+from recolor_cli.gallery.page import Entry, Gallery
 
 ODD_NAMES = [
     'it\'s "quoted" & <b>bold.png',

@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,13 +20,13 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+from recolor_cli.companions import THUMBNAIL, thumbnail_folder
 from recolor_cli.compare import Thumbnails
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.files import write_atomic, writing
 from recolor_cli.types import ImageSize
 
 NAME = "gallery.html"
-_THUMBNAIL = re.compile(r"([0-9a-f]{16})-(before|after)\.jpg")
 _MARK = b'<meta name="generator" content="recolor gallery">'
 # What browsers show; of other files the large view has the thumbnail.
 _SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".avif"}
@@ -193,18 +192,13 @@ class Gallery:
     def _remove_what_no_page_shows(self) -> None:
         with contextlib.suppress(OSError):
             for path in list(self._thumbnails.iterdir()):
-                match = _THUMBNAIL.fullmatch(path.name)
+                match = THUMBNAIL.fullmatch(path.name)
                 if match and bytes.fromhex(match[1]) not in self._kept:
                     path.unlink()
 
 
 class _Abandoned(Exception):
     """The page is not to be finished."""
-
-
-def thumbnail_folder(page: Path) -> Path:
-    """Return the folder of a page's thumbnails."""
-    return page.with_name(f"{page.stem}-thumbnails")
 
 
 def _shown(name: str) -> str:
