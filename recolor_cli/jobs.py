@@ -222,6 +222,8 @@ def _jobs_of(
             yield entry
             continue
         source, relative = entry
+        if is_thumbnail(source):
+            continue
         if options.backup is not None:
             place = os.path.realpath(source)  # a link stays one
             result = Path(place).with_stem(without_label(Path(place).stem))
@@ -338,7 +340,7 @@ def _scan(
         for path in pictures:
             original = _original(path.stem, result_suffix)
             is_result = original != path.stem and original in stems
-            if not is_result and not _is_special(path) and not is_thumbnail(path):
+            if not is_result and not _is_special(path):
                 found.append((path, path.relative_to(folder)))
     return found
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from recolor_cli.compare import Thumbnails
 from recolor_cli.errors import ExitCode, RecolorError
 from recolor_cli.jobs import Job
 from recolor_cli.types import ImageSize
+
+if TYPE_CHECKING:
+    from recolor_cli.compare import Thumbnails
 
 
 class Status(StrEnum):
