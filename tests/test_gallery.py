@@ -200,7 +200,7 @@ def test_pictures_are_seen_and_nothing_else_is_asked_for(browser, page):
     assert "poster" in cards[0].text
     assert "100 ms" in cards[0].text
     summary = browser.find_element("id", "summary").text
-    assert "7 recolored, 1 skipped, 1 failed" in summary
+    assert "7 recolored, 1 done before, 1 failed" in summary
     asked = set(requests(browser))
     assert all(url.startswith((page.parent.as_uri(), "data:")) for url in asked), asked
     assert sum("-thumbnails/" in url for url in asked) == 2 * (len(ODD_NAMES) + 1)
