@@ -79,6 +79,8 @@ class OwnColor:
             rows = self.weights[start : start + len(rgb)]
             if not rows.any():
                 return rgb
+            if self.new == 1 and rows.min() == 255:
+                return painted
             share = np.divide(rows, 255, dtype=np.float32)[..., None] * share  # 255 is exactly 1
         own = lab_of(rgb)
         lightness = np.ascontiguousarray(own[..., 0])

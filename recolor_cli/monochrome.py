@@ -32,7 +32,8 @@ _CELL = 8  # px of it: what JPEG smears and noise changes is averaged over cells
 _KNOTS = 9  # of the tone's curve over L*
 _OPENING = 13  # px of `_SIDE`: smaller gray parts belong to what is around them
 _SMOOTHING = 5  # px of the picture, over which a pixel's color is averaged
-_STRIP_PIXELS = 1 << 18
+_STRIP_PIXELS = 1 << 16
+_LEVELS = 1000  # of L*, that the tone is tabulated for
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +108,17 @@ class Grayness:
     def _tone_of(self, lightness: FloatArray, top: int, of_height: int) -> FloatArray:
         """Return the tone's ab for some rows of a picture, shape (rows, W, 2)."""
         rows, width = lightness.shape
+        y = _positions(of_height)[top : top + rows, None].astype(np.float32)
+        x = _positions(width).astype(np.float32)
         knots = np.linspace(0, 100, _KNOTS)
-        y = _positions(of_height)[top : top + rows]
-        x = _positions(width)
-        planes = []
+        level = np.rint(lightness * np.float32(_LEVELS / 100)).astype(np.intp)
+        tone = np.empty((rows, width, 2), np.float32)
         for channel in range(2):
-            curve, place = np.split(self.coefficients[:, channel], [_KNOTS])
-            by_place = _places(y, x) @ place
-            planes.append(np.interp(lightness, knots, curve) + by_place)
-        return np.stack(planes, axis=-1).astype(np.float32)
+            curve, place = np.split(self.coefficients[:, channel].astype(np.float32), [_KNOTS])
+            table = np.interp(np.linspace(0, 100, _LEVELS + 1), knots, curve).astype(np.float32)
+            tone[..., channel] = table.take(level, mode="clip") + y * (x * place[3])
+            tone[..., channel] += x * (place[0] + x * place[2]) + y * (place[1] + y * place[4])
+        return tone
 
 
 def grayness(rgb: AnyRgbImage) -> Grayness:
