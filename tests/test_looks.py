@@ -138,6 +138,14 @@ def test_the_gallery_lies_here_without_a_folder_for_results(recolor, scans):
     assert not (scans / "color-recolored.png").exists()
 
 
+def test_a_run_that_cannot_begin_leaves_the_earlier_page(recolor, scans):
+    recolor("in/gray.png", "-o", "out/", "--gallery", "--device", "cpu")
+    before = (scans.parent / "out/gallery.html").read_bytes()
+    recolor("in", "-o", "out/", "--gallery", "-m", "no-such-model", exit_code=4)
+    assert (scans.parent / "out/gallery.html").read_bytes() == before
+    assert names(scans.parent / "out") == ["gallery-thumbnails", "gallery.html", "gray.png"]
+
+
 def test_without_a_terminal_nothing_is_shown(recolor, scans):
     _, err = recolor("in/gray.png", "--show", "--device", "cpu")
     assert "--show: standard error is no terminal" in err
