@@ -12,7 +12,7 @@ from typing import Protocol
 
 from recolor_cli.errors import InputError
 from recolor_cli.files import remove_leftovers
-from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done
+from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done, missing
 from recolor_cli.outcome import Outcome, Status
 
 _POLL = 0.1  # s; how soon an interruption is seen while the list of jobs is waited for
@@ -120,5 +120,7 @@ def dry_run(jobs: Iterable[Job], options: OutputOptions) -> Iterator[Outcome]:
 
 
 def has_work(job: Job, options: OutputOptions) -> bool:
-    """Tell whether a network is needed for a job."""
-    return not (job.error or is_done(job, options))
+    """Tell whether something is to be done for a job: its result, or what belongs beside it."""
+    if job.error:
+        return False
+    return not is_done(job, options) or options.thumbnails or bool(missing(job, options))

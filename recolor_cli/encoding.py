@@ -129,12 +129,12 @@ def _to_write(
         if space is Space.CMYK and not holds_cmyk:
             raise OutputError(f"{image_format} cannot hold CMYK", "use --icc srgb, or --format tif")
         opaque = space is Space.CMYK or not image_format.holds_transparency
-        converted = icc.from_srgb(_on_white(source, rgb) if opaque else rgb, source.profile, space)
+        converted = icc.from_srgb(on_white(source, rgb) if opaque else rgb, source.profile, space)
         metadata = replace(source.metadata, icc_profile=source.profile)
         return (converted if opaque else _with_alpha(source, converted)), space, metadata
     if image_format.holds_transparency:
         return _with_alpha(source, rgb), Space.RGB, source.metadata
-    return _on_white(source, rgb), Space.RGB, source.metadata
+    return on_white(source, rgb), Space.RGB, source.metadata
 
 
 def _new_page(source: DecodedImage, rgb: AnyRgbImage, encoding: Encoding) -> tiff.NewPage:
@@ -185,7 +185,7 @@ def _with_alpha(source: DecodedImage, rgb: AnyPlanes) -> AnyPlanes:
     return rgb if source.alpha is None else np.dstack((rgb, source.alpha))
 
 
-def _on_white(source: DecodedImage, rgb: AnyRgbImage) -> AnyRgbImage:
+def on_white(source: DecodedImage, rgb: AnyRgbImage) -> AnyRgbImage:
     """Lay a transparent picture on white paper."""
     if source.alpha is None:
         return rgb

@@ -11,6 +11,7 @@ import re
 import secrets
 import stat
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -78,8 +79,24 @@ def read_pipe(pipe: BinaryIO) -> bytes:
 
 
 def write_atomic(
-    path: Path, data: bytes, like: os.stat_result | None = None, keep_times: bool = False
+    path: Path,
+    data: bytes,
+    like: os.stat_result | None = None,
+    keep_times: bool = False,
+    durable: bool = True,
 ) -> None:
+    """Write a file as `writing` does, of bytes that are all there."""
+    with writing(path, like, keep_times, durable) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def writing(
+    path: Path,
+    like: os.stat_result | None = None,
+    keep_times: bool = False,
+    durable: bool = True,
+) -> Iterator[BinaryIO]:
     """Write a file so that it is there whole or not at all, also when the power fails.
 
     The bytes go to a temporary file in the same folder, and from there to the disk, before it takes
@@ -88,11 +105,12 @@ def write_atomic(
     Parameters
     ----------
     path : Path
-    data : bytes
     like : os.stat_result or None
         The file whose permissions it gets and, where that is allowed, whose owner.
     keep_times : bool
         Whether it gets the times of `like`, too.
+    durable : bool
+        Whether it must survive a power cut; what can be made again need not.
 
     Raises
     ------
@@ -107,9 +125,10 @@ def write_atomic(
             with temporary.open("xb") as file:
                 if like:  # before there is anything to be seen by whom it is not for
                     _belong_to_the_same(temporary, like)
-                file.write(data)
+                yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             if like and keep_times:
                 os.utime(temporary, ns=(like.st_atime_ns, like.st_mtime_ns))
             temporary.replace(path)

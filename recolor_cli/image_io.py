@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,6 +173,36 @@ def decode(data: bytes) -> DecodedImage:
         return picture
     alpha = None if picture.alpha is None else _to_8_bits(picture.alpha)
     return replace(picture, rgb=_to_8_bits(picture.rgb), alpha=alpha)
+
+
+def decode_mask(data: bytes) -> NDArray[np.uint8]:
+    """Decode a picture that says where to recolor.
+
+    Parameters
+    ----------
+    data : bytes
+        As for `decode`.
+
+    Returns
+    -------
+    uint8 array, shape (H, W)
+        The mean of its channels: 255 where it is white; transparent is black.
+
+    Raises
+    ------
+    InputError
+        As `decode`, and if it is black all over.
+    """
+    picture = decode(data)
+    mask: NDArray[Any] = np.rint(picture.rgb.mean(axis=2))
+    if picture.alpha is not None:
+        mask = np.rint(mask * picture.alpha / 255)
+    if not mask.any():
+        raise InputError(
+            "the mask is black all over: nothing would be recolored",
+            "paint white where there is to be new color; what is transparent counts as black",
+        )
+    return mask.astype(np.uint8)
 
 
 def pictures(data: bytes, target: ImageFormat | None = None) -> Iterator[DecodedImage]:

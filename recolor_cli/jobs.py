@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor_cli.companions import COMPARE, companion, is_thumbnail, without_label
 from recolor_cli.errors import InputError, NoInputsError, OutputError, RecolorError, UsageError
 from recolor_cli.formats import READABLE, ImageFormat, color_suffix
 
@@ -43,6 +44,12 @@ class OutputOptions:
         The result takes the picture's name, and the picture one with this suffix.
     max_pixels : int
         Pictures that declare more are refused.
+    compare : bool
+        Write before | after beside each result.
+    thumbnails : bool
+        Make small pictures of before and after.
+    if_gray : bool
+        Skip pictures that have color.
     """
 
     out: str | None = None
@@ -54,6 +61,14 @@ class OutputOptions:
     preserve_times: bool = False
     backup: str | None = None
     max_pixels: int = 500_000_000
+    compare: bool = False
+    thumbnails: bool = False
+    if_gray: bool = False
+
+    def companions(self, destination: str) -> list[str]:
+        """Return the paths of what is written beside a result."""
+        labels = [COMPARE] if self.compare else []
+        return [companion(destination, label) for label in labels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +132,7 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
         )
     if len(jobs) > 1 and any(job.destination == STREAM for job in jobs):
         raise UsageError("standard output takes one picture", "give one input, or a folder with -o")
-    return _without_conflicts(jobs)
+    return _without_conflicts(jobs, options)
 
 
 def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) -> Iterator[Job]:
@@ -172,6 +187,10 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
                 error = _taken(job, "another input")
             else:
                 destinations.add(destination)
+                for path in options.companions(job.destination):
+                    if _key(path) in sources or _key(path) in destinations:
+                        error = _companion_taken(path)
+                    destinations.add(_key(path))
             yield replace(job, error=error)
 
 
@@ -203,8 +222,13 @@ def _jobs_of(
             yield entry
             continue
         source, relative = entry
+        if is_thumbnail(source):
+            continue
         if options.backup is not None:
             place = os.path.realpath(source)  # a link stays one
+            result = Path(place).with_stem(without_label(Path(place).stem))
+            if result != Path(place) and os.path.exists(f"{result}{options.backup}"):
+                continue  # a companion of an earlier run's
             yield Job(str(source), place, backup=place + options.backup)
             continue
         folder = source.parent if options.out is None else Path(options.out) / relative.parent
@@ -270,6 +294,11 @@ def is_done(job: Job, options: OutputOptions) -> bool:
     return Path(job.destination).stat().st_size > 0  # an empty one is what a power cut left
 
 
+def missing(job: Job, options: OutputOptions) -> list[str]:
+    """Return what is to lie beside a result and is not there."""
+    return [path for path in options.companions(job.destination) if not os.path.exists(path)]
+
+
 def _of_stream(options: OutputOptions) -> str:
     """Return the destination of standard input, which has no name of its own."""
     if options.out is None:
@@ -309,11 +338,17 @@ def _scan(
         ]
         stems = {path.stem for path in pictures}
         for path in pictures:
-            original = path.stem.removesuffix(result_suffix)
+            original = _original(path.stem, result_suffix)
             is_result = original != path.stem and original in stems
             if not is_result and not _is_special(path):
                 found.append((path, path.relative_to(folder)))
     return found
+
+
+def _original(stem: str, suffix: str) -> str:
+    """Return the name of the picture that a result, or its companion, would be made from."""
+    unlabelled = without_label(stem)
+    return (unlabelled if unlabelled.endswith(suffix) else stem).removesuffix(suffix)
 
 
 def _is_special(path: Path) -> bool:
@@ -321,7 +356,7 @@ def _is_special(path: Path) -> bool:
     return os.path.exists(path) and not os.path.isfile(path)
 
 
-def _without_conflicts(jobs: list[Job]) -> list[Job]:
+def _without_conflicts(jobs: list[Job], options: OutputOptions) -> list[Job]:
     """Leave out earlier results, and refuse what would harm an input or another result."""
     writer: dict[str, str] = {}  # destination -> the first source that is to be written there
     for job in jobs:
@@ -329,15 +364,22 @@ def _without_conflicts(jobs: list[Job]) -> list[Job]:
             writer.setdefault(_key(job.destination), job.source)
     kept: dict[str, Job] = {}
     for job in jobs:
-        source = _key(job.source)
-        if writer.get(source, job.source) == job.source:  # else: the result of another input
+        source, path = _key(job.source), Path(job.source)
+        result = source
+        if path.name and not job.backup:  # in place, results bear the names of pictures
+            result = _key(str(path.with_stem(without_label(path.stem))))
+        # Else it is the result of another input, or a companion of it.
+        if all(writer.get(key, job.source) == job.source for key in {source, result}):
             kept.setdefault(source, job)  # else: named twice
     identities = {_identity(job.source) for job in kept.values()} - {None}
-    return [_refused(job, writer, identities) or job for job in kept.values()]
+    return [_refused(job, writer, identities, options) or job for job in kept.values()]
 
 
 def _refused(
-    job: Job, writer: dict[str, str], identities: set[tuple[int, int] | None]
+    job: Job,
+    writer: dict[str, str],
+    identities: set[tuple[int, int] | None],
+    options: OutputOptions,
 ) -> Job | None:
     """Return a job with the reason why it must not be done, or None."""
     if job.error or job.destination == STREAM:
@@ -347,8 +389,18 @@ def _refused(
     elif (other := writer[_key(job.destination)]) != job.source:
         error = _taken(job, other)
     else:
+        for path in options.companions(job.destination):
+            if _key(path) in writer or _identity(path) in identities:
+                return replace(job, error=_companion_taken(path))
         return None
     return replace(job, error=error)
+
+
+def _companion_taken(path: str) -> OutputError:
+    return OutputError(
+        f"{path}, beside its result, is an input or a result itself",
+        "choose another -o or --suffix",
+    )
 
 
 def _would_overwrite(job: Job) -> OutputError:
@@ -367,7 +419,7 @@ def _taken(job: Job, other: str) -> OutputError:
 def _is_result(source: str, suffix: str) -> bool:
     """Tell whether a file lies beside the picture that it was made from, by their names."""
     path = Path(source)
-    original = path.stem.removesuffix(suffix or DEFAULT_SUFFIX)
+    original = _original(path.stem, suffix or DEFAULT_SUFFIX)
     return original != path.stem and os.path.exists(path.with_name(original + path.suffix))
 
 

@@ -62,6 +62,19 @@ def rgb_to_lab(rgb: RgbImage | FloatArray) -> FloatArray:
     return cast(FloatArray, cv2.cvtColor(scaled, cv2.COLOR_RGB2Lab))
 
 
+def lab_of(rgb: AnyRgbImage | FloatArray) -> FloatArray:
+    """Convert sRGB of any depth to CIELAB, float32, shape (H, W, 3).
+
+    Parameters
+    ----------
+    rgb : uint8, uint16 or float32 array, shape (H, W, 3)
+        As in `rgb_to_lab`; 16 bits are converted by `exact_lab`.
+    """
+    if rgb.dtype == np.uint16:
+        return exact_lab(np.divide(rgb, 65535, dtype=np.float32))
+    return rgb_to_lab(rgb)
+
+
 def lightness_of(rgb: AnyRgbImage | FloatArray) -> FloatArray:
     """Return L*, float32, shape (H, W), 0..100, by the closed formula.
 

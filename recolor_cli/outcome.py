@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from recolor_cli.errors import ExitCode, RecolorError
 from recolor_cli.jobs import Job
 from recolor_cli.types import ImageSize
+
+if TYPE_CHECKING:
+    from recolor_cli.compare import Thumbnails
 
 
 class Status(StrEnum):
@@ -37,6 +41,12 @@ class Outcome:
         By stage.
     warnings : tuple of str
         What of the file could not be kept.
+    reason : str
+        Why it was skipped, if not because it was done before.
+    companions : tuple of str
+        What was written beside the result.
+    thumbnails : Thumbnails or None
+        If they were asked for, and there is a result.
     """
 
     job: Job
@@ -46,6 +56,9 @@ class Outcome:
     size: ImageSize | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    reason: str = ""
+    companions: tuple[str, ...] = ()
+    thumbnails: Thumbnails | None = None
 
 
 @dataclass

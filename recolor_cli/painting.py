@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor_cli.gamut import clip_chroma
+from recolor_cli.keep import OwnColor
 from recolor_cli.lab import RGB_OF_XYZ, lab_to_deep_rgb, light_of, light_tables, lightness_of
 from recolor_cli.letterbox import Enlarged
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray, RgbImage
@@ -31,7 +32,7 @@ from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray, RgbImage
 _STRIP_PIXELS = 1 << 17  # a strip's planes stay within a processor's cache
 
 
-def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage) -> None:
+def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage, own: OwnColor | None = None) -> None:
     """Give a picture new color; its lightness stays, chroma gives way where sRGB has no such color.
 
     Parameters
@@ -41,6 +42,8 @@ def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage) -> None:
         Two planes of H x W, CIELAB units.
     out : array of the same shape and dtype
         Where to put the result; it may be `rgb`.
+    own : OwnColor or None
+        What stays of the picture's own color.
     """
     height, width = rgb.shape[:2]
     paint_rows = _paint_deep if rgb.dtype == np.uint16 else _paint_bytes
@@ -48,7 +51,10 @@ def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage) -> None:
 
     def paint_strip(start: int) -> None:
         stop = min(start + rows, height)
-        paint_rows(rgb[start:stop], ab.rows(start, stop), out[start:stop])
+        before = rgb[start:stop].copy() if own else rgb[start:stop]
+        paint_rows(before, ab.rows(start, stop), out[start:stop])
+        if own:
+            out[start:stop] = own.keep(before, out[start:stop], start)
 
     strips = range(0, height, rows)  # never several float copies of the whole
     # What OpenCV may take for one operation, one picture may take here.

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from recolor_cli.errors import InferenceError, InputError
+from recolor_cli.keep import OwnColor
 from recolor_cli.lab import lightness_of
 from recolor_cli.letterbox import Letterbox
 from recolor_cli.painting import paint
@@ -150,7 +151,7 @@ class Recolorizer:
         array of the same shape and dtype
         """
         result = np.empty_like(rgb) if out is None else out
-        paint(rgb, self._box(rgb).enlarge(ab), result)
+        paint(rgb, self._box(rgb).enlarge(ab), result, OwnColor.of(rgb, self.options))
         return result
 
     def _box(self, rgb: AnyRgbImage) -> Letterbox:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -87,6 +87,12 @@ class RecolorOptions:
         None takes the model's own.
     strength : float
         Factor on the chroma of the result, 0 (gray) to 3.
+    keep_original : float
+        How much of the picture's own color stays: 0 none, 1 all.
+    only_gray : bool
+        Leave the picture's colored parts as they are.
+    mask : uint8 array, shape (h, w), or None
+        Where to recolor, laid over the whole picture: 255 there, 0 elsewhere, between: partly.
 
     Raises
     ------
@@ -96,6 +102,9 @@ class RecolorOptions:
 
     temperature: float | None = None
     strength: float = 1.0
+    keep_original: float = 0.0
+    only_gray: bool = False
+    mask: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         # Below 0.01 softmax is an argmax in all but name, above 10 the mean of all bins.
@@ -103,6 +112,8 @@ class RecolorOptions:
             raise ValueError(f"temperature must lie in 0.01..10, not {self.temperature}")
         if not 0 <= self.strength <= 3:
             raise ValueError(f"strength must lie in 0..3, not {self.strength}")
+        if not 0 <= self.keep_original <= 1:
+            raise ValueError(f"keep_original must lie in 0..1, not {self.keep_original}")
 
 
 class ColorNetwork(Protocol):

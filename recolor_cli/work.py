@@ -12,17 +12,19 @@ from pathlib import Path
 
 import cv2
 
+from recolor_cli.compare import Thumbnails, side_by_side, thumbnails
 from recolor_cli.encoding import Encoding, encode_all
-from recolor_cli.errors import InputError, RecolorError
-from recolor_cli.files import back_up, read, read_pipe, write_atomic
+from recolor_cli.errors import InputError, OutputError, RecolorError
+from recolor_cli.files import Source, back_up, read, read_pipe, write_atomic
 from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import DecodedImage, declared, pictures
-from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done
+from recolor_cli.image_io import DecodedImage, declared, decode, pictures
+from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done, missing
 from recolor_cli.memory import available_memory
+from recolor_cli.monochrome import grayness
 from recolor_cli.outcome import Outcome, Status
 from recolor_cli.recolorizer import Recolorizer, StageTimings
 from recolor_cli.streams import stdin, write_stdout
-from recolor_cli.types import AnyRgbImage, ImageSize, cpu_count
+from recolor_cli.types import AnyRgbImage, ImageSize, RecolorOptions, cpu_count
 
 
 class ThreadWorkers:
@@ -116,9 +118,10 @@ def _do(
     if job.error:
         return Outcome(job, Status.FAILED, job.error)
     timings = StageTimings()
+    beside = _Beside()
     try:
         if is_done(job, options):
-            return Outcome(job, Status.SKIPPED)
+            return _done_before(job, options, budget)
         source = None if job.source == STREAM else read(Path(job.source))
         data = source.data if source else read_pipe(stdin())
         target = options.format or ImageFormat.of_suffix(Path(job.destination).suffix)
@@ -133,6 +136,11 @@ def _do(
             timings.lap("read")
             told = _Told()
             results = _recolored(data, target, recolorizer, timings, told)
+            if options.if_gray and not _is_gray(data, recolorizer.options):
+                if job.destination != STREAM:
+                    return Outcome(job, Status.SKIPPED, reason=_HAS_COLOR)
+                told.warnings[f"{_HAS_COLOR} and is passed on as it was"] = None
+                results = _unchanged(data, target, told)
             # Stdout, or a name without a known ending, takes the source's format.
             encoded = encode_all(results, Encoding(target, options.quality, options.source_profile))
             timings.lap("encode")
@@ -144,6 +152,9 @@ def _do(
             like = source.status if source else None
             write_atomic(Path(job.destination), encoded, like, options.preserve_times)
         timings.lap("write")
+        if options.thumbnails or options.companions(job.destination):
+            beside = _beside(job, data, encoded, options, source, budget)
+            timings.lap("compare")
     except RecolorError as error:
         return Outcome(job, Status.FAILED, error)
     except MemoryError:
@@ -153,8 +164,76 @@ def _do(
         failure = RecolorError(f"a bug in recolor: {error!r}", "please report it with -v's output")
         return Outcome(job, Status.FAILED, failure, bug=traceback.format_exc())
     return Outcome(
-        job, Status.WRITTEN, size=told.size, seconds=timings.seconds, warnings=tuple(told.warnings)
+        job,
+        Status.WRITTEN,
+        size=told.size,
+        seconds=timings.seconds,
+        warnings=tuple(told.warnings),
+        companions=beside.companions,
+        thumbnails=beside.thumbnails,
     )
+
+
+def _done_before(job: Job, options: OutputOptions, budget: MemoryBudget) -> Outcome:
+    """Leave a result as it is, and make what is asked for beside it, from the files."""
+    if not (options.thumbnails or missing(job, options)):
+        return Outcome(job, Status.SKIPPED)
+    source = None if job.source == STREAM else read(Path(job.backup or job.source))
+    before = source.data if source else read_pipe(stdin())
+    after = read(Path(job.destination)).data
+    beside = _beside(job, before, after, options, source, budget, missing(job, options))
+    return Outcome(job, Status.SKIPPED, companions=beside.companions, thumbnails=beside.thumbnails)
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What was made beside a result."""
+
+    companions: tuple[str, ...] = ()
+    thumbnails: Thumbnails | None = None
+
+
+def _beside(
+    job: Job,
+    before: bytes,
+    after: bytes,
+    options: OutputOptions,
+    source: Source | None,
+    budget: MemoryBudget,
+    wanted: list[str] | None = None,
+) -> _Beside:
+    """Write what belongs beside a result: all of it, or what is wanted."""
+    paths = options.companions(job.destination) if wanted is None else wanted
+    small = None
+    try:
+        with budget.reserve(2 * declared(before).memory):  # both are decoded
+            for path in paths:
+                image_format = ImageFormat.of_suffix(Path(path).suffix) or ImageFormat.PNG
+                data = side_by_side(before, after, image_format, options.quality)
+                write_atomic(Path(path), data, source.status if source else None)
+            if options.thumbnails:
+                small = thumbnails(before, after)
+    except RecolorError as error:
+        message = f"{job.destination} is there, but not what belongs beside it: {error.message}"
+        raise OutputError(message, error.hint) from error
+    return _Beside(tuple(paths), small)
+
+
+_HAS_COLOR = "it has color of its own"
+
+
+def _is_gray(data: bytes, options: RecolorOptions) -> bool:
+    """Tell whether a file's first picture is gray, or has gray parts if only these are wanted."""
+    seen = grayness(decode(data).rgb)
+    return seen.has_gray_parts if options.only_gray else seen.is_monochrome
+
+
+def _unchanged(
+    data: bytes, target: ImageFormat | None, told: _Told
+) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
+    for picture in pictures(data, target):
+        told.size = told.size or picture.size
+        yield picture, picture.rgb
 
 
 @dataclass

@@ -21,6 +21,8 @@ def test_what_goes_wrong_is_found(monkeypatch, capsys):
         raise RuntimeError("oh")
 
     monkeypatch.setattr(fuzz, "outcome_of", crash)
+    # The limit is for good, and no browser starts within it.
+    monkeypatch.setattr(fuzz.resource, "setrlimit", lambda *_: None)
     fuzz.work(1, range(1))
     assert "FOUND RuntimeError: oh" in capsys.readouterr().out
 

@@ -123,6 +123,7 @@ def test_ctrl_c_reaches_the_whole_group_and_nothing_is_lost(tmp_path):
         [sys.executable, "-m", "recolor_cli", tmp_path, "-m", "fruitnet", "-o", tmp_path / "out"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        bufsize=0,  # else a second line may be read with the first, and be lost
         start_new_session=True,
     )
     process.stdout.readline()  # it is at work

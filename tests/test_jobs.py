@@ -242,3 +242,35 @@ def test_gray_files_of_pnm_become_color_files(tree):
     (tree / "x.pgm").write_bytes(encoded(draw()[..., 0], "PPM"))
     assert pairs(plan(["x.pgm"], False, OutputOptions())) == [("x.pgm", "x-recolored.ppm")]
     assert Job("a").error is None
+
+
+def test_a_list_may_name_companions_and_thumbnails(tree):
+    folder = tree / "in"
+    names = (
+        "b-recolored.jpg",
+        "b-recolored-compare.jpg",
+        "page-thumbnails/0123456789abcdef-after.jpg",
+    )
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"")
+    listed = ["in/b.jpg", *(f"in/{name}" for name in names)]
+    for options in (OutputOptions(), OutputOptions(compare=True)):
+        for order in (listed, listed[::-1]):
+            assert [job.source for job in plan_lines(order, False, options)] == ["in/b.jpg"]
+            assert [job.source for job in plan(order, False, options)] == ["in/b.jpg"]
+    assert [job.source for job in plan(["in"], True, OutputOptions())] == [
+        *("in/a.PNG", "in/b.jpg", "in/sub/d.webp"),
+    ]
+
+
+def test_names_like_companions_are_pictures_where_there_is_no_result(tree):
+    (tree / "in/b-compare.jpg").write_bytes(b"")
+    for options in (OutputOptions(compare=True), OutputOptions(out="out"), OutputOptions()):
+        sources = [job.source for job in plan(["in"], False, options)]
+        assert sources == ["in/a.PNG", "in/b-compare.jpg", "in/b.jpg"]
+        assert not any(job.error for job in plan(["in"], False, OutputOptions()))
+    both = plan(["in"], False, OutputOptions(out="out", compare=True))
+    assert ["beside its result" in str(job.error) for job in both] == [False, False, True]
+    listed = plan_lines(["in/b-compare.jpg", "in/b.jpg"], False, OutputOptions("out", compare=True))
+    assert ["beside its result" in str(job.error) for job in listed] == [False, True]

@@ -83,7 +83,10 @@ def tell(
     if outcome.status is Status.SKIPPED:
         # One is told; of a folder's thousands the count is enough.
         say = console.note if alone else console.detail
-        say(f"{job.destination} exists, skipped; --overwrite redoes it")
+        if outcome.reason:
+            say(f"{job.source}: {outcome.reason}, skipped")
+        else:
+            say(f"{job.destination} exists, skipped; --overwrite redoes it")
     if as_json:
         console.json(
             {
@@ -92,6 +95,8 @@ def tell(
                 "status": outcome.status,
                 "error": outcome.error.message if outcome.error else None,
                 "hint": outcome.error.hint if outcome.error else None,
+                "reason": outcome.reason or None,
+                "companions": list(outcome.companions),
                 "warnings": list(outcome.warnings),
                 "width": outcome.size.width if outcome.size else None,
                 "height": outcome.size.height if outcome.size else None,

@@ -24,6 +24,7 @@ from recolor_cli.commands.common import (
     tell_device,
     verbose_option,
 )
+from recolor_cli.commands.looks import looking, page_of
 from recolor_cli.errors import (
     ExitCode,
     InputError,
@@ -32,6 +33,9 @@ from recolor_cli.errors import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from recolor_cli.batch import Workers
     from recolor_cli.isolation import Ready, Setup
     from recolor_cli.outcome import Outcome
@@ -60,6 +64,16 @@ _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
     show_default=True,
     help="Factor on the color; 0 is gray.",
 )
+@click.option(
+    "--keep-original",
+    type=Number(0, 1),
+    default=0.0,
+    show_default=True,
+    help="How much of its own color stays: 0 none, 1 all.",
+)
+@click.option("--only-gray", is_flag=True, help="Recolor gray parts, leave colored ones alone.")
+@click.option("--if-gray", is_flag=True, help="Skip pictures that have color.")
+@click.option("--mask", metavar="FILE", help="A picture that is white where there is to be color.")
 @device_option
 @click.option("--suffix", help="Added to the name. [-recolored; nothing with -o FOLDER]")
 @click.option(
@@ -85,6 +99,11 @@ _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
     help="Color profile of results; source is the picture's own.",
 )
 @click.option("--preserve-times", is_flag=True, help="Give results the times of their pictures.")
+@click.option("--compare", is_flag=True, help="Write before | after too, as NAME-compare.")
+@click.option(
+    "--gallery", is_flag=True, help="Write the page gallery.html of this run, into -o or here."
+)
+@click.option("--show", is_flag=True, help="Show before and after in a terminal that can.")
 @click.option("--overwrite", is_flag=True, help="Redo results that exist; else they are skipped.")
 @click.option(
     "--in-place",
@@ -121,12 +140,19 @@ def run(
     model: str,
     temperature: float | None,
     strength: float,
+    keep_original: float,
+    only_gray: bool,
+    if_gray: bool,
+    mask: str | None,
     device: str,
     suffix: str | None,
     format_: str | None,
     quality: int,
     icc: str,
     preserve_times: bool,
+    compare: bool,
+    gallery: bool,
+    show: bool,
     overwrite: bool,
     in_place: str | None,
     max_pixels: int,
@@ -168,6 +194,12 @@ def run(
         preserve_times=preserve_times,
         backup=in_place,
         max_pixels=max_pixels,
+        compare=compare,
+        thumbnails=gallery or show,
+        if_gray=if_gray,
+    )
+    recolor_options = RecolorOptions(
+        temperature, strength, keep_original, only_gray, _read_mask(mask) if mask else None
     )
     advice = "name files or folders, or - for standard input"
     planned: Iterable[Job]
@@ -186,6 +218,8 @@ def run(
         raise UsageError("--json and the picture cannot both go to standard output", "use -o FILE")
     if to_stdout and not dry_run and stdout_is_terminal():
         raise UsageError("a picture is not written to a terminal", "redirect it, or use -o FILE")
+    if to_stdout and compare:
+        raise UsageError("a comparison lies beside a file, there is none", "use -o FILE")
     if STREAM in inputs and stdin_is_terminal():
         raise UsageError(
             "- reads a picture from standard input, which is a terminal", "pipe one in"
@@ -206,7 +240,7 @@ def run(
             yield from batch.dry_run([job], options)
         else:
             return
-        setup = Setup(model, device, jobs, total, RecolorOptions(temperature, strength), options)
+        setup = Setup(model, device, jobs, total, recolor_options, options)
         # What goes through our own standard streams, or is alone, needs no other process.
         shared = total != 1 and STREAM not in inputs
         workers, ready = (_process if shared else _threads)(setup)
@@ -214,17 +248,36 @@ def run(
         tell_device(ready, console)
         yield from batch.run(itertools.chain([job], jobs_left), workers, stop)
 
-    with console.progress(total, "pictures", "recoloring") as bar, _interrupts() as stop:
+    page = page_of(out) if gallery and not dry_run else None
+    bar_total = 1 if show else total  # a bar and pictures would be in each other's way
+    with (
+        looking(console, page, show and not dry_run) as looks,
+        console.progress(bar_total, "pictures", "recoloring") as bar,
+        _interrupts() as stop,
+    ):
         for outcome in outcomes(stop):
             report.add(outcome)
             tell(outcome, console, as_json, model, device_used, total == 1)
+            looks.add(outcome, model)
             bar.advance()
+        looks.finish(model=model, device=device_used, interrupted=stop.is_set())
     if stop.is_set():
         console.error(f"interrupted: {report}", "the same command goes on from here")
         return ExitCode.INTERRUPTED
     if total != 1:
         console.note(f"{report} in {time.monotonic() - started:.1f} s")
-    return report.exit_code
+    return report.exit_code if looks.is_whole else report.exit_code or ExitCode.SOME_FAILED
+
+
+def _read_mask(path: str) -> NDArray[np.uint8]:
+    """Read the picture that says where to recolor."""
+    from recolor_cli.files import read
+    from recolor_cli.image_io import decode_mask
+
+    try:
+        return decode_mask(read(Path(path)).data)
+    except InputError as error:
+        raise InputError(f"--mask {path}: {error.message}", error.hint) from error
 
 
 def _process(setup: Setup) -> tuple[Workers, Ready]:

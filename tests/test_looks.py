@@ -1,0 +1,235 @@
+"""What the program shows of a run and keeps of a picture, by its command line."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import draw, encoded
+from recolor_cli.lab import gray_of
+
+
+@pytest.fixture
+def scans(tmp_path, monkeypatch):
+    """A folder with a gray picture, a colored one and a broken one."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "gray.png").write_bytes(encoded(gray_of(draw(64, 48)), "PNG"))
+    (folder / "color.png").write_bytes(encoded(draw(64, 48), "PNG"))
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n")
+    return folder
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def shown(page):
+    script = re.search(r'id="entries">\n(.*?)</script>', page.read_text(), re.DOTALL)
+    return [json.loads(line) for line in script[1].splitlines()]
+
+
+def test_a_comparison_lies_beside_each_result(recolor, scans):
+    out, _ = recolor("in", "--compare", "--json", "--device", "cpu", exit_code=1)
+    told = [json.loads(line) for line in out.splitlines()]
+    assert [t["companions"] for t in told] == [
+        [],
+        ["in/color-recolored-compare.png"],
+        ["in/gray-recolored-compare.png"],
+    ]
+    joined = pixels(scans / "gray-recolored-compare.png")
+    np.testing.assert_array_equal(joined[:, :48], pixels(scans / "gray.png"))
+    np.testing.assert_array_equal(joined[:, 50:], pixels(scans / "gray-recolored.png"))
+    before = names(scans)
+    for command in (["in"], [f"in/{name}" for name in before]):
+        _, err = recolor(*command, exit_code=1)  # companions are no pictures
+        assert "2 skipped, 1 failed" in err
+        assert names(scans) == before
+
+
+def test_a_comparison_that_is_missing_is_made_of_what_is_there(recolor, scans):
+    recolor("in/gray.png", "--device", "cpu")
+    result = (scans / "gray-recolored.png").read_bytes()
+    recolor("in/gray.png", "--compare", "--device", "cpu")
+    assert (scans / "gray-recolored.png").read_bytes() == result
+    assert pixels(scans / "gray-recolored-compare.png").shape == (64, 98, 3)
+    mine = scans / "gray-recolored-compare.png"
+    mine.write_bytes(b"")
+    recolor("in/gray.png", "--compare", "--device", "cpu")
+    assert mine.read_bytes() == b""  # what exists is not touched
+    recolor("in/gray.png", "--compare", "--overwrite", "--device", "cpu")
+    assert mine.read_bytes() != b""
+
+
+def test_in_place_it_compares_with_the_backup(recolor, scans):
+    (scans / "broken.png").unlink()
+    original = pixels(scans / "gray.png")
+    for _ in range(2):
+        recolor("in", "--in-place", ".orig", "--compare", "--device", "cpu")
+        assert len(names(scans)) == 6
+    joined = pixels(scans / "gray-compare.png")
+    np.testing.assert_array_equal(joined[:, :48], original)
+    np.testing.assert_array_equal(joined[:, 50:], pixels(scans / "gray.png"))
+
+
+def test_a_comparison_overwrites_no_input(recolor, scans):
+    (scans / "gray-compare.png").write_bytes(encoded(draw(), "PNG"))
+    _, err = recolor(
+        *("in/gray.png", "in/gray-compare.png", "-o", "out/"),
+        *("--compare", "--device", "cpu"),
+        exit_code=1,
+    )
+    assert "gray-compare.png, beside its result, is an input or a result itself" in err
+    assert names(scans.parent / "out") == ["gray-compare-compare.png", "gray-compare.png"]
+    np.testing.assert_array_equal(pixels(scans / "gray-compare.png"), draw())
+
+
+def test_a_comparison_needs_a_file(recolor, scans):
+    recolor("in/gray.png", "-o", "-", "--compare", exit_code=2)
+
+
+def test_a_comparison_that_fails_is_told_and_the_result_stays(recolor, scans):
+    (scans / "wide.png").write_bytes(encoded(np.full((8, 40_000), 99, np.uint8), "PNG"))
+    _, err = recolor(*("in/wide.png", "-o", "out.jpg", "--compare", "--device", "cpu"), exit_code=1)
+    assert "out.jpg is there, but not what belongs beside it: cannot be written as JPEG" in err
+    assert (scans.parent / "out.jpg").exists()
+
+
+def test_the_gallery_shows_the_run_and_what_was_done_before(recolor, scans):
+    page = scans.parent / "out/gallery.html"
+    _, err = recolor("in", "-o", "out", "--gallery", "--device", "cpu", exit_code=1)
+    assert "gallery: out/gallery.html" in err
+    first = shown(page)
+    assert [entry["status"] for entry in first] == ["failed", "written", "written"]
+    assert first[0]["error"]
+    assert first[1]["model"] == "poster"
+    assert first[1]["seconds"] > 0
+    assert {"model": "poster", "device": "cpu"}.items() <= json.loads(
+        re.search(r'id="run">(.*?)</script>', page.read_text())[1]
+    ).items()
+    recolor("in", "-o", "out", "--gallery", "--device", "cpu", exit_code=1)
+    second = shown(page)
+    assert [entry["status"] for entry in second] == ["failed", "skipped", "skipped"]
+    assert second[1]["before"] == first[1]["before"]
+    assert len(names(page.parent / "gallery-thumbnails")) == 4
+    # neither the page nor its thumbnails are pictures to recolor
+    _, err = recolor("out", "-r", "-n")
+    assert "2 planned" in err
+
+
+def test_the_gallery_lies_here_without_a_folder_for_results(recolor, scans):
+    recolor("in/gray.png", "--gallery", "--device", "cpu")
+    assert len(shown(scans.parent / "gallery.html")) == 1
+    recolor("in/gray.png", "-o", "new/gray.png", "--gallery", "--device", "cpu")
+    assert (scans.parent / "new/gallery.html").exists()
+    (scans.parent / "gallery.html").write_text("mine")
+    _, err = recolor("in/color.png", "--gallery", "--device", "cpu", exit_code=2)
+    assert "is another page" in err
+    assert not (scans / "color-recolored.png").exists()
+
+
+def test_a_run_that_cannot_begin_leaves_the_earlier_page(recolor, scans):
+    recolor("in/gray.png", "-o", "out/", "--gallery", "--device", "cpu")
+    before = (scans.parent / "out/gallery.html").read_bytes()
+    recolor("in", "-o", "out/", "--gallery", "-m", "no-such-model", exit_code=4)
+    assert (scans.parent / "out/gallery.html").read_bytes() == before
+    assert names(scans.parent / "out") == ["gallery-thumbnails", "gallery.html", "gray.png"]
+
+
+def test_without_a_terminal_nothing_is_shown(recolor, scans):
+    _, err = recolor("in/gray.png", "--show", "--device", "cpu")
+    assert "--show: standard error is no terminal" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such terminals")
+@pytest.mark.parametrize("term", ["xterm-kitty", "dumb"])
+def test_a_terminal_shows_before_and_after(scans, term):
+    master, slave = os.openpty()
+    hidden = ("KITTY_WINDOW_ID", "TERM_PROGRAM", "LC_TERMINAL", "TMUX")
+    environment = {k: v for k, v in os.environ.items() if k not in hidden} | {"TERM": term}
+    done = subprocess.run(
+        [sys.executable, "-m", "recolor_cli", "in/gray.png", "--show", "--device", "cpu"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=slave,
+        env=environment,
+        start_new_session=True,
+    )
+    os.close(slave)
+    seen = b""
+    try:
+        while chunk := os.read(master, 1 << 16):
+            seen += chunk
+    except OSError:  # the other end is closed
+        pass
+    finally:
+        os.close(master)
+    assert done.returncode == 0
+    assert done.stdout == b"in/gray-recolored.png\n"
+    if term == "xterm-kitty":
+        assert b"\x1b_Ga=T,f=100" in seen
+    else:
+        assert b"this terminal shows no pictures" in seen
+
+
+def test_what_is_kept(recolor, scans):
+    run = ("--device", "cpu", "--overwrite")
+    recolor("in/color.png", "--keep-original", "1", *run)
+    np.testing.assert_array_equal(pixels(scans / "color-recolored.png"), draw(64, 48))
+    recolor("in/color.png", "--only-gray", *run)
+    np.testing.assert_array_equal(pixels(scans / "color-recolored.png"), draw(64, 48))
+    recolor("in/color.png", *run)
+    new = pixels(scans / "color-recolored.png")
+    assert (new != draw(64, 48)).any()
+    mask = np.zeros((32, 24), np.uint8)  # of half the size
+    mask[:16] = 255
+    (scans.parent / "mask.png").write_bytes(encoded(mask, "PNG"))
+    recolor("in/color.png", "--mask", "mask.png", *run)
+    masked = pixels(scans / "color-recolored.png")
+    np.testing.assert_array_equal(masked[34:], draw(64, 48)[34:])
+    np.testing.assert_array_equal(masked[:30], new[:30])
+
+
+def test_colored_pictures_are_skipped_with_the_reason(recolor, scans):
+    out, _ = recolor("in", "--if-gray", "--json", "--device", "cpu", exit_code=1)
+    told = {t["source"]: t for t in map(json.loads, out.splitlines())}
+    assert told["in/color.png"]["status"] == "skipped"
+    assert told["in/color.png"]["reason"] == "it has color of its own"
+    assert told["in/gray.png"]["status"] == "written"
+    assert not (scans / "color-recolored.png").exists()
+    _, err = recolor("in/color.png", "--if-gray", "--device", "cpu")
+    assert "in/color.png: it has color of its own, skipped" in err
+    _, err = recolor("in", "--if-gray", "--gallery", "--device", "cpu", exit_code=1)
+    reasons = [entry.get("reason") for entry in shown(scans.parent / "gallery.html")]
+    assert reasons == [None, "it has color of its own", None]
+
+
+def test_a_colored_picture_passes_through_a_pipe(scans):
+    with (scans / "color.png").open("rb") as stdin:
+        done = subprocess.run(
+            [sys.executable, "-m", "recolor_cli", "-", "--if-gray", "--device", "cpu"],
+            stdin=stdin,
+            capture_output=True,
+            check=True,
+        )
+    (scans / "out.png").write_bytes(done.stdout)
+    np.testing.assert_array_equal(pixels(scans / "out.png"), draw(64, 48))
+    assert b"passed on as it was" in done.stderr
+
+
+def test_masks_that_do_not_fit(recolor, scans):
+    _, err = recolor("in/gray.png", "--mask", "none.png", exit_code=1)
+    assert "--mask none.png: no such file" in err
+    (scans.parent / "mask.png").write_bytes(encoded(np.full((64, 64), 255, np.uint8), "PNG"))
+    _, err = recolor("in/gray.png", "--mask", "mask.png", "--device", "cpu", exit_code=1)
+    assert "the mask, 64x64, has another shape than the picture, 48x64" in err
