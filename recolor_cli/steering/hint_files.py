@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -96,11 +97,15 @@ class Hints:
                     f"picture, {source}",
                     "draw it over a copy of this picture, of any size",
                 )
-            rows = box.top + (scribble.rows + 0.5) * box.inner.height / scribble.size.height
-            columns = box.left + (scribble.columns + 0.5) * box.inner.width / scribble.size.width
-            place = rows.astype(np.intp), columns.astype(np.intp)
-            np.add.at(count, place, 1)
-            np.add.at(total, place, scribble.ab)
+            down = box.inner.height / scribble.size.height
+            across = box.inner.width / scribble.size.width
+            parts = max(1, math.ceil(down), math.ceil(across))  # a small one's pixels cover several
+            for row, column in np.ndindex(parts, parts):
+                rows = box.top + (scribble.rows + (row + 0.5) / parts) * down
+                columns = box.left + (scribble.columns + (column + 0.5) / parts) * across
+                place = rows.astype(np.intp), columns.astype(np.intp)
+                np.add.at(count, place, 1)
+                np.add.at(total, place, scribble.ab)
         ab = cast(FloatArray, total / np.maximum(count, np.float32(1))[..., None])
         fixed = count > 0
         nearest = np.full((side, side), _RADIUS * side + 0.5)  # px; the nearer of two hints counts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 
@@ -38,8 +40,8 @@ def guided(planes: FloatArray, guide: FloatArray, radius: int, epsilon: float) -
     means = _boxed(stack, radius)
     product: FloatArray = stack * lone
     slope = _boxed(product, radius) - mean * means
-    slope /= variance + np.float32(epsilon)
-    offset: FloatArray = means - slope * mean
+    slope = cast(FloatArray, slope / (variance + np.float32(epsilon)))
+    offset = means - slope * mean
     smooth = _boxed(slope, radius) * lone + _boxed(offset, radius)
     return np.ascontiguousarray(smooth.transpose(2, 0, 1))
 
