@@ -166,7 +166,7 @@ def _do(
                 back_up(Path(job.destination), Path(job.backup), data)
             like = source.status if source else None
             write_atomic(Path(job.destination), encoded, like, options.preserve_times)
-        wanted = unconsidered(job, options)
+        wanted = unconsidered(job, options) if stays else options.considered(job.destination)
         if wanted:
             with budget.reserve(found.memory):
                 _write_alternatives(job, data, alternatives, wanted, encoding, source)

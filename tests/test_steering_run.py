@@ -89,6 +89,23 @@ def test_what_is_missing_is_made_and_what_is_there_stays(recolor, scans):
     assert (scans / "scan-1-recolored-1.png").read_bytes() == mine
 
 
+def test_what_is_made_anew_has_new_variants(recolor, scans):
+    stale = scans / "scan-1-recolored-1.png"
+    stale.write_bytes(b"old")
+    recolor(scans / "scan-1.png", "--variants", 2, "--device", "cpu")
+    np.testing.assert_array_equal(pixels(stale), pixels(scans / "scan-1-recolored.png"))
+
+
+def test_numbered_pictures_are_no_variants(recolor, scans):
+    """A variant that would overwrite another picture's result is refused, and nothing is lost."""
+    (scans / "scan.png").write_bytes(encoded(draw(72, 54, seed=5), "PNG"))
+    _, err = recolor("in", "-o", "out", "--variants", 2, "--device", "cpu", exit_code=1)
+    assert "3 written, 1 failed" in err
+    assert "scan.png: out/scan-1.png, beside its result, is an input or a result" in err
+    _, err = recolor("in", "--variants", 2, "--device", "cpu")
+    assert "4 written" in err
+
+
 def test_the_seed_decides_which_variants(recolor, scans):
     found = []
     for seed in (0, 0, 7):
