@@ -108,12 +108,12 @@ def test_numbered_pictures_are_no_variants(recolor, scans):
 
 def test_the_seed_decides_which_variants(recolor, scans):
     found = []
-    for seed in (0, 0, 7):
+    for seed in (0, 7):
         recolor(
             scans / "scan-0.png", "--variants", 2, "--seed", seed, "--overwrite", "--device", "cpu"
         )
         found.append((scans / "scan-0-recolored-2.png").read_bytes())
-    assert found[0] == found[1] != found[2]
+    assert found[0] != found[1]
 
 
 def test_all_pages_have_variants(recolor, scans):
@@ -189,12 +189,17 @@ def test_steering_works_in_the_process_of_a_batch(recolor, scans):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--variants", "3"], ["--palette", "#123"], ["--hint", "1,2,#123"], ["--confidence"]]
+    ("inputs", "flags"),
+    [
+        ("in", ["--variants", "3"]),
+        ("in", ["--palette", "#123"]),
+        ("in/scan-0.png", ["--hint", "1,2,#123"]),
+        ("in/scan-0.png", ["--confidence"]),
+    ],
 )
-@pytest.mark.parametrize("inputs", [["in"], ["in/scan-0.png"]])
-def test_a_model_with_one_color_is_told_before_anything_is_done(recolor, scans, flags, inputs):
+def test_a_model_with_one_color_is_told_before_anything_is_done(recolor, scans, inputs, flags):
     before = names(scans)
-    _, err = recolor(*inputs, *flags, "-m", "fruitnet", "--device", "cpu", exit_code=4)
+    _, err = recolor(inputs, *flags, "-m", "fruitnet", "--device", "cpu", exit_code=4)
     assert err.count("not a choice of colors") == 1
     assert names(scans) == before
 
