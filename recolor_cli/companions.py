@@ -10,8 +10,11 @@ import re
 from pathlib import Path
 
 COMPARE = "compare"  # before | after
+VARIANTS = "variants"  # all variants in one picture; each is labelled with its number
+CONFIDENCE = "confidence"  # how sure the network was, and where
 
-_LABELS = (COMPARE,)  # as regular expressions
+_LABELS = (COMPARE, VARIANTS, CONFIDENCE)  # as regular expressions
+_NUMBERED = re.compile(r"(.+)-\d{1,2}")
 _LABELLED = re.compile(rf"(.+)-(?:{'|'.join(_LABELS)})")
 _THUMBNAIL_FOLDER = "-thumbnails"
 THUMBNAIL = re.compile(r"([0-9a-f]{16})-(before|after)\.jpg")  # in a gallery's folder
@@ -29,10 +32,20 @@ def companion(destination: str, label: str) -> str:
     return str(path.with_name(f"{path.stem}-{label}{path.suffix}"))
 
 
-def without_label(stem: str) -> str:
-    """Return a name, without ending, as it would be without a companion's label."""
-    match = _LABELLED.fullmatch(stem)
-    return match[1] if match else stem
+def without_label(stem: str, suffix: str = "") -> str:
+    """Return a name, without ending, as it would be without a companion's label.
+
+    Many pictures are numbered: a number is a variant's only behind the suffix of results.
+
+    Examples
+    --------
+    >>> without_label("poster-recolored-2", "-recolored"), without_label("scan-2", "-recolored")
+    ('poster-recolored', 'scan-2')
+    """
+    if match := _LABELLED.fullmatch(stem):
+        return match[1]
+    match = _NUMBERED.fullmatch(stem)
+    return match[1] if match and suffix and match[1].endswith(suffix) else stem
 
 
 def thumbnail_folder(page: Path) -> Path:

@@ -20,6 +20,13 @@ from recolor_cli.types import FloatArray
 TEMPERATURE = 0.38  # [Zhang2016]
 
 
+def softmax(logits: FloatArray, axis: int = 0) -> FloatArray:
+    """Turn unnormalised log-probabilities into probabilities, along an axis of any array."""
+    weights: FloatArray = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    weights /= weights.sum(axis=axis, keepdims=True)
+    return weights
+
+
 def annealed_mean(logits: FloatArray, bins: AbBins, temperature: float = TEMPERATURE) -> FloatArray:
     """Collapse a distribution over ab bins to one ab a pixel.
 
@@ -59,9 +66,7 @@ def annealed_mean(logits: FloatArray, bins: AbBins, temperature: float = TEMPERA
         raise ValueError(f"temperature must be positive, not {temperature}")
     if logits.ndim != 4 or logits.shape[1] != len(bins):
         raise ValueError(f"expected logits of shape (N, {len(bins)}, h, w), not {logits.shape}")
-    scaled = logits / np.float32(temperature)
-    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
+    weights = softmax(logits / np.float32(temperature), axis=1)
     ab: FloatArray = np.einsum("nqhw,qc->nchw", weights, bins.centers, optimize=True)
     return ab
 

@@ -38,6 +38,11 @@ class Setup:
     recolor: RecolorOptions
     output: OutputOptions
 
+    @property
+    def needs_distribution(self) -> bool:
+        """Whether the model must give a choice of colors."""
+        return self.recolor.steering is not None or self.output.needs_distribution
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:

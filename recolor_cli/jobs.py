@@ -12,7 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.companions import COMPARE, companion, is_thumbnail, without_label
+from recolor_cli.companions import (
+    COMPARE,
+    CONFIDENCE,
+    VARIANTS,
+    companion,
+    is_thumbnail,
+    without_label,
+)
 from recolor_cli.errors import InputError, NoInputsError, OutputError, RecolorError, UsageError
 from recolor_cli.formats import READABLE, ImageFormat, color_suffix
 
@@ -50,6 +57,12 @@ class OutputOptions:
         Make small pictures of before and after.
     if_gray : bool
         Skip pictures that have color.
+    variants : int
+        How many different colorings to write beside each result, and a sheet of them; 0 is none.
+    seed : int
+        Which variants.
+    confidence : bool
+        Write beside each result where the network was sure.
     """
 
     out: str | None = None
@@ -64,10 +77,28 @@ class OutputOptions:
     compare: bool = False
     thumbnails: bool = False
     if_gray: bool = False
+    variants: int = 0
+    seed: int = 0
+    confidence: bool = False
+
+    @property
+    def needs_distribution(self) -> bool:
+        """Whether one color for each place is not enough."""
+        return bool(self.variants) or self.confidence
 
     def companions(self, destination: str) -> list[str]:
         """Return the paths of what is written beside a result."""
-        labels = [COMPARE] if self.compare else []
+        return self.comparisons(destination) + self.considered(destination)
+
+    def comparisons(self, destination: str) -> list[str]:
+        """Return the paths of what is made of a picture and its result."""
+        return [companion(destination, COMPARE)] if self.compare else []
+
+    def considered(self, destination: str) -> list[str]:
+        """Return the paths of what the network is needed for."""
+        labels = [str(number) for number in range(1, self.variants + 1)]
+        labels += [VARIANTS] if self.variants else []
+        labels += [CONFIDENCE] if self.confidence else []
         return [companion(destination, label) for label in labels]
 
 
@@ -132,7 +163,7 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
         )
     if len(jobs) > 1 and any(job.destination == STREAM for job in jobs):
         raise UsageError("standard output takes one picture", "give one input, or a folder with -o")
-    return _without_conflicts(jobs, options)
+    return _without_conflicts(jobs, options, suffix)
 
 
 def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) -> Iterator[Job]:
@@ -286,7 +317,14 @@ def _out_file(inputs: Sequence[str], options: OutputOptions) -> str | None:
 
 
 def is_done(job: Job, options: OutputOptions) -> bool:
-    """Tell whether there is nothing to do, because the result exists already."""
+    """Tell whether the network has nothing to do, because all that it is needed for exists."""
+    return has_result(job, options) and not (
+        options.needs_distribution and unconsidered(job, options)
+    )
+
+
+def has_result(job: Job, options: OutputOptions) -> bool:
+    """Tell whether the result exists already, so that it is to stay."""
     if job.backup:  # which may be a second name of what is still the old picture
         return os.path.exists(job.backup) and not _same_file(job.backup, job.destination)
     if job.destination == STREAM or options.overwrite or not os.path.isfile(job.destination):
@@ -294,9 +332,15 @@ def is_done(job: Job, options: OutputOptions) -> bool:
     return Path(job.destination).stat().st_size > 0  # an empty one is what a power cut left
 
 
+def unconsidered(job: Job, options: OutputOptions) -> list[str]:
+    """Return what is to lie beside a result, of the network's making, and is not there."""
+    paths = options.considered(job.destination)
+    return [path for path in paths if options.overwrite or not os.path.exists(path)]
+
+
 def missing(job: Job, options: OutputOptions) -> list[str]:
-    """Return what is to lie beside a result and is not there."""
-    return [path for path in options.companions(job.destination) if not os.path.exists(path)]
+    """Return what is to be made of a picture and its result and is not there."""
+    return [path for path in options.comparisons(job.destination) if not os.path.exists(path)]
 
 
 def _of_stream(options: OutputOptions) -> str:
@@ -347,7 +391,7 @@ def _scan(
 
 def _original(stem: str, suffix: str) -> str:
     """Return the name of the picture that a result, or its companion, would be made from."""
-    unlabelled = without_label(stem)
+    unlabelled = without_label(stem, suffix)
     return (unlabelled if unlabelled.endswith(suffix) else stem).removesuffix(suffix)
 
 
@@ -356,7 +400,7 @@ def _is_special(path: Path) -> bool:
     return os.path.exists(path) and not os.path.isfile(path)
 
 
-def _without_conflicts(jobs: list[Job], options: OutputOptions) -> list[Job]:
+def _without_conflicts(jobs: list[Job], options: OutputOptions, suffix: str) -> list[Job]:
     """Leave out earlier results, and refuse what would harm an input or another result."""
     writer: dict[str, str] = {}  # destination -> the first source that is to be written there
     for job in jobs:
@@ -367,7 +411,7 @@ def _without_conflicts(jobs: list[Job], options: OutputOptions) -> list[Job]:
         source, path = _key(job.source), Path(job.source)
         result = source
         if path.name and not job.backup:  # in place, results bear the names of pictures
-            result = _key(str(path.with_stem(without_label(path.stem))))
+            result = _key(str(path.with_stem(without_label(path.stem, suffix))))
         # Else it is the result of another input, or a companion of it.
         if all(writer.get(key, job.source) == job.source for key in {source, result}):
             kept.setdefault(source, job)  # else: named twice

@@ -181,15 +181,13 @@ class OnnxColorNetwork:
         (answer,) = self._run([output], feeds)
         return self._profile.decode(answer, temperature) if self._profile else answer
 
-    def distribution(self, lightness: FloatArray) -> Distribution:
-        """Return what `predict` decodes, as `DistributionNetwork` promises.
+    def require_distribution(self) -> None:
+        """Check, without running it, that `distribution` has something to return.
 
         Raises
         ------
         ModelError
             If the model has no distribution over bins of the ab plane.
-        InferenceError
-            As `predict`.
         """
         manifest = self.manifest
         if (
@@ -201,6 +199,19 @@ class OnnxColorNetwork:
                 f"the model {manifest.name} gives one color, not a choice of colors",
                 "use a classification model of ours, such as poster",
             )
+
+    def distribution(self, lightness: FloatArray) -> Distribution:
+        """Return what `predict` decodes, as `DistributionNetwork` promises.
+
+        Raises
+        ------
+        ModelError
+            If the model has no distribution over bins of the ab plane.
+        InferenceError
+            As `predict`.
+        """
+        self.require_distribution()
+        manifest = self.manifest
         feeds = {
             "lightness": lightness,
             "temperature": np.array(manifest.temperature, np.float32),

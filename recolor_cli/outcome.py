@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from recolor_cli.compare import Thumbnails
 
 
+_FLAGGED = 10  # of the pictures that were least certain
+
+
 class Status(StrEnum):
     """How a job ended."""
 
@@ -47,6 +50,9 @@ class Outcome:
         What was written beside the result.
     thumbnails : Thumbnails or None
         If they were asked for, and there is a result.
+    entropy : float or None
+        How unsure the network was, nats: the mean over the picture, and over its pages. None if
+        that was not asked for.
     """
 
     job: Job
@@ -59,6 +65,7 @@ class Outcome:
     reason: str = ""
     companions: tuple[str, ...] = ()
     thumbnails: Thumbnails | None = None
+    entropy: float | None = None
 
 
 @dataclass
@@ -67,11 +74,16 @@ class Report:
 
     counts: Counter[Status] = field(default_factory=Counter)
     bugs: int = 0
+    least_certain: list[tuple[float, str]] = field(default_factory=list)  # nats, source; the first
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
         self.counts[outcome.status] += 1
         self.bugs += bool(outcome.bug)
+        if outcome.entropy is not None:
+            self.least_certain.append((outcome.entropy, outcome.job.source))
+            self.least_certain.sort(key=lambda known: -known[0])
+            del self.least_certain[_FLAGGED:]
 
     @property
     def exit_code(self) -> ExitCode:

@@ -10,12 +10,20 @@ from typing import cast
 import cv2
 import numpy as np
 
-from recolor_cli.errors import InferenceError, InputError
+from recolor_cli.errors import InferenceError, InputError, ModelError
 from recolor_cli.keep import OwnColor
 from recolor_cli.lab import lightness_of
 from recolor_cli.letterbox import Letterbox
 from recolor_cli.painting import paint
-from recolor_cli.types import AnyRgbImage, ColorNetwork, FloatArray, ImageSize, RecolorOptions
+from recolor_cli.steering.answer import Answer, Steering
+from recolor_cli.types import (
+    AnyRgbImage,
+    ColorNetwork,
+    DistributionNetwork,
+    FloatArray,
+    ImageSize,
+    RecolorOptions,
+)
 
 MIN_SIDE = 8  # px; in less there is nothing for a network to see
 
@@ -119,19 +127,68 @@ class Recolorizer:
             As `recolor`.
         """
         timings = timings or StageTimings()
-        if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3:
-            raise ValueError(f"expected uint8 or uint16 (H, W, 3), not {rgb.dtype} {rgb.shape}")
+        if self.options.steering:
+            (steered,) = self.consider(rgb, timings).variants(1)
+            timings.lap("steering")
+            return steered
         manifest = self.network.manifest
-        tensor = network_input(rgb, self._box(rgb), manifest.pad_lightness)
-        timings.lap("lightness")
-        temperature = self.options.temperature or manifest.temperature
-        ab: FloatArray = self.network.predict(tensor, temperature)[0].transpose(1, 2, 0)
-        if not np.isfinite(ab).all():
-            raise InferenceError(
-                "the network's answer is not a number", "try --device cpu, or another model"
-            )
+        tensor = self._tensor(rgb, timings)
+        ab: FloatArray = self.network.predict(tensor, self._temperature)[0].transpose(1, 2, 0)
+        _check_numbers(ab)
         timings.lap("network")
         return ab * np.float32(self.options.strength * manifest.strength)
+
+    def consider(self, rgb: AnyRgbImage, timings: StageTimings | None = None) -> Answer:
+        """Ask the network for all that it thinks of a picture, not for one color alone.
+
+        Parameters
+        ----------
+        rgb, timings
+            As for `recolor`.
+
+        Returns
+        -------
+        Answer
+            Whose `variants` can be given to `paint`.
+
+        Raises
+        ------
+        InputError, InferenceError, ValueError
+            As `recolor`.
+        ModelError
+            If the network gives one color only.
+        """
+        timings = timings or StageTimings()
+        network, options = self.network, self.options
+        if not isinstance(network, DistributionNetwork):
+            raise ModelError(
+                f"the model {network.manifest.name} gives one color, not a choice of colors",
+                "use a classification model of ours, such as poster",
+            )
+        tensor = self._tensor(rgb, timings)
+        distribution = network.distribution(tensor)
+        _check_numbers(distribution.logits)
+        timings.lap("network")
+        return Answer(
+            distribution=distribution,
+            lightness=tensor[0, 0],
+            box=self._box(rgb),
+            temperature=self._temperature,
+            scale=network.manifest.strength,
+            strength=options.strength,
+            steering=options.steering or Steering(),
+        )
+
+    @property
+    def _temperature(self) -> float:
+        return self.options.temperature or self.network.manifest.temperature
+
+    def _tensor(self, rgb: AnyRgbImage, timings: StageTimings) -> FloatArray:
+        if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3:
+            raise ValueError(f"expected uint8 or uint16 (H, W, 3), not {rgb.dtype} {rgb.shape}")
+        tensor = network_input(rgb, self._box(rgb), self.network.manifest.pad_lightness)
+        timings.lap("lightness")
+        return tensor
 
     def paint(
         self, rgb: AnyRgbImage, ab: FloatArray, out: AnyRgbImage | None = None
@@ -163,6 +220,13 @@ class Recolorizer:
                 "leave it out, or enlarge it",
             )
         return Letterbox.fit(source, self.network.manifest.size)
+
+
+def _check_numbers(answer: FloatArray) -> None:
+    if not np.isfinite(answer).all():
+        raise InferenceError(
+            "the network's answer is not a number", "try --device cpu, or another model"
+        )
 
 
 def network_input(rgb: AnyRgbImage, box: Letterbox, pad_lightness: float) -> FloatArray:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from recolor_cli.decode import Distribution
     from recolor_cli.manifest import Manifest
+    from recolor_cli.steering.answer import Steering
 
 RgbImage = NDArray[np.uint8]
 """sRGB, (H, W, 3), gamma-encoded, 0..255."""
@@ -93,6 +94,8 @@ class RecolorOptions:
         Leave the picture's colored parts as they are.
     mask : uint8 array, shape (h, w), or None
         Where to recolor, laid over the whole picture: 255 there, 0 elsewhere, between: partly.
+    steering : Steering or None
+        A palette and hints; they need a network with a distribution.
 
     Raises
     ------
@@ -105,6 +108,7 @@ class RecolorOptions:
     keep_original: float = 0.0
     only_gray: bool = False
     mask: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    steering: Steering | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         # Below 0.01 softmax is an argmax in all but name, above 10 the mean of all bins.

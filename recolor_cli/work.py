@@ -12,13 +12,22 @@ from pathlib import Path
 
 import cv2
 
+from recolor_cli.alternatives import Alternatives
 from recolor_cli.compare import Thumbnails, side_by_side, thumbnails
 from recolor_cli.encoding import Encoding, encode_all
 from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.files import Source, back_up, read, read_pipe, write_atomic
 from recolor_cli.formats import ImageFormat
 from recolor_cli.image_io import DecodedImage, declared, decode, pictures
-from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done, missing
+from recolor_cli.jobs import (
+    STREAM,
+    Job,
+    OutputOptions,
+    has_result,
+    is_done,
+    missing,
+    unconsidered,
+)
 from recolor_cli.memory import available_memory
 from recolor_cli.monochrome import grayness
 from recolor_cli.outcome import Outcome, Status
@@ -119,10 +128,13 @@ def _do(
         return Outcome(job, Status.FAILED, job.error)
     timings = StageTimings()
     beside = _Beside()
+    alternatives = Alternatives(recolorizer, options)
     try:
         if is_done(job, options):
             return _done_before(job, options, budget)
-        source = None if job.source == STREAM else read(Path(job.source))
+        stays = has_result(job, options)  # but something beside it is missing
+        path = job.backup if stays and job.backup else job.source
+        source = None if path == STREAM else read(Path(path))
         data = source.data if source else read_pipe(stdin())
         target = options.format or ImageFormat.of_suffix(Path(job.destination).suffix)
         found = declared(data, target)
@@ -135,25 +147,33 @@ def _do(
         with budget.reserve(found.memory):
             timings.lap("read")
             told = _Told()
-            results = _recolored(data, target, recolorizer, timings, told)
+            results = _recolored(data, target, alternatives, timings, told)
             if options.if_gray and not _is_gray(data, recolorizer.options):
                 if job.destination != STREAM:
                     return Outcome(job, Status.SKIPPED, reason=_HAS_COLOR)
                 told.warnings[f"{_HAS_COLOR} and is passed on as it was"] = None
                 results = _unchanged(data, target, told)
             # Stdout, or a name without a known ending, takes the source's format.
-            encoded = encode_all(results, Encoding(target, options.quality, options.source_profile))
+            encoding = Encoding(target, options.quality, options.source_profile)
+            encoded = encode_all(results, encoding)
             timings.lap("encode")
         if job.destination == STREAM:
             write_stdout(encoded)
+        elif stays:
+            encoded = read(Path(job.destination)).data
         else:
             if job.backup:
                 back_up(Path(job.destination), Path(job.backup), data)
             like = source.status if source else None
             write_atomic(Path(job.destination), encoded, like, options.preserve_times)
+        wanted = unconsidered(job, options) if stays else options.considered(job.destination)
+        if wanted:
+            with budget.reserve(found.memory):
+                _write_alternatives(job, data, alternatives, wanted, encoding, source)
         timings.lap("write")
-        if options.thumbnails or options.companions(job.destination):
-            beside = _beside(job, data, encoded, options, source, budget)
+        if options.thumbnails or options.compare:
+            compared = missing(job, options) if stays else None
+            beside = _beside(job, data, encoded, options, source, budget, compared)
             timings.lap("compare")
     except RecolorError as error:
         return Outcome(job, Status.FAILED, error)
@@ -165,13 +185,35 @@ def _do(
         return Outcome(job, Status.FAILED, failure, bug=traceback.format_exc())
     return Outcome(
         job,
-        Status.WRITTEN,
+        Status.SKIPPED if stays else Status.WRITTEN,
         size=told.size,
         seconds=timings.seconds,
         warnings=tuple(told.warnings),
-        companions=beside.companions,
+        companions=(*beside.companions, *wanted),
         thumbnails=beside.thumbnails,
+        entropy=alternatives.entropy,
     )
+
+
+def _write_alternatives(
+    job: Job,
+    data: bytes,
+    alternatives: Alternatives,
+    wanted: list[str],
+    encoding: Encoding,
+    source: Source | None,
+) -> None:
+    """Write what the network thought besides; a picture is not done before all of it is there."""
+    try:
+        for path, content in alternatives.companions(job.destination, wanted, data, encoding):
+            write_atomic(Path(path), content, source.status if source else None)
+    except RecolorError as error:
+        raise _not_beside(job, error) from error
+
+
+def _not_beside(job: Job, error: RecolorError) -> OutputError:
+    message = f"{job.destination} is there, but not what belongs beside it: {error.message}"
+    return OutputError(message, error.hint)
 
 
 def _done_before(job: Job, options: OutputOptions, budget: MemoryBudget) -> Outcome:
@@ -203,7 +245,7 @@ def _beside(
     wanted: list[str] | None = None,
 ) -> _Beside:
     """Write what belongs beside a result: all of it, or what is wanted."""
-    paths = options.companions(job.destination) if wanted is None else wanted
+    paths = options.comparisons(job.destination) if wanted is None else wanted
     small = None
     try:
         with budget.reserve(2 * declared(before).memory):  # both are decoded
@@ -214,8 +256,7 @@ def _beside(
             if options.thumbnails:
                 small = thumbnails(before, after)
     except RecolorError as error:
-        message = f"{job.destination} is there, but not what belongs beside it: {error.message}"
-        raise OutputError(message, error.hint) from error
+        raise _not_beside(job, error) from error
     return _Beside(tuple(paths), small)
 
 
@@ -247,7 +288,7 @@ class _Told:
 def _recolored(
     data: bytes,
     target: ImageFormat | None,
-    recolorizer: Recolorizer,
+    alternatives: Alternatives,
     timings: StageTimings,
     told: _Told,
 ) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
@@ -256,5 +297,5 @@ def _recolored(
         timings.lap("decode")
         told.size = told.size or picture.size
         told.warnings |= dict.fromkeys(picture.warnings)
-        yield picture, recolorizer.recolor(picture.rgb, timings, in_place=True)
+        yield picture, alternatives.recolor(picture, timings)
         timings.lap("encode")  # of the one before, where they are encoded one by one

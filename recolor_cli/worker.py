@@ -71,16 +71,19 @@ def open_network(setup: Setup) -> tuple[ColorNetwork, Ready]:
     Raises
     ------
     ModelError, DeviceError
-        As `OnnxColorNetwork.load`.
+        As `OnnxColorNetwork.load`; if the model lacks the distribution that is needed.
     """
     most = setup.total or _MANY
     count = min(setup.count or cpu_count(), most)
     loaded = OnnxColorNetwork.load(setup.model, setup.device, share_cpus(count))
+    if setup.needs_distribution:
+        loaded.require_distribution()
     network: ColorNetwork = loaded
     if loaded.device != Device.CPU:
         # While some wait for the card, others are to decode and encode.
         count = min(setup.count or 2 * cpu_count(), most)
-        network = BatchedNetwork(loaded, _BATCH)
+        if not setup.needs_distribution:
+            network = BatchedNetwork(loaded, _BATCH)
     return network, Ready(loaded.manifest.name, loaded.device, loaded.cpu_reason, count)
 
 

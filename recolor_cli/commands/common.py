@@ -96,6 +96,7 @@ def tell(
                 "error": outcome.error.message if outcome.error else None,
                 "hint": outcome.error.hint if outcome.error else None,
                 "reason": outcome.reason or None,
+                "entropy": None if outcome.entropy is None else round(outcome.entropy, 3),
                 "companions": list(outcome.companions),
                 "warnings": list(outcome.warnings),
                 "width": outcome.size.width if outcome.size else None,

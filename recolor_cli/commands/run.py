@@ -25,6 +25,7 @@ from recolor_cli.commands.common import (
     verbose_option,
 )
 from recolor_cli.commands.looks import looking, page_of
+from recolor_cli.commands.steering import steering_of, steering_options
 from recolor_cli.errors import (
     ExitCode,
     InputError,
@@ -74,6 +75,7 @@ _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
 @click.option("--only-gray", is_flag=True, help="Recolor gray parts, leave colored ones alone.")
 @click.option("--if-gray", is_flag=True, help="Skip pictures that have color.")
 @click.option("--mask", metavar="FILE", help="A picture that is white where there is to be color.")
+@steering_options
 @device_option
 @click.option("--suffix", help="Added to the name. [-recolored; nothing with -o FOLDER]")
 @click.option(
@@ -144,6 +146,12 @@ def run(
     only_gray: bool,
     if_gray: bool,
     mask: str | None,
+    variants: int | None,
+    seed: int | None,
+    palette: str | None,
+    palette_strength: float | None,
+    hint: tuple[str, ...],
+    confidence: bool,
     device: str,
     suffix: str | None,
     format_: str | None,
@@ -197,9 +205,21 @@ def run(
         compare=compare,
         thumbnails=gallery or show,
         if_gray=if_gray,
+        variants=variants or 0,
+        seed=seed or 0,
+        confidence=confidence,
     )
+    if seed is not None and not variants:
+        raise UsageError("--seed says which variants", "add --variants, or leave it out")
+    if variants and in_place is not None:
+        raise UsageError("variants do not fit in one place", "leave --in-place or --variants out")
     recolor_options = RecolorOptions(
-        temperature, strength, keep_original, only_gray, _read_mask(mask) if mask else None
+        temperature,
+        strength,
+        keep_original,
+        only_gray,
+        _read_mask(mask) if mask else None,
+        steering_of(palette, palette_strength, hint),
     )
     advice = "name files or folders, or - for standard input"
     planned: Iterable[Job]
@@ -218,8 +238,9 @@ def run(
         raise UsageError("--json and the picture cannot both go to standard output", "use -o FILE")
     if to_stdout and not dry_run and stdout_is_terminal():
         raise UsageError("a picture is not written to a terminal", "redirect it, or use -o FILE")
-    if to_stdout and compare:
-        raise UsageError("a comparison lies beside a file, there is none", "use -o FILE")
+    if to_stdout and (compare or options.needs_distribution):
+        asked = "a comparison" if compare else "variants" if variants else "the map of confidence"
+        raise UsageError(f"{asked} would lie beside a file, there is none", "use -o FILE")
     if STREAM in inputs and stdin_is_terminal():
         raise UsageError(
             "- reads a picture from standard input, which is a terminal", "pipe one in"
@@ -261,6 +282,10 @@ def run(
             looks.add(outcome, model)
             bar.advance()
         looks.finish(model=model, device=device_used, interrupted=stop.is_set())
+    if report.least_certain:
+        console.note("least certain first, nats:")
+        for nats, source in report.least_certain:
+            console.note(f"  {nats:.2f}  {source}")
     if stop.is_set():
         console.error(f"interrupted: {report}", "the same command goes on from here")
         return ExitCode.INTERRUPTED

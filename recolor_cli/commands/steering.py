@@ -1,0 +1,74 @@
+"""Options by which a user steers what the network chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from recolor_cli.commands.common import Number
+from recolor_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from recolor_cli.steering.answer import Steering
+
+_OPTIONS = (
+    click.option(
+        "--variants",
+        type=click.IntRange(2, 16),
+        metavar="N",
+        help="Write N different colorings too, as NAME-1 to NAME-N, and a sheet, NAME-variants.",
+    ),
+    click.option("--seed", type=click.IntRange(0), help="Which variants. [0]"),
+    click.option(
+        "--palette",
+        metavar="FILE|COLORS",
+        help='Pull colors toward a picture, a .gpl, .ase or .aco palette, or "#c8102e,#f2c14e".',
+    ),
+    click.option("--palette-strength", type=Number(0, 1), help="How far: 0 not, 1 all. [0.8]"),
+    click.option(
+        "--hint",
+        multiple=True,
+        metavar="X,Y,#RRGGBB|FILE",
+        help="A color at a pixel; or JSON of such, or a PNG with strokes. Can be given often.",
+    ),
+    click.option(
+        "--confidence",
+        is_flag=True,
+        help="Write where the network was sure, as NAME-confidence; list the least certain.",
+    ),
+)
+
+
+def steering_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def steering_of(
+    palette: str | None, palette_strength: float | None, hints: Sequence[str]
+) -> Steering | None:
+    """Read what the options name; None if there is nothing to steer with.
+
+    Raises
+    ------
+    UsageError
+        If something cannot be read.
+    """
+    if palette_strength is not None and palette is None:
+        raise UsageError("--palette-strength goes with --palette", "add it, or leave it out")
+    if palette is None and not hints:
+        return None
+    from recolor_cli.steering.answer import Steering
+    from recolor_cli.steering.hint_files import load_hints
+    from recolor_cli.steering.palette import STRENGTH
+    from recolor_cli.steering.palette_files import load_palette
+
+    return Steering(
+        None if palette is None else load_palette(palette),
+        STRENGTH if palette_strength is None else palette_strength,
+        load_hints(hints) if hints else None,
+    )

@@ -1,0 +1,167 @@
+"""Palettes as users have them: lists of colors, palette files, or a picture.
+
+References
+----------
+GIMP: devel-docs/gpl-palette-format. Adobe: Photoshop File Formats Specification (color swatches,
+.aco). Adobe Swatch Exchange (.ase) is documented by its readers alone, such as those of Krita.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import struct
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+
+from recolor_cli.errors import InputError, RecolorError, UsageError
+from recolor_cli.image_io import decode
+from recolor_cli.lab import rgb_to_lab
+from recolor_cli.steering.hex_colors import ab_of, parse_hex
+from recolor_cli.steering.palette import Palette
+from recolor_cli.types import FloatArray, RgbImage
+
+_SIDE = 256  # px, of a picture whose colors are counted
+_KINDS = 'name a picture, a .gpl, .ase or .aco file, or colors: "#c8102e,#f2c14e,#123"'
+
+
+def load_palette(text: str) -> Palette:
+    """Read a palette from what a user names.
+
+    Parameters
+    ----------
+    text : str
+        Colors with commas between, the first with a ``#``; or a file: a GIMP palette, an Adobe
+        swatch file (.ase, .aco), or a picture, whose colors count as often as they occur.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or it is none of these, or a color is none.
+    """
+    if text.lstrip().startswith("#"):
+        return _of_ab(ab_of([parse_hex(part) for part in text.split(",")]))
+    path = Path(text)
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:  # a NUL in the name, for example
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read the palette {text}: {reason}", _KINDS) from error
+    try:
+        if data.startswith(b"GIMP Palette"):
+            return _of_ab(_gimp(data))
+        if data.startswith(b"ASEF"):
+            return _of_ab(_ase(data))
+        if path.suffix.lower() == ".aco":
+            return _of_ab(_aco(data))
+        return _of_picture(cast(RgbImage, decode(data).rgb))
+    except (struct.error, ValueError, OverflowError) as error:
+        raise UsageError(f"the palette {text} is broken: {error}", _KINDS) from error
+    except InputError as error:
+        raise UsageError(f"the palette {text} cannot be read: {error.message}", _KINDS) from error
+    except RecolorError as error:
+        raise UsageError(f"the palette {text}: {error.message}", _KINDS) from error
+
+
+def _of_ab(ab: FloatArray) -> Palette:
+    """Make a palette of which each color counts the same."""
+    if not np.isfinite(ab).all():
+        raise ValueError("a color is not a number")
+    return Palette(ab, np.full(len(ab), 1 / max(len(ab), 1), np.float32))
+
+
+def _of_picture(rgb: RgbImage) -> Palette:
+    longest = max(rgb.shape[:2])
+    if longest > _SIDE:
+        width, height = (max(1, side * _SIDE // longest) for side in rgb.shape[1::-1])
+        rgb = cast(RgbImage, cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA))
+    if rgb.dtype == np.uint16:
+        rgb = (rgb >> 8).astype(np.uint8)
+    return Palette.of_picture(rgb)
+
+
+def _gimp(data: bytes) -> FloatArray:
+    colors = []
+    for line in data.decode("utf-8", "replace").splitlines()[1:]:
+        words = line.split()
+        if not words or words[0].startswith("#") or words[0] in ("Name:", "Columns:", "Channels:"):
+            continue
+        levels = [int(word) for word in words[:3]]
+        if len(levels) < 3 or not all(0 <= level <= 255 for level in levels):
+            raise ValueError(f"{line.strip()!r} is no color")
+        colors.append((levels[0], levels[1], levels[2]))
+    if not colors:
+        raise ValueError("it holds no color")
+    return ab_of(colors)
+
+
+def _ase(data: bytes) -> FloatArray:
+    (count,) = struct.unpack_from(">8xI", data)
+    offset, colors = 12, []
+    for _ in range(count):
+        kind, length = struct.unpack_from(">HI", data, offset)
+        if kind == 1:  # a color; groups are others
+            (name,) = struct.unpack_from(">H", data, offset + 6)
+            at = offset + 8 + 2 * name
+            (model,) = struct.unpack_from("4s", data, at)
+            size = {b"RGB ": 3, b"CMYK": 4, b"LAB ": 3, b"Gray": 1, b"GRAY": 1}.get(model)
+            if size is None:
+                raise ValueError(f"the color model {model.decode('latin-1')!r} is unknown")
+            values = struct.unpack_from(f">{size}f", data, at + 4)
+            # Lab is relative to D50, ours to D65: adapted to its white, a color keeps its ab.
+            colors.append(values[1:] if model == b"LAB " else _ab(*_rgb_of(values)))
+        offset += 6 + length
+    if not colors:
+        raise ValueError("it holds no color")
+    return np.array(colors, np.float32)
+
+
+def _aco(data: bytes) -> FloatArray:
+    version, count = struct.unpack_from(">HH", data)
+    if version not in (1, 2):
+        raise ValueError(f"version {version} is unknown")
+    offset, colors = 4, []
+    for _ in range(count):
+        space, *words = struct.unpack_from(">5H", data, offset)
+        offset += 10
+        if version == 2:  # a name follows, in UTF-16
+            (length,) = struct.unpack_from(">I", data, offset)
+            offset += 4 + 2 * length
+        w, x, y, z = (word / 65_535 for word in words)
+        if space == 0:
+            colors.append(_ab(w, x, y))
+        elif space == 1:
+            colors.append(_ab(*colorsys.hsv_to_rgb(w, x, y)))
+        elif space == 2:  # 0 is all the ink
+            colors.append(_ab(*_rgb_of((1 - w, 1 - x, 1 - y, 1 - z))))
+        elif space == 7:
+            a, b = struct.unpack(">hh", struct.pack(">HH", *words[1:3]))
+            colors.append((a / 100, b / 100))
+        elif space == 8:
+            colors.append((0.0, 0.0))
+        elif space == 9:
+            colors.append(_ab(*_rgb_of(tuple(word / 10_000 for word in words))))
+        else:
+            raise ValueError(f"the color space {space} is unknown")
+    if not colors:
+        raise ValueError("it holds no color")
+    return np.array(colors, np.float32)
+
+
+def _rgb_of(values: tuple[float, ...]) -> tuple[float, float, float]:
+    """Return RGB of gray, RGB or CMYK, all 0..1; CMYK by rule of thumb."""
+    if len(values) == 1:
+        return values * 3
+    if len(values) == 3:
+        return values
+    cyan, magenta, yellow, black = values
+    return (1 - cyan) * (1 - black), (1 - magenta) * (1 - black), (1 - yellow) * (1 - black)
+
+
+def _ab(red: float, green: float, blue: float) -> tuple[float, float]:
+    """Return the ab of sRGB, 0..1."""
+    rgb = np.clip(np.array([[[red, green, blue]]], np.float32), 0, 1)
+    _, a, b = rgb_to_lab(rgb)[0, 0]
+    return float(a), float(b)

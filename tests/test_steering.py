@@ -1,0 +1,261 @@
+"""The rooms of arrays, on distributions that are made by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from recolor_cli.decode import annealed_mean, softmax
+from recolor_cli.gamut import AbBins
+from recolor_cli.lab import rgb_to_lab
+from recolor_cli.letterbox import Letterbox
+from recolor_cli.steering.confidence import confidence_map, entropy
+from recolor_cli.steering.hints import Seeds, _grid, spread
+from recolor_cli.steering.palette import Palette, reweighted
+from recolor_cli.steering.smoothing import guided
+from recolor_cli.steering.variants import MOST, cie94, variants
+from recolor_cli.types import ImageSize
+
+BINS = AbBins.srgb()
+
+
+def logits_of(*modes: tuple[tuple[float, float], float], side: int = 32) -> np.ndarray:
+    """Return the logits of a mixture of Gaussians around some ab, the same everywhere."""
+    p = np.full(len(BINS), 1e-6)
+    for ab, weight in modes:
+        p += weight * np.exp(-np.square(BINS.centers - ab).sum(axis=1) / (2 * 12**2))
+    plane = np.log(p / p.sum()).astype(np.float32)
+    return np.broadcast_to(plane[:, None, None], (len(BINS), side, side)).copy()
+
+
+def halves() -> tuple[np.ndarray, np.ndarray]:
+    """Return lightness and logits of a dark left and a light right half that may be many things."""
+    lightness = np.full((32, 32), 30, np.float32)
+    lightness[:, 16:] = 70
+    left = logits_of(((30, 20), 0.5), ((0, -40), 0.4), ((-30, 20), 0.2))
+    right = logits_of(((0, 0), 0.5), ((10, 50), 0.4), ((-5, -30), 0.3))
+    noise = np.random.default_rng(5).normal(0, 0.5, left.shape)
+    logits = np.where(np.arange(32) < 16, left, right) + noise
+    return lightness, logits.astype(np.float32)
+
+
+def some_variants(count=4, seed=0, **changes):
+    lightness, logits = halves()
+    given = {"temperature": 0.38, "factor": 1.0} | changes
+    return variants(logits, BINS, lightness, count=count, seed=seed, **given)
+
+
+def test_the_first_variant_is_the_networks_own():
+    _, logits = halves()
+    own = annealed_mean(logits[None], BINS, 0.38)[0].transpose(1, 2, 0)
+    for count in (1, 3):
+        np.testing.assert_array_equal(some_variants(count)[0], own)
+
+
+def test_variants_differ_clearly_and_the_seed_decides_which():
+    found = some_variants()
+    assert len(found) == 4
+    for one, other in itertools.combinations(found, 2):
+        assert cie94(one, other).mean() > 4
+    for one, again in zip(found, some_variants(), strict=True):
+        np.testing.assert_array_equal(one, again)
+    others = some_variants(seed=1)
+    assert any(np.abs(a - b).max() > 5 for a, b in zip(found, others, strict=True))
+
+
+def test_a_variant_changes_regions_and_not_pixels():
+    own, *others = some_variants()
+    roughness = [np.abs(np.diff(ab, axis=0)).mean() for ab in (own, *others)]
+    assert max(roughness[1:]) < 1.1 * roughness[0]  # the noise of the network's own, and no more
+    for ab in others:
+        change = (ab - own).astype(np.float64)
+        inner = change[4:-4]
+        for half in (inner[:, 3:13], inner[:, 19:29]):
+            assert half.std(axis=(0, 1)).max() < 4
+            assert np.abs(half.mean(axis=(0, 1))).max() < 60
+
+
+def test_what_the_network_is_sure_of_stays():
+    lightness, logits = halves()
+    sure = logits_of(((40, 30), 1.0))
+    logits[:, :, :16] = 8 * sure[:, :, :16]
+    own, *others = variants(logits, BINS, lightness, 0.38, 1.0, 4, 0)
+    for ab in others:
+        change = np.linalg.norm(ab - own, axis=-1)
+        assert change[:, 2:12].mean() < 0.35 * change[:, 20:30].mean()
+
+
+@pytest.mark.parametrize("count", [0, MOST + 1])
+def test_so_many_variants_there_are_not(count):
+    with pytest.raises(ValueError, match="variants"):
+        some_variants(count)
+
+
+def test_the_most_variants_are_all_different():
+    found = some_variants(MOST)
+    assert len(found) == MOST
+    assert min(np.abs(a - b).max() for a, b in itertools.combinations(found, 2)) > 3
+
+
+def test_cie94_is_symmetric_and_weighs_chroma():
+    gray, green, greener = np.float32([[0, 0], [-40, 0], [-50, 0]])
+    assert cie94(gray, green) == cie94(green, gray) == pytest.approx(40)
+    assert cie94(green, greener) == pytest.approx(10 / (1 + 0.045 * 2000**0.5), rel=1e-5)
+    assert cie94(green, green[::-1]) == pytest.approx(40 * 2**0.5 / 1.6, rel=1e-5)
+
+
+def distance_to(palette: Palette, logits: np.ndarray) -> float:
+    p = softmax(logits / np.float32(0.38)).mean(axis=(1, 2))
+    return 0.5 * float(np.abs(p - palette.histogram(BINS, 6.0)).sum())
+
+
+def test_a_palette_pulls_the_histogram_as_far_as_its_strength():
+    lightness, logits = halves()
+    palette = Palette.of_colors(np.uint8([[200, 16, 46], [242, 193, 78], [17, 34, 51]]))
+    distances = [
+        distance_to(palette, reweighted(logits, BINS, palette, strength, 0.38, lightness))
+        for strength in (0.0, 0.4, 0.8, 1.0)
+    ]
+    assert distances == sorted(distances, reverse=True)
+    assert distances[0] == distance_to(palette, logits)
+    assert distances[1] == pytest.approx(0.6 * distances[0], rel=0.15)
+    assert distances[3] < 0.1 * distances[0]
+
+
+def test_a_palette_leaves_places_to_the_network():
+    """Of two colors each goes where the network thinks it more likely."""
+    lightness, logits = halves()
+    palette = Palette(np.float32([[-30, 20], [10, 50]]), np.float32([0.5, 0.5]))
+    new = reweighted(logits, BINS, palette, 1.0, 0.38, lightness)
+    ab = annealed_mean(new[None], BINS, 0.38)[0]
+    np.testing.assert_allclose(ab[:, 8:24, 3:12].mean(axis=(1, 2)), (-30, 20), atol=8)
+    np.testing.assert_allclose(ab[:, 8:24, 20:29].mean(axis=(1, 2)), (10, 50), atol=8)
+
+
+def test_a_palette_makes_neighbours_less_different():
+    lightness, logits = halves()
+    palette = Palette.of_colors(np.uint8([[200, 16, 46], [42, 157, 143]]))
+    before = annealed_mean(logits[None], BINS, 0.38)[0]
+    new = reweighted(logits, BINS, palette, 1.0, 0.38, lightness)
+    after = annealed_mean(new[None], BINS, 0.38)[0]
+    chroma = [np.linalg.norm(ab, axis=0).mean() for ab in (before, after)]
+    rough = [np.abs(np.diff(ab, axis=1)).mean() for ab in (before, after)]
+    assert rough[1] / chroma[1] < 0.5 * rough[0] / chroma[0]
+
+
+def test_a_palettes_histogram_counts_colors():
+    ab = np.float32([[0, 0], [0, 0], [40, 40]])
+    palette = Palette(ab, np.float32([0.25, 0.25, 0.5]))
+    count = palette.histogram(BINS)
+    assert count[BINS.index_of(np.float32([0, 0]))] == 0.5
+    assert count[BINS.index_of(np.float32([40, 40]))] == 0.5
+    assert palette.histogram(BINS, 8.0).sum() == pytest.approx(1)
+    with pytest.raises(ValueError, match="shape"):
+        Palette(ab, np.float32([1]))
+
+
+def test_guided_smoothing_keeps_edges_and_means():
+    guide = np.where(np.arange(40) < 20, 10, 90).astype(np.float32) * np.ones((40, 1), np.float32)
+    noise = np.random.default_rng(0).normal(0, 1, (3, 40, 40)).astype(np.float32)
+    smooth = guided(noise + guide / 10, guide, 4, 30.0)
+    flat = smooth[:, 8:-8, 6:14]
+    assert flat.std() < 0.4
+    assert flat.mean() == pytest.approx(1, abs=0.15)
+    assert smooth[:, 8:-8, 26:34].mean() == pytest.approx(9, abs=0.15)
+
+
+def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ab, lightness and inside of a light disc on dark ground, padded left and right."""
+    y, x = np.mgrid[0:256, 0:256]
+    disc = np.hypot(x - 128, y - 100) < 40
+    lightness = np.where(disc, 70, 30).astype(np.float32)
+    lightness += np.random.default_rng(1).normal(0, 0.7, (256, 256)).astype(np.float32)
+    inside = (x >= 40) & (x < 216)
+    return np.zeros((64, 64, 2), np.float32), np.where(inside, lightness, 50), inside
+
+
+def seeds_at(*hints: tuple[int, int, tuple[float, float]]) -> Seeds:
+    y, x = np.mgrid[0:256, 0:256]
+    fixed, ab = np.zeros((256, 256), bool), np.zeros((256, 256, 2), np.float32)
+    for column, row, color in hints:
+        at = np.hypot(x - column, y - row) < 3
+        fixed |= at
+        ab[at] = color
+    return Seeds(fixed, ab)
+
+
+def test_a_hint_fills_its_region_and_ends_at_its_edge():
+    ab, lightness, inside = scene()
+    result = spread(ab, lightness, inside, seeds_at((115, 90, (50.0, -20.0))))
+    np.testing.assert_array_equal(result[90, 115], (50, -20))
+    y, x = np.mgrid[0:256, 0:256]
+    away = np.hypot(x - 128, y - 100)
+    np.testing.assert_allclose(result[away < 38].mean(axis=0), (50, -20), atol=0.5)
+    assert np.abs(result[(away > 43) & inside]).max() < 3
+    assert np.abs(result[(away > 60) & inside]).max() < 0.5
+
+
+def test_two_hints_share_what_is_between_them():
+    ab, lightness, inside = scene()
+    two = seeds_at((115, 90, (50.0, 0.0)), (128, 230, (0.0, 50.0)))
+    result = spread(ab, lightness, inside, two)
+    np.testing.assert_allclose(result[120, 140], (50, 0), atol=2)
+    np.testing.assert_allclose(result[200, 100], (0, 50), atol=2)
+
+
+def test_the_network_sees_edges_that_lightness_does_not():
+    ab, lightness, inside = scene()
+    lightness[:] = 50
+    ab[:, 32:] = (40, 0)  # something else begins at column 128
+    result = spread(ab, lightness, inside, seeds_at((90, 128, (0.0, 60.0))))
+    np.testing.assert_allclose(result[128, 100], (0, 60), atol=3)
+    np.testing.assert_allclose(result[128, 160], (40, 0), atol=3)
+
+
+def test_spreading_solves_the_linear_system():
+    """Against a dense solution of the same system, on a side that has to be padded."""
+    random = np.random.default_rng(3)
+    lightness = random.uniform(40, 46, (21, 21)).astype(np.float32)
+    fixed = np.zeros((21, 21), bool)
+    fixed[4, 4] = fixed[15:18, 12] = True
+    grid = _grid(lightness, np.zeros((21, 21, 2), np.float32), np.ones((21, 21), bool), fixed)
+    given = np.where(grid.fixed, random.uniform(0, 1, grid.fixed.shape), 0).astype(np.float32)
+    unit = np.eye(grid.fixed.size, dtype=np.float32).reshape(-1, *grid.fixed.shape)
+    matrix = grid._product(unit).reshape(len(unit), -1).T.astype(np.float64)
+    free = ~grid.fixed.ravel()
+    exact = given.ravel().astype(np.float64)
+    exact[free] = np.linalg.solve(
+        matrix[np.ix_(free, free)], -matrix[np.ix_(free, ~free)] @ exact[~free]
+    )
+    solved = grid.solve(given[None])[0]
+    np.testing.assert_allclose(solved.ravel(), exact, atol=2e-3)
+    assert exact[free].max() > 0.1
+
+
+def test_entropy_is_between_certainty_and_all_bins():
+    flat = np.zeros((394, 2, 3), np.float32)
+    sure = flat.copy()
+    sure[7] = 100
+    np.testing.assert_allclose(entropy(flat), np.log(394), rtol=1e-5)
+    np.testing.assert_allclose(entropy(sure), 0, atol=1e-5)
+    two = np.full_like(flat, -100)
+    two[[3, 9]] = 0
+    np.testing.assert_allclose(entropy(two), np.log(2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(600, 400), (3000, 4500), (9, 8)])
+def test_a_map_has_the_pictures_shape_and_a_scale(size):
+    box = Letterbox.fit(ImageSize(*size), 64)
+    nats = np.zeros((64, 64), np.float32)
+    nats[:, 32:] = 6
+    drawn = confidence_map(nats, box, 6.0)
+    share = min(1, 1024 / max(size))
+    height, width = round(size[0] * share), round(size[1] * share)
+    assert drawn.shape == (height + 28, width, 3)
+    lightness = rgb_to_lab(drawn)[..., 0]
+    assert lightness[height // 2, 0] < 20  # certain is dark
+    assert lightness[height // 2, -1] > 85
+    scale = lightness[height + 5]
+    assert (np.diff(scale) > -0.5).all()
+    assert scale[-1] - scale[0] > 60
+    assert (drawn[height + 10 :] < 100).any() == (width >= 120)  # words, where there is room

@@ -1,0 +1,315 @@
+"""What users give: palettes and hints, whole and broken; and what `Recolorizer` makes of them."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import SpyNetwork, draw, encoded
+from recolor_cli.decode import Distribution
+from recolor_cli.errors import InferenceError, InputError, ModelError, UsageError
+from recolor_cli.lab import lightness_of, rgb_to_lab
+from recolor_cli.letterbox import Letterbox
+from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.steering.answer import Steering
+from recolor_cli.steering.hex_colors import ab_of, parse_hex
+from recolor_cli.steering.hint_files import Hint, Hints, load_hints
+from recolor_cli.steering.palette_files import load_palette
+from recolor_cli.types import ImageSize, RecolorOptions
+
+RED, NAVY = ab_of([(200, 16, 46)])[0], ab_of([(17, 34, 51)])[0]
+
+
+def ase(*colors: tuple[bytes, tuple[float, ...]]) -> bytes:
+    """Return an Adobe swatch exchange file, its colors in a group."""
+    blocks = [struct.pack(">HIH", 0xC001, 4, 1) + b"\0\0"]
+    for model, values in colors:
+        name = "Ä\0".encode("utf-16-be")
+        body = struct.pack(">H", len(name) // 2) + name + model
+        body += struct.pack(f">{len(values)}fH", *values, 0)
+        blocks.append(struct.pack(">HI", 1, len(body)) + body)
+    blocks.append(struct.pack(">HI", 0xC002, 0))
+    return b"ASEF" + struct.pack(">HHI", 1, 0, len(blocks)) + b"".join(blocks)
+
+
+def aco(version: int, *colors: tuple[int, ...]) -> bytes:
+    data = struct.pack(">HH", version, len(colors))
+    for color in colors:
+        data += struct.pack(">5H", *(word & 0xFFFF for word in color))
+        if version == 2:
+            data += struct.pack(">I", 2) + "A\0".encode("utf-16-be")
+    return data
+
+
+GPL = b"GIMP Palette\r\nName: x\r\nColumns: 2\r\n# of two\r\n200  16  46\tRed\r\n 17 34 51 Navy\r\n"
+RGB = [(b"RGB ", (200 / 255, 16 / 255, 46 / 255)), (b"RGB ", (17 / 255, 34 / 255, 51 / 255))]
+WORDS = [(0, 200 * 257, 16 * 257, 46 * 257, 0), (0, 17 * 257, 34 * 257, 51 * 257, 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("p.gpl", GPL), ("p.ase", ase(*RGB)), ("a.aco", aco(1, *WORDS)), ("b.aco", aco(2, *WORDS))],
+)
+def test_palette_files_hold_the_colors_that_were_put_in(tmp_path, name, data):
+    path = tmp_path / name
+    path.write_bytes(data)
+    palette = load_palette(str(path))
+    np.testing.assert_allclose(palette.ab, [RED, NAVY], atol=0.3)
+    np.testing.assert_allclose(palette.shares, 0.5)
+
+
+def test_palette_files_in_other_color_models(tmp_path):
+    gray, blue = (0, 0), ab_of([(0, 0, 255)])[0]
+    a = [
+        (b"CMYK", (1.0, 1.0, 0.0, 0.0)),
+        (b"Gray", (0.4,)),
+        (b"LAB ", (0.5, 30.0, -40.0)),
+    ]
+    (tmp_path / "a.ase").write_bytes(ase(*a))
+    ab = load_palette(str(tmp_path / "a.ase")).ab
+    np.testing.assert_allclose(ab, [blue, gray, (30, -40)], atol=0.1)
+    b = [
+        (1, 43690, 65535, 65535, 0),  # hue 240 degrees
+        (2, 0, 0, 65535, 65535),  # all of cyan and magenta
+        (7, 5000, 3000, -4000, 0),
+        (8, 5000, 0, 0, 0),
+        (9, 10000, 10000, 0, 0),
+    ]
+    (tmp_path / "b.aco").write_bytes(aco(1, *b))
+    ab = load_palette(str(tmp_path / "b.aco")).ab
+    np.testing.assert_allclose(ab, [blue, blue, (30, -40), gray, blue], atol=0.1)
+
+
+def test_a_list_of_colors_and_a_picture_are_palettes(tmp_path):
+    np.testing.assert_allclose(load_palette("#c8102e, #123").ab, [RED, NAVY], atol=1e-4)
+    rgb = np.zeros((600, 500, 3), np.uint8)
+    rgb[:, :125] = (200, 16, 46)
+    path = tmp_path / "modern.png"
+    path.write_bytes(encoded(rgb, "PNG"))
+    palette = load_palette(str(path))
+    assert len(palette.ab) < 256 * 256
+    is_red = np.linalg.norm(palette.ab - RED, axis=1) < 3
+    assert palette.shares[is_red].sum() == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("x.gpl", b"GIMP Palette\n", "no color"),
+        ("x.gpl", b"GIMP Palette\n300 0 0\n", "300 0 0"),
+        ("x.gpl", b"GIMP Palette\nred\n", "invalid literal"),
+        ("x.ase", ase(*RGB)[:40], "broken"),
+        ("x.ase", ase((b"HSB ", (1.0, 1.0, 1.0))), "HSB"),
+        ("x.ase", ase(), "no color"),
+        ("x.ase", ase((b"LAB ", (0.5, float("nan"), 0.0))), "not a number"),
+        ("x.aco", aco(1, *WORDS)[:9], "broken"),
+        ("x.aco", aco(3), "version 3"),
+        ("x.aco", aco(1, (5, 0, 0, 0, 0)), "space 5"),
+        ("x.aco", b"", "broken"),
+        ("x.txt", b"hello", "cannot be read"),
+        ("x.jpg", encoded(draw())[:200], "cannot be read"),
+    ],
+)
+def test_broken_palettes_are_usage_errors(tmp_path, name, data, said):
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match=said) as caught:
+        load_palette(str(path))
+    assert "c8102e" in caught.value.hint
+
+
+def test_random_bytes_are_no_palettes(tmp_path):
+    random = np.random.default_rng(0)
+    for number in range(150):
+        data = bytearray((ase(*RGB), aco(2, *WORDS), GPL)[number % 3])
+        for _ in range(3):
+            data[random.integers(4, len(data))] = random.integers(256)
+        path = tmp_path / ("x.ase", "x.aco", "x.gpl")[number % 3]
+        path.write_bytes(data)
+        try:
+            palette = load_palette(str(path))
+        except UsageError:
+            continue
+        assert np.isfinite(palette.ab).all()
+
+
+@pytest.mark.parametrize("text", ["missing.gpl", "#12", "#c8102e,red", "#c8102e,,#123", "#", "\0"])
+def test_what_is_no_palette_at_all(text):
+    with pytest.raises(UsageError):
+        load_palette(text)
+
+
+def test_hex_colors():
+    assert parse_hex("#C8102e") == (200, 16, 46)
+    assert parse_hex(" #123 ") == (17, 34, 51)
+    for text in ("123", "#12345", "#ggg", "", "# 12"):
+        with pytest.raises(UsageError, match="no color"):
+            parse_hex(text)
+
+
+def scribble(size: tuple[int, int] = (200, 100), mode: str = "RGBA") -> bytes:
+    pixels = np.zeros((*size, 4), np.uint8)
+    pixels[20:22, 10:60] = (200, 16, 46, 255)
+    pixels[150, 50:55] = (17, 34, 51, 200)
+    pixels[100:110, 50:60] = (0, 255, 0, 100)  # too thin to count
+    return encoded(np.asarray(Image.fromarray(pixels).convert(mode)), "PNG")
+
+
+def test_hints_come_from_words_json_and_scribbles(tmp_path):
+    (tmp_path / "h.json").write_text(json.dumps([{"x": 5, "y": 6.5, "color": "#123"}]))
+    (tmp_path / "s.png").write_bytes(scribble())
+    hints = load_hints(["12,34,#c8102e", str(tmp_path / "h.json"), str(tmp_path / "s.png")])
+    assert hints.points == (Hint(12, 34, (200, 16, 46)), Hint(5, 6.5, (17, 34, 51)))
+    (drawn,) = hints.scribbles
+    assert drawn.size == ImageSize(200, 100)
+    assert len(drawn.rows) == 2 * 50 + 5
+
+
+@pytest.mark.parametrize("shape", [(200, 100), (400, 200), (50, 25)])
+def test_seeds_lie_where_the_hints_are(tmp_path, shape):
+    (tmp_path / "s.png").write_bytes(scribble())
+    hints = Hints((Hint(0, 0, (17, 34, 51)),), load_hints([str(tmp_path / "s.png")]).scribbles)
+    box = Letterbox.fit(ImageSize(*shape), 256)
+    seeds = hints.seeds(box)
+    assert seeds.fixed[0, box.left]  # the left upper corner
+    np.testing.assert_array_equal(seeds.ab[0, box.left], NAVY)
+    row, column = round(21 * 256 / 200), box.left + round(30 * 256 / 200)
+    assert seeds.fixed[row, column]
+    np.testing.assert_allclose(seeds.ab[row, column], RED, atol=0.1)
+    assert not seeds.fixed[128:180].any()  # the faint one
+    assert (seeds.ab[~seeds.fixed] == 0).all()
+
+
+def test_of_two_hints_the_nearer_counts():
+    box = Letterbox.fit(ImageSize(256, 256), 256)
+    seeds = Hints((Hint(100, 100, (200, 16, 46)), Hint(103, 100, (17, 34, 51)))).seeds(box)
+    np.testing.assert_array_equal(seeds.ab[100, 101], RED)
+    np.testing.assert_array_equal(seeds.ab[100, 102], NAVY)
+
+
+@pytest.mark.parametrize("place", [(100, 5), (5, 200), (1e9, 5), (float("nan"), 5)])
+def test_a_hint_outside_the_picture_is_an_error_of_the_picture(place):
+    box = Letterbox.fit(ImageSize(200, 100), 256)
+    with pytest.raises(InputError, match="outside the picture, 100x200"):
+        Hints((Hint(*place, (1, 2, 3)),)).seeds(box)
+
+
+def test_a_scribble_of_another_shape_is_an_error_of_the_picture(tmp_path):
+    (tmp_path / "s.png").write_bytes(scribble())
+    hints = load_hints([str(tmp_path / "s.png")])
+    with pytest.raises(InputError, match=r"100x200, has another shape than the picture, 120x200"):
+        hints.seeds(Letterbox.fit(ImageSize(200, 120), 256))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"[1, 2]", "no hints"),
+        (b'{"x": 1}', "no hints"),
+        (b'[{"x": 1, "y": 2}]', "color"),
+        (b'[{"x": 1, "y": 2, "color": "red"}]', "red"),
+        (b'[{"x": "one", "y": 2, "color": "#123"}]', "one"),
+        (b"[" * 100_000, "no hints"),
+        (b"[" + b"1" * 5000 + b"]", "no hints"),
+        (b"hello", "cannot be read"),
+        (scribble(mode="RGB"), "no transparency"),
+        (encoded(np.zeros((9, 9, 4), np.uint8), "PNG"), "empty"),
+    ],
+)
+def test_broken_hint_files_are_usage_errors(tmp_path, data, said):
+    (tmp_path / "h").write_bytes(data)
+    with pytest.raises(UsageError, match=said):
+        load_hints([str(tmp_path / "h")])
+
+
+@pytest.mark.parametrize("text", ["1,2,#12", "1,#123", "-1,2,#123", "1,x,#123", "1,2,3,#123", "no"])
+def test_what_is_no_hint_at_all(text):
+    with pytest.raises(UsageError):
+        load_hints([text])
+
+
+class Undecided(SpyNetwork):
+    """A network that finds red and blue about as likely everywhere."""
+
+    def distribution(self, lightness):
+        bins = self.manifest.bins
+        count, _, height, width = lightness.shape
+        p = [np.exp(-np.square(bins.centers - ab).sum(1) / 200) for ab in ((50, 30), (0, -40))]
+        p = np.log(0.6 * p[0] + 0.4 * p[1] + 1e-6).astype(np.float32)
+        shape = (count, len(bins), height // 4, width // 4)
+        logits = np.broadcast_to(p[None, :, None, None], shape).copy()
+        return Distribution(logits, bins, np.full(count, 0.8, np.float32))
+
+
+MIDDLE = np.full((96, 64, 3), 119, np.uint8)  # L* 50, where sRGB has all these colors
+
+
+def test_a_hint_gets_its_color_and_lightness_stays(manifest):
+    color = (150, 100, 40)
+    hints = Hints((Hint(20, 30, color),))
+    for strength in (1.0, 0.0):
+        options = RecolorOptions(strength=strength, steering=Steering(hints=hints))
+        result = Recolorizer(Undecided(manifest), options).recolor(MIDDLE)
+        np.testing.assert_allclose(rgb_to_lab(result)[30, 20, 1:], ab_of([color])[0], atol=1)
+        np.testing.assert_allclose(lightness_of(result), lightness_of(MIDDLE), atol=0.6)
+
+
+def test_a_palette_is_reached_through_the_factors_of_network_and_model(manifest):
+    palette = load_palette("#406090")
+    options = RecolorOptions(steering=Steering(palette, 1.0))
+    result = Recolorizer(Undecided(manifest), options).recolor(MIDDLE)
+    np.testing.assert_allclose(rgb_to_lab(result)[48, 32, 1:], palette.ab[0], atol=4)
+    weak = RecolorOptions(steering=Steering(palette, 0.0))
+    plain = Recolorizer(Undecided(manifest)).consider(MIDDLE).variants(1)[0]
+    np.testing.assert_array_equal(Recolorizer(Undecided(manifest), weak).predict(MIDDLE), plain)
+
+
+@pytest.mark.parametrize("shape", [(90, 60), (8, 8), (8, 700), (700, 8), (257, 256)])
+def test_every_shape_can_be_steered(manifest, shape):
+    steering = Steering(load_palette("#c8102e,#123"), 0.5, Hints((Hint(7, 7, (1, 2, 200)),)))
+    recolorizer = Recolorizer(Undecided(manifest), RecolorOptions(steering=steering))
+    rgb = draw(*shape)
+    answer = recolorizer.consider(rgb)
+    for ab in answer.variants(3, seed=1):
+        assert recolorizer.paint(rgb, ab).shape == rgb.shape
+    assert 1 < answer.uncertainty < np.log(394)
+    assert answer.confidence_map().shape[1] == min(1024, shape[1])
+
+
+def test_variants_are_of_the_strength_that_was_asked_for(manifest):
+    for strength, least, most in ((0.0, 0, 1e-6), (1.0, 5, 80)):
+        recolorizer = Recolorizer(Undecided(manifest), RecolorOptions(strength=strength))
+        first, second = recolorizer.consider(draw()).variants(2)
+        assert least <= np.abs(first - second).max() <= most
+
+
+def test_a_network_without_a_distribution_cannot_be_steered(manifest):
+    class OneColor:
+        device = "cpu"
+
+        def __init__(self):
+            self.manifest = manifest
+
+        def predict(self, lightness, temperature):
+            raise AssertionError("not needed")
+
+    with pytest.raises(ModelError, match="not a choice of colors"):
+        Recolorizer(OneColor()).consider(draw())
+
+
+def test_logits_that_are_no_numbers_are_told(manifest):
+    class Broken(Undecided):
+        def distribution(self, lightness):
+            found = super().distribution(lightness)
+            found.logits[0, 0, 0, 0] = np.nan
+            return found
+
+    with pytest.raises(InferenceError, match="not a number"):
+        Recolorizer(Broken(manifest)).consider(draw())
+
+
+def test_the_strength_of_a_palette_has_limits():
+    with pytest.raises(ValueError, match="palette_strength"):
+        Steering(palette_strength=1.5)

@@ -1,0 +1,235 @@
+"""Variants, palettes, hints and confidence by the command line."""
+
+import json
+from itertools import combinations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import draw, encoded
+from recolor_cli.jobs import Job
+from recolor_cli.lab import lightness_of, rgb_to_lab
+from recolor_cli.outcome import Outcome, Report, Status
+from recolor_cli.steering.hex_colors import ab_of
+from recolor_cli.steering.sheet import contact_sheet
+
+
+@pytest.fixture
+def scans(tmp_path, monkeypatch):
+    """A folder with two small pictures."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(2):
+        rgb = draw(72, 54, seed=number)
+        (folder / f"scan-{number}.png").write_bytes(encoded(rgb, "PNG"))
+    return folder
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_variants_lie_beside_the_result_with_their_sheet(recolor, scans):
+    picture = scans / "scan-0.png"
+    out, _ = recolor(picture, "--variants", 3, "--confidence", "--json", "--device", "cpu")
+    told = json.loads(out)
+    stem = str(scans / "scan-0-recolored")
+    labels = ("1", "2", "3", "variants", "confidence")
+    assert told["companions"] == [f"{stem}-{label}.png" for label in labels]
+    assert 0 < told["entropy"] < np.log(394)
+    shown = [pixels(f"{stem}-{number}.png") for number in (1, 2, 3)]
+    np.testing.assert_array_equal(shown[0], pixels(f"{stem}.png"))
+    for one, other in combinations(shown, 2):
+        assert np.abs(rgb_to_lab(one) - rgb_to_lab(other))[..., 1:].mean() > 2
+        assert np.abs(lightness_of(one) - lightness_of(other)).mean() < 0.3
+    assert pixels(f"{stem}-variants.png").shape[1] > 2 * 54
+    assert pixels(f"{stem}-confidence.png").shape == (72 + 28, 54, 3)
+
+
+def test_the_same_command_twice_does_nothing_twice(recolor, scans):
+    flags = ("--variants", "2", "--confidence", "--device", "cpu")
+    _, err = recolor("in", *flags)
+    assert "2 written" in err
+    before = names(scans)
+    assert len(before) == 2 * 6
+    for inputs in (["in"], [f"in/{name}" for name in before]):
+        for again in (flags, ()):
+            _, err = recolor(*inputs, *again)
+            assert "2 skipped" in err
+            assert names(scans) == before
+
+
+def test_what_is_missing_is_made_and_what_is_there_stays(recolor, scans):
+    picture = scans / "scan-1.png"
+    recolor(picture, "--device", "cpu")
+    result = scans / "scan-1-recolored.png"
+    mine = encoded(draw(72, 54, seed=9), "PNG")
+    result.write_bytes(mine)
+    out, _ = recolor(picture, "--variants", 2, "--compare", "--json", "--device", "cpu")
+    told = json.loads(out)
+    assert told["status"] == "skipped"
+    assert len(told["companions"]) == 4
+    assert result.read_bytes() == mine
+    np.testing.assert_array_equal(
+        pixels(scans / "scan-1-recolored-compare.png")[:, 56:], pixels(result)
+    )
+    second = scans / "scan-1-recolored-2.png"
+    made = second.read_bytes()
+    second.unlink()
+    (scans / "scan-1-recolored-1.png").write_bytes(mine)
+    out, _ = recolor(picture, "--variants", 2, "--json", "--device", "cpu")
+    assert json.loads(out)["companions"] == [str(second)]
+    assert second.read_bytes() == made
+    assert (scans / "scan-1-recolored-1.png").read_bytes() == mine
+
+
+def test_what_is_made_anew_has_new_variants(recolor, scans):
+    stale = scans / "scan-1-recolored-1.png"
+    stale.write_bytes(b"old")
+    recolor(scans / "scan-1.png", "--variants", 2, "--device", "cpu")
+    np.testing.assert_array_equal(pixels(stale), pixels(scans / "scan-1-recolored.png"))
+
+
+def test_numbered_pictures_are_no_variants(recolor, scans):
+    """A variant that would overwrite another picture's result is refused, and nothing is lost."""
+    (scans / "scan.png").write_bytes(encoded(draw(72, 54, seed=5), "PNG"))
+    _, err = recolor("in", "-o", "out", "--variants", 2, "--device", "cpu", exit_code=1)
+    assert "2 written, 1 failed" in err
+    assert "scan.png: out/scan-1.png, beside its result, is an input or a result" in err
+    _, err = recolor("in", "--variants", 2, "--device", "cpu")
+    assert "3 written" in err
+
+
+def test_the_seed_decides_which_variants(recolor, scans):
+    found = []
+    for seed in (0, 7):
+        recolor(
+            scans / "scan-0.png", "--variants", 2, "--seed", seed, "--overwrite", "--device", "cpu"
+        )
+        found.append((scans / "scan-0-recolored-2.png").read_bytes())
+    assert found[0] != found[1]
+
+
+def test_all_pages_have_variants(recolor, scans):
+    pages = [Image.fromarray(draw(40, 30, seed=seed)) for seed in (1, 2)]
+    pages[0].save("book.tif", save_all=True, append_images=pages[1:])
+    recolor("book.tif", "--variants", 2, "--confidence", "--device", "cpu")
+    for label, count in (("1", 2), ("2", 2), ("variants", 1), ("confidence", 1)):
+        with Image.open(f"book-recolored-{label}.tif") as book:
+            assert book.n_frames == count
+
+
+def test_the_least_certain_pictures_come_first(recolor, scans):
+    out, err = recolor("in", "--confidence", "--json", "--device", "cpu")
+    told = [json.loads(line) for line in out.splitlines()]
+    expected = sorted(told, key=lambda line: -line["entropy"])
+    lines = err.split("least certain first, nats:\n")[1].splitlines()
+    assert [line.split("  ")[-1] for line in lines[:2]] == [line["source"] for line in expected]
+    assert "least certain" not in recolor("in", "--overwrite", "--device", "cpu")[1]
+
+
+def test_a_report_keeps_ten_of_many():
+    report = Report()
+    for number in range(40):
+        job = Job(str(number))
+        report.add(Outcome(job, Status.WRITTEN, entropy=float(number * 7 % 40)))
+        report.add(Outcome(job, Status.SKIPPED))
+    assert [nats for nats, _ in report.least_certain] == list(range(39, 29, -1))
+
+
+def test_a_palette_and_a_hint_change_the_color_and_not_the_lightness(recolor, scans):
+    picture = scans / "scan-1.png"
+    recolor(picture, "-o", "plain.png", "--device", "cpu")
+    recolor(
+        picture, "-o", "p.png", "--palette", "#c8102e", "--palette-strength", 1, "--device", "cpu"
+    )
+    recolor(picture, "-o", "h.png", "--hint", "20,30,#3060a0", "--device", "cpu")
+    plain, palette, hint = (pixels(name) for name in ("plain.png", "p.png", "h.png"))
+    assert rgb_to_lab(palette)[..., 1].mean() > rgb_to_lab(plain)[..., 1].mean() + 10
+    blue = ab_of([(48, 96, 160)])[0]
+    near = [np.linalg.norm(rgb_to_lab(rgb)[30, 20, 1:] - blue) for rgb in (plain, hint)]
+    assert near[1] < 0.5 * near[0]
+    for rgb in (palette, hint):
+        assert np.abs(lightness_of(rgb) - lightness_of(plain)).mean() < 0.5
+
+
+def test_places_are_those_of_the_picture_as_it_is_displayed(recolor, tmp_path):
+    """A hint at the right edge of a picture that lies on its side in the file."""
+    rgb = np.full((60, 90, 3), 119, np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise: displayed, it is 60 wide and 90 high
+    picture = tmp_path / "side.png"
+    picture.write_bytes(encoded(rgb, "PNG", exif=exif))
+    flags = ("--strength", 0, "--device", "cpu")
+    recolor(picture, "-o", tmp_path / "out.png", "--hint", "50,80,#806040", *flags)
+    result = pixels(tmp_path / "out.png")
+    assert result.shape == (90, 60, 3)
+    sought = ab_of([(128, 96, 64)])[0]
+    np.testing.assert_allclose(rgb_to_lab(result)[80, 50, 1:], sought, atol=1)
+    recolor(picture, "-o", tmp_path / "no.png", "--hint", "80,50,#806040", *flags, exit_code=1)
+
+
+def test_steering_works_in_the_process_of_a_batch(recolor, scans):
+    (scans / "h.json").write_text('[{"x": 20, "y": 30, "color": "#3060a0"}]')
+    _, err = recolor("in", "--hint", "in/h.json", "--palette", "in/scan-0.png", "--device", "cpu")
+    assert "2 written" in err
+    (scans / "wide.png").write_bytes(encoded(draw(25, 60), "PNG"))
+    out, err = recolor(
+        "in", "--hint", "in/h.json", "--overwrite", "--json", "--device", "cpu", exit_code=1
+    )
+    failed = [line for line in map(json.loads, out.splitlines()) if line["status"] == "failed"]
+    assert [line["source"] for line in failed] == ["in/wide.png"]
+    assert "outside the picture, 60x25" in failed[0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "flags"),
+    [
+        ("in", ["--variants", "3"]),
+        ("in", ["--palette", "#123"]),
+        ("in/scan-0.png", ["--hint", "1,2,#123"]),
+        ("in/scan-0.png", ["--confidence"]),
+    ],
+)
+def test_a_model_with_one_color_is_told_before_anything_is_done(recolor, scans, inputs, flags):
+    before = names(scans)
+    _, err = recolor(inputs, *flags, "-m", "fruitnet", "--device", "cpu", exit_code=4)
+    assert err.count("not a choice of colors") == 1
+    assert names(scans) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--seed", "1"], "add --variants"),
+        (["--palette-strength", "1"], "goes with --palette"),
+        (["--variants", "2", "--in-place", ".orig"], "do not fit"),
+        (["--variants", "2", "-o", "-"], "beside a file"),
+        (["--confidence", "-o", "-"], "beside a file"),
+        (["--palette", "missing.gpl"], "cannot read the palette missing.gpl"),
+        (["--hint", "1,2"], "cannot read the hints 1,2"),
+        (["--hint", "1,2,#12"], "no color"),
+        (["--variants", "1"], "--variants"),
+        (["--variants", "17"], "--variants"),
+        (["--palette", "#123", "--palette-strength", "nan"], "nan"),
+    ],
+)
+def test_options_that_make_no_sense(recolor, scans, flags, said):
+    _, err = recolor("in/scan-0.png", *flags, exit_code=2)
+    assert said in err
+
+
+def test_a_sheet_has_each_picture_with_its_label():
+    pictures = [np.full((90, 60, 3), 40 * n, np.uint8) for n in range(1, 6)]
+    sheet = contact_sheet(pictures, [str(n) for n in range(1, 6)])
+    height, width = sheet.shape[:2]
+    for n in range(1, 6):
+        assert (sheet == 40 * n).all(axis=-1).sum() >= 90 * 60
+    assert 0.5 < width / height < 3
+    assert contact_sheet(pictures[:1], ["1"]).shape == (90 + 28 + 32, 60 + 32, 3)
