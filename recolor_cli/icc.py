@@ -10,6 +10,7 @@ ICC.1:2022, section 7.2.6 (the space of a profile stands in bytes 16 to 19).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -41,6 +42,40 @@ def space_of(profile: bytes) -> Space | None:
     """Return the space that a profile is of, or None if it is another or no profile."""
     name = profile[16:20].decode("latin-1").strip()
     return Space(name) if name in tuple(Space) else None
+
+
+def profile_of(chromaticities: Sequence[float], curve: FloatArray) -> bytes:
+    """Make a profile of RGB from what it means.
+
+    Parameters
+    ----------
+    chromaticities : sequence of 8 floats
+        CIE x and y of white, red, green and blue.
+    curve : float32 array, shape (N,)
+        Linear light, 0..1, of levels from 0 to 1.
+
+    Raises
+    ------
+    InputError
+        If these make no color space.
+    """
+    import imagecodecs
+
+    white, *corners = (chromaticities[i : i + 2] for i in range(0, 8, 2))
+    triangle = np.array([[x, y, 1 - x - y] for x, y in corners])
+    if min(white) <= 0 or sum(white) > 1 or abs(np.linalg.det(triangle)) < 1e-3:
+        raise InputError("its primaries make no triangle", "remove the cHRM chunk")
+    try:
+        return bytes(
+            imagecodecs.cms_profile(
+                "rgb",
+                whitepoint=(*white, 1.0),
+                primaries=[value for corner in corners for value in (*corner, 1.0)],
+                transferfunction=curve,
+            )
+        )
+    except (imagecodecs.CmsError, ValueError) as error:
+        raise InputError(f"its primaries make no profile: {error}", "remove them") from error
 
 
 @lru_cache(64)

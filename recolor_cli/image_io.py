@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from recolor_cli import exif, gif, icc, jp2, raster, tiff
+from recolor_cli import exif, gif, icc, jp2, png, raster, tiff
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.formats import ImageFormat, stranger, unknown
 from recolor_cli.icc import Space
@@ -197,10 +197,15 @@ def pictures(data: bytes, target: ImageFormat | None = None) -> Iterator[Decoded
         return
     with _opened(data) as image, _damage_is_told():
         source = _format_of(image)
+        warning = ""
+        if source is ImageFormat.PNG:
+            embedded = image.info.get("icc_profile") or b""
+            image.info["icc_profile"], warning = png.color_profile(data, embedded)
         if (frames := _frames(image, source, target or source)) > 1:
-            yield from _animation_frames(image, source, frames)
+            for frame in _animation_frames(image, source, frames):
+                yield _warned(frame, warning)
             return
-        picture = _decoded(image, source, data, target or source)
+        picture = _warned(_decoded(image, source, data, target or source), warning)
         held = getattr(image, "n_frames", 1)
         if held > 1 and image.format != "MPO":
             picture = _warned(picture, f"only the first of its {held} frames is recolored")
@@ -476,7 +481,7 @@ def _webp_chunks(data: bytes) -> Iterator[bytes]:
 
 
 def _warned(picture: DecodedImage, warning: str) -> DecodedImage:
-    return replace(picture, warnings=(*picture.warnings, warning))
+    return replace(picture, warnings=(*picture.warnings, warning)) if warning else picture
 
 
 @contextmanager
