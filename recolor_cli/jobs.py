@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor_cli.errors import InputError, NoInputsError, OutputError, RecolorError, UsageError
-from recolor_cli.formats import READABLE, ImageFormat, color_suffix
+from recolor_cli.formats import READABLE, ImageFormat, color_suffix, stranger_of_suffix
 
 STREAM = "-"  # as an input: standard input; as a destination: standard output
 DEFAULT_SUFFIX = "-recolored"
@@ -67,12 +67,16 @@ class Job:
         Why it cannot even be tried.
     backup : str
         The name that the input gets because its own goes to the result; else empty.
+    is_stray : bool
+        Whether it was found in a folder and is of a kind that is not read, which `error` names:
+        that is told, but is no failure.
     """
 
     source: str
     destination: str = ""
     error: RecolorError | None = None
     backup: str = ""
+    is_stray: bool = False
 
 
 def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list[Job]:
@@ -109,6 +113,14 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
         _check_backup(inputs, options, options.backup)
     out_file = _out_file(inputs, options)
     jobs = [job for name in inputs for job in _jobs_of(name, recursive, options, suffix, out_file)]
+    if jobs and all(job.is_stray and job.error for job in jobs):
+        first = jobs[0]
+        assert first.error
+        raise NoInputsError(
+            f"no pictures that can be read in {', '.join(inputs)}; "
+            f"{first.source}: {first.error.message}",
+            first.error.hint,
+        )
     if not jobs:
         advice = f"name a folder with {READABLE.replace(' and', ' or')} files"
         raise NoInputsError(
@@ -283,8 +295,9 @@ def _scan(
 ) -> list[tuple[Path, Path] | Job]:
     """Return the pictures in a folder, each with its path relative to it; what is unreadable fails.
 
-    Hidden files and folders, links to folders, the output folder, and results that lie beside the
-    picture that they were made from are left out.
+    Of files of other kinds those that people take for pictures are strays (see `Job`). Hidden files
+    and folders, links to folders, the output folder, and results that lie beside the picture that
+    they were made from are left out.
     """
     found: list[tuple[Path, Path] | Job] = []
 
@@ -302,12 +315,14 @@ def _scan(
             and not name.startswith(".")
             and not (out_folder and (here / name).resolve() == out_folder)
         )
-        pictures = [
-            here / name
-            for name in sorted(files)
-            if ImageFormat.of_suffix(Path(name).suffix) and not name.startswith(".")
-        ]
+        named = [here / name for name in sorted(files) if not name.startswith(".")]
+        pictures = [path for path in named if ImageFormat.of_suffix(path.suffix)]
         stems = {path.stem for path in pictures}
+        found += [
+            Job(str(path), error=error, is_stray=True)
+            for path in named
+            if (error := stranger_of_suffix(path.suffix))
+        ]
         for path in pictures:
             original = path.stem.removesuffix(result_suffix)
             is_result = original != path.stem and original in stems

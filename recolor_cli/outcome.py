@@ -18,6 +18,7 @@ class Status(StrEnum):
     SKIPPED = "skipped"
     FAILED = "failed"
     PLANNED = "planned"  # a dry run: it would be written
+    LEFT_OUT = "left out"  # found in a folder, and of a kind that is not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +49,25 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
+def not_tried(job: Job, error: RecolorError) -> Outcome:
+    """Return the outcome of a job that has an error from the start."""
+    return Outcome(job, Status.LEFT_OUT if job.is_stray else Status.FAILED, error)
+
+
 @dataclass
 class Report:
     """How a whole batch ended."""
 
     counts: Counter[Status] = field(default_factory=Counter)
     bugs: int = 0
+    strays: Counter[str] = field(default_factory=Counter)  # by what they are
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
         self.counts[outcome.status] += 1
         self.bugs += bool(outcome.bug)
+        if outcome.status is Status.LEFT_OUT and outcome.error:
+            self.strays[f"{outcome.error.message}; {outcome.error.hint}"] += 1
 
     @property
     def exit_code(self) -> ExitCode:

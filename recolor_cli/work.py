@@ -19,7 +19,7 @@ from recolor_cli.formats import ImageFormat
 from recolor_cli.image_io import DecodedImage, declared, pictures
 from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done
 from recolor_cli.memory import available_memory
-from recolor_cli.outcome import Outcome, Status
+from recolor_cli.outcome import Outcome, Status, not_tried
 from recolor_cli.recolorizer import Recolorizer, StageTimings
 from recolor_cli.streams import stdin, write_stdout
 from recolor_cli.types import AnyRgbImage, ImageSize, cpu_count
@@ -114,7 +114,7 @@ def _do(
 ) -> Outcome:
     """Do one job; whatever goes wrong is in the outcome, so that the others go on."""
     if job.error:
-        return Outcome(job, Status.FAILED, job.error)
+        return not_tried(job, job.error)
     timings = StageTimings()
     try:
         if is_done(job, options):

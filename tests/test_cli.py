@@ -628,3 +628,20 @@ def test_a_bug_ends_with_70_and_a_traceback(monkeypatch, capsys, poster):
     err = capsys.readouterr().err
     assert "RuntimeError: oh" in err
     assert "bug in recolor" in err
+
+
+def test_files_of_other_kinds_in_a_folder_are_counted_and_no_failure(tree, recolor):
+    for name in ("1.heic", "2.heic", "scan.pdf"):
+        (tree / "in" / name).write_bytes(b"x")
+    out, err = recolor("in", "-o", "out", "--json", "--device", "cpu")
+    assert "2 files are left out: it is a HEIC file, which cannot be read; convert it" in err
+    assert "1 file is left out: it is a PDF file" in err
+    assert "2 written, 3 left out" in err
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert sorted(Path(line["source"]).name for line in lines if line["status"] == "left out") == [
+        "1.heic",
+        "2.heic",
+        "scan.pdf",
+    ]
+    _, err = recolor("in", "-o", "out", "-q")
+    assert err == ""

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from test_formats import chunk
 
 from conftest import SpyNetwork, draw, encoded
 from recolor_cli.encoding import Encoding, encode
@@ -15,7 +16,6 @@ from recolor_cli.formats import ImageFormat
 from recolor_cli.image_io import pictures
 from recolor_cli.lab import rgb_to_lab
 from recolor_cli.recolorizer import Recolorizer
-from test_formats import chunk
 
 SRGB_CORNERS = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 ADOBE_CORNERS = (31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)

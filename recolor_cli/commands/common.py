@@ -76,7 +76,10 @@ def tell(
     job = outcome.job
     for warning in outcome.warnings:
         console.warn(f"{job.source}: {warning}")
-    if outcome.error:
+    if outcome.error and outcome.status is Status.LEFT_OUT:
+        # A phone's folder may have thousands: the report counts them.
+        console.detail(f"{job.source} is left out: {outcome.error.message}")
+    elif outcome.error:
         console.error(f"{job.source}: {outcome.error.message}", outcome.error.hint)
     if outcome.bug:
         console.detail(outcome.bug)

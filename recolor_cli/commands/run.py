@@ -219,6 +219,8 @@ def run(
             report.add(outcome)
             tell(outcome, console, as_json, model, device_used, total == 1)
             bar.advance()
+    for reason, count in report.strays.items():
+        console.warn(f"{count} {'file is' if count == 1 else 'files are'} left out: {reason}")
     if stop.is_set():
         console.error(f"interrupted: {report}", "the same command goes on from here")
         return ExitCode.INTERRUPTED
