@@ -24,6 +24,8 @@ from recolor_cli.lab import exact_lab, exact_rgb
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray
 
 _STRIP_PIXELS = 1 << 20  # enough that building a transform does not count
+_LAB = "lab"  # LittleCMS's name
+_CLIPPED = 1 / 255  # beyond sRGB; so little is cut off, as mapping moves a color by more
 _SAME = 2  # levels of 255: profiles that all call themselves sRGB differ by so much
 
 
@@ -124,9 +126,32 @@ def to_srgb(pixels: AnyPlanes, profile: bytes, space: Space) -> AnyRgbImage:
         if at_the_edge.any():
             outside = np.ascontiguousarray(strip[at_the_edge][None])
             unbounded = _transform(outside, profile, SRGB, space, Space.RGB, np.dtype(np.float32))
-            rgb[at_the_edge] = np.rint(_within_gamut(unbounded) * top)[0]
+            rgb[at_the_edge] = np.rint(_within_gamut(unbounded) * np.float32(top))[0]
         result[start : start + rows] = rgb
     return result
+
+
+def lab_to_srgb(lab: FloatArray, top: int) -> FloatArray:
+    """Convert CIELAB of print, relative to D50, to levels of sRGB.
+
+    Parameters
+    ----------
+    lab : float32 array, shape (H, W, 3)
+    top : int
+        The highest level.
+
+    Returns
+    -------
+    float array, shape (H, W, 3)
+        Whole numbers, 0..top; what sRGB lacks is mapped as in `to_srgb`.
+    """
+    import imagecodecs
+
+    profile = imagecodecs.cms_profile("lab4")
+    height, width = lab.shape[:2]
+    rgb = _transform(lab.reshape(1, -1, 3), profile, SRGB, _LAB, Space.RGB, np.dtype(np.float32))
+    levels: FloatArray = np.rint(_within_gamut(rgb) * np.float32(top))
+    return levels.reshape(height, width, 3)
 
 
 def from_srgb(rgb: AnyRgbImage, profile: bytes, space: Space) -> AnyPlanes:
@@ -166,17 +191,22 @@ def from_srgb(rgb: AnyRgbImage, profile: bytes, space: Space) -> AnyPlanes:
 
 def _within_gamut(rgb: FloatArray) -> FloatArray:
     """Map colors outside sRGB into it, shape (1, N, 3), as the recoloring does with its own."""
-    lab = exact_lab(rgb)
-    lightness = np.clip(lab[..., 0], 0, 100)
-    return exact_rgb(lightness, clip_chroma(lightness, np.ascontiguousarray(lab[..., 1:])))
+    result: FloatArray = np.clip(rgb, 0, 1).astype(np.float32, copy=False)
+    outside = np.abs(rgb - result).max(axis=-1) > _CLIPPED
+    if outside.any():
+        lab = exact_lab(rgb[outside][None])
+        lightness = np.clip(lab[..., 0], 0, 100)
+        chroma = clip_chroma(lightness, np.ascontiguousarray(lab[..., 1:]))
+        result[outside] = exact_rgb(lightness, chroma)[0]
+    return result
 
 
 def _transform(
     pixels: AnyPlanes,
     profile: bytes,
     target: bytes,
-    space: Space,
-    target_space: Space,
+    space: str,
+    target_space: str,
     dtype: np.dtype[Any],
 ) -> AnyPlanes:
     import imagecodecs  # some hundred milliseconds, for pictures with such a profile only

@@ -138,6 +138,8 @@ def declared(data: bytes, target: ImageFormat | None = None) -> Declared:
             largest = max(page.declared_pixels for page in found)
             is_deep = any(page.bits > 8 for page in found)
             per_pixel = _per_pixel(is_deep, {target})
+            if any(page.is_float for page in found):
+                per_pixel += max(page.bits for page in found) // 2  # four channels as they are
             return Declared(largest, largest * per_pixel)
     with _opened(data) as image:
         source = _format_of(image)
@@ -388,12 +390,14 @@ def _tiff_page(
     file: tifffile.TiffFile, data: bytes, page: tiff.Page, target: ImageFormat
 ) -> DecodedImage:
     """Decode a page of a TIFF."""
-    if page.bits > 8:
-        pixels, space, alpha = tiff.read_deep(file, page)
-        deep = _converted(
-            pixels, space, alpha, page.icc_profile, ImageFormat.TIFF, page.metadata, target
-        )
-        return _turned(deep, page.orientation)
+    if page.bits > 8 or page.is_lab:
+        pixels, space, alpha = tiff.read_other(file, page)
+        profile = b"" if page.is_lab else page.icc_profile
+        picture = _converted(pixels, space, alpha, profile, ImageFormat.TIFF, page.metadata, target)
+        if page.is_float:
+            read_as = "" if profile else "read as sRGB and "
+            picture = _warned(picture, f"its floating-point levels are {read_as}kept in 16 bits")
+        return _turned(picture, page.orientation)
     with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
         image.seek(page.index)
         image.load()  # turns it upright, too
