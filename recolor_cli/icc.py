@@ -131,14 +131,16 @@ def to_srgb(pixels: AnyPlanes, profile: bytes, space: Space) -> AnyRgbImage:
     return result
 
 
-def lab_to_srgb(lab: FloatArray, top: int) -> FloatArray:
-    """Convert CIELAB of print, relative to D50, to levels of sRGB.
+def lab_to_srgb(lab: FloatArray, top: int, is_d65: bool = False) -> FloatArray:
+    """Convert CIELAB to levels of sRGB.
 
     Parameters
     ----------
     lab : float32 array, shape (H, W, 3)
     top : int
         The highest level.
+    is_d65 : bool
+        Whether it is relative to D65, as screens are, instead of D50, as print and profiles are.
 
     Returns
     -------
@@ -147,11 +149,19 @@ def lab_to_srgb(lab: FloatArray, top: int) -> FloatArray:
     """
     import imagecodecs
 
-    profile = imagecodecs.cms_profile("lab4")
-    height, width = lab.shape[:2]
-    rgb = _transform(lab.reshape(1, -1, 3), profile, SRGB, _LAB, Space.RGB, np.dtype(np.float32))
-    levels: FloatArray = np.rint(_within_gamut(rgb) * np.float32(top))
-    return levels.reshape(height, width, 3)
+    if is_d65:
+        rgb = exact_rgb(lab[..., 0], lab[..., 1:])
+        outside = np.abs(exact_lab(rgb) - lab).max(axis=-1) > _CLIPPED * 100
+        if outside.any():
+            lightness, ab = lab[outside][None, :, 0], lab[outside][None, :, 1:]
+            chroma = clip_chroma(np.ascontiguousarray(lightness), np.ascontiguousarray(ab))
+            rgb[outside] = exact_rgb(lightness, chroma)[0]
+    else:
+        profile = imagecodecs.cms_profile("lab4")
+        rgb = _transform(lab, profile, SRGB, _LAB, Space.RGB, np.dtype(np.float32))
+        rgb = _within_gamut(rgb)
+    levels: FloatArray = np.rint(rgb * np.float32(top))
+    return levels
 
 
 def from_srgb(rgb: AnyRgbImage, profile: bytes, space: Space) -> AnyPlanes:

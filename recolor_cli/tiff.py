@@ -43,7 +43,7 @@ SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REDUCED, _MASK = 1, 4  # kinds of pages that show another one
 _DNG_VERSION, _CFA, _LINEAR_RAW = 50706, 32803, 34892
 _SEPARATED, _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 5, 0, 1, 2
-_CIELAB, _ICCLAB = 8, 9
+_CIELAB, _ICCLAB, _WHITE_POINT = 8, 9, 318
 _PREMULTIPLIED, _ALPHA = 1, 2
 _PLACEHOLDER = 1  # less than a tag that tifffile does not write: the entry that will become it
 _FLOAT_SLACK = 0.5  # how far floating-point levels may leave 0..1 and are still meant so
@@ -194,7 +194,7 @@ def read_other(file: tifffile.TiffFile, page: Page) -> tuple[AnyPlanes, Space, A
     if source.photometric == _WHITE_IS_ZERO:
         pixels = 65535 - pixels
     if page.is_lab:
-        pixels = _of_lab(pixels, int(source.photometric))
+        pixels = _of_lab(pixels, int(source.photometric), _is_d65(source))
     elif alpha is not None and extra == _PREMULTIPLIED:
         opaque = np.maximum(alpha, 1)[..., None].astype(np.float32) / 65535
         pixels = np.rint(np.minimum(pixels / opaque, 65535)).astype(np.uint16)
@@ -216,7 +216,13 @@ def _of_floats(levels: NDArray[Any]) -> NDArray[np.uint16]:
     )
 
 
-def _of_lab(levels: AnyPlanes, photometric: int) -> AnyPlanes:
+def _is_d65(page: tifffile.TiffPage) -> bool:
+    """Tell whether a page's white is nearer to D65, x = 0.3127, than to D50, x = 0.3457."""
+    white = page.tags.get(_WHITE_POINT)
+    return white is not None and white.value[0] < 0.33 * white.value[1]
+
+
+def _of_lab(levels: AnyPlanes, photometric: int, is_d65: bool) -> AnyPlanes:
     """Convert CIELAB, as it lies in a file, to sRGB of as many bits.
 
     TIFF 6.0, section 23, and technical note 4 (Adobe 1995) for 16 bits: L* has all levels, and a*
@@ -236,7 +242,7 @@ def _of_lab(levels: AnyPlanes, photometric: int) -> AnyPlanes:
             lab[..., 1:] = ab.astype(np.float32) / steps - 128
         else:
             lab[..., 1:] = ab.view(signed).astype(np.float32) / steps
-        return cast(AnyPlanes, lab_to_srgb(lab, top))
+        return cast(AnyPlanes, lab_to_srgb(lab, top, is_d65))
 
     return by_strips(converted, levels.shape, levels.dtype)
 

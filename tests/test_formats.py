@@ -316,6 +316,14 @@ def test_tiff_of_cielab_by_its_specification(bits, kind, planes):
     assert np.abs(lightness - lab[..., 0]).mean() < 0.5
 
 
+def test_tiff_of_cielab_relative_to_d65_says_so_by_its_white_point():
+    lab = exact_lab(RGB / np.float32(255))
+    levels = np.rint(lab * (655.35, 256, 256)).astype(np.int32) & 65535
+    white = (318, 5, 2, (3127, 10000, 3290, 10000), True)
+    data = tiff(levels.astype(np.uint16), photometric="cielab", extratags=[white])
+    assert np.abs(next(pictures(data)).rgb / 257 - RGB).mean() < 0.5
+
+
 @pytest.mark.parametrize("pixels", [DEEP[..., 0].astype(np.uint32), DEEP.astype(np.int16)])
 def test_tiff_of_other_numbers_is_a_clear_error(pixels):
     with pytest.raises(InputError, match="cannot be read") as caught:
