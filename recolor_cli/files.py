@@ -21,6 +21,7 @@ from recolor_cli.memory import available_memory
 
 _PIPE_LIMIT = 2 << 30  # bytes; larger pictures are files
 _CHUNK = 1 << 20
+_GONE = {errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENOTCONN, errno.ENXIO, errno.EHOSTDOWN}
 _TEMPORARY = re.compile(r"\.recolor-([0-9a-f]+)-(\d+)-[0-9a-f]+\.tmp")
 
 
@@ -51,9 +52,10 @@ def read(path: Path) -> Source:
     except FileNotFoundError as error:
         raise InputError("no such file", "check the name, and that the disk is there") from error
     except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror}", "check its permissions, and that it is a file"
-        ) from error
+        advice = "check its permissions, and that it is a file"
+        if error.errno in _GONE:
+            advice = "check that its disk is still there; the same command goes on from here"
+        raise InputError(f"cannot be read: {error.strerror}", advice) from error
 
 
 def read_pipe(pipe: BinaryIO) -> bytes:
@@ -78,7 +80,11 @@ def read_pipe(pipe: BinaryIO) -> bytes:
 
 
 def write_atomic(
-    path: Path, data: bytes, like: os.stat_result | None = None, keep_times: bool = False
+    path: Path,
+    data: bytes,
+    like: os.stat_result | None = None,
+    keep_times: bool = False,
+    mount: Path | None = None,
 ) -> None:
     """Write a file so that it is there whole or not at all, also when the power fails.
 
@@ -93,12 +99,20 @@ def write_atomic(
         The file whose permissions it gets and, where that is allowed, whose owner.
     keep_times : bool
         Whether it gets the times of `like`, too.
+    mount : Path or None
+        The `mount_point` that it lies below. Where a disk was taken away, the empty folder that it
+        was mounted on would take the file, on another disk.
 
     Raises
     ------
     OutputError
-        If the folder cannot be made or written to, or the disk is full.
+        If the folder cannot be made or written to, or the disk is full or gone.
     """
+    if mount and not os.path.ismount(mount):
+        raise OutputError(
+            f"cannot write {path}: the disk that was mounted on {mount} is gone",
+            "mount it again; the same command goes on from here",
+        )
     # The process's number is in the name, so that `remove_leftovers` knows whether it still runs.
     temporary = path.with_name(f".recolor-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
@@ -121,7 +135,15 @@ def write_atomic(
         advice = "choose a folder that you may write to and that has room, with -o"
         if error.errno == errno.ENAMETOOLONG:
             advice = "choose a shorter name, with --suffix or -o"
+        elif error.errno in _GONE:
+            advice = "check that the disk is still there; the same command goes on from here"
         raise OutputError(f"cannot write {path}: {error.strerror or error}", advice) from error
+
+
+def mount_point(path: Path) -> Path:
+    """Return where the disk begins that a path lies on, or would lie on once it is made."""
+    place = Path(os.path.realpath(path))
+    return next(folder for folder in (place, *place.parents) if os.path.ismount(folder))
 
 
 def back_up(path: Path, backup: Path, data: bytes) -> None:

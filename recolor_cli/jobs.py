@@ -279,7 +279,10 @@ def is_done(job: Job, options: OutputOptions) -> bool:
         return os.path.exists(job.backup) and not _same_file(job.backup, job.destination)
     if job.destination == STREAM or options.overwrite or not os.path.isfile(job.destination):
         return False
-    return Path(job.destination).stat().st_size > 0  # an empty one is what a power cut left
+    try:
+        return Path(job.destination).stat().st_size > 0  # an empty one is what a power cut left
+    except OSError:  # it went away, or its disk did
+        return False
 
 
 def _of_stream(options: OutputOptions) -> str:
@@ -433,7 +436,10 @@ def _folds_case(folder: str) -> bool:
 
 
 def _same_file(path: str, other: str) -> bool:
-    return os.path.exists(path) and os.path.exists(other) and Path(path).samefile(other)
+    try:
+        return Path(path).samefile(other)
+    except (OSError, ValueError):  # one is missing
+        return False
 
 
 def _identity(path: str) -> tuple[int, int] | None:

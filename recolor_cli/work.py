@@ -14,7 +14,7 @@ import cv2
 
 from recolor_cli.encoding import Encoding, encode_all
 from recolor_cli.errors import InputError, RecolorError
-from recolor_cli.files import back_up, read, read_pipe, write_atomic
+from recolor_cli.files import back_up, mount_point, read, read_pipe, write_atomic
 from recolor_cli.formats import ImageFormat
 from recolor_cli.image_io import DecodedImage, declared, pictures
 from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done
@@ -44,11 +44,15 @@ class ThreadWorkers:
         self._recolorizer = recolorizer
         self._options = options
         self._budget = MemoryBudget(int(available_memory() * 0.9))
+        out = options.out
+        self._mount = None if out is None or out == STREAM else mount_point(Path(out))
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="recolor")
 
     def submit(self, job: Job) -> Future[Outcome]:
         """Have a job done when a thread is free."""
-        return self._pool.submit(_do, job, self._recolorizer, self._options, self._budget)
+        return self._pool.submit(
+            _do, job, self._recolorizer, self._options, self._budget, self._mount
+        )
 
     def stop(self) -> None:
         """Begin nothing more: what is begun is finished, other futures are cancelled."""
@@ -110,7 +114,11 @@ class MemoryBudget:
 
 
 def _do(
-    job: Job, recolorizer: Recolorizer, options: OutputOptions, budget: MemoryBudget
+    job: Job,
+    recolorizer: Recolorizer,
+    options: OutputOptions,
+    budget: MemoryBudget,
+    mount: Path | None,
 ) -> Outcome:
     """Do one job; whatever goes wrong is in the outcome, so that the others go on."""
     if job.error:
@@ -142,7 +150,7 @@ def _do(
             if job.backup:
                 back_up(Path(job.destination), Path(job.backup), data)
             like = source.status if source else None
-            write_atomic(Path(job.destination), encoded, like, options.preserve_times)
+            write_atomic(Path(job.destination), encoded, like, options.preserve_times, mount)
         timings.lap("write")
     except RecolorError as error:
         return Outcome(job, Status.FAILED, error)

@@ -1,3 +1,5 @@
+import errno
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -137,3 +139,38 @@ def test_a_dry_run_writes_nothing(tree):
     found = list(batch.dry_run(plan(["in", "gone.jpg"], False, options), options))
     assert [o.status for o in found] == [Status.PLANNED, Status.SKIPPED, Status.FAILED]
     assert not (tree / "in/a-recolored.PNG").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.ESTALE])
+def test_a_disk_that_fails_for_one_result_is_no_trouble_for_the_others(
+    tree, manifest, monkeypatch, number
+):
+    original = Path.open
+
+    def fail(self, mode="r", *args, **kwargs):
+        if "x" in mode and self.parent.name == "sub":
+            raise OSError(number, os.strerror(number))
+        return original(self, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", fail)
+    found = outcomes(manifest, ["in"], OutputOptions(out="out"))
+    assert [outcome.status for outcome in found] == ["written", "written", "failed"]
+    assert os.strerror(number) in found[-1].error.message
+
+
+def test_a_disk_that_was_taken_away_gets_no_results_on_its_mount_point(tree, manifest, monkeypatch):
+    disk = tree / "disk"
+    disk.mkdir()
+    mounted = [True]
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == disk and mounted[0])
+
+    class Unplugged(SpyNetwork):
+        def predict(self, lightness, temperature):
+            mounted[0] = not self.seen
+            return super().predict(lightness, temperature)
+
+    network = Unplugged(manifest)
+    found = outcomes(manifest, ["in"], OutputOptions(out="disk/out"), network, workers=1)
+    assert [outcome.status for outcome in found] == ["written", "failed", "failed"]
+    assert "the disk that was mounted on" in found[1].error.message
+    assert len(list((disk / "out").rglob("*.*"))) == 1
