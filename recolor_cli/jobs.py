@@ -70,6 +70,8 @@ class Job:
     is_stray : bool
         Whether it was found in a folder and is of a kind that is not read, which `error` names:
         that is told, but is no failure.
+    redo : bool
+        Whether a result that exists is of an earlier state of the input.
     """
 
     source: str
@@ -77,6 +79,7 @@ class Job:
     error: RecolorError | None = None
     backup: str = ""
     is_stray: bool = False
+    redo: bool = False
 
 
 def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list[Job]:
@@ -108,7 +111,7 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
     are, in folders, results that lie beside the picture that they were made from: the same command
     twice does nothing twice.
     """
-    suffix = _suffix(options)
+    suffix = suffix_of(options)
     if options.backup is not None:
         _check_backup(inputs, options, options.backup)
     out_file = _out_file(inputs, options)
@@ -157,7 +160,7 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
     What comes later cannot be known: a result of an earlier run that comes before its picture is
     told by its name, as in folders.
     """
-    suffix = _suffix(options)
+    suffix = suffix_of(options)
     pretended = ["several", "names"]
     if options.backup is not None:
         _check_backup(pretended, options, options.backup)
@@ -181,13 +184,13 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
             if not job.backup and (destination in sources or (existing and existing in identities)):
                 error = _would_overwrite(job)
             elif destination in destinations:
-                error = _taken(job, "another input")
+                error = taken(job, "another input")
             else:
                 destinations.add(destination)
             yield replace(job, error=error)
 
 
-def _suffix(options: OutputOptions) -> str:
+def suffix_of(options: OutputOptions) -> str:
     """Return what is added to the names of results."""
     suffix = options.suffix
     if suffix is None:
@@ -218,10 +221,27 @@ def _jobs_of(
         if options.backup is not None:
             place = os.path.realpath(source)  # a link stays one
             yield Job(str(source), place, backup=place + options.backup)
-            continue
-        folder = source.parent if options.out is None else Path(options.out) / relative.parent
-        ending = options.format.suffix if options.format else color_suffix(source.suffix)
-        yield Job(str(source), out_file or str(folder / f"{source.stem}{suffix}{ending}"))
+        elif out_file:
+            yield Job(str(source), out_file)
+        else:
+            yield job_of(source, relative, options, suffix)
+
+
+def job_of(source: Path, relative: Path, options: OutputOptions, suffix: str) -> Job:
+    """Return the job of a file whose result is named after it.
+
+    Parameters
+    ----------
+    source : Path
+    relative : Path
+        Its place in the folder that was searched, which is its result's in the one of results.
+    options : OutputOptions
+    suffix : str
+        What `suffix_of` gives.
+    """
+    folder = source.parent if options.out is None else Path(options.out) / relative.parent
+    ending = options.format.suffix if options.format else color_suffix(source.suffix)
+    return Job(str(source), str(folder / f"{source.stem}{suffix}{ending}"))
 
 
 def _check_backup(inputs: Sequence[str], options: OutputOptions, backup: str) -> None:
@@ -277,7 +297,9 @@ def is_done(job: Job, options: OutputOptions) -> bool:
     """Tell whether there is nothing to do, because the result exists already."""
     if job.backup:  # which may be a second name of what is still the old picture
         return os.path.exists(job.backup) and not _same_file(job.backup, job.destination)
-    if job.destination == STREAM or options.overwrite or not os.path.isfile(job.destination):
+    if job.destination == STREAM or options.overwrite or job.redo:
+        return False
+    if not os.path.isfile(job.destination):
         return False
     try:
         return Path(job.destination).stat().st_size > 0  # an empty one is what a power cut left
@@ -363,7 +385,7 @@ def _refused(
     if not job.backup and _identity(job.destination) in identities:
         error = _would_overwrite(job)
     elif (other := writer[_key(job.destination)]) != job.source:
-        error = _taken(job, other)
+        error = taken(job, other)
     else:
         return None
     return replace(job, error=error)
@@ -375,7 +397,8 @@ def _would_overwrite(job: Job) -> OutputError:
     )
 
 
-def _taken(job: Job, other: str) -> OutputError:
+def taken(job: Job, other: str) -> OutputError:
+    """Return the error of a job whose destination is another input's already."""
     return OutputError(
         f"{job.destination} is already the result of {other}",
         "recolor them into different folders",

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,6 +110,9 @@ _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
     type=click.IntRange(1, 256),
     help="Pictures worked on at a time. [the CPUs]",
 )
+@click.option(
+    "--watch", is_flag=True, help="Go on with what arrives in the folders INPUT, until stopped."
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option
 @quiet_option
@@ -133,6 +136,7 @@ def run(
     files_from: str | None,
     null: bool,
     jobs: int | None,
+    watch: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -171,7 +175,11 @@ def run(
     )
     advice = "name files or folders, or - for standard input"
     planned: Iterable[Job]
-    if files_from is not None:  # however long the list is, only a window of it is in memory
+    if watch and (dry_run or files_from is not None):
+        raise UsageError("--watch takes no list and does what it says", "leave -n and lists out")
+    if watch and inputs:
+        planned, total, to_stdout = [], None, False
+    elif files_from is not None:  # however long the list is, only a window of it is in memory
         first = next(listed := _names_from(files_from, null), None)
         if first is None and not inputs:
             raise NoInputsError(f"the list {files_from} is empty", advice)
@@ -196,37 +204,55 @@ def run(
     device_used = ""
 
     def outcomes(stop: threading.Event) -> Iterator[Outcome]:
-        nonlocal device_used
         jobs_left = iter(planned)
         for job in jobs_left:  # what is done already needs no network
             if stop.is_set():
                 return
             if not dry_run and batch.has_work(job, options):
-                break
+                yield from outcomes_of_work(itertools.chain([job], jobs_left), stop)
+                return
             yield from batch.dry_run([job], options)
-        else:
-            return
+
+    def outcomes_of_work(todo: Iterable[Job], stop: threading.Event) -> Iterator[Outcome]:
+        nonlocal device_used
         setup = Setup(model, device, jobs, total, RecolorOptions(temperature, strength), options)
         # What goes through our own standard streams, or is alone, needs no other process.
         shared = total != 1 and STREAM not in inputs
         workers, ready = (_process if shared else _threads)(setup)
         device_used = ready.device
         tell_device(ready, console)
-        yield from batch.run(itertools.chain([job], jobs_left), workers, stop)
+        yield from batch.run(todo, workers, stop)
 
-    with console.progress(total, "pictures", "recoloring") as bar, _interrupts() as stop:
-        for outcome in outcomes(stop):
+    with (
+        console.progress(total, "pictures", "watching" if watch else "recoloring") as bar,
+        _signals((signal.SIGINT, signal.SIGTERM) if watch else (signal.SIGINT,)) as stop,
+    ):
+        if watch:
+            from recolor_cli.watch import arrivals
+
+            ended = outcomes_of_work(arrivals(inputs, recursive, options, stop), stop)
+        else:
+            ended = outcomes(stop)
+        for outcome in ended:
             report.add(outcome)
             tell(outcome, console, as_json, model, device_used, total == 1)
+            if watch and outcome.job.is_stray and outcome.error:  # there may never be an end
+                console.warn(f"{outcome.job.source} is left out: {outcome.error.message}")
             bar.advance()
     for reason, count in report.strays.items():
         console.warn(f"{count} {'file is' if count == 1 else 'files are'} left out: {reason}")
-    if stop.is_set():
+    if stop.is_set() and stop.signal != signal.SIGTERM:
         console.error(f"interrupted: {report}", "the same command goes on from here")
         return ExitCode.INTERRUPTED
     if total != 1:
         console.note(f"{report} in {time.monotonic() - started:.1f} s")
-    return report.exit_code
+    return ExitCode.OK if watch else report.exit_code
+
+
+class _Stop(threading.Event):
+    """Set by a signal, which it remembers."""
+
+    signal = 0
 
 
 def _process(setup: Setup) -> tuple[Workers, Ready]:
@@ -245,19 +271,27 @@ def _threads(setup: Setup) -> tuple[Workers, Ready]:
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Turn Ctrl-C, once or often, into an event: work that is begun is finished and reported."""
-    stop = threading.Event()
-    previous = signal.getsignal(signal.SIGINT)
-    # A caller that ignores it (nohup, a shell's background) stays in charge; other threads cannot.
-    if previous is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    signal.signal(signal.SIGINT, lambda number, frame: stop.set())
+def _signals(numbers: Sequence[signal.Signals]) -> Iterator[_Stop]:
+    """Turn signals, once or often, into an event: work that is begun is finished and reported."""
+    stop = _Stop()
+    previous = {number: signal.getsignal(number) for number in numbers}
+
+    def on_signal(number: int, frame: object) -> None:
+        stop.signal = number
+        stop.set()
+
     try:
+        # Other threads than the main one cannot set handlers.
+        if threading.current_thread() is threading.main_thread():
+            for number in numbers:
+                # A caller that ignores it (nohup, a shell's background) stays in charge.
+                if previous[number] is not signal.SIG_IGN:
+                    signal.signal(number, on_signal)
         yield stop
     finally:
-        signal.signal(signal.SIGINT, previous)
+        if threading.current_thread() is threading.main_thread():
+            for number in numbers:
+                signal.signal(number, previous[number])
 
 
 def _names_from(files_from: str, null: bool) -> Iterator[str]:
