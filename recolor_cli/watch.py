@@ -20,7 +20,7 @@ from recolor_cli.jobs import STREAM, Job, OutputOptions, job_of, suffix_of, take
 
 INTERVAL = 1.0  # seconds from one look to the next
 SETTLED = 2.0  # seconds without a change, after which a file is complete
-_EMPTY_PATIENCE = 30.0  # seconds; some programs make a file long before they fill it
+EMPTY_PATIENCE = 30.0  # seconds; some programs make a file long before they fill it
 _SHARE = 0.2  # of the time may go into looking: large folders are looked at less often
 _TICK = 0.2  # seconds in which an end is noticed
 
@@ -98,16 +98,18 @@ def _arrivals(
     suffix = suffix_of(options)
     memory = _Memory(settled)
     while not stop.is_set():
-        started = time.monotonic()
+        since, looking = time.monotonic(), 0.0
         for found in _look(inboxes, recursive, options, memory):
             if stop.is_set():
                 return
             job = memory.job_of(found, options, suffix) if isinstance(found, _Found) else found
             if job:
-                yield job
+                looking += time.monotonic() - since
+                yield job  # and wait until there is room for another one
+                since = time.monotonic()
+        looking += time.monotonic() - since
         memory.forget_the_missing()
-        rest = max(interval, (time.monotonic() - started) * (1 / _SHARE - 1))
-        until = time.monotonic() + rest
+        until = time.monotonic() + max(interval, looking * (1 / _SHARE - 1))
         yield None
         while not stop.is_set() and (left := until - time.monotonic()) > 0:
             stop.wait(min(left, _TICK))
@@ -185,7 +187,7 @@ class _Memory:
             since = now
             self._waiting[name] = mark, now
         if status.st_size == 0:
-            return now - since >= _EMPTY_PATIENCE
+            return now - since >= EMPTY_PATIENCE
         if known is None and name not in self._told and self._came_whole(status):
             return True
         if now - since < self._settled:

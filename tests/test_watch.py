@@ -6,20 +6,36 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from conftest import SpyNetwork, draw, encoded
 from recolor_cli import batch, watch
+from recolor_cli.commands.run import run as run_command
 from recolor_cli.errors import UsageError
 from recolor_cli.formats import ImageFormat
 from recolor_cli.jobs import Job, OutputOptions
 from recolor_cli.recolorizer import Recolorizer
 
-SETTLED = 0.15  # seconds
+SETTLED = watch.SETTLED  # seconds, of a clock that goes as fast as it is looked at
 PICTURE = encoded(draw())
+
+
+class Clock(threading.Event):
+    """A clock that goes on only while somebody waits for the event."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.now += timeout
+        return self.is_set()
 
 
 class Watched:
@@ -28,17 +44,17 @@ class Watched:
     def __init__(self, inbox: Path, recursive: bool = True, **options) -> None:
         inbox.mkdir(parents=True, exist_ok=True)
         self.inbox = inbox
-        self.stop = threading.Event()
+        self.clock = watch.time
         self.options = OutputOptions(**{"out": str(inbox.parent / "out"), **options})
         self.jobs: Iterator[Job | None] = watch.arrivals(
-            [str(inbox)], recursive, self.options, self.stop, 0.01, SETTLED
+            [str(inbox)], recursive, self.options, self.clock
         )
 
     def after(self, seconds: float) -> list[Job]:
         """Return the jobs that come in so many seconds."""
-        until = time.monotonic() + seconds
+        until = self.clock.now + seconds
         found = []
-        while time.monotonic() < until:
+        while self.clock.now < until:
             job = next(self.jobs)
             if job:
                 found.append(job)
@@ -49,42 +65,37 @@ class Watched:
 
 
 @pytest.fixture
-def inbox(tmp_path) -> Watched:
+def inbox(tmp_path, monkeypatch) -> Watched:
+    monkeypatch.setattr(watch, "time", Clock())
     return Watched(tmp_path / "inbox")
-
-
-def eventually(true: Callable[[], bool], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def test_a_file_that_grows_comes_when_it_has_settled(inbox):
     path = inbox.inbox / "slow.jpg"
-    for at in range(0, len(PICTURE), len(PICTURE) // 5 + 1):
+    for at in range(0, len(PICTURE), 100):
         with path.open("ab") as file:
-            file.write(PICTURE[at : at + len(PICTURE) // 5 + 1])
-        assert inbox.after(SETTLED / 2) == []
-    (job,) = inbox.after(3 * SETTLED)
+            file.write(PICTURE[at : at + 100])
+        assert inbox.after(SETTLED * 0.9) == []
+    (job,) = inbox.after(2 * SETTLED)
     assert job == Job(str(path), str(inbox.inbox.parent / "out/slow.jpg"))
     assert inbox.after(3 * SETTLED) == []
 
 
 def test_a_file_that_is_moved_in_comes_at_once(inbox, tmp_path):
-    inbox.after(0.05)
+    inbox.after(1)
     outside = tmp_path / "x.jpg"
     outside.write_bytes(PICTURE)
     os.utime(outside, (1e9, 1e9))
     outside.rename(inbox.inbox / "old.jpg")
-    assert inbox.names(SETTLED / 2) == ["old.jpg"]
+    assert inbox.names(1.1) == ["old.jpg"]
     # Written a moment ago under another name: the inode was seen before.
     for name in ("a.jpg.part", ".b.jpg.Xy12", "~c.jpg", "d.crdownload"):
         (inbox.inbox / name).write_bytes(PICTURE)
-    assert inbox.names(SETTLED / 3) == []
+    assert inbox.names(1.1) == []
+    time.sleep(0.02)  # times of files go by the ticks of the system
     for name in ("a.jpg.part", ".b.jpg.Xy12", "~c.jpg", "d.crdownload"):
         (inbox.inbox / name).rename(inbox.inbox / f"{name.strip('.~')[0]}.jpg")
-    assert sorted(inbox.names(SETTLED / 2)) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    assert sorted(inbox.names(1.1)) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -105,15 +116,14 @@ def test_pipes_and_links_to_folders_are_left_alone(inbox, tmp_path):
     assert inbox.names(3 * SETTLED) == ["file.jpg"]
 
 
-def test_an_empty_file_is_waited_for(inbox, monkeypatch):
+def test_an_empty_file_is_waited_for(inbox):
     path = inbox.inbox / "x.jpg"
     path.touch()
     assert inbox.after(3 * SETTLED) == []
     path.write_bytes(PICTURE)
     assert inbox.names(3 * SETTLED) == ["x.jpg"]
     (inbox.inbox / "y.jpg").touch()
-    monkeypatch.setattr(watch, "_EMPTY_PATIENCE", 2 * SETTLED)  # but not for ever
-    assert inbox.names(4 * SETTLED) == ["y.jpg"]
+    assert inbox.names(watch.EMPTY_PATIENCE + 3) == ["y.jpg"]  # but not for ever
 
 
 def test_a_file_that_changes_is_done_anew_and_others_are_not(inbox):
@@ -126,8 +136,8 @@ def test_a_file_that_changes_is_done_anew_and_others_are_not(inbox):
     assert Path(job.source).name == "b.jpg"
 
 
-def test_folders_are_looked_into_on_demand(tmp_path):
-    shallow, deep = Watched(tmp_path / "inbox", recursive=False), Watched(tmp_path / "inbox")
+def test_folders_are_looked_into_on_demand(inbox, tmp_path):
+    shallow, deep = Watched(tmp_path / "inbox", recursive=False), inbox
     (tmp_path / "inbox/sub/er").mkdir(parents=True)
     for name in ("a.jpg", "sub/b.jpg", "sub/er/c.jpg"):
         (tmp_path / "inbox" / name).write_bytes(PICTURE)
@@ -140,7 +150,7 @@ def test_folders_are_looked_into_on_demand(tmp_path):
     ]
 
 
-def test_an_output_folder_in_the_inbox_is_not_looked_into(tmp_path):
+def test_an_output_folder_in_the_inbox_is_not_looked_into(inbox, tmp_path):
     watched = Watched(tmp_path / "inbox", out=str(tmp_path / "inbox" / "done"))
     (tmp_path / "inbox" / "done").mkdir()
     (tmp_path / "inbox" / "done" / "x.jpg").write_bytes(PICTURE)
@@ -185,7 +195,7 @@ def test_an_inbox_that_goes_away_is_told_once_and_comes_back(inbox, tmp_path):
     assert inbox.names(3 * SETTLED) == ["b.jpg"]
 
 
-def test_two_pictures_do_not_take_each_others_place(tmp_path):
+def test_two_pictures_do_not_take_each_others_place(inbox, tmp_path):
     watched = Watched(tmp_path / "inbox", format=ImageFormat.PNG)
     for name in ("a.jpg", "a.tif"):
         (watched.inbox / name).write_bytes(PICTURE)
@@ -206,7 +216,7 @@ def test_a_stray_is_told_when_it_is_complete(inbox):
     assert "HEIC" in job.error.message
 
 
-def test_memory_is_of_what_is_there_not_of_what_was(tmp_path, monkeypatch):
+def test_memory_is_of_what_is_there_not_of_what_was(inbox, tmp_path, monkeypatch):
     memories = []
     original = watch._Memory.__init__
     monkeypatch.setattr(
@@ -218,50 +228,67 @@ def test_memory_is_of_what_is_there_not_of_what_was(tmp_path, monkeypatch):
             path = watched.inbox / f"{turn}-{number}.jpg"
             path.write_bytes(b"x")
             os.utime(path, (1e9, 1e9))
-        assert len(watched.after(0.3)) == 50
+        assert len(watched.after(1.1)) == 50
         assert len(memories[0]) == 100  # the prints and the destinations
         for path in watched.inbox.iterdir():
             path.unlink()
-        watched.after(0.1)
+        watched.after(1.1)
         assert len(memories[0]) == 0
 
 
-def test_what_arrives_is_told_while_nothing_else_does(inbox, manifest):
+def test_the_work_on_pictures_does_not_count_as_looking(inbox):
     (inbox.inbox / "a.jpg").write_bytes(PICTURE)
-    recolorizer = Recolorizer(SpyNetwork(manifest))
-    outcomes = batch.run(inbox.jobs, recolorizer, inbox.options, 2, inbox.stop)
+    while not next(inbox.jobs):
+        pass
+    inbox.clock.now += 1000  # the picture was large
+    (inbox.inbox / "b.jpg").write_bytes(PICTURE)
+    assert inbox.names(2 * SETTLED) == ["b.jpg"]
+
+
+def running(inbox: Path, manifest) -> tuple[Iterator[batch.Outcome], threading.Event]:
+    """Return the outcomes of a watch by the true clock."""
+    inbox.mkdir()
+    stop = threading.Event()
+    options = OutputOptions(out=str(inbox.parent / "out"))
+    jobs = watch.arrivals([str(inbox)], True, options, stop, 0.01, 0.2)
+    return batch.run(jobs, Recolorizer(SpyNetwork(manifest)), options, 4, stop), stop
+
+
+def test_what_arrives_is_told_while_nothing_else_does(tmp_path, manifest):
+    outcomes, stop = running(tmp_path / "inbox", manifest)
+    (tmp_path / "inbox" / "a.jpg").write_bytes(PICTURE)
     outcome = next(outcomes)  # would wait for ever if it had to be pushed out by others
     assert outcome.status is batch.Status.WRITTEN
-    inbox.stop.set()
+    stop.set()
     assert list(outcomes) == []
 
 
-@pytest.mark.slow
-def test_200_pictures_that_are_dropped_while_it_runs_all_get_their_colors(inbox, manifest):
+def test_200_pictures_that_are_dropped_while_it_runs_all_get_their_colors(tmp_path, manifest):
+    inbox = tmp_path / "inbox"
+    outcomes, stop = running(inbox, manifest)
     expected = {f"{number}.jpg" for number in range(200)}
 
     def drop() -> None:
         for number in range(200):
             name = f"{number}.jpg"
             if number % 3 == 0:  # in slow motion
-                with (inbox.inbox / name).open("wb") as file:
+                with (inbox / name).open("wb") as file:
                     for part in range(4):
                         file.write(PICTURE[part * 1000 : (part + 1) * 1000 if part < 3 else None])
                         file.flush()
                         time.sleep(0.005)
             elif number % 3 == 1:
-                (inbox.inbox / f"{name}.part").write_bytes(PICTURE)
-                (inbox.inbox / f"{name}.part").rename(inbox.inbox / name)
+                (inbox / f"{name}.part").write_bytes(PICTURE)
+                (inbox / f"{name}.part").rename(inbox / name)
             else:
-                (inbox.inbox / name).write_bytes(PICTURE)
-        (inbox.inbox / "bad.jpg").write_bytes(PICTURE[:300])
+                (inbox / name).write_bytes(PICTURE)
+        (inbox / "bad.jpg").write_bytes(PICTURE[:300])
 
     dropping = threading.Thread(target=drop)
     dropping.start()
-    recolorizer = Recolorizer(SpyNetwork(manifest))
     written: set[str] = set()
     failed = []
-    for outcome in batch.run(inbox.jobs, recolorizer, inbox.options, 4, inbox.stop):
+    for outcome in outcomes:
         name = Path(outcome.job.source).name
         if outcome.status is batch.Status.FAILED:
             failed.append(name)
@@ -270,11 +297,10 @@ def test_200_pictures_that_are_dropped_while_it_runs_all_get_their_colors(inbox,
             assert name not in written
             written.add(name)
         if written == expected and "bad.jpg" in failed:
-            inbox.stop.set()
+            stop.set()
     dropping.join()
     assert failed == ["bad.jpg"]  # once, and no other
-    out = Path(inbox.options.out)
-    assert {path.name for path in out.iterdir()} == expected
+    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
 
 
 @pytest.mark.parametrize(
@@ -318,3 +344,18 @@ def test_what_does_not_go_with_watching(tree, recolor, options):
                      *options, exit_code=2)  # fmt: skip
     assert "--watch" in err
     assert "hint" in err
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
+def test_the_unit_in_the_docs_is_sound(tmp_path):
+    page = Path(__file__).parents[1] / "docs" / "watch.md"
+    unit = page.read_text().split("```ini\n")[1].split("```")[0]
+    path = tmp_path / "recolor-watch.service"
+    path.write_text(unit.replace("/usr/local/bin/recolor", sys.executable))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", path], capture_output=True, text=True, check=True
+    )
+    assert str(path) not in done.stderr
+    command = unit.split("ExecStart=")[1].splitlines()[0].split()
+    context = run_command.make_context("run", command[1:])
+    assert context.params["watch"]

@@ -291,7 +291,8 @@ def _signals(numbers: Sequence[signal.Signals]) -> Iterator[_Stop]:
     finally:
         if threading.current_thread() is threading.main_thread():
             for number in numbers:
-                signal.signal(number, previous[number])
+                # After one the process ends; a second one is not to turn that into a failure.
+                signal.signal(number, signal.SIG_IGN if stop.is_set() else previous[number])
 
 
 def _names_from(files_from: str, null: bool) -> Iterator[str]:
