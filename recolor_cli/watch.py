@@ -47,7 +47,7 @@ def arrivals(
     stop: threading.Event,
     interval: float = INTERVAL,
     settled: float = SETTLED,
-) -> Iterator[Job | None]:
+) -> Iterator[Job]:
     """Look for pictures until told to stop, and yield a job for each that is complete.
 
     A file is complete when its size and time have not changed for a while, or at once if it came by
@@ -70,8 +70,7 @@ def arrivals(
 
     Yields
     ------
-    Job or None
-        None, several times a second, while there is nothing to do.
+    Job
 
     Raises
     ------
@@ -84,7 +83,8 @@ def arrivals(
     that come and go. A folder that cannot be read is told once, and looked at again.
     """
     _check(inboxes, recursive, options)
-    return _arrivals(inboxes, recursive, options, stop, interval, settled)
+    looks = _arrivals(inboxes, recursive, options, stop, interval, settled)
+    return (job for job in looks if job)
 
 
 def _arrivals(
@@ -95,6 +95,7 @@ def _arrivals(
     interval: float,
     settled: float,
 ) -> Iterator[Job | None]:
+    """Yield the jobs, and None when a look or a part of the time between two has ended."""
     suffix = suffix_of(options)
     memory = _Memory(settled)
     while not stop.is_set():

@@ -17,7 +17,9 @@ from recolor_cli.commands.run import run as run_command
 from recolor_cli.errors import UsageError
 from recolor_cli.formats import ImageFormat
 from recolor_cli.jobs import Job, OutputOptions
+from recolor_cli.outcome import Outcome, Status
 from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.work import ThreadWorkers
 
 SETTLED = watch.SETTLED  # seconds, of a clock that goes as fast as it is looked at
 PICTURE = encoded(draw())
@@ -46,8 +48,8 @@ class Watched:
         self.inbox = inbox
         self.clock = watch.time
         self.options = OutputOptions(**{"out": str(inbox.parent / "out"), **options})
-        self.jobs: Iterator[Job | None] = watch.arrivals(
-            [str(inbox)], recursive, self.options, self.clock
+        self.jobs = watch._arrivals(
+            [str(inbox)], recursive, self.options, self.clock, watch.INTERVAL, SETTLED
         )
 
     def after(self, seconds: float) -> list[Job]:
@@ -245,20 +247,21 @@ def test_the_work_on_pictures_does_not_count_as_looking(inbox):
     assert inbox.names(2 * SETTLED) == ["b.jpg"]
 
 
-def running(inbox: Path, manifest) -> tuple[Iterator[batch.Outcome], threading.Event]:
+def running(inbox: Path, manifest) -> tuple[Iterator[Outcome], threading.Event]:
     """Return the outcomes of a watch by the true clock."""
     inbox.mkdir()
     stop = threading.Event()
     options = OutputOptions(out=str(inbox.parent / "out"))
     jobs = watch.arrivals([str(inbox)], True, options, stop, 0.01, 0.2)
-    return batch.run(jobs, Recolorizer(SpyNetwork(manifest)), options, 4, stop), stop
+    workers = ThreadWorkers(Recolorizer(SpyNetwork(manifest)), options, 4)
+    return batch.run(jobs, workers, stop), stop
 
 
 def test_what_arrives_is_told_while_nothing_else_does(tmp_path, manifest):
     outcomes, stop = running(tmp_path / "inbox", manifest)
     (tmp_path / "inbox" / "a.jpg").write_bytes(PICTURE)
     outcome = next(outcomes)  # would wait for ever if it had to be pushed out by others
-    assert outcome.status is batch.Status.WRITTEN
+    assert outcome.status is Status.WRITTEN
     stop.set()
     assert list(outcomes) == []
 
@@ -290,10 +293,10 @@ def test_200_pictures_that_are_dropped_while_it_runs_all_get_their_colors(tmp_pa
     failed = []
     for outcome in outcomes:
         name = Path(outcome.job.source).name
-        if outcome.status is batch.Status.FAILED:
+        if outcome.status is Status.FAILED:
             failed.append(name)
         else:
-            assert outcome.status is batch.Status.WRITTEN
+            assert outcome.status is Status.WRITTEN
             assert name not in written
             written.add(name)
         if written == expected and "bad.jpg" in failed:
@@ -312,7 +315,7 @@ def test_a_signal_ends_it_when_what_is_begun_is_done(tmp_path, number, code):
     command = [sys.executable, "-m", "recolor_cli", "--watch", "inbox", "-o", "out", "--json"]
     with subprocess.Popen(
         [*command, "-m", "fruitnet", "--device", "cpu"], cwd=tmp_path,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     ) as process:  # fmt: skip
         try:
             source = tmp_path / "a.jpg"
@@ -325,8 +328,8 @@ def test_a_signal_ends_it_when_what_is_begun_is_done(tmp_path, number, code):
             (inbox / "bad.jpg").write_bytes(b"no picture")
             assert json.loads(process.stdout.readline())["status"] == "failed"
             assert process.poll() is None
-            process.send_signal(number)
-            process.send_signal(number)
+            for _ in range(2):
+                os.killpg(process.pid, number)  # all of its processes, as systemd and terminals do
             out, err = process.communicate(timeout=60)
         finally:
             process.kill()
