@@ -24,6 +24,9 @@ device_option = click.option(
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda[:N]",
+    shell_complete=lambda ctx, param, incomplete: [
+        name for name in ("auto", "cpu", "cuda") if name.startswith(incomplete)
+    ],
     help="auto uses CUDA where it works and says so where it does not; cuda insists.",
 )
 json_option = click.option(

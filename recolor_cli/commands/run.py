@@ -24,6 +24,8 @@ from recolor_cli.commands.common import (
     tell_device,
     verbose_option,
 )
+from recolor_cli.commands.completion import files, model_names
+from recolor_cli.commands.help import Sectioned
 from recolor_cli.errors import (
     ExitCode,
     InputError,
@@ -42,20 +44,49 @@ _FORMATS |= {"jp2": "JPEG2000", "gif": "GIF", "bmp": "BMP", "ppm": "PPM"}
 _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
 
 
-@click.command(context_settings=SETTINGS)
-@click.argument("inputs", nargs=-1, metavar="INPUT...")
-@click.option("-o", "--out", metavar="OUT", help="Folder, file or - for stdout. [beside the input]")
+# How the help is divided. What others are in none of these comes last.
+_SECTIONS = {
+    "Output": (
+        *("out", "suffix", "format_", "quality", "icc", "preserve_times", "overwrite"),
+        "in_place",
+    ),
+    "Color": ("model", "temperature", "strength"),
+    "Inputs": ("recursive", "files_from", "null", "watch", "max_pixels"),
+    "Speed": ("jobs", "device"),
+    "Report": ("dry_run", "as_json", "quiet", "verbose"),
+}
+
+
+@click.command(cls=Sectioned, sections=_SECTIONS, context_settings=SETTINGS)
+@click.argument("inputs", nargs=-1, metavar="INPUT...", shell_complete=files)
+@click.option(
+    "-o",
+    "--out",
+    metavar="OUT",
+    shell_complete=files,
+    help="Folder, file or - for stdout. [beside the input]",
+)
 @click.option("-r", "--recursive", is_flag=True, help="Search folders in depth.")
-@click.option("-m", "--model", default="poster", show_default=True, help="A name or an .onnx file.")
+@click.option(
+    "-m",
+    "--model",
+    default="poster",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=model_names,
+    help="A name or an .onnx file.",
+)
 @click.option(
     "-T",
     "--temperature",
     type=Number(0.01, 10),
+    metavar="N",
     help="Lower is more vivid and patchier, higher calmer. [the model's own]",
 )
 @click.option(
     "--strength",
     type=Number(0, 3),
+    metavar="N",
     default=1.0,
     show_default=True,
     help="Factor on the color; 0 is gray.",
@@ -73,6 +104,7 @@ _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
 @click.option(
     "--quality",
     type=click.IntRange(1, 100),
+    metavar="N",
     default=95,
     show_default=True,
     help="Of JPEG, WebP and AVIF.",
@@ -94,12 +126,16 @@ _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
 @click.option(
     "--max-pixels",
     type=click.IntRange(1),
+    metavar="N",
     default=500_000_000,
     show_default=True,
     help="Refuse pictures that declare more.",
 )
 @click.option(
-    "--files-from", metavar="FILE", help="Read inputs from a file, one a line; - is stdin."
+    "--files-from",
+    metavar="FILE",
+    shell_complete=files,
+    help="Read inputs from a file, one a line; - is stdin.",
 )
 @click.option(
     "-0", "--null", is_flag=True, help="With --files-from: names end in NUL, not newline."
@@ -108,6 +144,7 @@ _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
     "-j",
     "--jobs",
     type=click.IntRange(1, 256),
+    metavar="N",
     help="Pictures worked on at a time. [the CPUs]",
 )
 @click.option(
