@@ -11,6 +11,7 @@ import re
 import secrets
 import stat
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -81,7 +82,7 @@ def read_pipe(pipe: BinaryIO) -> bytes:
 
 def write_atomic(
     path: Path,
-    data: bytes,
+    data: bytes | Callable[[BinaryIO], object],
     like: os.stat_result | None = None,
     keep_times: bool = False,
     mount: Path | None = None,
@@ -94,7 +95,8 @@ def write_atomic(
     Parameters
     ----------
     path : Path
-    data : bytes
+    data : bytes or callable
+        Or who writes them into the file, which is also open for reading.
     like : os.stat_result or None
         The file whose permissions it gets and, where that is allowed, whose owner.
     keep_times : bool
@@ -118,10 +120,13 @@ def write_atomic(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("xb") as file:
+            with temporary.open("x+b") as file:
                 if like:  # before there is anything to be seen by whom it is not for
                     _belong_to_the_same(temporary, like)
-                file.write(data)
+                if callable(data):
+                    data(file)
+                else:
+                    file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             if like and keep_times:

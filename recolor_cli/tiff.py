@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -258,17 +258,19 @@ class NewPage:
 
 
 class Writer:
-    """Writes pages, one after the other, as a TIFF file in memory, deflated.
+    """Writes pages, one after the other, as a TIFF file, deflated.
 
     Parameters
     ----------
     count : int
         How many there will be.
+    file : BinaryIO
+        Empty, and open for reading, too.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, file: BinaryIO) -> None:
         self._count = count
-        self._buffer = io.BytesIO()
+        self._buffer = file
         self._writer: tifffile.TiffWriter | None = None
         self._children: list[dict[int, Directory]] = []
 
@@ -286,12 +288,11 @@ class Writer:
         _write(self._writer, page, directory)
         self._children.append(directory.children)
 
-    def finish(self) -> bytes:
-        """Return the file."""
+    def finish(self) -> None:
+        """Write what stands behind the pages."""
         assert self._writer is not None
         self._writer.close()
         _put_children(self._buffer, self._children)
-        return self._buffer.getvalue()
 
 
 def _write(writer: tifffile.TiffWriter, page: NewPage, directory: Directory) -> None:
@@ -334,7 +335,7 @@ def _write(writer: tifffile.TiffWriter, page: NewPage, directory: Directory) -> 
     )
 
 
-def _put_children(buffer: io.BytesIO, children: list[dict[int, Directory]]) -> None:
+def _put_children(buffer: BinaryIO, children: list[dict[int, Directory]]) -> None:
     """Write the directories that pages point to behind them, and their places into the pages."""
     import tifffile
 

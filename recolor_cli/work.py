@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 
-from recolor_cli.encoding import Encoding, encode_all
+from recolor_cli.encoding import Encoding, encode_all, encode_tiff
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.files import back_up, mount_point, read, read_pipe, write_atomic
 from recolor_cli.formats import ImageFormat
@@ -142,15 +144,20 @@ def _do(
             told = _Told()
             results = _recolored(data, target, recolorizer, timings, told)
             # Stdout, or a name without a known ending, takes the source's format.
-            encoded = encode_all(results, Encoding(target, options.quality, options.source_profile))
+            encoding = Encoding(target, options.quality, options.source_profile)
+            content: bytes | Callable[[BinaryIO], None]
+            if target is ImageFormat.TIFF and job.destination != STREAM and not job.backup:
+                content = partial(encode_tiff, results, encoding)  # page by page to the disk
+            else:
+                content = encode_all(results, encoding)
             timings.lap("encode")
-        if job.destination == STREAM:
-            write_stdout(encoded)
-        else:
-            if job.backup:
-                back_up(Path(job.destination), Path(job.backup), data)
-            like = source.status if source else None
-            write_atomic(Path(job.destination), encoded, like, options.preserve_times, mount)
+            if isinstance(content, bytes) and job.destination == STREAM:
+                write_stdout(content)
+            else:
+                if job.backup:
+                    back_up(Path(job.destination), Path(job.backup), data)
+                like = source.status if source else None
+                write_atomic(Path(job.destination), content, like, options.preserve_times, mount)
         timings.lap("write")
     except RecolorError as error:
         return Outcome(job, Status.FAILED, error)

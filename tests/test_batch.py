@@ -4,7 +4,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded
 from recolor_cli import batch, work
@@ -174,3 +176,29 @@ def test_a_disk_that_was_taken_away_gets_no_results_on_its_mount_point(tree, man
     assert [outcome.status for outcome in found] == ["written", "failed", "failed"]
     assert "the disk that was mounted on" in found[1].error.message
     assert len(list((disk / "out").rglob("*.*"))) == 1
+
+
+def test_a_tiff_goes_to_the_disk_page_by_page_and_leaves_nothing_if_that_fails(tree, manifest):
+    resource = pytest.importorskip("resource", reason="there are no such limits here")
+    noise = np.random.default_rng(0).integers(0, 65536, (200, 100, 3), dtype=np.uint16)
+    good, bad, late = (tree / "in" / f"{name}.tif" for name in ("good", "bad", "late"))
+    for path in (good, bad, late):
+        with tifffile.TiffWriter(path) as writer:
+            for _ in range(2):
+                writer.write(noise, photometric="rgb", compression="zlib")
+    late.write_bytes(late.read_bytes()[:-1000])  # the second page is damaged
+    options = OutputOptions(out="out")
+    (found,) = outcomes(manifest, ["in/late.tif"], options)
+    assert "damaged" in found.error.message
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limits[1]))
+    try:
+        (found,) = outcomes(manifest, ["in/bad.tif"], options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert found.error.message == "cannot write out/bad.tif: File too large"
+    assert list((tree / "out").iterdir()) == []
+    (found,) = outcomes(manifest, ["in/good.tif"], options)
+    assert found.status is Status.WRITTEN
+    with tifffile.TiffFile(tree / "out" / "good.tif") as file:
+        assert [page.shape for page in file.pages] == [(200, 100, 3)] * 2
