@@ -1,4 +1,4 @@
-"""Our own parsing, led by coverage: EXIF, XMP, Photoshop's resources, JP2 boxes, PNG chunks, PNM, lists.
+"""Our own parsing, led by coverage: EXIF, XMP, Photoshop, JP2 boxes, PNG chunks, PNM, lists.
 
     pip install atheris
     python tests/fuzz_parsers.py -max_total_time=600
