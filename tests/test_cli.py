@@ -645,7 +645,7 @@ def test_files_of_other_kinds_in_a_folder_are_counted_and_no_failure(tree, recol
     for name in ("1.heic", "2.heic", "scan.pdf"):
         (tree / "in" / name).write_bytes(b"x")
     out, err = recolor("in", "-o", "out", "--json", "--device", "cpu")
-    assert "2 files are left out: it is a HEIC file, which cannot be read; convert it" in err
+    assert "2 files are left out: each is a HEIC file, which cannot be read; convert it" in err
     assert "1 file is left out: it is a PDF file" in err
     assert "2 written, 3 left out" in err
     lines = [json.loads(line) for line in out.splitlines()]

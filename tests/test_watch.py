@@ -262,6 +262,11 @@ def test_what_arrives_is_told_while_nothing_else_does(tmp_path, manifest):
     (tmp_path / "inbox" / "a.jpg").write_bytes(PICTURE)
     outcome = next(outcomes)  # would wait for ever if it had to be pushed out by others
     assert outcome.status is Status.WRITTEN
+    result = tmp_path / "out" / "a.jpg"
+    before = result.read_bytes()
+    (tmp_path / "inbox" / "a.jpg").write_bytes(encoded(draw(seed=1)))
+    assert next(outcomes).status is Status.WRITTEN  # not skipped: it is another picture
+    assert result.read_bytes() != before
     stop.set()
     assert list(outcomes) == []
 

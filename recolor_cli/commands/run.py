@@ -277,7 +277,10 @@ def run(
                 console.warn(f"{outcome.job.source} is left out: {outcome.error.message}")
             bar.advance()
     for reason, count in report.strays.items():
-        console.warn(f"{count} {'file is' if count == 1 else 'files are'} left out: {reason}")
+        if count == 1:
+            console.warn(f"1 file is left out: {reason}")
+        else:
+            console.warn(f"{count} files are left out: {reason.replace('it is', 'each is', 1)}")
     if stop.is_set() and stop.signal != signal.SIGTERM:
         console.error(f"interrupted: {report}", "the same command goes on from here")
         return ExitCode.INTERRUPTED
