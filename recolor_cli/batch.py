@@ -13,7 +13,7 @@ from typing import Protocol
 from recolor_cli.errors import InputError
 from recolor_cli.files import remove_leftovers
 from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done, missing
-from recolor_cli.outcome import Outcome, Status
+from recolor_cli.outcome import Outcome, Status, not_tried
 
 _POLL = 0.1  # s; how soon an interruption is seen while the list of jobs is waited for
 
@@ -110,7 +110,7 @@ def dry_run(jobs: Iterable[Job], options: OutputOptions) -> Iterator[Outcome]:
     """Yield what `run` would do, as far as that shows without reading a picture."""
     for job in jobs:
         if job.error:
-            yield Outcome(job, Status.FAILED, job.error)
+            yield not_tried(job, job.error)
         elif job.source != STREAM and not os.path.exists(job.source):
             yield Outcome(job, Status.FAILED, InputError("no such file", "check the name"))
         elif is_done(job, options):

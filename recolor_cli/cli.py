@@ -9,19 +9,30 @@ import warnings
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from recolor_cli.commands.bench import bench
 from recolor_cli.commands.common import SETTINGS
+from recolor_cli.commands.completion import completion
 from recolor_cli.commands.demo import demo
 from recolor_cli.commands.doctor import doctor
 from recolor_cli.commands.evaluate import evaluate
 from recolor_cli.commands.export import export
+from recolor_cli.commands.help import first_page
+from recolor_cli.commands.man import man
 from recolor_cli.commands.models import models
 from recolor_cli.commands.profile import profile
 from recolor_cli.commands.quantize import quantize
 from recolor_cli.commands.run import run
 from recolor_cli.commands.train import train
 from recolor_cli.errors import ExitCode, RecolorError
+
+_MOST_USED = ("out", "recursive", "model", "strength", "overwrite")
+_TOPICS = {
+    "look": ("demo", "models", "doctor", "bench"),
+    "train": ("train", "export", "evaluate", "quantize", "profile"),
+    "shell": ("completion", "man"),
+}
 
 
 class _RunByDefault(click.Group):
@@ -34,6 +45,17 @@ class _RunByDefault(click.Group):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write help that fits a screen."""
+        first_page(self, ctx, formatter, "run", _MOST_USED, _TOPICS)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command, an option of ``run``, or the name of a file."""
+        found = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            return found + self.commands["run"].shell_complete(ctx, incomplete)
+        return found or [CompletionItem(incomplete, type="file")]
+
 
 @click.group(cls=_RunByDefault, context_settings=SETTINGS, no_args_is_help=True)
 @click.version_option(package_name="recolor-cli", prog_name="recolor")
@@ -41,12 +63,11 @@ def cli() -> None:
     """Give old film posters and photographs new, believable color.
 
     \b
-    recolor poster.jpg                  writes poster-recolored.jpg
-    recolor posters/ -o out/ -r         a tree in, the same tree out; again to resume
+    recolor poster.jpg              writes poster-recolored.jpg
+    recolor posters/ -o out/ -r     a tree in, the same tree out; again to resume
     cat poster.jpg | recolor - > new.jpg
 
-    A picture's size, sharpness and lightness stay; only its color is new. `recolor run --help`
-    lists the options. A file that has a command's name is given as ./NAME.
+    A file that has a command's name is given as ./NAME.
     """  # noqa: D301
 
 
@@ -56,7 +77,10 @@ def _as_path(argument: str) -> str:
     return f"./{argument}" if is_file else argument
 
 
-for command in (run, demo, models, doctor, train, export, quantize, profile, evaluate, bench):
+for command in (
+    *(run, demo, models, doctor, train, export, quantize, profile, evaluate, bench),
+    *(completion, man),
+):
     cli.add_command(command)
 
 

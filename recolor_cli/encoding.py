@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -78,11 +78,9 @@ def encode_all(results: Iterable[tuple[DecodedImage, AnyRgbImage]], encoding: En
     source, rgb = next(iterator)
     image_format = encoding.format or source.format
     if image_format is ImageFormat.TIFF:
-        writer = tiff.Writer(source.pages)
-        for result in chain([(source, rgb)], iterator):
-            with _limits_are_told(image_format):
-                writer.add(_new_page(*result, encoding))
-        return writer.finish()
+        file = io.BytesIO()
+        encode_tiff(chain([(source, rgb)], iterator), encoding, file)
+        return file.getvalue()
     rest = [(frame, _with_alpha(frame, new)) for frame, new in iterator]
     with _limits_are_told(image_format):
         pixels, space, metadata = _to_write(source, rgb, image_format, encoding)
@@ -100,6 +98,34 @@ def encode_all(results: Iterable[tuple[DecodedImage, AnyRgbImage]], encoding: En
         if image_format is ImageFormat.JPEG2000:
             return jp2.with_metadata(data, metadata)
         return data
+
+
+def encode_tiff(
+    results: Iterable[tuple[DecodedImage, AnyRgbImage]], encoding: Encoding, file: BinaryIO
+) -> None:
+    """Encode results as a TIFF right into a file: large ones would take much memory.
+
+    Parameters
+    ----------
+    results, encoding
+        As for `encode_all`.
+    file : BinaryIO
+        Empty, and open for reading, too.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    OutputError
+        As `encode`.
+    """
+    writer: tiff.Writer | None = None
+    for source, rgb in results:
+        writer = writer or tiff.Writer(source.pages, file)
+        with _limits_are_told(ImageFormat.TIFF):
+            writer.add(_new_page(source, rgb, encoding))
+    assert writer
+    writer.finish()
 
 
 def _encoded_array(
@@ -207,7 +233,13 @@ def _limits_are_told(image_format: ImageFormat) -> Iterator[None]:
         yield
     except (RecolorError, MemoryError):
         raise
+    except OSError as error:
+        if error.errno:  # the disk's, which the writing tells
+            raise
+        raise _unwritable(image_format, error) from error
     except Exception as error:
-        raise OutputError(
-            f"cannot be written as {image_format}: {error}", "try --format png"
-        ) from error
+        raise _unwritable(image_format, error) from error
+
+
+def _unwritable(image_format: ImageFormat, error: Exception) -> OutputError:
+    return OutputError(f"cannot be written as {image_format}: {error}", "try --format png")

@@ -22,6 +22,7 @@ from recolor_cli.memory import available_memory
 
 _PIPE_LIMIT = 2 << 30  # bytes; larger pictures are files
 _CHUNK = 1 << 20
+_GONE = {errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENOTCONN, errno.ENXIO, errno.EHOSTDOWN}
 _TEMPORARY = re.compile(r"\.recolor-([0-9a-f]+)-(\d+)-[0-9a-f]+\.tmp")
 
 
@@ -52,9 +53,10 @@ def read(path: Path) -> Source:
     except FileNotFoundError as error:
         raise InputError("no such file", "check the name, and that the disk is there") from error
     except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror}", "check its permissions, and that it is a file"
-        ) from error
+        advice = "check its permissions, and that it is a file"
+        if error.errno in _GONE:
+            advice = "check that its disk is still there; the same command goes on from here"
+        raise InputError(f"cannot be read: {error.strerror}", advice) from error
 
 
 def read_pipe(pipe: BinaryIO) -> bytes:
@@ -83,10 +85,11 @@ def write_atomic(
     data: bytes,
     like: os.stat_result | None = None,
     keep_times: bool = False,
+    mount: Path | None = None,
     durable: bool = True,
 ) -> None:
     """Write a file as `writing` does, of bytes that are all there."""
-    with writing(path, like, keep_times, durable) as file:
+    with writing(path, like, keep_times, mount, durable) as file:
         file.write(data)
 
 
@@ -95,6 +98,7 @@ def writing(
     path: Path,
     like: os.stat_result | None = None,
     keep_times: bool = False,
+    mount: Path | None = None,
     durable: bool = True,
 ) -> Iterator[BinaryIO]:
     """Write a file so that it is there whole or not at all, also when the power fails.
@@ -109,20 +113,33 @@ def writing(
         The file whose permissions it gets and, where that is allowed, whose owner.
     keep_times : bool
         Whether it gets the times of `like`, too.
+    mount : Path or None
+        The `mount_point` that it lies below. Where a disk was taken away, the empty folder that it
+        was mounted on would take the file, on another disk.
     durable : bool
         Whether it must survive a power cut; what can be made again need not.
+
+    Yields
+    ------
+    BinaryIO
+        Open for reading, too.
 
     Raises
     ------
     OutputError
-        If the folder cannot be made or written to, or the disk is full.
+        If the folder cannot be made or written to, or the disk is full or gone.
     """
+    if mount and not os.path.ismount(mount):
+        raise OutputError(
+            f"cannot write {path}: the disk that was mounted on {mount} is gone",
+            "mount it again; the same command goes on from here",
+        )
     # The process's number is in the name, so that `remove_leftovers` knows whether it still runs.
     temporary = path.with_name(f".recolor-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("xb") as file:
+            with temporary.open("x+b") as file:
                 if like:  # before there is anything to be seen by whom it is not for
                     _belong_to_the_same(temporary, like)
                 yield file
@@ -140,7 +157,15 @@ def writing(
         advice = "choose a folder that you may write to and that has room, with -o"
         if error.errno == errno.ENAMETOOLONG:
             advice = "choose a shorter name, with --suffix or -o"
+        elif error.errno in _GONE:
+            advice = "check that the disk is still there; the same command goes on from here"
         raise OutputError(f"cannot write {path}: {error.strerror or error}", advice) from error
+
+
+def mount_point(path: Path) -> Path:
+    """Return where the disk begins that a path lies on, or would lie on once it is made."""
+    place = Path(os.path.realpath(path))
+    return next(folder for folder in (place, *place.parents) if os.path.ismount(folder))
 
 
 def back_up(path: Path, backup: Path, data: bytes) -> None:

@@ -87,12 +87,19 @@ _STARTS = (
     *(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
 )
 
-# Signatures of what people try and we do not read, and what helps then.
-_RAW = ("camera RAW", "develop it first: darktable-cli FILE out.tif")
-_HEIC = ("HEIC", "convert it first: heif-convert FILE out.png")
-_STRANGERS: tuple[tuple[bytes, int, tuple[str, str]], ...] = (
-    (b"%PDF", 0, ("PDF", "extract the pictures first: pdfimages -all FILE prefix")),
-    (b"%!PS", 0, ("PostScript", "render it first: gs -sDEVICE=png16m -r300 -o out.png FILE")),
+# What people try and we do not read, and what helps then.
+_Kind = tuple[str, str]
+_RAW: _Kind = ("camera RAW", "develop it first: darktable-cli FILE out.tif")
+_HEIC: _Kind = ("HEIC", "convert it first: heif-convert FILE out.png")
+_PDF: _Kind = ("PDF", "extract the pictures first: pdfimages -all FILE prefix")
+_POSTSCRIPT: _Kind = ("PostScript", "render it first: gs -sDEVICE=png16m -r300 -o out.png FILE")
+_PHOTOSHOP: _Kind = ("Photoshop", "flatten it first: magick 'FILE[0]' out.tif")
+_JPEG_XL: _Kind = ("JPEG XL", "convert it first: djxl FILE out.png")
+_DJVU: _Kind = ("DjVu", "convert it first: ddjvu -format=tiff FILE out.tif")
+_SVG: _Kind = ("SVG", "render it first: rsvg-convert FILE -o out.png")
+_STRANGERS: tuple[tuple[bytes, int, _Kind], ...] = (
+    (b"%PDF", 0, _PDF),
+    (b"%!PS", 0, _POSTSCRIPT),
     *((b"ftyp" + brand, 4, _HEIC) for brand in (b"heic", b"heix", b"heim", b"hevc", b"mif1")),
     (b"ftypcrx ", 4, _RAW),  # Canon CR3
     (b"CR\2\0", 8, _RAW),  # Canon CR2, else a TIFF
@@ -100,24 +107,43 @@ _STRANGERS: tuple[tuple[bytes, int, tuple[str, str]], ...] = (
     (b"IIU\0", 0, _RAW),  # Panasonic
     (b"IIRO", 0, _RAW),  # Olympus
     (b"IIRS", 0, _RAW),
-    (b"8BPS", 0, ("Photoshop", "flatten it first: magick 'FILE[0]' out.tif")),
-    (b"\xff\x0a", 0, ("JPEG XL", "convert it first: djxl FILE out.png")),
-    (b"\0\0\0\x0cJXL ", 0, ("JPEG XL", "convert it first: djxl FILE out.png")),
-    (b"AT&TFORM", 0, ("DjVu", "convert it first: ddjvu -format=tiff FILE out.tif")),
+    (b"8BPS", 0, _PHOTOSHOP),
+    (b"\xff\x0a", 0, _JPEG_XL),
+    (b"\0\0\0\x0cJXL ", 0, _JPEG_XL),
+    (b"AT&TFORM", 0, _DJVU),
     (b"\x1f\x8b", 0, ("gzip", "unpack it first: gunzip FILE")),
 )
+_STRANGE_SUFFIXES: dict[str, _Kind] = {
+    suffix: kind
+    for suffixes, kind in (
+        (".heic .heif .hif", _HEIC),
+        (".pdf", _PDF),
+        (".ps .eps", _POSTSCRIPT),
+        (".psd .psb", _PHOTOSHOP),
+        (".jxl", _JPEG_XL),
+        (".djvu .djv", _DJVU),
+        (".svg .svgz", _SVG),
+        (".dng .cr2 .cr3 .nef .nrw .arw .srf .sr2 .raf .rw2 .orf .pef .srw .x3f .iiq .3fr", _RAW),
+    )
+    for suffix in suffixes.split()
+}
 
 
 def stranger(data: bytes) -> InputError | None:
     """Return the error that names a file of a known kind that we do not read, or None."""
-    for signature, offset, (name, advice) in _STRANGERS:
+    for signature, offset, kind in _STRANGERS:
         if data[offset : offset + len(signature)] == signature:
-            return InputError(f"it is a {name} file, which cannot be read", advice)
+            return _error(kind)
     head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<svg", b"<?xml", b"<!doctype svg")) and b"<svg" in head:
-        advice = "render it first: rsvg-convert FILE -o out.png"
-        return InputError("it is a SVG file, which cannot be read", advice)
+        return _error(_SVG)
     return None
+
+
+def stranger_of_suffix(suffix: str) -> InputError | None:
+    """Return `stranger` by the ending of a name alone, such as ``.heic``."""
+    kind = _STRANGE_SUFFIXES.get(suffix.lower())
+    return _error(kind) if kind else None
 
 
 def unknown(data: bytes) -> InputError | None:
@@ -132,5 +158,9 @@ def unknown(data: bytes) -> InputError | None:
 
 def raw_error() -> InputError:
     """Return the error for a camera's raw picture in the clothes of a TIFF."""
-    name, advice = _RAW
+    return _error(_RAW)
+
+
+def _error(kind: _Kind) -> InputError:
+    name, advice = kind
     return InputError(f"it is a {name} file, which cannot be read", advice)

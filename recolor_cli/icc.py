@@ -10,6 +10,7 @@ ICC.1:2022, section 7.2.6 (the space of a profile stands in bytes 16 to 19).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -23,6 +24,8 @@ from recolor_cli.lab import exact_lab, exact_rgb
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray
 
 _STRIP_PIXELS = 1 << 20  # enough that building a transform does not count
+_LAB = "lab"  # LittleCMS's name
+_CLIPPED = 1 / 255  # beyond sRGB; so little is cut off, as mapping moves a color by more
 _SAME = 2  # levels of 255: profiles that all call themselves sRGB differ by so much
 
 
@@ -41,6 +44,40 @@ def space_of(profile: bytes) -> Space | None:
     """Return the space that a profile is of, or None if it is another or no profile."""
     name = profile[16:20].decode("latin-1").strip()
     return Space(name) if name in tuple(Space) else None
+
+
+def profile_of(chromaticities: Sequence[float], curve: FloatArray) -> bytes:
+    """Make a profile of RGB from what it means.
+
+    Parameters
+    ----------
+    chromaticities : sequence of 8 floats
+        CIE x and y of white, red, green and blue.
+    curve : float32 array, shape (N,)
+        Linear light, 0..1, of levels from 0 to 1.
+
+    Raises
+    ------
+    InputError
+        If these make no color space.
+    """
+    import imagecodecs
+
+    white, *corners = (chromaticities[i : i + 2] for i in range(0, 8, 2))
+    triangle = np.array([[x, y, 1 - x - y] for x, y in corners])
+    if min(white) <= 0 or sum(white) > 1 or abs(np.linalg.det(triangle)) < 1e-3:
+        raise InputError("its primaries make no triangle", "remove the cHRM chunk")
+    try:
+        return bytes(
+            imagecodecs.cms_profile(
+                "rgb",
+                whitepoint=(*white, 1.0),
+                primaries=[value for corner in corners for value in (*corner, 1.0)],
+                transferfunction=curve,
+            )
+        )
+    except (imagecodecs.CmsError, ValueError) as error:
+        raise InputError(f"its primaries make no profile: {error}", "remove them") from error
 
 
 @lru_cache(64)
@@ -89,9 +126,42 @@ def to_srgb(pixels: AnyPlanes, profile: bytes, space: Space) -> AnyRgbImage:
         if at_the_edge.any():
             outside = np.ascontiguousarray(strip[at_the_edge][None])
             unbounded = _transform(outside, profile, SRGB, space, Space.RGB, np.dtype(np.float32))
-            rgb[at_the_edge] = np.rint(_within_gamut(unbounded) * top)[0]
+            rgb[at_the_edge] = np.rint(_within_gamut(unbounded) * np.float32(top))[0]
         result[start : start + rows] = rgb
     return result
+
+
+def lab_to_srgb(lab: FloatArray, top: int, is_d65: bool = False) -> FloatArray:
+    """Convert CIELAB to levels of sRGB.
+
+    Parameters
+    ----------
+    lab : float32 array, shape (H, W, 3)
+    top : int
+        The highest level.
+    is_d65 : bool
+        Whether it is relative to D65, as screens are, instead of D50, as print and profiles are.
+
+    Returns
+    -------
+    float array, shape (H, W, 3)
+        Whole numbers, 0..top; what sRGB lacks is mapped as in `to_srgb`.
+    """
+    import imagecodecs
+
+    if is_d65:
+        rgb = exact_rgb(lab[..., 0], lab[..., 1:])
+        outside = np.abs(exact_lab(rgb) - lab).max(axis=-1) > _CLIPPED * 100
+        if outside.any():
+            lightness, ab = lab[outside][None, :, 0], lab[outside][None, :, 1:]
+            chroma = clip_chroma(np.ascontiguousarray(lightness), np.ascontiguousarray(ab))
+            rgb[outside] = exact_rgb(lightness, chroma)[0]
+    else:
+        profile = imagecodecs.cms_profile("lab4")
+        rgb = _transform(lab, profile, SRGB, _LAB, Space.RGB, np.dtype(np.float32))
+        rgb = _within_gamut(rgb)
+    levels: FloatArray = np.rint(rgb * np.float32(top))
+    return levels
 
 
 def from_srgb(rgb: AnyRgbImage, profile: bytes, space: Space) -> AnyPlanes:
@@ -131,17 +201,22 @@ def from_srgb(rgb: AnyRgbImage, profile: bytes, space: Space) -> AnyPlanes:
 
 def _within_gamut(rgb: FloatArray) -> FloatArray:
     """Map colors outside sRGB into it, shape (1, N, 3), as the recoloring does with its own."""
-    lab = exact_lab(rgb)
-    lightness = np.clip(lab[..., 0], 0, 100)
-    return exact_rgb(lightness, clip_chroma(lightness, np.ascontiguousarray(lab[..., 1:])))
+    result: FloatArray = np.clip(rgb, 0, 1).astype(np.float32, copy=False)
+    outside = np.abs(rgb - result).max(axis=-1) > _CLIPPED
+    if outside.any():
+        lab = exact_lab(rgb[outside][None])
+        lightness = np.clip(lab[..., 0], 0, 100)
+        chroma = clip_chroma(lightness, np.ascontiguousarray(lab[..., 1:]))
+        result[outside] = exact_rgb(lightness, chroma)[0]
+    return result
 
 
 def _transform(
     pixels: AnyPlanes,
     profile: bytes,
     target: bytes,
-    space: Space,
-    target_space: Space,
+    space: str,
+    target_space: str,
     dtype: np.dtype[Any],
 ) -> AnyPlanes:
     import imagecodecs  # some hundred milliseconds, for pictures with such a profile only

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from recolor_cli import exif, gif, icc, jp2, raster, tiff
+from recolor_cli import exif, gif, icc, jp2, png, raster, tiff
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.formats import ImageFormat, stranger, unknown
 from recolor_cli.icc import Space
@@ -138,6 +138,8 @@ def declared(data: bytes, target: ImageFormat | None = None) -> Declared:
             largest = max(page.declared_pixels for page in found)
             is_deep = any(page.bits > 8 for page in found)
             per_pixel = _per_pixel(is_deep, {target})
+            if any(page.is_float for page in found):
+                per_pixel += max(page.bits for page in found) // 2  # four channels as they are
             return Declared(largest, largest * per_pixel)
     with _opened(data) as image:
         source = _format_of(image)
@@ -227,10 +229,15 @@ def pictures(data: bytes, target: ImageFormat | None = None) -> Iterator[Decoded
         return
     with _opened(data) as image, _damage_is_told():
         source = _format_of(image)
+        warning = ""
+        if source is ImageFormat.PNG:
+            embedded = image.info.get("icc_profile") or b""
+            image.info["icc_profile"], warning = png.color_profile(data, embedded)
         if (frames := _frames(image, source, target or source)) > 1:
-            yield from _animation_frames(image, source, frames)
+            for frame in _animation_frames(image, source, frames):
+                yield _warned(frame, warning)
             return
-        picture = _decoded(image, source, data, target or source)
+        picture = _warned(_decoded(image, source, data, target or source), warning)
         held = getattr(image, "n_frames", 1)
         if held > 1 and image.format != "MPO":
             picture = _warned(picture, f"only the first of its {held} frames is recolored")
@@ -413,12 +420,14 @@ def _tiff_page(
     file: tifffile.TiffFile, data: bytes, page: tiff.Page, target: ImageFormat
 ) -> DecodedImage:
     """Decode a page of a TIFF."""
-    if page.bits > 8:
-        pixels, space, alpha = tiff.read_deep(file, page)
-        deep = _converted(
-            pixels, space, alpha, page.icc_profile, ImageFormat.TIFF, page.metadata, target
-        )
-        return _turned(deep, page.orientation)
+    if page.bits > 8 or page.is_lab:
+        pixels, space, alpha = tiff.read_other(file, page)
+        profile = b"" if page.is_lab else page.icc_profile
+        picture = _converted(pixels, space, alpha, profile, ImageFormat.TIFF, page.metadata, target)
+        if page.is_float:
+            read_as = "" if profile else "read as sRGB and "
+            picture = _warned(picture, f"its floating-point levels are {read_as}kept in 16 bits")
+        return _turned(picture, page.orientation)
     with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
         image.seek(page.index)
         image.load()  # turns it upright, too
@@ -506,7 +515,7 @@ def _webp_chunks(data: bytes) -> Iterator[bytes]:
 
 
 def _warned(picture: DecodedImage, warning: str) -> DecodedImage:
-    return replace(picture, warnings=(*picture.warnings, warning))
+    return replace(picture, warnings=(*picture.warnings, warning)) if warning else picture
 
 
 @contextmanager

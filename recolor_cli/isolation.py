@@ -233,7 +233,9 @@ def _end_of(process: subprocess.Popen[bytes]) -> str:
 
 @contextmanager
 def _uninterrupted() -> Iterator[int]:
-    """Keep Ctrl-C from a process that is started inside: its parent tells it when to stop.
+    """Keep signals to stop from a process that is started inside: its parent tells it when.
+
+    Ctrl-C goes to all processes of a terminal, and a service's SIGTERM to all of the service.
 
     Yields
     ------
@@ -244,7 +246,7 @@ def _uninterrupted() -> Iterator[int]:
         yield getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         return
     # A mask is inherited, and what comes while it is set is not lost.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield 0
     finally:

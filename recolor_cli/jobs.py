@@ -21,7 +21,7 @@ from recolor_cli.companions import (
     without_label,
 )
 from recolor_cli.errors import InputError, NoInputsError, OutputError, RecolorError, UsageError
-from recolor_cli.formats import READABLE, ImageFormat, color_suffix
+from recolor_cli.formats import READABLE, ImageFormat, color_suffix, stranger_of_suffix
 
 STREAM = "-"  # as an input: standard input; as a destination: standard output
 DEFAULT_SUFFIX = "-recolored"
@@ -113,12 +113,19 @@ class Job:
         Why it cannot even be tried.
     backup : str
         The name that the input gets because its own goes to the result; else empty.
+    is_stray : bool
+        Whether it was found in a folder and is of a kind that is not read, which `error` names:
+        that is told, but is no failure.
+    redo : bool
+        Whether a result that exists is of an earlier state of the input.
     """
 
     source: str
     destination: str = ""
     error: RecolorError | None = None
     backup: str = ""
+    is_stray: bool = False
+    redo: bool = False
 
 
 def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list[Job]:
@@ -150,11 +157,19 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
     are, in folders, results that lie beside the picture that they were made from: the same command
     twice does nothing twice.
     """
-    suffix = _suffix(options)
+    suffix = suffix_of(options)
     if options.backup is not None:
         _check_backup(inputs, options, options.backup)
     out_file = _out_file(inputs, options)
     jobs = [job for name in inputs for job in _jobs_of(name, recursive, options, suffix, out_file)]
+    if jobs and all(job.is_stray and job.error for job in jobs):
+        first = jobs[0]
+        assert first.error
+        raise NoInputsError(
+            f"no pictures that can be read in {', '.join(inputs)}; "
+            f"{first.source}: {first.error.message}",
+            first.error.hint,
+        )
     if not jobs:
         advice = f"name a folder with {READABLE.replace(' and', ' or')} files"
         raise NoInputsError(
@@ -191,7 +206,7 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
     What comes later cannot be known: a result of an earlier run that comes before its picture is
     told by its name, as in folders.
     """
-    suffix = _suffix(options)
+    suffix = suffix_of(options)
     pretended = ["several", "names"]
     if options.backup is not None:
         _check_backup(pretended, options, options.backup)
@@ -215,7 +230,7 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
             if not job.backup and (destination in sources or (existing and existing in identities)):
                 error = _would_overwrite(job)
             elif destination in destinations:
-                error = _taken(job, "another input")
+                error = taken(job, "another input")
             else:
                 destinations.add(destination)
                 for path in options.companions(job.destination):
@@ -225,7 +240,7 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
             yield replace(job, error=error)
 
 
-def _suffix(options: OutputOptions) -> str:
+def suffix_of(options: OutputOptions) -> str:
     """Return what is added to the names of results."""
     suffix = options.suffix
     if suffix is None:
@@ -261,10 +276,27 @@ def _jobs_of(
             if result != Path(place) and os.path.exists(f"{result}{options.backup}"):
                 continue  # a companion of an earlier run's
             yield Job(str(source), place, backup=place + options.backup)
-            continue
-        folder = source.parent if options.out is None else Path(options.out) / relative.parent
-        ending = options.format.suffix if options.format else color_suffix(source.suffix)
-        yield Job(str(source), out_file or str(folder / f"{source.stem}{suffix}{ending}"))
+        elif out_file:
+            yield Job(str(source), out_file)
+        else:
+            yield job_of(source, relative, options, suffix)
+
+
+def job_of(source: Path, relative: Path, options: OutputOptions, suffix: str) -> Job:
+    """Return the job of a file whose result is named after it.
+
+    Parameters
+    ----------
+    source : Path
+    relative : Path
+        Its place in the folder that was searched, which is its result's in the one of results.
+    options : OutputOptions
+    suffix : str
+        What `suffix_of` gives.
+    """
+    folder = source.parent if options.out is None else Path(options.out) / relative.parent
+    ending = options.format.suffix if options.format else color_suffix(source.suffix)
+    return Job(str(source), str(folder / f"{source.stem}{suffix}{ending}"))
 
 
 def _check_backup(inputs: Sequence[str], options: OutputOptions, backup: str) -> None:
@@ -327,9 +359,14 @@ def has_result(job: Job, options: OutputOptions) -> bool:
     """Tell whether the result exists already, so that it is to stay."""
     if job.backup:  # which may be a second name of what is still the old picture
         return os.path.exists(job.backup) and not _same_file(job.backup, job.destination)
-    if job.destination == STREAM or options.overwrite or not os.path.isfile(job.destination):
+    if job.destination == STREAM or options.overwrite or job.redo:
         return False
-    return Path(job.destination).stat().st_size > 0  # an empty one is what a power cut left
+    if not os.path.isfile(job.destination):
+        return False
+    try:
+        return Path(job.destination).stat().st_size > 0  # an empty one is what a power cut left
+    except OSError:  # it went away, or its disk did
+        return False
 
 
 def unconsidered(job: Job, options: OutputOptions) -> list[str]:
@@ -356,8 +393,9 @@ def _scan(
 ) -> list[tuple[Path, Path] | Job]:
     """Return the pictures in a folder, each with its path relative to it; what is unreadable fails.
 
-    Hidden files and folders, links to folders, the output folder, and results that lie beside the
-    picture that they were made from are left out.
+    Of files of other kinds those that people take for pictures are strays (see `Job`). Hidden files
+    and folders, links to folders, the output folder, and results that lie beside the picture that
+    they were made from are left out.
     """
     found: list[tuple[Path, Path] | Job] = []
 
@@ -375,12 +413,14 @@ def _scan(
             and not name.startswith(".")
             and not (out_folder and (here / name).resolve() == out_folder)
         )
-        pictures = [
-            here / name
-            for name in sorted(files)
-            if ImageFormat.of_suffix(Path(name).suffix) and not name.startswith(".")
-        ]
+        named = [here / name for name in sorted(files) if not name.startswith(".")]
+        pictures = [path for path in named if ImageFormat.of_suffix(path.suffix)]
         stems = {path.stem for path in pictures}
+        found += [
+            Job(str(path), error=error, is_stray=True)
+            for path in named
+            if (error := stranger_of_suffix(path.suffix))
+        ]
         for path in pictures:
             original = _original(path.stem, result_suffix)
             is_result = original != path.stem and original in stems
@@ -431,7 +471,7 @@ def _refused(
     if not job.backup and _identity(job.destination) in identities:
         error = _would_overwrite(job)
     elif (other := writer[_key(job.destination)]) != job.source:
-        error = _taken(job, other)
+        error = taken(job, other)
     else:
         for path in options.companions(job.destination):
             if _key(path) in writer or _identity(path) in identities:
@@ -453,7 +493,8 @@ def _would_overwrite(job: Job) -> OutputError:
     )
 
 
-def _taken(job: Job, other: str) -> OutputError:
+def taken(job: Job, other: str) -> OutputError:
+    """Return the error of a job whose destination is another input's already."""
     return OutputError(
         f"{job.destination} is already the result of {other}",
         "recolor them into different folders",
@@ -514,7 +555,10 @@ def _folds_case(folder: str) -> bool:
 
 
 def _same_file(path: str, other: str) -> bool:
-    return os.path.exists(path) and os.path.exists(other) and Path(path).samefile(other)
+    try:
+        return Path(path).samefile(other)
+    except (OSError, ValueError):  # one is missing
+        return False
 
 
 def _identity(path: str) -> tuple[int, int] | None:

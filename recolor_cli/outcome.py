@@ -25,6 +25,7 @@ class Status(StrEnum):
     SKIPPED = "skipped"
     FAILED = "failed"
     PLANNED = "planned"  # a dry run: it would be written
+    LEFT_OUT = "left out"  # found in a folder, and of a kind that is not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,11 @@ class Outcome:
     entropy: float | None = None
 
 
+def not_tried(job: Job, error: RecolorError) -> Outcome:
+    """Return the outcome of a job that has an error from the start."""
+    return Outcome(job, Status.LEFT_OUT if job.is_stray else Status.FAILED, error)
+
+
 @dataclass
 class Report:
     """How a whole batch ended."""
@@ -75,6 +81,7 @@ class Report:
     counts: Counter[Status] = field(default_factory=Counter)
     bugs: int = 0
     least_certain: list[tuple[float, str]] = field(default_factory=list)  # nats, source; the first
+    strays: Counter[str] = field(default_factory=Counter)  # by what they are
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -84,6 +91,8 @@ class Report:
             self.least_certain.append((outcome.entropy, outcome.job.source))
             self.least_certain.sort(key=lambda known: -known[0])
             del self.least_certain[_FLAGGED:]
+        if outcome.status is Status.LEFT_OUT and outcome.error:
+            self.strays[f"{outcome.error.message}; {outcome.error.hint}"] += 1
 
     @property
     def exit_code(self) -> ExitCode:

@@ -1,9 +1,9 @@
 """TIFF files: all pages, 8 and 16 bits a channel, with all that stands in their directories.
 
-tifffile finds the pages, reads those of more than 8 bits and writes all; Pillow, with libtiff
-behind it, reads the others in their many kinds. Neither alone would do: Pillow knows no 16-bit
-color and compresses no picture that has an EXIF directory, tifffile writes no such directory (it is
-put behind the pages here) and reads fewer of the old kinds of 8 bits and below.
+tifffile finds the pages, reads CIELAB and what has more than 8 bits, and writes all; Pillow, with
+libtiff behind it, reads the others in their many kinds. Neither alone would do: Pillow knows no
+16-bit color and compresses no picture that has an EXIF directory, tifffile writes no such directory
+(it is put behind the pages here) and reads fewer of the old kinds of 8 bits and below.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,9 @@ from recolor_cli.exif import (
     Directory,
 )
 from recolor_cli.formats import raw_error
-from recolor_cli.icc import Space
+from recolor_cli.icc import Space, lab_to_srgb
 from recolor_cli.metadata import Metadata
-from recolor_cli.raster import scaled
+from recolor_cli.raster import by_strips, scaled
 from recolor_cli.types import AnyPlanes, ImageSize
 
 if TYPE_CHECKING:
@@ -43,8 +43,10 @@ SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REDUCED, _MASK = 1, 4  # kinds of pages that show another one
 _DNG_VERSION, _CFA, _LINEAR_RAW = 50706, 32803, 34892
 _SEPARATED, _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 5, 0, 1, 2
+_CIELAB, _ICCLAB, _WHITE_POINT = 8, 9, 318
 _PREMULTIPLIED, _ALPHA = 1, 2
 _PLACEHOLDER = 1  # less than a tag that tifffile does not write: the entry that will become it
+_FLOAT_SLACK = 0.5  # how far floating-point levels may leave 0..1 and are still meant so
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes that 32-bit offsets reach, less some for the directories
 
 
@@ -62,6 +64,10 @@ class Page:
         What reading it may take: more than its size if a tile is larger or there are many channels.
     bits : int
         Of a channel.
+    is_lab : bool
+        Whether its channels are CIELAB.
+    is_float : bool
+        Whether its levels are floating-point numbers.
     orientation : int
         1..8, as EXIF numbers them.
     metadata : Metadata
@@ -72,6 +78,8 @@ class Page:
     size: ImageSize
     declared_pixels: int
     bits: int
+    is_lab: bool
+    is_float: bool
     orientation: int
     metadata: Metadata
     icc_profile: bytes
@@ -118,6 +126,8 @@ def pages(file: tifffile.TiffFile, data: bytes) -> list[Page]:
                 ImageSize(page.imagelength, page.imagewidth),
                 _declared_pixels(page),
                 int(np.max(page.bitspersample)),
+                page.photometric in (_CIELAB, _ICCLAB),
+                page.dtype is not None and page.dtype.kind == "f",
                 directory.number(ORIENTATION) or 1,
                 metadata_room.of_directory(directory),
                 profile.data if profile else b"",
@@ -134,10 +144,11 @@ def _declared_pixels(page: tifffile.TiffPage) -> int:
     return max(size, tile) * depth * math.ceil(max(page.samplesperpixel, 1) / 4)
 
 
-def read_deep(
-    file: tifffile.TiffFile, page: Page
-) -> tuple[NDArray[np.uint16], Space, NDArray[np.uint16] | None]:
-    """Return pixels of 9 to 16 bits, 0..65535, what they are, and opacity if there is any.
+def read_other(file: tifffile.TiffFile, page: Page) -> tuple[AnyPlanes, Space, AnyPlanes | None]:
+    """Return pixels that Pillow cannot read, what they are, and opacity if there is any.
+
+    These are pixels of 9 to 16 bits, which become 0..65535; floating-point ones, of which 0..1
+    becomes that; and CIELAB, which becomes sRGB and keeps its 8 or 16 bits.
 
     Raises
     ------
@@ -152,9 +163,14 @@ def read_deep(
         _BLACK_IS_ZERO: (Space.GRAY, 1),
         _RGB: (Space.RGB, 3),
         _SEPARATED: (Space.CMYK, 4),
+        _CIELAB: (Space.RGB, 3),
+        _ICCLAB: (Space.RGB, 3),
     }
     kind = kinds.get(int(source.photometric))
-    if kind is None or source.dtype != np.uint16 or source.samplesperpixel < kind[1]:
+    # tifffile takes the sign of CIELAB's a and b for that of L, too.
+    whole = (np.uint8, np.int8, np.uint16, np.int16) if page.is_lab else (np.uint16,)
+    is_known = source.dtype in whole or (page.is_float and not page.is_lab)
+    if kind is None or not is_known or source.samplesperpixel < kind[1]:
         raise InputError(
             f"its pixels are {source.dtype} of the kind "
             f"{getattr(source.photometric, 'name', source.photometric)}, which cannot be read",
@@ -164,17 +180,71 @@ def read_deep(
     levels = np.asarray(source.asarray(maxworkers=1))
     if source.planarconfig == 2 and levels.ndim == 3:
         levels = np.moveaxis(levels, 0, -1)
-    levels = scaled(levels.reshape(page.size.height, page.size.width, -1), page.bits)
+    levels = levels.reshape(page.size.height, page.size.width, -1)
+    if page.is_float:
+        levels = _of_floats(levels)
+    elif page.is_lab:
+        levels = levels.view(np.uint8 if levels.itemsize == 1 else np.uint16)
+    else:
+        levels = scaled(levels, page.bits)
     pixels, alpha = levels[..., :channels], None
     extra = int(source.extrasamples[0]) if source.extrasamples else 0
     if extra in (_PREMULTIPLIED, _ALPHA) and levels.shape[-1] > channels:
         alpha = levels[..., channels]
     if source.photometric == _WHITE_IS_ZERO:
         pixels = 65535 - pixels
-    if alpha is not None and extra == _PREMULTIPLIED:
+    if page.is_lab:
+        pixels = _of_lab(pixels, int(source.photometric), _is_d65(source))
+    elif alpha is not None and extra == _PREMULTIPLIED:
         opaque = np.maximum(alpha, 1)[..., None].astype(np.float32) / 65535
         pixels = np.rint(np.minimum(pixels / opaque, 65535)).astype(np.uint16)
     return (pixels[..., 0] if channels == 1 else pixels), space, alpha
+
+
+def _of_floats(levels: NDArray[Any]) -> NDArray[np.uint16]:
+    """Bring floating-point levels, 0..1, to 0..65535."""
+    least, most = float(levels.min()), float(levels.max())
+    if not (least >= -_FLOAT_SLACK and most <= 1 + _FLOAT_SLACK):  # also if one is no number
+        raise InputError(
+            f"its floating-point levels are {least:g} to {most:g}, where 0 is black and 1 is white",
+            "bring them there first: magick FILE -auto-level -depth 16 out.tif",
+        )
+    return by_strips(
+        lambda rows: np.rint(np.clip(levels[rows], 0, 1) * np.float64(65535)),
+        levels.shape,
+        np.dtype(np.uint16),
+    )
+
+
+def _is_d65(page: tifffile.TiffPage) -> bool:
+    """Tell whether a page's white is nearer to D65, x = 0.3127, than to D50, x = 0.3457."""
+    white = page.tags.get(_WHITE_POINT)
+    return white is not None and white.value[0] < 0.33 * white.value[1]
+
+
+def _of_lab(levels: AnyPlanes, photometric: int, is_d65: bool) -> AnyPlanes:
+    """Convert CIELAB, as it lies in a file, to sRGB of as many bits.
+
+    TIFF 6.0, section 23, and technical note 4 (Adobe 1995) for 16 bits: L* has all levels, and a*
+    and b* are signed, of 16 bits in 1/256. In ICC's way (ICC.1:2001-04, annex A) a* and b* begin at
+    -128, and of 16 bits 65280 is an L* of 100.
+    """
+    top = int(np.iinfo(levels.dtype).max)
+    steps = 1.0 if levels.itemsize == 1 else 256.0
+    white = 65280.0 if photometric == _ICCLAB and levels.itemsize == 2 else float(top)
+    signed = np.int8 if levels.itemsize == 1 else np.int16
+
+    def converted(rows: slice) -> AnyPlanes:
+        lab = np.empty(levels[rows].shape, np.float32)
+        lab[..., 0] = levels[rows, :, 0] * np.float32(100 / white)
+        ab = np.ascontiguousarray(levels[rows, :, 1:])
+        if photometric == _ICCLAB:
+            lab[..., 1:] = ab.astype(np.float32) / steps - 128
+        else:
+            lab[..., 1:] = ab.view(signed).astype(np.float32) / steps
+        return cast(AnyPlanes, lab_to_srgb(lab, top, is_d65))
+
+    return by_strips(converted, levels.shape, levels.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +258,19 @@ class NewPage:
 
 
 class Writer:
-    """Writes pages, one after the other, as a TIFF file in memory, deflated.
+    """Writes pages, one after the other, as a TIFF file, deflated.
 
     Parameters
     ----------
     count : int
         How many there will be.
+    file : BinaryIO
+        Empty, and open for reading, too.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, file: BinaryIO) -> None:
         self._count = count
-        self._buffer = io.BytesIO()
+        self._buffer = file
         self._writer: tifffile.TiffWriter | None = None
         self._children: list[dict[int, Directory]] = []
 
@@ -216,12 +288,11 @@ class Writer:
         _write(self._writer, page, directory)
         self._children.append(directory.children)
 
-    def finish(self) -> bytes:
-        """Return the file."""
+    def finish(self) -> None:
+        """Write what stands behind the pages."""
         assert self._writer is not None
         self._writer.close()
         _put_children(self._buffer, self._children)
-        return self._buffer.getvalue()
 
 
 def _write(writer: tifffile.TiffWriter, page: NewPage, directory: Directory) -> None:
@@ -264,7 +335,7 @@ def _write(writer: tifffile.TiffWriter, page: NewPage, directory: Directory) -> 
     )
 
 
-def _put_children(buffer: io.BytesIO, children: list[dict[int, Directory]]) -> None:
+def _put_children(buffer: BinaryIO, children: list[dict[int, Directory]]) -> None:
     """Write the directories that pages point to behind them, and their places into the pages."""
     import tifffile
 

@@ -14,9 +14,9 @@ import cv2
 
 from recolor_cli.alternatives import Alternatives
 from recolor_cli.compare import Thumbnails, side_by_side, thumbnails
-from recolor_cli.encoding import Encoding, encode_all
+from recolor_cli.encoding import Encoding, encode_all, encode_tiff
 from recolor_cli.errors import InputError, OutputError, RecolorError
-from recolor_cli.files import Source, back_up, read, read_pipe, write_atomic
+from recolor_cli.files import Source, back_up, mount_point, read, read_pipe, write_atomic, writing
 from recolor_cli.formats import ImageFormat
 from recolor_cli.image_io import DecodedImage, declared, decode, pictures
 from recolor_cli.jobs import (
@@ -30,7 +30,7 @@ from recolor_cli.jobs import (
 )
 from recolor_cli.memory import available_memory
 from recolor_cli.monochrome import grayness
-from recolor_cli.outcome import Outcome, Status
+from recolor_cli.outcome import Outcome, Status, not_tried
 from recolor_cli.recolorizer import Recolorizer, StageTimings
 from recolor_cli.streams import stdin, write_stdout
 from recolor_cli.types import AnyRgbImage, ImageSize, RecolorOptions, cpu_count
@@ -55,11 +55,15 @@ class ThreadWorkers:
         self._recolorizer = recolorizer
         self._options = options
         self._budget = MemoryBudget(int(available_memory() * 0.9))
+        out = options.out
+        self._mount = None if out is None or out == STREAM else mount_point(Path(out))
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="recolor")
 
     def submit(self, job: Job) -> Future[Outcome]:
         """Have a job done when a thread is free."""
-        return self._pool.submit(_do, job, self._recolorizer, self._options, self._budget)
+        return self._pool.submit(
+            _do, job, self._recolorizer, self._options, self._budget, self._mount
+        )
 
     def stop(self) -> None:
         """Begin nothing more: what is begun is finished, other futures are cancelled."""
@@ -121,11 +125,15 @@ class MemoryBudget:
 
 
 def _do(
-    job: Job, recolorizer: Recolorizer, options: OutputOptions, budget: MemoryBudget
+    job: Job,
+    recolorizer: Recolorizer,
+    options: OutputOptions,
+    budget: MemoryBudget,
+    mount: Path | None,
 ) -> Outcome:
     """Do one job; whatever goes wrong is in the outcome, so that the others go on."""
     if job.error:
-        return Outcome(job, Status.FAILED, job.error)
+        return not_tried(job, job.error)
     timings = StageTimings()
     beside = _Beside()
     alternatives = Alternatives(recolorizer, options)
@@ -155,23 +163,31 @@ def _do(
                 results = _unchanged(data, target, told)
             # Stdout, or a name without a known ending, takes the source's format.
             encoding = Encoding(target, options.quality, options.source_profile)
-            encoded = encode_all(results, encoding)
-            timings.lap("encode")
-        if job.destination == STREAM:
-            write_stdout(encoded)
-        elif stays:
-            encoded = read(Path(job.destination)).data
-        else:
-            if job.backup:
-                back_up(Path(job.destination), Path(job.backup), data)
             like = source.status if source else None
-            write_atomic(Path(job.destination), encoded, like, options.preserve_times)
+            beside_it = options.thumbnails or options.compare or stays
+            streams = job.destination == STREAM or job.backup or beside_it
+            if target is ImageFormat.TIFF and not streams:  # page by page to the disk
+                with writing(Path(job.destination), like, options.preserve_times, mount) as file:
+                    encode_tiff(results, encoding, file)
+                timings.lap("write")
+            else:
+                encoded = encode_all(results, encoding)
+                timings.lap("encode")
+                if job.destination == STREAM:
+                    write_stdout(encoded)
+                elif not stays:
+                    if job.backup:
+                        back_up(Path(job.destination), Path(job.backup), data)
+                    write_atomic(
+                        Path(job.destination), encoded, like, options.preserve_times, mount
+                    )
         wanted = unconsidered(job, options) if stays else options.considered(job.destination)
         if wanted:
             with budget.reserve(found.memory):
                 _write_alternatives(job, data, alternatives, wanted, encoding, source)
         timings.lap("write")
         if options.thumbnails or options.compare:
+            encoded = read(Path(job.destination)).data if stays else encoded
             compared = missing(job, options) if stays else None
             beside = _beside(job, data, encoded, options, source, budget, compared)
             timings.lap("compare")

@@ -87,6 +87,17 @@ def corpus() -> list[tuple[str, bytes]]:
     add("png palette", picture.quantize(16), "PNG", transparency=0)
     add("png animated", frames[0], "PNG", **animated)
     found.append(("png 16", bytes(imagecodecs.png_encode(deep))))
+    plain = bytes(imagecodecs.png_encode(rgb))
+    corners = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+    for name, chunks in (
+        ("png gamma", {b"gAMA": struct.pack(">I", 55556), b"cHRM": corners}),
+        ("png cicp", {b"cICP": bytes([12, 13, 0, 1])}),
+    ):
+        told = b"".join(
+            struct.pack(">I", len(content)) + kind + content + bytes(4)
+            for kind, content in chunks.items()
+        )
+        found.append((name, with_checksums(plain[:33] + told + plain[33:])))
     add("webp", rgba, "WEBP", exif=exif, icc_profile=srgb)
     add("webp lossless", picture, "WEBP", lossless=True)
     add("webp animated", frames[0], "WEBP", **animated)
@@ -105,6 +116,10 @@ def corpus() -> list[tuple[str, bytes]]:
     add_tiff("tiff 16", deep, photometric="rgb", compression="lzw", iccprofile=profile)
     add_tiff("tiff tiles", deep[..., 0], deep[..., 1], tile=(16, 16), compression="zlib")
     add_tiff("tiff many", rgb, rgb[::-1], photometric="rgb", compression="packbits")
+    add_tiff("tiff float", deep.astype(np.float32) / 65535, photometric="rgb", predictor=True,
+             compression="zlib")  # fmt: skip
+    add_tiff("tiff lab", rgb, photometric="cielab")
+    add_tiff("tiff icclab 16", deep, photometric="icclab", planarconfig="separate")
     add_tiff("bigtiff", rgb, photometric="rgb", bigtiff=True)
     return found
 

@@ -1,4 +1,4 @@
-"""Our own parsing, led by coverage: EXIF, XMP, Photoshop's resources, JP2 boxes, PNM, lists.
+"""Our own parsing, led by coverage: EXIF, XMP, Photoshop, JP2 boxes, PNG chunks, PNM, lists.
 
     pip install atheris
     python tests/fuzz_parsers.py -max_total_time=600
@@ -12,7 +12,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["recolor_cli"]):
-    from recolor_cli import exif, formats, jp2, metadata, raster, streams
+    from recolor_cli import exif, formats, jp2, metadata, png, raster, streams
     from recolor_cli.errors import RecolorError
 
 _NUMBERS = 1 << 16  # levels of a PNM: what it declares must not fill the memory
@@ -49,6 +49,7 @@ def parse(data: bytes) -> None:
     try:
         list(streams.parts(io.BytesIO(data), b"\n"))
         formats.stranger(data), formats.unknown(data)
+        png.color_profile(data, b"")
     except RecolorError:
         pass
 

@@ -1,8 +1,12 @@
+import errno
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded
 from recolor_cli import batch, work
@@ -137,3 +141,64 @@ def test_a_dry_run_writes_nothing(tree):
     found = list(batch.dry_run(plan(["in", "gone.jpg"], False, options), options))
     assert [o.status for o in found] == [Status.PLANNED, Status.SKIPPED, Status.FAILED]
     assert not (tree / "in/a-recolored.PNG").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.ESTALE])
+def test_a_disk_that_fails_for_one_result_is_no_trouble_for_the_others(
+    tree, manifest, monkeypatch, number
+):
+    original = Path.open
+
+    def fail(self, mode="r", *args, **kwargs):
+        if "x" in mode and self.parent.name == "sub":
+            raise OSError(number, os.strerror(number))
+        return original(self, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", fail)
+    found = outcomes(manifest, ["in"], OutputOptions(out="out"))
+    assert [outcome.status for outcome in found] == ["written", "written", "failed"]
+    assert os.strerror(number) in found[-1].error.message
+
+
+def test_a_disk_that_was_taken_away_gets_no_results_on_its_mount_point(tree, manifest, monkeypatch):
+    disk = tree / "disk"
+    disk.mkdir()
+    mounted = [True]
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == disk and mounted[0])
+
+    class Unplugged(SpyNetwork):
+        def predict(self, lightness, temperature):
+            mounted[0] = not self.seen
+            return super().predict(lightness, temperature)
+
+    network = Unplugged(manifest)
+    found = outcomes(manifest, ["in"], OutputOptions(out="disk/out"), network, workers=1)
+    assert [outcome.status for outcome in found] == ["written", "failed", "failed"]
+    assert "the disk that was mounted on" in found[1].error.message
+    assert len(list((disk / "out").rglob("*.*"))) == 1
+
+
+def test_a_tiff_goes_to_the_disk_page_by_page_and_leaves_nothing_if_that_fails(tree, manifest):
+    resource = pytest.importorskip("resource", reason="there are no such limits here")
+    noise = np.random.default_rng(0).integers(0, 65536, (200, 100, 3), dtype=np.uint16)
+    good, bad, late = (tree / "in" / f"{name}.tif" for name in ("good", "bad", "late"))
+    for path in (good, bad, late):
+        with tifffile.TiffWriter(path) as writer:
+            for _ in range(2):
+                writer.write(noise, photometric="rgb", compression="zlib")
+    late.write_bytes(late.read_bytes()[:-1000])  # the second page is damaged
+    options = OutputOptions(out="out")
+    (found,) = outcomes(manifest, ["in/late.tif"], options)
+    assert "damaged" in found.error.message
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limits[1]))
+    try:
+        (found,) = outcomes(manifest, ["in/bad.tif"], options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert found.error.message == "cannot write out/bad.tif: File too large"
+    assert list((tree / "out").iterdir()) == []
+    (found,) = outcomes(manifest, ["in/good.tif"], options)
+    assert found.status is Status.WRITTEN
+    with tifffile.TiffFile(tree / "out" / "good.tif") as file:
+        assert [page.shape for page in file.pages] == [(200, 100, 3)] * 2

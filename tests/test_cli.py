@@ -2,6 +2,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -303,16 +304,26 @@ def test_a_list_is_worked_on_while_it_comes_in(tmp_path):
     assert out.splitlines() == [b"b-recolored.jpg", b"a-recolored.jpg"]
 
 
-def test_permissions_of_a_folder_are_told_and_the_rest_goes_on(recolor, tmp_path):
-    if os.geteuid() == 0:
-        pytest.skip("the superuser may write everywhere")
-    for name in ("a/x.jpg", "b/y.jpg"):
-        (tmp_path / name).parent.mkdir()
+def test_permissions_of_a_folder_are_told_and_the_rest_goes_on(tmp_path):
+    command = [sys.executable, "-m", "recolor_cli", str(tmp_path), "-r", "--device", "cpu"]
+    if os.geteuid() == 0:  # who may write everywhere, unless that right is given up
+        if not shutil.which("setpriv"):
+            pytest.skip("the superuser may write everywhere")
+        command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
+    for name in ("a/x.jpg", "b/y.jpg", "c/z.jpg", "c/secret.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(encoded(draw()))
     (tmp_path / "a").chmod(0o500)
-    _, err = recolor(tmp_path, "-r", "--device", "cpu", exit_code=1)
-    assert "Permission denied" in err
-    assert (tmp_path / "b/y-recolored.jpg").exists()
+    (tmp_path / "b").chmod(0)
+    (tmp_path / "c/secret.jpg").chmod(0)
+    done = subprocess.run(command, capture_output=True, text=True)
+    (tmp_path / "b").chmod(0o700)
+    assert done.returncode == 1
+    assert f"{tmp_path}/b: cannot be read: Permission denied" in done.stderr
+    assert "a/x-recolored.jpg: Permission denied" in done.stderr
+    assert "c/secret.jpg: cannot be read: Permission denied" in done.stderr
+    assert "1 written, 3 failed" in done.stderr
+    assert (tmp_path / "c/z-recolored.jpg").exists()
 
 
 def test_options_come_from_variables(recolor, poster, tmp_path, monkeypatch):
@@ -628,3 +639,20 @@ def test_a_bug_ends_with_70_and_a_traceback(monkeypatch, capsys, poster):
     err = capsys.readouterr().err
     assert "RuntimeError: oh" in err
     assert "bug in recolor" in err
+
+
+def test_files_of_other_kinds_in_a_folder_are_counted_and_no_failure(tree, recolor):
+    for name in ("1.heic", "2.heic", "scan.pdf"):
+        (tree / "in" / name).write_bytes(b"x")
+    out, err = recolor("in", "-o", "out", "--json", "--device", "cpu")
+    assert "2 files are left out: each is a HEIC file, which cannot be read; convert it" in err
+    assert "1 file is left out: it is a PDF file" in err
+    assert "2 written, 3 left out" in err
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert sorted(Path(line["source"]).name for line in lines if line["status"] == "left out") == [
+        "1.heic",
+        "2.heic",
+        "scan.pdf",
+    ]
+    _, err = recolor("in", "-o", "out", "-q")
+    assert err == ""

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 from conftest import draw, encoded
 from recolor_cli import files, memory
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.files import back_up, read, read_pipe, remove_leftovers, write_atomic
+from recolor_cli.files import back_up, mount_point, read, read_pipe, remove_leftovers, write_atomic
 
 
 def test_a_file_larger_than_the_memory_is_not_read(tmp_path, monkeypatch):
@@ -183,3 +184,38 @@ def test_a_pipe_without_end_is_left_soon(monkeypatch):
 def test_a_device_without_end_is_left_soon():
     with pytest.raises(InputError, match="no picture"):
         read(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOTCONN])
+def test_a_disk_that_went_away_is_told_as_that(tmp_path, monkeypatch, number):
+    def fail(self, *args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("pathlib.Path.open", fail)
+    with pytest.raises(InputError, match=os.strerror(number)) as reading:
+        read(tmp_path / "x.jpg")
+    with pytest.raises(OutputError, match=os.strerror(number)) as writing:
+        write_atomic(tmp_path / "x.jpg", b"x")
+    assert "disk is still there" in reading.value.hint
+    assert "disk is still there" in writing.value.hint
+
+
+def test_a_mount_point_is_found_below_what_is_not_made_yet(monkeypatch, tmp_path):
+    assert mount_point(Path("/")) == Path("/")
+    disk = tmp_path / "disk"
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) in (disk, Path("/")))
+    assert mount_point(disk / "to" / "be" / "made") == disk
+    assert mount_point(disk) == disk
+    assert mount_point(tmp_path / "beside") == Path("/")
+
+
+def test_nothing_is_written_where_a_disk_was_mounted_before(tmp_path, monkeypatch):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = True
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == disk and mounted)
+    write_atomic(disk / "a.jpg", b"x", mount=disk)
+    mounted = False
+    with pytest.raises(OutputError, match=f"mounted on {disk} is gone"):
+        write_atomic(disk / "sub" / "b.jpg", b"x", mount=disk)
+    assert [path.name for path in disk.iterdir()] == ["a.jpg"]

@@ -8,14 +8,14 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from conftest import SpyNetwork, draw, encoded
 from recolor_cli.encoding import Encoding, encode, encode_all
 from recolor_cli.errors import InputError
 from recolor_cli.formats import ImageFormat, color_suffix
 from recolor_cli.image_io import declared, decode, pictures
-from recolor_cli.lab import lightness_of
+from recolor_cli.lab import exact_lab, lightness_of
 from recolor_cli.recolorizer import Recolorizer
 
 RGB = draw(60, 44)
@@ -223,7 +223,108 @@ def test_a_tile_that_is_larger_than_its_page_is_counted():
     assert declared(bytes(data)).pixels == 65_520 * 16
 
 
-@pytest.mark.parametrize("pixels", [RGB.astype(np.float32), DEEP[..., 0].astype(np.uint32)])
+FLOATS = RGB.astype(np.float32) / 255
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options"),
+    [
+        (FLOATS, {}),
+        (FLOATS, {"compression": "zlib", "predictor": True, "tile": (16, 32)}),
+        (FLOATS.astype(np.float64), {"planarconfig": "separate"}),
+        (FLOATS.astype(np.float16), {}),
+        (FLOATS[..., 1], {}),
+        (np.dstack((FLOATS, ALPHA.astype(np.float32) / 65535)), {"extrasamples": ["unassalpha"]}),
+    ],
+)
+def test_tiff_of_floating_point_numbers(pixels, options):
+    kind = "minisblack" if pixels.ndim == 2 else "rgb"
+    if "planarconfig" in options:
+        pixels = np.moveaxis(pixels, -1, 0)
+    data = tiff(pixels, photometric=kind, **options)
+    picture = next(pictures(data))
+    assert picture.rgb.dtype == np.uint16
+    expected = RGB if pixels.ndim == 3 else GRAY[..., None]
+    error = np.abs(picture.rgb / 65535 - expected / 255).max()
+    assert error < (1e-3 if pixels.dtype == np.float16 else 1e-5)
+    assert (picture.alpha is not None) == ("extrasamples" in options)
+    assert picture.warnings == ("its floating-point levels are read as sRGB and kept in 16 bits",)
+    assert declared(data).memory > declared(tiff(DEEP)).memory
+
+
+def test_floating_point_numbers_are_read_by_their_profile():
+    corners = (0.64, 0.33, 1.0, 0.30, 0.60, 1.0, 0.15, 0.06, 1.0)
+    linear = imagecodecs.cms_profile(
+        "rgb", whitepoint=(0.3127, 0.3290, 1.0), primaries=corners, gamma=1.0
+    )
+    light = np.where(FLOATS <= 0.04045, FLOATS / 12.92, ((FLOATS + 0.055) / 1.055) ** 2.4)
+    data = tiff(light.astype(np.float32), photometric="rgb", iccprofile=linear)
+    picture = next(pictures(data))
+    assert np.abs(picture.rgb / 65535 - FLOATS).max() < 2 / 255
+    assert picture.warnings == ("its floating-point levels are kept in 16 bits",)
+
+
+@pytest.mark.parametrize("spoilt", [255.0, -40.0, np.nan, np.inf])
+def test_floating_point_numbers_that_are_no_levels_are_a_clear_error(spoilt):
+    pixels = FLOATS.copy()
+    pixels[3, 4, 1] = spoilt
+    with pytest.raises(InputError, match=f"{spoilt:g}.*0 is black and 1 is white") as caught:
+        decode(tiff(pixels, photometric="rgb"))
+    assert "magick" in caught.value.hint
+
+
+def lab_d50(rgb: np.ndarray) -> np.ndarray:
+    """Return CIELAB relative to D50, by another program than ours."""
+    lab = ImageCms.createProfile("LAB", 5000)
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), lab, "RGB", "LAB")
+    levels = np.asarray(ImageCms.applyTransform(Image.fromarray(rgb), to_lab))
+    ab = np.ascontiguousarray(levels[..., 1:]).view(np.int8)
+    return np.dstack((levels[..., 0] / 2.55, ab.astype(float)))
+
+
+def test_tiff_of_cielab_as_pillow_writes_it():
+    lab = ImageCms.createProfile("LAB", 5000)
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), lab, "RGB", "LAB")
+    buffer = io.BytesIO()
+    ImageCms.applyTransform(Image.fromarray(RGB), to_lab).save(buffer, "TIFF")
+    picture = next(pictures(buffer.getvalue()))
+    assert picture.rgb.dtype == np.uint8
+    assert picture.warnings == ()
+    assert np.abs(picture.rgb.astype(int) - RGB).mean() < 1.5
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("kind", ["cielab", "icclab"])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_tiff_of_cielab_by_its_specification(bits, kind, planes):
+    lab = lab_d50(RGB)
+    deep, top = bits == 16, 2**bits - 1
+    white = 65280 if deep and kind == "icclab" else top
+    start = 128 if kind == "icclab" else 0
+    ab = np.rint((lab[..., 1:] + start) * (256 if deep else 1)).astype(np.int32)
+    levels = np.dstack((np.rint(lab[..., 0] / 100 * white), ab)).astype(np.int32) & top
+    pixels = levels.astype(np.uint16 if deep else np.uint8)
+    if planes == "separate":
+        pixels = np.moveaxis(pixels, -1, 0)
+    profile = imagecodecs.cms_profile("lab2")  # Photoshop puts one in
+    data = tiff(pixels, photometric=kind, planarconfig=planes, iccprofile=profile)
+    picture = next(pictures(data))
+    assert picture.rgb.dtype == pixels.dtype
+    assert picture.warnings == ()
+    assert np.abs(picture.rgb / top * 255 - RGB).mean() < 1.5
+    lightness = exact_lab(picture.rgb / np.float32(top))[..., 0]
+    assert np.abs(lightness - lab[..., 0]).mean() < 0.5
+
+
+def test_tiff_of_cielab_relative_to_d65_says_so_by_its_white_point():
+    lab = exact_lab(RGB / np.float32(255))
+    levels = np.rint(lab * (655.35, 256, 256)).astype(np.int32) & 65535
+    white = (318, 5, 2, (3127, 10000, 3290, 10000), True)
+    data = tiff(levels.astype(np.uint16), photometric="cielab", extratags=[white])
+    assert np.abs(next(pictures(data)).rgb / 257 - RGB).mean() < 0.5
+
+
+@pytest.mark.parametrize("pixels", [DEEP[..., 0].astype(np.uint32), DEEP.astype(np.int16)])
 def test_tiff_of_other_numbers_is_a_clear_error(pixels):
     with pytest.raises(InputError, match="cannot be read") as caught:
         decode(tiff(pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack"))

@@ -274,3 +274,25 @@ def test_names_like_companions_are_pictures_where_there_is_no_result(tree):
     assert ["beside its result" in str(job.error) for job in both] == [False, False, True]
     listed = plan_lines(["in/b-compare.jpg", "in/b.jpg"], False, OutputOptions("out", compare=True))
     assert ["beside its result" in str(job.error) for job in listed] == [False, True]
+
+
+def test_what_people_take_for_pictures_is_a_stray_in_a_folder_and_no_failure(tree):
+    for name in ("phone.HEIC", "scan.pdf", "sub/raw.nef", ".hidden.heic", "film.mp4"):
+        (tree / "in" / name).write_bytes(b"x")
+    jobs = plan(["in"], True, OutputOptions(out="out"))
+    strays = {job.source: job.error.message for job in jobs if job.is_stray}
+    assert strays == {
+        "in/phone.HEIC": "it is a HEIC file, which cannot be read",
+        "in/scan.pdf": "it is a PDF file, which cannot be read",
+        "in/sub/raw.nef": "it is a camera RAW file, which cannot be read",
+    }
+    assert len(jobs) == 6
+    named = plan(["in/phone.HEIC"], True, OutputOptions(out="out"))
+    assert not named[0].is_stray  # who names a file wants it
+
+
+def test_a_folder_of_strays_alone_is_told_apart_from_an_empty_one(tmp_path):
+    (tmp_path / "phone.heic").write_bytes(b"x")
+    with pytest.raises(NoInputsError, match=r"phone\.heic: it is a HEIC file") as caught:
+        plan([str(tmp_path)], False, OutputOptions())
+    assert "heif-convert" in caught.value.hint

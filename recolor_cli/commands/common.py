@@ -24,6 +24,9 @@ device_option = click.option(
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda[:N]",
+    shell_complete=lambda ctx, param, incomplete: [
+        name for name in ("auto", "cpu", "cuda") if name.startswith(incomplete)
+    ],
     help="auto uses CUDA where it works and says so where it does not; cuda insists.",
 )
 json_option = click.option(
@@ -76,7 +79,10 @@ def tell(
     job = outcome.job
     for warning in outcome.warnings:
         console.warn(f"{job.source}: {warning}")
-    if outcome.error:
+    if outcome.error and outcome.status is Status.LEFT_OUT:
+        # A phone's folder may have thousands: the report counts them.
+        console.detail(f"{job.source} is left out: {outcome.error.message}")
+    elif outcome.error:
         console.error(f"{job.source}: {outcome.error.message}", outcome.error.hint)
     if outcome.bug:
         console.detail(outcome.bug)

@@ -17,6 +17,7 @@ from recolor_cli.commands.common import (
     missing_extra,
     quiet_option,
 )
+from recolor_cli.commands.completion import model_names
 from recolor_cli.errors import (
     ExitCode,
     InputError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     "--model",
     "models_",
     envvar="RECOLOR_MODEL",
+    shell_complete=model_names,
     multiple=True,
     help="A name, an .onnx file or a .toml profile; repeatable. [poster]",
 )

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ from recolor_cli.commands.common import (
     tell_device,
     verbose_option,
 )
+from recolor_cli.commands.completion import files, model_names
+from recolor_cli.commands.help import Sectioned
 from recolor_cli.commands.looks import looking, page_of
 from recolor_cli.commands.steering import steering_of, steering_options
 from recolor_cli.errors import (
@@ -47,20 +49,51 @@ _FORMATS |= {"jp2": "JPEG2000", "gif": "GIF", "bmp": "BMP", "ppm": "PPM"}
 _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
 
 
-@click.command(context_settings=SETTINGS)
-@click.argument("inputs", nargs=-1, metavar="INPUT...")
-@click.option("-o", "--out", metavar="OUT", help="Folder, file or - for stdout. [beside the input]")
+# How the help is divided. What others are in none of these comes last.
+_SECTIONS = {
+    "Output": (
+        *("out", "suffix", "format_", "quality", "icc", "preserve_times", "overwrite"),
+        "in_place",
+    ),
+    "Color": ("model", "temperature", "strength", "keep_original", "only_gray", "if_gray", "mask"),
+    "Other colors": ("variants", "seed", "palette", "palette_strength", "hint", "confidence"),
+    "Looking": ("compare", "gallery", "show"),
+    "Inputs": ("recursive", "files_from", "null", "watch", "max_pixels"),
+    "Speed": ("jobs", "device"),
+    "Report": ("dry_run", "as_json", "quiet", "verbose"),
+}
+
+
+@click.command(cls=Sectioned, sections=_SECTIONS, context_settings=SETTINGS)
+@click.argument("inputs", nargs=-1, metavar="INPUT...", shell_complete=files)
+@click.option(
+    "-o",
+    "--out",
+    metavar="OUT",
+    shell_complete=files,
+    help="Folder, file or - for stdout. [beside the input]",
+)
 @click.option("-r", "--recursive", is_flag=True, help="Search folders in depth.")
-@click.option("-m", "--model", default="poster", show_default=True, help="A name or an .onnx file.")
+@click.option(
+    "-m",
+    "--model",
+    default="poster",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=model_names,
+    help="A name or an .onnx file.",
+)
 @click.option(
     "-T",
     "--temperature",
     type=Number(0.01, 10),
+    metavar="N",
     help="Lower is more vivid and patchier, higher calmer. [the model's own]",
 )
 @click.option(
     "--strength",
     type=Number(0, 3),
+    metavar="N",
     default=1.0,
     show_default=True,
     help="Factor on the color; 0 is gray.",
@@ -68,6 +101,7 @@ _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
 @click.option(
     "--keep-original",
     type=Number(0, 1),
+    metavar="N",
     default=0.0,
     show_default=True,
     help="How much of its own color stays: 0 none, 1 all.",
@@ -89,6 +123,7 @@ _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
 @click.option(
     "--quality",
     type=click.IntRange(1, 100),
+    metavar="N",
     default=95,
     show_default=True,
     help="Of JPEG, WebP and AVIF.",
@@ -115,12 +150,16 @@ _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
 @click.option(
     "--max-pixels",
     type=click.IntRange(1),
+    metavar="N",
     default=500_000_000,
     show_default=True,
     help="Refuse pictures that declare more.",
 )
 @click.option(
-    "--files-from", metavar="FILE", help="Read inputs from a file, one a line; - is stdin."
+    "--files-from",
+    metavar="FILE",
+    shell_complete=files,
+    help="Read inputs from a file, one a line; - is stdin.",
 )
 @click.option(
     "-0", "--null", is_flag=True, help="With --files-from: names end in NUL, not newline."
@@ -129,7 +168,11 @@ _FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
     "-j",
     "--jobs",
     type=click.IntRange(1, 256),
+    metavar="N",
     help="Pictures worked on at a time. [the CPUs]",
+)
+@click.option(
+    "--watch", is_flag=True, help="Go on with what arrives in the folders INPUT, until stopped."
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option
@@ -167,6 +210,7 @@ def run(
     files_from: str | None,
     null: bool,
     jobs: int | None,
+    watch: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -223,7 +267,11 @@ def run(
     )
     advice = "name files or folders, or - for standard input"
     planned: Iterable[Job]
-    if files_from is not None:  # however long the list is, only a window of it is in memory
+    if watch and (dry_run or files_from is not None):
+        raise UsageError("--watch takes no list and does what it says", "leave -n and lists out")
+    if watch and inputs:
+        planned, total, to_stdout = [], None, False
+    elif files_from is not None:  # however long the list is, only a window of it is in memory
         first = next(listed := _names_from(files_from, null), None)
         if first is None and not inputs:
             raise NoInputsError(f"the list {files_from} is empty", advice)
@@ -251,34 +299,43 @@ def run(
     device_used = ""
 
     def outcomes(stop: threading.Event) -> Iterator[Outcome]:
-        nonlocal device_used
         jobs_left = iter(planned)
         for job in jobs_left:  # what is done already needs no network
             if stop.is_set():
                 return
             if not dry_run and batch.has_work(job, options):
-                break
+                yield from outcomes_of_work(itertools.chain([job], jobs_left), stop)
+                return
             yield from batch.dry_run([job], options)
-        else:
-            return
+
+    def outcomes_of_work(todo: Iterable[Job], stop: threading.Event) -> Iterator[Outcome]:
+        nonlocal device_used
         setup = Setup(model, device, jobs, total, recolor_options, options)
         # What goes through our own standard streams, or is alone, needs no other process.
         shared = total != 1 and STREAM not in inputs
         workers, ready = (_process if shared else _threads)(setup)
         device_used = ready.device
         tell_device(ready, console)
-        yield from batch.run(itertools.chain([job], jobs_left), workers, stop)
+        yield from batch.run(todo, workers, stop)
 
     page = page_of(out) if gallery and not dry_run else None
     bar_total = 1 if show else total  # a bar and pictures would be in each other's way
     with (
         looking(console, page, show and not dry_run) as looks,
-        console.progress(bar_total, "pictures", "recoloring") as bar,
-        _interrupts() as stop,
+        console.progress(bar_total, "pictures", "watching" if watch else "recoloring") as bar,
+        _signals((signal.SIGINT, signal.SIGTERM) if watch else (signal.SIGINT,)) as stop,
     ):
-        for outcome in outcomes(stop):
+        if watch:
+            from recolor_cli.watch import arrivals
+
+            ended = outcomes_of_work(arrivals(inputs, recursive, options, stop), stop)
+        else:
+            ended = outcomes(stop)
+        for outcome in ended:
             report.add(outcome)
             tell(outcome, console, as_json, model, device_used, total == 1)
+            if watch and outcome.job.is_stray and outcome.error:  # there may never be an end
+                console.warn(f"{outcome.job.source} is left out: {outcome.error.message}")
             looks.add(outcome, model)
             bar.advance()
         looks.finish(model=model, device=device_used, interrupted=stop.is_set())
@@ -286,11 +343,18 @@ def run(
         console.note("least certain first, nats:")
         for nats, source in report.least_certain:
             console.note(f"  {nats:.2f}  {source}")
-    if stop.is_set():
+    for reason, count in report.strays.items():
+        if count == 1:
+            console.warn(f"1 file is left out: {reason}")
+        else:
+            console.warn(f"{count} files are left out: {reason.replace('it is', 'each is', 1)}")
+    if stop.is_set() and stop.signal != signal.SIGTERM:
         console.error(f"interrupted: {report}", "the same command goes on from here")
         return ExitCode.INTERRUPTED
     if total != 1:
         console.note(f"{report} in {time.monotonic() - started:.1f} s")
+    if watch:
+        return ExitCode.OK
     return report.exit_code if looks.is_whole else report.exit_code or ExitCode.SOME_FAILED
 
 
@@ -303,6 +367,12 @@ def _read_mask(path: str) -> NDArray[np.uint8]:
         return decode_mask(read(Path(path)).data)
     except InputError as error:
         raise InputError(f"--mask {path}: {error.message}", error.hint) from error
+
+
+class _Stop(threading.Event):
+    """Set by a signal, which it remembers."""
+
+    signal = 0
 
 
 def _process(setup: Setup) -> tuple[Workers, Ready]:
@@ -321,19 +391,28 @@ def _threads(setup: Setup) -> tuple[Workers, Ready]:
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Turn Ctrl-C, once or often, into an event: work that is begun is finished and reported."""
-    stop = threading.Event()
-    previous = signal.getsignal(signal.SIGINT)
-    # A caller that ignores it (nohup, a shell's background) stays in charge; other threads cannot.
-    if previous is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    signal.signal(signal.SIGINT, lambda number, frame: stop.set())
+def _signals(numbers: Sequence[signal.Signals]) -> Iterator[_Stop]:
+    """Turn signals, once or often, into an event: work that is begun is finished and reported."""
+    stop = _Stop()
+    previous = {number: signal.getsignal(number) for number in numbers}
+
+    def on_signal(number: int, frame: object) -> None:
+        stop.signal = number
+        stop.set()
+
     try:
+        # Other threads than the main one cannot set handlers.
+        if threading.current_thread() is threading.main_thread():
+            for number in numbers:
+                # A caller that ignores it (nohup, a shell's background) stays in charge.
+                if previous[number] is not signal.SIG_IGN:
+                    signal.signal(number, on_signal)
         yield stop
     finally:
-        signal.signal(signal.SIGINT, previous)
+        if threading.current_thread() is threading.main_thread():
+            for number in numbers:
+                # After one the process ends; a second one is not to turn that into a failure.
+                signal.signal(number, signal.SIG_IGN if stop.is_set() else previous[number])
 
 
 def _names_from(files_from: str, null: bool) -> Iterator[str]:

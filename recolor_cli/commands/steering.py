@@ -20,13 +20,15 @@ _OPTIONS = (
         metavar="N",
         help="Write N different colorings too, as NAME-1 to NAME-N, and a sheet, NAME-variants.",
     ),
-    click.option("--seed", type=click.IntRange(0), help="Which variants. [0]"),
+    click.option("--seed", type=click.IntRange(0), metavar="N", help="Which variants. [0]"),
     click.option(
         "--palette",
         metavar="FILE|COLORS",
         help='Pull colors toward a picture, a .gpl, .ase or .aco palette, or "#c8102e,#f2c14e".',
     ),
-    click.option("--palette-strength", type=Number(0, 1), help="How far: 0 not, 1 all. [0.8]"),
+    click.option(
+        "--palette-strength", type=Number(0, 1), metavar="N", help="How far: 0 not, 1 all. [0.8]"
+    ),
     click.option(
         "--hint",
         multiple=True,

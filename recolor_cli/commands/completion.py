@@ -1,0 +1,45 @@
+"""`recolor completion`: what a shell asks for when the tab key is pressed."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import BashComplete, CompletionItem, FishComplete, ZshComplete
+
+from recolor_cli.commands.common import SETTINGS
+from recolor_cli.errors import ExitCode
+
+_SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("shell", type=click.Choice(list(_SHELLS)))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> ExitCode:
+    """Print what makes SHELL complete commands, options, models, formats and devices.
+
+    \b
+    bash: recolor completion bash > ~/.local/share/bash-completion/completions/recolor
+    zsh:  recolor completion zsh > ~/.zfunc/_recolor    (a folder of $fpath)
+    fish: recolor completion fish > ~/.config/fish/completions/recolor.fish
+    """  # noqa: D301
+    from recolor_cli.console import Console
+
+    # The text alone: click's own source() runs bash to see how old it is.
+    found = _SHELLS[shell](ctx.find_root().command, {}, "recolor", "_RECOLOR_COMPLETE")
+    Console().data((found.source_template % found.source_vars()).strip())
+    return ExitCode.OK
+
+
+def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Leave it to the shell to complete the name of a file or folder."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def model_names(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of a model; what is none may be a file."""
+    from recolor_cli.manifest import available_models
+
+    names = [name for name in available_models() if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in names] or files(ctx, param, incomplete)
