@@ -1,4 +1,4 @@
-"""Fit a picture of any shape into the square that a network reads: geometry as a value."""
+"""Fit a picture of any shape into the canvas that a network reads: geometry as a value."""
 
 from __future__ import annotations
 
@@ -15,52 +15,60 @@ from recolor_cli.types import FloatArray, ImageSize
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Where a picture lies inside a padded square; the aspect ratio is never changed.
+    """Where a picture lies inside a padded canvas; the aspect ratio is never changed.
 
     Parameters
     ----------
     source : ImageSize
         The picture, px.
-    size : int
-        The side of the square, px.
+    canvas : ImageSize
+        What the network reads, px.
     inner : ImageSize
-        The picture inside the square, px; its long side is `size`.
+        The picture inside the canvas, px.
     top, left : int
-        Its corner, px from the square's corner.
+        Its corner, px from the canvas's corner.
     """
 
     source: ImageSize
-    size: int
+    canvas: ImageSize
     inner: ImageSize
     top: int
     left: int
 
     @classmethod
-    def fit(cls, source: ImageSize, size: int) -> Self:
-        """Centre a picture in a square of side `size` px; small pictures are enlarged.
+    def fit(cls, source: ImageSize, size: int, multiple: int | None = None) -> Self:
+        """Centre a picture, its long side as long as `size`; small pictures are enlarged.
 
         Parameters
         ----------
         source : ImageSize
             The picture, px.
         size : int
-            The side of the square, px, at least 1.
+            The long side of the canvas, px, at least 1.
+        multiple : int or None
+            The canvas's other side is the smallest multiple of this, px, that holds the picture;
+            None makes it a square.
         """
         scale = size / max(source.height, source.width)
         inner = ImageSize(
             height=max(1, round(source.height * scale)),
             width=max(1, round(source.width * scale)),
         )
+        unit = multiple or size
+        canvas = ImageSize(
+            height=math.ceil(inner.height / unit) * unit,
+            width=math.ceil(inner.width / unit) * unit,
+        )
         return cls(
             source=source,
-            size=size,
+            canvas=canvas,
             inner=inner,
-            top=(size - inner.height) // 2,
-            left=(size - inner.width) // 2,
+            top=(canvas.height - inner.height) // 2,
+            left=(canvas.width - inner.width) // 2,
         )
 
     def apply(self, plane: FloatArray, fill: float) -> FloatArray:
-        """Put a plane that has the size of `inner` into the square.
+        """Put a plane that has the size of `inner` into the canvas.
 
         Parameters
         ----------
@@ -70,18 +78,18 @@ class Letterbox:
 
         Returns
         -------
-        float32 array, shape (size, size)
+        float32 array, shape (canvas.height, canvas.width)
         """
-        square = np.full((self.size, self.size), fill, np.float32)
+        padded = np.full((self.canvas.height, self.canvas.width), fill, np.float32)
         rows = slice(self.top, self.top + self.inner.height)
         columns = slice(self.left, self.left + self.inner.width)
-        square[rows, columns] = plane
-        return square
+        padded[rows, columns] = plane
+        return padded
 
     def enlarge(self, planes: FloatArray) -> Enlarged:
         """Cut the padding off a network's answer and enlarge it to the source.
 
-        The answer may be coarser than the square. The cut is made at its exact place between the
+        The answer may be coarser than the canvas. The cut is made at its exact place between the
         pixels, not at the nearest whole pixel: the color would shift by up to half a coarse pixel,
         which is several pixels of a large picture. Cubic (Catmull-Rom), which is sharper at the
         edges of things than bilinear; beyond the outermost coarse pixel that lies in the picture
@@ -90,12 +98,14 @@ class Letterbox:
         Parameters
         ----------
         planes : float32 array, shape (h, w, C)
-            What the network said of the whole square.
+            What the network said of the whole canvas.
         """
         across = _weights(
-            self.source.width, self.left, self.inner.width, planes.shape[1], self.size
+            self.source.width, self.left, self.inner.width, planes.shape[1], self.canvas.width
         )
-        down = _weights(self.source.height, self.top, self.inner.height, planes.shape[0], self.size)
+        down = _weights(
+            self.source.height, self.top, self.inner.height, planes.shape[0], self.canvas.height
+        )
         # As products of matrices: (C, h, W) once, then (C, rows, W) of the rows asked for.
         coarse = np.ascontiguousarray(np.moveaxis(planes, -1, 0))
         return Enlarged(np.matmul(coarse, across.T), down)

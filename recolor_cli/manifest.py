@@ -13,7 +13,8 @@ import numpy as np
 
 from recolor_cli.errors import ModelError
 from recolor_cli.gamut import AbBins
-from recolor_cli.types import ColorSpace, FloatArray, ModelKind
+from recolor_cli.letterbox import Letterbox
+from recolor_cli.types import ColorSpace, FloatArray, ImageSize, ModelKind
 
 SCHEMA = 1  # of the metadata; a file of another schema is refused
 PROPERTY = "recolor.manifest"  # the ONNX custom property that holds it, as JSON
@@ -31,7 +32,7 @@ class Manifest:
     kind : ModelKind
         Classification has the input `temperature` and the output `logits`.
     size : int
-        Side of the square that it was made for, px.
+        Long side of what it reads, px.
     stride : int
         Height and width of the input must be multiples of this, px.
     pad_lightness : float
@@ -51,6 +52,8 @@ class Manifest:
         of an undecided distribution is paler than the truth.
     space : ColorSpace
         In which the bins lie. The answer is ab in any case: the graph converts.
+    square : bool
+        Whether a picture is padded to a square, or only to multiples of the stride.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Manifest:
     training: dict[str, Any]
     strength: float = 1.0
     space: ColorSpace = ColorSpace.LAB
+    square: bool = True
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.stride < 1 or self.size % self.stride:
@@ -78,6 +82,10 @@ class Manifest:
             raise ValueError(f"temperature {self.temperature}")
         if not self.strength > 0:
             raise ValueError(f"strength {self.strength}")
+
+    def box(self, source: ImageSize) -> Letterbox:
+        """Return where a picture of this size lies in what the network reads."""
+        return Letterbox.fit(source, self.size, None if self.square else self.stride)
 
     @property
     def bins(self) -> AbBins:

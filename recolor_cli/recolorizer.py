@@ -219,7 +219,7 @@ class Recolorizer:
                 f"{source} pixels are too few to recolor; the least is {MIN_SIDE} a side",
                 "leave it out, or enlarge it",
             )
-        return Letterbox.fit(source, self.network.manifest.size)
+        return self.network.manifest.box(source)
 
 
 def _check_numbers(answer: FloatArray) -> None:

@@ -21,6 +21,21 @@ def test_fits_centred_with_its_aspect_ratio(height, width, size):
     assert abs(box.inner.width - width * scale) <= 1
 
 
+@given(sides, sides)
+def test_a_canvas_of_multiples_holds_the_picture_with_little_around_it(height, width):
+    box = Letterbox.fit(ImageSize(height, width), 64, multiple=16)
+    square = Letterbox.fit(ImageSize(height, width), 64)
+    assert box.inner == square.inner
+    for canvas, inner, before in (
+        (box.canvas.height, box.inner.height, box.top),
+        (box.canvas.width, box.inner.width, box.left),
+    ):
+        assert canvas % 16 == 0
+        assert 0 <= canvas - inner < 16
+        assert abs((canvas - inner) - 2 * before) <= 1
+    assert square.canvas == ImageSize(64, 64)
+
+
 @given(sides, sides, st.sampled_from([1, 4]))
 def test_invert_has_the_source_size_and_none_of_the_padding(height, width, stride):
     # A picture thinner than a coarse pixel takes the one that it lies in, padding and all.
@@ -38,12 +53,15 @@ def test_invert_has_the_source_size_and_none_of_the_padding(height, width, strid
 
 
 @pytest.mark.parametrize("stride", [1, 4])
+@pytest.mark.parametrize("multiple", [None, 16])
 @pytest.mark.parametrize("size", [ImageSize(300, 200), ImageSize(120, 400), ImageSize(40, 31)])
-def test_invert_puts_each_color_where_it_was(size, stride):
+def test_invert_puts_each_color_where_it_was(size, multiple, stride):
     # The planes hold their own coordinates, in pixels of the square.
-    box = Letterbox.fit(size, 64)
-    axis = (np.arange(64 // stride) + 0.5) * stride
-    planes = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).astype(np.float32)
+    box = Letterbox.fit(size, 64, multiple)
+    axes = [
+        (np.arange(side // stride) + 0.5) * stride for side in (box.canvas.height, box.canvas.width)
+    ]
+    planes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float32)
     result = box.invert(planes)
     y = box.top + (np.arange(size.height) + 0.5) * box.inner.height / size.height
     x = box.left + (np.arange(size.width) + 0.5) * box.inner.width / size.width

@@ -14,7 +14,6 @@ from recolor_cli import network as room
 from recolor_cli.decode import annealed_mean
 from recolor_cli.errors import DeviceError, InferenceError, ModelError, UsageError
 from recolor_cli.lab import lightness_of
-from recolor_cli.letterbox import Letterbox
 from recolor_cli.manifest import available_models, find_model, in_8_bits
 from recolor_cli.network import OnnxColorNetwork, parse_device, read_manifest
 from recolor_cli.recolorizer import network_input
@@ -83,7 +82,7 @@ def test_what_is_no_model_is_refused(tmp_path, content):
 
 def test_the_graph_decodes_as_the_oracle_does(poster_network):
     rgb = draw(200, 150)
-    box = Letterbox.fit(ImageSize(200, 150), poster_network.manifest.size)
+    box = poster_network.manifest.box(ImageSize(200, 150))
     tensor = network_input(rgb, box, poster_network.manifest.pad_lightness)
     session = poster_network._session
     strengths = []
@@ -119,6 +118,14 @@ def test_the_cpu_takes_the_twin_in_8_bits_of_a_name_and_a_path_as_it_is():
     assert 0 < np.abs(plain - twin).mean() < 2
     assert "poster" in available_models()
     assert not [name for name in available_models() if "int8" in name]
+
+
+def test_the_default_model_pads_to_multiples_of_its_stride(poster_network):
+    manifest = poster_network.manifest
+    box = manifest.box(ImageSize(300, 200))
+    assert (box.canvas.height, box.canvas.width) == (256, 192)
+    ab = poster_network.predict(network_input(draw(300, 200), box, 50.0), 0.38)
+    assert ab.shape == (1, 2, 64, 48)
 
 
 def test_a_regression_has_no_distribution():

@@ -22,7 +22,7 @@ from recolor_cli.steering.hex_colors import ab_of, parse_hex
 from recolor_cli.steering.hints import Seeds
 from recolor_cli.types import FloatArray, ImageSize, RgbImage
 
-_RADIUS = 2.5 / 256  # of the square's side: what the enlarging to the picture reads around a pixel
+_RADIUS = 2.5 / 256  # of the long side: what the enlarging to the picture reads around a pixel
 _SAME_SHAPE = 0.02  # how much a scribble's ratio of sides may differ from the picture's
 _ADVICE = "write x,y,#rrggbb, or name a JSON file of them or a transparent PNG with strokes"
 
@@ -74,7 +74,7 @@ class Hints:
     scribbles: tuple[Scribble, ...] = ()
 
     def seeds(self, box: Letterbox) -> Seeds:
-        """Put them into a network's square.
+        """Put them into a network's canvas.
 
         Parameters
         ----------
@@ -86,9 +86,9 @@ class Hints:
         InputError
             If a hint lies outside the picture, or a scribble has another shape.
         """
-        source, side = box.source, box.size
-        total = np.zeros((side, side, 2), np.float32)
-        count = np.zeros((side, side), np.float32)
+        source, shape = box.source, (box.canvas.height, box.canvas.width)
+        total = np.zeros((*shape, 2), np.float32)
+        count = np.zeros(shape, np.float32)
         for scribble in self.scribbles:
             ratio = (source.width * scribble.size.height) / (source.height * scribble.size.width)
             if abs(ratio - 1) > _SAME_SHAPE:
@@ -108,8 +108,8 @@ class Hints:
                 np.add.at(total, place, scribble.ab)
         ab = cast(FloatArray, total / np.maximum(count, np.float32(1))[..., None])
         fixed = count > 0
-        nearest = np.full((side, side), _RADIUS * side + 0.5)  # px; the nearer of two hints counts
-        y, x = np.mgrid[0:side, 0:side] + 0.5
+        nearest = np.full(shape, _RADIUS * max(shape) + 0.5)  # px; the nearer of two hints counts
+        y, x = np.mgrid[0 : shape[0], 0 : shape[1]] + 0.5
         for hint in self.points:
             if not (0 <= hint.x < source.width and 0 <= hint.y < source.height):
                 raise InputError(

@@ -24,7 +24,6 @@ from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.files import write_atomic
 from recolor_cli.gamut import AbBins
 from recolor_cli.lab import gray_of
-from recolor_cli.letterbox import Letterbox
 from recolor_cli.manifest import Manifest
 from recolor_cli.network import OnnxColorNetwork, captured_output
 from recolor_cli.recolorizer import Recolorizer, network_input
@@ -389,7 +388,7 @@ def probes(
     ]
     for picture in pictures[:: math.ceil(len(pictures) / _COMPARED)]:
         rgb = picture.rgb()
-        box = Letterbox.fit(ImageSize(*rgb.shape[:2]), manifest.size)
+        box = manifest.box(ImageSize(*rgb.shape[:2]))
         tensors.append(network_input(rgb, box, manifest.pad_lightness))
     return tensors
 

@@ -31,7 +31,6 @@ from onnxruntime.quantization import (
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.files import write_atomic
-from recolor_cli.letterbox import Letterbox
 from recolor_cli.manifest import Manifest
 from recolor_cli.network import OnnxColorNetwork, captured_output
 from recolor_cli.recolorizer import network_input
@@ -116,7 +115,7 @@ def quantize(model: Path, destination: Path, pictures: list[Picture]) -> Quantiz
 def _tensors(manifest: Manifest, pictures: list[Picture]) -> Iterator[FloatArray]:
     for picture in pictures:
         rgb = picture.rgb()
-        box = Letterbox.fit(ImageSize(*rgb.shape[:2]), manifest.size)
+        box = manifest.box(ImageSize(*rgb.shape[:2]))
         yield network_input(rgb, box, manifest.pad_lightness)
 
 

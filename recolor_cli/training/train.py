@@ -440,6 +440,7 @@ def make_manifest(
         data=config.description,
         training={"samples": samples, **training},
         space=network.space,
+        square=network.square,
     )
 
 

@@ -23,11 +23,15 @@ class ColorModule(nn.Module):
         How coarse the answer is, px of the input.
     space : ColorSpace
         Of the colors that it is trained towards.
+    square : bool
+        Whether pictures are padded to squares when it runs, as in training. Less padding is less
+        work, but what a network makes of it must be measured.
     """
 
     input_multiple: int
     output_stride: int
     space = ColorSpace.LAB
+    square = True
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the trainable weights that came pretrained: they want a lower learning rate."""

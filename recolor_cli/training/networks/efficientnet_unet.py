@@ -56,6 +56,7 @@ class EfficientNetUNet(LogitsNetwork):
     """
 
     input_multiple = 32  # px
+    square = False  # measured: posters come out better (models/poster.md)
 
     def __init__(
         self,
