@@ -10,9 +10,9 @@ import time
 import av
 import numpy as np
 import pytest
-from video_clips import SIZE, decoded, luma, make
 
 from conftest import draw, encoded
+from video_clips import SIZE, decoded, luma, make
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import av
 import numpy as np
 import pytest
 from av.sidedata.sidedata import Type
-from video_clips import RATE, SIZE, decoded, frame_of, luma, make, packets, planes, recolored
+from av.stream import Disposition
 
-from conftest import BrokenNetwork, SpyNetwork
+from conftest import BrokenNetwork, SpyNetwork, draw, encoded
 from recolor_cli.errors import InferenceError, InputError, OutputError, UsageError
 from recolor_cli.types import ImageSize
 from recolor_cli.video import film as film_room
@@ -20,6 +20,7 @@ from recolor_cli.video.encoding import EncodingOptions
 from recolor_cli.video.frames import best_format
 from recolor_cli.video.reading import Film, RawFrames
 from recolor_cli.video.storage import Storage
+from video_clips import RATE, SIZE, decoded, frame_of, luma, make, packets, planes, recolored
 
 LOSSLESS = EncodingOptions(codec="ffv1")
 
@@ -234,6 +235,34 @@ def test_sound_subtitles_chapters_and_metadata_survive(tmp_path, network):
         assert [c["start"] for c in two.chapters()] == [c["start"] for c in one.chapters()]
         (attachment,) = [s for s in two.streams if s.type == "attachment"]
         assert attachment.metadata["filename"] == "font.txt"
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_covers_survive(tmp_path, network, ending):
+    plain = make(tmp_path / "plain.mp4", 4)
+    source = tmp_path / "a.mp4"
+    cover = encoded(draw(), "PNG")
+    with (
+        av.open(str(plain)) as film,
+        av.open(io.BytesIO(cover), format="png_pipe") as picture,
+        av.open(str(source), "w") as target,
+    ):
+        copies = [
+            target.add_stream_from_template(thing.streams.video[0], opaque=True)
+            for thing in (film, picture)
+        ]
+        copies[1].disposition = Disposition.attached_pic
+        for thing, copy in zip((picture, film), copies[::-1], strict=True):
+            for packet in thing.demux():
+                if packet.size:
+                    packet.stream = copy
+                    target.mux(packet)
+
+    assert recolored(source, tmp_path / f"b.{ending}", network).warnings == []
+    for path in (source, tmp_path / f"b.{ending}"):
+        with av.open(str(path)) as film:
+            (found,) = [s for s in film.streams.video if s.disposition & Disposition.attached_pic]
+            assert bytes(next(film.demux(found))) == cover
 
 
 def test_what_a_container_cannot_hold_is_said_before_anything_is_done(tmp_path, network):

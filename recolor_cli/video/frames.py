@@ -156,7 +156,7 @@ def painted(frame: av.VideoFrame, ab: FloatArray, view: View, target: str) -> av
         frame.make_writable()  # the decoder may need what it has given us
         result, luma = frame, plane(frame, 0)
     else:
-        result = frame.reformat(format=form)  # keeps times, flags and captions
+        result = frame.reformat(format=form)  # keeps times and flags
         deeper = replace(coding, bits=result.format.components[0].bits)
         luma = recoded(plane(frame, 0), coding, deeper)
         coding = deeper

@@ -165,7 +165,7 @@ def _set_up(
         picture = film.picture_stream(source)
         stream.metadata.update(_tags(picture))
         stream.disposition = picture.disposition
-        copies = _copies(source, target, picture, encoding.container, warnings)
+        copies = _copies(film, source, target, picture, encoding.container, warnings)
         _copy_chapters(source, target, span, film.info.start)
     target.start_encoding()
     return stream, copies
@@ -195,7 +195,7 @@ def _tags(thing: Any) -> dict[str, str]:
 
 
 def _copies(
-    source: Any, target: Any, picture: Any, container: str, warnings: list[str]
+    film: Film, source: Any, target: Any, picture: Any, container: str, warnings: list[str]
 ) -> dict[int, Any]:
     """Add a stream for each other one of the source; return them by the source's numbers."""
     copies = {}
@@ -203,6 +203,9 @@ def _copies(
         if stream.index == picture.index:
             continue
         name = stream.codec_context.name if stream.codec_context else stream.type
+        if container == "matroska" and is_cover(stream):  # there they are attachments
+            target.add_attachment(*_cover(film, stream))
+            continue
         try:
             if stream.type == "data" and stream.codec_context is None:
                 raise ValueError("who knows what it is")
@@ -221,6 +224,15 @@ def _copies(
         copy.disposition = stream.disposition
         copies[stream.index] = copy
     return copies
+
+
+def _cover(film: Film, stream: Any) -> tuple[str, str, bytes]:
+    """Return a cover as a file: its name, its type and its bytes."""
+    kind = {"mjpeg": "jpeg"}.get(stream.codec_context.name, stream.codec_context.name)
+    name = stream.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
+    with film.open() as source:  # a cover is the first packet of its stream
+        packet = next(source.demux(source.streams[stream.index]))
+        return name, stream.metadata.get("mimetype", f"image/{kind}"), bytes(packet)
 
 
 def _copy_chapters(source: Any, target: Any, span: Span, film_start: float) -> None:
@@ -302,11 +314,13 @@ def _others(
             return
         if packet is None:
             return
+        cover = is_cover(packet.stream)
+        if cover and packet.size:
+            packet.pts = packet.dts = 0
         time = packet.dts if packet.dts is not None else packet.pts
         if time is None or not packet.size:
             continue
         base = packet.time_base
-        cover = is_cover(packet.stream)
         seconds = float(time * base) - film_start
         if not cover and not span.is_all:
             if not span.holds(seconds):
