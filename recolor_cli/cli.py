@@ -31,8 +31,7 @@ from recolor_cli.formats import is_film
 
 _MOST_USED = ("out", "recursive", "model", "strength", "overwrite")
 _TOPICS = {
-    "film": ("film",),
-    "look": ("demo", "models", "doctor", "bench"),
+    "more": ("film", "demo", "models", "doctor", "bench"),
     "train": ("train", "export", "evaluate", "quantize", "profile"),
     "shell": ("completion", "man"),
 }
