@@ -18,6 +18,7 @@ from recolor_cli.commands.demo import demo
 from recolor_cli.commands.doctor import doctor
 from recolor_cli.commands.evaluate import evaluate
 from recolor_cli.commands.export import export
+from recolor_cli.commands.film import film
 from recolor_cli.commands.help import first_page
 from recolor_cli.commands.man import man
 from recolor_cli.commands.models import models
@@ -26,23 +27,28 @@ from recolor_cli.commands.quantize import quantize
 from recolor_cli.commands.run import run
 from recolor_cli.commands.train import train
 from recolor_cli.errors import ExitCode, RecolorError
+from recolor_cli.formats import is_film
 
 _MOST_USED = ("out", "recursive", "model", "strength", "overwrite")
 _TOPICS = {
-    "look": ("demo", "models", "doctor", "bench"),
+    "more": ("film", "demo", "models", "doctor", "bench"),
     "train": ("train", "export", "evaluate", "quantize", "profile"),
     "shell": ("completion", "man"),
 }
 
 
 class _RunByDefault(click.Group):
-    """A group whose command ``run`` need not be named: ``recolor poster.jpg``."""
+    """A group whose commands ``run`` and ``film`` need not be named: ``recolor poster.jpg``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert ``run`` unless a command, or help, is asked for; -NAME may be a file."""
+        """Insert ``run``, or ``film`` where a film is named, unless a command, or help, is.
+
+        -NAME may be a file.
+        """
         args = [_as_path(argument) for argument in args]
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
-            args = ["run", *args]
+            films = any(is_film(argument) for argument in args if not argument.startswith("--"))
+            args = ["film" if films else "run", *args]
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -66,6 +72,7 @@ def cli() -> None:
     recolor poster.jpg              writes poster-recolored.jpg
     recolor posters/ -o out/ -r     a tree in, the same tree out; again to resume
     cat poster.jpg | recolor - > new.jpg
+    recolor casablanca.mp4          a film, with its sound: `recolor film --help`
 
     A file that has a command's name is given as ./NAME.
     """  # noqa: D301
@@ -78,7 +85,7 @@ def _as_path(argument: str) -> str:
 
 
 for command in (
-    *(run, demo, models, doctor, train, export, quantize, profile, evaluate, bench),
+    *(run, film, demo, models, doctor, train, export, quantize, profile, evaluate, bench),
     *(completion, man),
 ):
     cli.add_command(command)

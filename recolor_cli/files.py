@@ -141,11 +141,14 @@ def writing(
         try:
             with temporary.open("x+b") as file:
                 if like:  # before there is anything to be seen by whom it is not for
-                    _belong_to_the_same(temporary, like)
+                    # By its name it is opened once more by who can write to nothing else.
+                    _belong_to_the_same(temporary, like, stat.S_IRUSR | stat.S_IWUSR)
                 yield file
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
+            if like:
+                _belong_to_the_same(temporary, like)
             if like and keep_times:
                 os.utime(temporary, ns=(like.st_atime_ns, like.st_mtime_ns))
             temporary.replace(path)
@@ -202,15 +205,15 @@ def remove_leftovers(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _belong_to_the_same(path: Path, like: os.stat_result) -> None:
-    """Give a file another's permissions and owner, as far as the system and the user may."""
+def _belong_to_the_same(path: Path, like: os.stat_result, also: int = 0) -> None:
+    """Give a file another's permissions (and `also`) and owner, as far as system and user may."""
     if sys.platform != "win32":  # which has no owners
         for owner in (like.st_uid, -1):  # a group may be given where an owner may not
             with contextlib.suppress(OSError):
                 os.chown(path, owner, like.st_gid)
                 break
     with contextlib.suppress(OSError):  # some network and memory-card systems have none
-        path.chmod(stat.S_IMODE(like.st_mode) & 0o777)
+        path.chmod(stat.S_IMODE(like.st_mode) & 0o777 | also)
 
 
 def _host() -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from pathlib import Path
 
 from recolor_cli.errors import InputError
 
@@ -80,6 +82,20 @@ def color_suffix(suffix: str) -> str:
     return ".ppm" if suffix.lower() in (".pgm", ".pbm") else suffix
 
 
+FILM_SUFFIXES = frozenset((
+    *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".mk3d", ".webm", ".avi", ".divx"),
+    *(".mpg", ".mpeg", ".mpe", ".vob", ".m2v", ".ts", ".mts", ".m2ts", ".flv", ".f4v", ".wmv"),
+    *(".asf", ".ogv", ".ogm", ".rm", ".rmvb", ".dv", ".mxf", ".nut", ".y4m", ".mjpeg"),
+    *(".h264", ".264", ".h265", ".hevc"),
+))  # fmt: skip
+"""File-name endings of films; what is read is for FFmpeg to say."""
+
+
+def is_film(name: str) -> bool:
+    """Tell by its name whether something is a film: a file, or numbered pictures (``%05d.png``)."""
+    return Path(name).suffix.lower() in FILM_SUFFIXES or bool(re.search(r"%0?\d*d", name))
+
+
 READABLE = "JPEG, PNG, WebP, TIFF, AVIF, JPEG 2000, GIF, BMP and PNM"
 
 _STARTS = (
@@ -97,6 +113,7 @@ _PHOTOSHOP: _Kind = ("Photoshop", "flatten it first: magick 'FILE[0]' out.tif")
 _JPEG_XL: _Kind = ("JPEG XL", "convert it first: djxl FILE out.png")
 _DJVU: _Kind = ("DjVu", "convert it first: ddjvu -format=tiff FILE out.tif")
 _SVG: _Kind = ("SVG", "render it first: rsvg-convert FILE -o out.png")
+_FILM: _Kind = ("film", "films have a command of their own: recolor film FILE")
 _STRANGERS: tuple[tuple[bytes, int, _Kind], ...] = (
     (b"%PDF", 0, _PDF),
     (b"%!PS", 0, _POSTSCRIPT),
@@ -111,6 +128,10 @@ _STRANGERS: tuple[tuple[bytes, int, _Kind], ...] = (
     (b"\xff\x0a", 0, _JPEG_XL),
     (b"\0\0\0\x0cJXL ", 0, _JPEG_XL),
     (b"AT&TFORM", 0, _DJVU),
+    (b"\x1a\x45\xdf\xa3", 0, _FILM),  # Matroska
+    (b"YUV4MPEG2", 0, _FILM),
+    (b"AVI ", 8, _FILM),
+    *((b"ftyp" + brand, 4, _FILM) for brand in (b"isom", b"mp42", b"M4V ", b"avc1", b"qt  ")),
     (b"\x1f\x8b", 0, ("gzip", "unpack it first: gunzip FILE")),
 )
 _STRANGE_SUFFIXES: dict[str, _Kind] = {
@@ -126,7 +147,7 @@ _STRANGE_SUFFIXES: dict[str, _Kind] = {
         (".dng .cr2 .cr3 .nef .nrw .arw .srf .sr2 .raf .rw2 .orf .pef .srw .x3f .iiq .3fr", _RAW),
     )
     for suffix in suffixes.split()
-}
+} | dict.fromkeys(FILM_SUFFIXES, _FILM)
 
 
 def stranger(data: bytes) -> InputError | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,53 @@ from recolor_cli.formats import READABLE, ImageFormat, color_suffix, stranger_of
 
 STREAM = "-"  # as an input: standard input; as a destination: standard output
 DEFAULT_SUFFIX = "-recolored"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What sort of files is planned for.
+
+    Parameters
+    ----------
+    noun : str
+        In the plural.
+    readable, writable : str
+        What can be read, in words, and the endings of what can be written.
+    reads, writes : callable
+        Tell by its name whether a file is of this sort, and whether a result may have the name.
+    ending : callable
+        Returns the ending of a result, given that of its source.
+    ending_of_stream : str
+        The ending of what was read from standard input.
+    stray : callable
+        Returns why a file in a folder is left out that people may take for one of the sort, given
+        its ending; or None.
+    """
+
+    noun: str
+    readable: str
+    writable: str
+    reads: Callable[[str], bool]
+    writes: Callable[[str], bool]
+    ending: Callable[[str], str]
+    ending_of_stream: str
+    stray: Callable[[str], InputError | None]
+
+
+def _is_picture(name: str) -> bool:
+    return ImageFormat.of_suffix(Path(name).suffix) is not None
+
+
+PICTURES = Kind(
+    noun="pictures",
+    readable=READABLE,
+    writable=", ".join(f.suffix for f in ImageFormat),
+    reads=_is_picture,
+    writes=_is_picture,
+    ending=color_suffix,
+    ending_of_stream=ImageFormat.PNG.suffix,
+    stray=stranger_of_suffix,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +110,8 @@ class OutputOptions:
         Which variants.
     confidence : bool
         Write beside each result where the network was sure.
+    kind : Kind
+        Of files that are planned for.
     """
 
     out: str | None = None
@@ -80,6 +129,7 @@ class OutputOptions:
     variants: int = 0
     seed: int = 0
     confidence: bool = False
+    kind: Kind = PICTURES
 
     @property
     def needs_distribution(self) -> bool:
@@ -171,9 +221,10 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
             first.error.hint,
         )
     if not jobs:
-        advice = f"name a folder with {READABLE.replace(' and', ' or')} files"
+        kind = options.kind
+        advice = f"name a folder with {kind.readable.replace(' and', ' or')} files"
         raise NoInputsError(
-            f"no pictures in {', '.join(inputs)}",
+            f"no {kind.noun} in {', '.join(inputs)}",
             advice if recursive else f"{advice}, or search deeper with -r",
         )
     if len(jobs) > 1 and any(job.destination == STREAM for job in jobs):
@@ -262,7 +313,7 @@ def _jobs_of(
     path = Path(name)
     found: Iterable[tuple[Path, Path] | Job] = [(path, Path(path.name))]
     if os.path.isdir(name):
-        found = _scan(path, recursive, suffix or DEFAULT_SUFFIX, options.out)
+        found = _scan(path, recursive, suffix or DEFAULT_SUFFIX, options)
     for entry in found:
         if isinstance(entry, Job):
             yield entry
@@ -295,7 +346,7 @@ def job_of(source: Path, relative: Path, options: OutputOptions, suffix: str) ->
         What `suffix_of` gives.
     """
     folder = source.parent if options.out is None else Path(options.out) / relative.parent
-    ending = options.format.suffix if options.format else color_suffix(source.suffix)
+    ending = options.format.suffix if options.format else options.kind.ending(source.suffix)
     return Job(str(source), str(folder / f"{source.stem}{suffix}{ending}"))
 
 
@@ -330,16 +381,16 @@ def _out_file(inputs: Sequence[str], options: OutputOptions) -> str | None:
     several = len(inputs) > 1 or os.path.isdir(inputs[0])
     ending = Path(out).suffix
     image_format = ImageFormat.of_suffix(ending)
-    if several and (image_format or os.path.exists(out)):
+    if several and (options.kind.writes(out) or os.path.exists(out)):
         raise UsageError(
             f"several results do not fit in the file {out}", f"a folder's name ends in /: {out}/"
         )
     if several or not ending:
         return None
-    if image_format is None:
+    if not options.kind.writes(out):
         raise UsageError(
             f"{out}: files ending in {ending} cannot be written",
-            f"use {', '.join(f.suffix for f in ImageFormat)}; a folder's name ends in /",
+            f"use {options.kind.writable}; a folder's name ends in /",
         )
     if options.format and image_format is not options.format:
         raise UsageError(
@@ -384,14 +435,14 @@ def _of_stream(options: OutputOptions) -> str:
     """Return the destination of standard input, which has no name of its own."""
     if options.out is None:
         return STREAM
-    ending = (options.format or ImageFormat.PNG).suffix
+    ending = options.format.suffix if options.format else options.kind.ending_of_stream
     return str(Path(options.out) / f"stdin{options.suffix or DEFAULT_SUFFIX}{ending}")
 
 
 def _scan(
-    folder: Path, recursive: bool, result_suffix: str, out: str | None
+    folder: Path, recursive: bool, result_suffix: str, options: OutputOptions
 ) -> list[tuple[Path, Path] | Job]:
-    """Return the pictures in a folder, each with its path relative to it; what is unreadable fails.
+    """Return a folder's files of a kind, each with its path relative to it; the unreadable fail.
 
     Of files of other kinds those that people take for pictures are strays (see `Job`). Hidden files
     and folders, links to folders, the output folder, and results that lie beside the picture that
@@ -403,7 +454,7 @@ def _scan(
         failure = InputError(f"cannot be read: {error.strerror}", "check its permissions")
         found.append(Job(str(error.filename), error=failure))
 
-    out_folder = Path(out).resolve() if out is not None else None
+    out_folder = Path(options.out).resolve() if options.out is not None else None
     for root, folders, files in os.walk(folder, onerror=unreadable):
         here = Path(root)
         folders[:] = sorted(
@@ -414,12 +465,12 @@ def _scan(
             and not (out_folder and (here / name).resolve() == out_folder)
         )
         named = [here / name for name in sorted(files) if not name.startswith(".")]
-        pictures = [path for path in named if ImageFormat.of_suffix(path.suffix)]
+        pictures = [path for path in named if options.kind.reads(path.name)]
         stems = {path.stem for path in pictures}
         found += [
             Job(str(path), error=error, is_stray=True)
             for path in named
-            if (error := stranger_of_suffix(path.suffix))
+            if (error := options.kind.stray(path.suffix))
         ]
         for path in pictures:
             original = _original(path.stem, result_suffix)

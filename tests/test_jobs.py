@@ -285,8 +285,9 @@ def test_what_people_take_for_pictures_is_a_stray_in_a_folder_and_no_failure(tre
         "in/phone.HEIC": "it is a HEIC file, which cannot be read",
         "in/scan.pdf": "it is a PDF file, which cannot be read",
         "in/sub/raw.nef": "it is a camera RAW file, which cannot be read",
+        "in/film.mp4": "it is a film file, which cannot be read",
     }
-    assert len(jobs) == 6
+    assert len(jobs) == 7
     named = plan(["in/phone.HEIC"], True, OutputOptions(out="out"))
     assert not named[0].is_stray  # who names a file wants it
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -70,9 +74,15 @@ def tell_device(ready: Ready, console: Console) -> None:
 
 
 def tell(
-    outcome: Outcome, console: Console, as_json: bool, model: str, device: str, alone: bool = True
+    outcome: Outcome,
+    console: Console,
+    as_json: bool,
+    model: str,
+    device: str,
+    alone: bool = True,
+    also: dict[str, object] | None = None,
 ) -> None:
-    """Report one outcome."""
+    """Report one outcome; `also` is what else its JSON object has."""
     from recolor_cli.jobs import STREAM
     from recolor_cli.outcome import Status
 
@@ -110,12 +120,44 @@ def tell(
                 "model": model,
                 "device": device or None,
                 "seconds": {stage: round(s, 4) for stage, s in outcome.seconds.items()},
+                **(also or {}),
             }
         )
     elif outcome.status is Status.PLANNED:
         console.data(f"{job.source} -> {job.destination}")
     elif outcome.status is Status.WRITTEN and job.destination != STREAM and not console.quiet:
         console.data(job.destination)
+
+
+class Stop(threading.Event):
+    """Set by a signal, which it remembers."""
+
+    signal = 0
+
+
+@contextlib.contextmanager
+def signals(numbers: Sequence[signal.Signals]) -> Iterator[Stop]:
+    """Turn signals, once or often, into an event: work that is begun is finished and reported."""
+    stop = Stop()
+    previous = {number: signal.getsignal(number) for number in numbers}
+
+    def on_signal(number: int, frame: object) -> None:
+        stop.signal = number
+        stop.set()
+
+    try:
+        # Other threads than the main one cannot set handlers.
+        if threading.current_thread() is threading.main_thread():
+            for number in numbers:
+                # A caller that ignores it (nohup, a shell's background) stays in charge.
+                if previous[number] is not signal.SIG_IGN:
+                    signal.signal(number, on_signal)
+        yield stop
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number in numbers:
+                # After one the process ends; a second one is not to turn that into a failure.
+                signal.signal(number, signal.SIG_IGN if stop.is_set() else previous[number])
 
 
 def missing_extra(extra: str, error: ImportError) -> UsageError:

@@ -40,6 +40,7 @@ def doctor() -> ExitCode:
         "pillow",
         "click",
         "rich",
+        "av",
     ):
         rows.append((package, version_of(package)))
     rows.append(("providers", ", ".join(available_providers())))

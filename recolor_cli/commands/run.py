@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from recolor_cli.commands.common import (
     device_option,
     json_option,
     quiet_option,
+    signals,
     tell,
     tell_device,
     verbose_option,
@@ -323,7 +324,7 @@ def run(
     with (
         looking(console, page, show and not dry_run) as looks,
         console.progress(bar_total, "pictures", "watching" if watch else "recoloring") as bar,
-        _signals((signal.SIGINT, signal.SIGTERM) if watch else (signal.SIGINT,)) as stop,
+        signals((signal.SIGINT, signal.SIGTERM) if watch else (signal.SIGINT,)) as stop,
     ):
         if watch:
             from recolor_cli.watch import arrivals
@@ -369,12 +370,6 @@ def _read_mask(path: str) -> NDArray[np.uint8]:
         raise InputError(f"--mask {path}: {error.message}", error.hint) from error
 
 
-class _Stop(threading.Event):
-    """Set by a signal, which it remembers."""
-
-    signal = 0
-
-
 def _process(setup: Setup) -> tuple[Workers, Ready]:
     """Return workers that a crash of a decoder does not end."""
     from recolor_cli.isolation import ProcessWorkers
@@ -388,31 +383,6 @@ def _threads(setup: Setup) -> tuple[Workers, Ready]:
     from recolor_cli.worker import prepare
 
     return prepare(setup)
-
-
-@contextlib.contextmanager
-def _signals(numbers: Sequence[signal.Signals]) -> Iterator[_Stop]:
-    """Turn signals, once or often, into an event: work that is begun is finished and reported."""
-    stop = _Stop()
-    previous = {number: signal.getsignal(number) for number in numbers}
-
-    def on_signal(number: int, frame: object) -> None:
-        stop.signal = number
-        stop.set()
-
-    try:
-        # Other threads than the main one cannot set handlers.
-        if threading.current_thread() is threading.main_thread():
-            for number in numbers:
-                # A caller that ignores it (nohup, a shell's background) stays in charge.
-                if previous[number] is not signal.SIG_IGN:
-                    signal.signal(number, on_signal)
-        yield stop
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number in numbers:
-                # After one the process ends; a second one is not to turn that into a failure.
-                signal.signal(number, signal.SIG_IGN if stop.is_set() else previous[number])
 
 
 def _names_from(files_from: str, null: bool) -> Iterator[str]:

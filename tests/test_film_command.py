@@ -1,0 +1,193 @@
+"""`recolor film`, and the default command where a film is named."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import av
+import numpy as np
+import pytest
+
+from conftest import draw, encoded
+from video_clips import SIZE, decoded, luma, make
+
+
+@pytest.fixture
+def film(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return make(tmp_path / "casablanca.mp4", 3, sound=True)
+
+
+def test_a_film_needs_no_command(film, recolor):
+    out, err = recolor("casablanca.mp4", "--device", "cpu")
+    assert out == b"casablanca-recolored.mp4\n"
+    assert "3 frames" in err
+    before, after = decoded(film), decoded("casablanca-recolored.mp4")
+    assert [time for time, _ in after] == [time for time, _ in before]
+    assert np.ptp(after[0][1][1]) + np.ptp(after[0][1][2]) > 4  # there is color
+    with av.open("casablanca-recolored.mp4") as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+
+
+def test_what_exists_is_skipped_and_redone_when_asked(film, recolor):
+    result = film.with_name("casablanca-recolored.mp4")
+    result.write_bytes(b"kept")
+    out, err = recolor("casablanca.mp4")
+    assert (out, result.read_bytes()) == (b"", b"kept")
+    assert "exists, skipped" in err
+    recolor("casablanca.mp4", "--overwrite", "--device", "cpu")
+    assert len(decoded(result)) == 3
+
+
+def test_json_tells_of_the_film(film, recolor):
+    out, _ = recolor("casablanca.mp4", "--json", "-q", "--device", "cpu", "-m", "film")
+    told = json.loads(out)
+    assert (told["status"], told["frames"], told["cuts"]) == ("written", 3, 0)
+    assert (told["width"], told["height"], told["model"]) == (*SIZE, "film")
+
+
+def test_a_folder_of_films(film, tmp_path, recolor):
+    (tmp_path / "notes.txt").write_text("no film")
+    (tmp_path / "poster.jpg").write_bytes(encoded(draw()))
+    make(tmp_path / "old.avi", 2, "mpeg4")
+    out, _ = recolor("film", ".", "-o", "out", "--dry-run")
+    assert out.decode().splitlines() == [
+        "casablanca.mp4 -> out/casablanca.mp4",
+        "old.avi -> out/old.mkv",
+    ]
+    out, err = recolor("film", "casablanca.mp4", "poster.jpg", exit_code=2)
+    assert "poster.jpg is no film" in err
+
+
+def test_an_input_is_never_overwritten(film, recolor):
+    data = film.read_bytes()
+    _, err = recolor("casablanca.mp4", "-o", "casablanca.mp4", "--overwrite", exit_code=1)
+    assert "would overwrite an input" in err
+    assert film.read_bytes() == data
+
+
+def test_parts_do_not_take_the_name_of_the_whole(film, recolor):
+    out, _ = recolor("casablanca.mp4", "--start", "0:00.04", "--device", "cpu")
+    assert out == b"casablanca-part.mp4\n"
+    assert len(decoded("casablanca-part.mp4")) == 2
+    out, _ = recolor("casablanca.mp4", "--preview", "--device", "cpu")
+    assert out == b"casablanca-preview.mp4\n"
+    assert decoded("casablanca-preview.mp4")[0][1][0].shape == (SIZE[1], 2 * SIZE[0])
+
+
+def test_numbered_pictures_get_a_folder_beside_theirs(tmp_path, monkeypatch, recolor):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "frames").mkdir()
+    for index in range(2):
+        name = tmp_path / "frames" / f"{index:05d}.png"
+        name.write_bytes(encoded(np.dstack([luma(index, *SIZE)] * 3), "PNG"))
+    out, _ = recolor("frames/%05d.png", "--device", "cpu")
+    assert out == b"frames-recolored/%05d.png\n"
+    names = sorted(path.name for path in (tmp_path / "frames-recolored").iterdir())
+    assert names == ["00001.png", "00002.png"]
+    out, err = recolor("frames/%05d.png")
+    assert "exists, skipped" in err
+    _, err = recolor("frames/%05d.png", "-o", "frames/%05d.png", "--overwrite", exit_code=1)
+    assert "lies among its sources" in err
+    recolor("frames/%05d.png", "-o", "joined.mp4", "--rate", "12.5", "--device", "cpu")
+    assert decoded("joined.mp4")[1][0] == pytest.approx(0.08)
+
+
+class Pipe:
+    """Standard input with bytes in it."""
+
+    def __init__(self, data):
+        self.buffer = io.BufferedReader(io.BytesIO(data))
+
+    def isatty(self):
+        return False
+
+    closed = False
+
+
+def test_a_filter_of_films(film, monkeypatch, recolor):
+    monkeypatch.setattr(sys, "stdin", Pipe(film.read_bytes()))
+    out, _ = recolor("film", "-", "--device", "cpu")
+    assert out.startswith(b"YUV4MPEG2 W64 H48")
+    assert out.count(b"FRAME\n") == 3
+    monkeypatch.setattr(sys, "stdin", Pipe(out))
+    recolor("-", "-o", "again.mkv", "--device", "cpu")
+    assert len(decoded("again.mkv")) == 3
+    monkeypatch.setattr(sys, "stdin", Pipe(film.read_bytes()))
+    recolor("-", "-o", "sound.mp4", "--device", "cpu")
+    with av.open("sound.mp4") as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+
+
+def test_raw_frames(tmp_path, monkeypatch, recolor):
+    monkeypatch.chdir(tmp_path)
+    frames = b"".join(luma(index, *SIZE).tobytes() for index in range(2))
+    monkeypatch.setattr(sys, "stdin", Pipe(frames))
+    recolor("-", "--raw", "64x48:gray", "--rate", "30", "-o", "b.mp4", "--device", "cpu")
+    assert len(decoded("b.mp4")) == 2
+    _, err = recolor("film", "a.mp4", "--raw", "64x48", exit_code=2)
+    assert "--raw is for standard input" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--crf", "99"], "--crf"),
+        (["--start", "soon"], "is no time"),
+        (["--duration", "-1"], "is no time"),
+        (["--smoothing", "-0.1"], "--smoothing"),
+        (["--rate", "0"], "0..1000"),
+        (["--encoder-option", "fast"], "is not KEY=VALUE"),
+        (["-o", "x.doc"], "cannot be written"),
+        (["-o", "frames/%05d.jpg"], "cannot be written"),
+        (["--codec", "nothing"], "no encoder nothing"),
+    ],
+)
+def test_usage(film, recolor, arguments, message):
+    _, err = recolor("casablanca.mp4", "--device", "cpu", *arguments, exit_code=2)
+    assert message in err
+    assert sorted(path.name for path in film.parent.iterdir()) == ["casablanca.mp4"]
+
+
+def test_without_pyav_it_says_what_to_install(film, monkeypatch, recolor):
+    for name in [name for name in sys.modules if name.startswith("recolor_cli.video")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "av", None)
+    _, err = recolor("casablanca.mp4", exit_code=2)
+    assert "needs the package av" in err
+    assert "recolor-cli[video]" in err
+
+
+def test_a_film_among_pictures_is_named_as_one(film, tmp_path, recolor):
+    _, err = recolor("run", "casablanca.mp4", exit_code=1)
+    assert "recolor film" in err
+
+
+def test_one_bad_film_does_not_stop_the_others(film, tmp_path, recolor):
+    (tmp_path / "bad.mp4").write_text("nothing")
+    out, err = recolor("bad.mp4", "casablanca.mp4", "--device", "cpu", exit_code=1)
+    assert out == b"casablanca-recolored.mp4\n"
+    assert "bad.mp4: it is no film" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such signals")
+def test_ctrl_c_leaves_what_the_same_command_goes_on_from(tmp_path):
+    make(tmp_path / "long.mkv", 400, options={"preset": "ultrafast"})
+    command = [sys.executable, "-m", "recolor_cli", "long.mkv", "--device", "cpu"]
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    parts = tmp_path / ".long-recolored.mkv.recolor-parts" / "000000.packets"
+    deadline = time.monotonic() + 60
+    while not parts.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(1)  # some frames on their way
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert "goes on from here" in err
+    assert "Traceback" not in err
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".long-recolored.mkv.recolor-parts", "long.mkv"]
+    assert (parts.parent / "state.npz").exists()
