@@ -46,18 +46,17 @@ class Letterbox:
         size : int
             The long side of the canvas, px, at least 1.
         multiple : int or None
-            The canvas's other side is the smallest multiple of this, px, that holds the picture;
-            None makes it a square.
+            The canvas's other side is the smallest multiple of this, px, that holds the picture and
+            a little padding; None makes it a square.
         """
         scale = size / max(source.height, source.width)
         inner = ImageSize(
             height=max(1, round(source.height * scale)),
             width=max(1, round(source.width * scale)),
         )
-        unit = multiple or size
         canvas = ImageSize(
-            height=math.ceil(inner.height / unit) * unit,
-            width=math.ceil(inner.width / unit) * unit,
+            height=_padded(inner.height, size, multiple or size),
+            width=_padded(inner.width, size, multiple or size),
         )
         return cls(
             source=source,
@@ -140,6 +139,17 @@ class Enlarged:
         coarse = slice(first, last + 1)
         rows: FloatArray = np.matmul(self.down[start:stop, coarse], self.wide[:, coarse])
         return rows
+
+
+# Of the long side, on both sides of what is padded at all: a network that learned on squares is
+# used to some (models/poster.md).
+_LEAST_PADDING = 1 / 32
+
+
+def _padded(side: int, size: int, multiple: int) -> int:
+    """Return the canvas's side for a side of the picture inside, px."""
+    wanted = side + 2 * _LEAST_PADDING * size
+    return min(size, math.ceil(wanted / multiple) * multiple)
 
 
 @lru_cache(64)  # many pictures have the same size

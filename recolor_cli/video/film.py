@@ -185,7 +185,7 @@ class _Work:
         empty.colorspace, empty.color_range = info.colors[2:]
         self.coding = coding_of(with_luma(empty))
         aspect = float(info.pixel_aspect or 1)
-        self.view = View.of(info.size, aspect, info.rotation, self.manifest.size)
+        self.view = View.of(info.size, aspect, info.rotation, self.manifest)
         self.smoother.inside = self.view.inside
         self._on_cuda = network.device != "cpu"
         self._cpus = cpu_count()
@@ -225,7 +225,7 @@ class _Work:
             luma = with_luma(frame)
             coding = coding_of(luma)
             fill = self.manifest.pad_lightness
-            yield _Shot(luma, ticks, self.view.square(plane(luma, 0), coding, fill))
+            yield _Shot(luma, ticks, self.view.canvas(plane(luma, 0), coding, fill))
 
     def _ask(self, shots: list[_Shot]) -> list[_Shot]:
         """Ask the network about some frames at a time."""

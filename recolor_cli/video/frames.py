@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from recolor_cli.letterbox import Letterbox
+from recolor_cli.manifest import Manifest
 from recolor_cli.types import AnyPlanes, FloatArray, ImageSize
 from recolor_cli.video.planes import Coding, chroma_planes, matrix_of, reduced
 
@@ -76,22 +77,22 @@ def plane(frame: av.VideoFrame, index: int) -> AnyPlanes:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a film's frames lie in the square that a network reads.
+    """How a film's frames lie in the canvas that a network reads.
 
     Parameters
     ----------
     box : Letterbox
         Its source is the frame as it is stored; its inside has the shape that is shown.
     turns : int
-        Quarter turns against the clock that make the square upright.
+        Quarter turns against the clock that make the canvas upright.
     """
 
     box: Letterbox
     turns: int
 
     @classmethod
-    def of(cls, stored: ImageSize, pixel_aspect: float, rotation: int, size: int) -> View:
-        """Fit a film into a square of side `size`, px.
+    def of(cls, stored: ImageSize, pixel_aspect: float, rotation: int, manifest: Manifest) -> View:
+        """Fit a film into what a network reads.
 
         Parameters
         ----------
@@ -101,23 +102,24 @@ class View:
             Width of a pixel over its height.
         rotation : int
             Degrees against the clock by which a player turns it.
-        size : int
+        manifest : Manifest
+            Of the network.
         """
         shown = ImageSize(stored.height, max(1, round(stored.width * pixel_aspect)))
-        box = replace(Letterbox.fit(shown, size), source=stored)
+        box = replace(manifest.box(shown), source=stored)
         return cls(box, round(rotation / 90) % 4)
 
     @property
     def inside(self) -> tuple[slice, slice]:
-        """Rows and columns of the frame in the stored square."""
+        """Rows and columns of the frame in the stored canvas."""
         inner = self.box.inner
         return (
             slice(self.box.top, self.box.top + inner.height),
             slice(self.box.left, self.box.left + inner.width),
         )
 
-    def square(self, luma: AnyPlanes, coding: Coding, fill: float) -> FloatArray:
-        """Return L* of a frame in the stored square, float32 (size, size), `fill` around it."""
+    def canvas(self, luma: AnyPlanes, coding: Coding, fill: float) -> FloatArray:
+        """Return L* of a frame in the stored canvas, float32 (h, w), `fill` around it."""
         inner = self.box.inner
         shrinks = inner.width * inner.height < luma.size
         small = cv2.resize(
@@ -128,7 +130,7 @@ class View:
         return self.box.apply(coding.lightness(small), fill)
 
     def upright(self, square: FloatArray) -> FloatArray:
-        """Turn a stored square (size, size) as it is shown."""
+        """Turn a stored canvas (h, w) as it is shown."""
         return np.ascontiguousarray(np.rot90(square, self.turns))
 
     def stored(self, answer: FloatArray) -> FloatArray:
@@ -144,7 +146,7 @@ def painted(frame: av.VideoFrame, ab: FloatArray, view: View, target: str) -> av
     frame : VideoFrame
         As `with_luma` gave it. It may be the one that comes back, painted over.
     ab : float32 array, shape (h, w, 2)
-        What a network said of the stored square, CIELAB units.
+        What a network said of the stored canvas, CIELAB units.
     view : View
     target : str
         FFmpeg's name of a pixel format, YUV or RGB.
