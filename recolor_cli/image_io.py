@@ -420,8 +420,8 @@ def _tiff_page(
     file: tifffile.TiffFile, data: bytes, page: tiff.Page, target: ImageFormat
 ) -> DecodedImage:
     """Decode a page of a TIFF."""
-    if page.bits > 8 or page.is_lab:
-        pixels, space, alpha = tiff.read_other(file, page)
+    if page.bits > 8 or page.is_lab or page.is_plain:
+        pixels, space, alpha = tiff.read_other(file, data, page)
         profile = b"" if page.is_lab else page.icc_profile
         picture = _converted(pixels, space, alpha, profile, ImageFormat.TIFF, page.metadata, target)
         if page.is_float:
@@ -469,7 +469,11 @@ def _split(levels: AnyPlanes) -> tuple[AnyPlanes, AnyPlanes | None]:
 
 
 def _expanded(pixels: AnyPlanes) -> AnyRgbImage:
-    return np.repeat(pixels[..., None], 3, axis=-1) if pixels.ndim == 2 else pixels
+    if pixels.ndim != 2:
+        return pixels
+    rgb = np.empty((*pixels.shape, 3), pixels.dtype)
+    rgb[:] = pixels[..., None]  # numpy's repeat would copy what must not be written to
+    return rgb
 
 
 def _rule_of_thumb(cmyk: AnyPlanes) -> AnyRgbImage:

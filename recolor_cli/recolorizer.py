@@ -26,6 +26,7 @@ from recolor_cli.types import (
 )
 
 MIN_SIDE = 8  # px; in less there is nothing for a network to see
+_BAND_PIXELS = 1 << 20  # what is halved at a time
 
 
 @dataclass
@@ -245,13 +246,15 @@ def network_input(rgb: AnyRgbImage, box: Letterbox, pad_lightness: float) -> Flo
         L*, 0..100.
     """
     inner = box.inner
-    small = rgb
     # Halving is the one shrinking by area that OpenCV does fast. What it halves must not be seen:
     # at least two pixels are left for each of the network's.
-    while small.shape[0] >= 4 * inner.height and small.shape[1] >= 4 * inner.width:
-        height, width = small.shape[0] // 2, small.shape[1] // 2
-        even = small[: 2 * height, : 2 * width]
-        small = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
+    times = 0
+    while all(
+        side >> times >= 4 * wanted
+        for side, wanted in zip(rgb.shape, (inner.height, inner.width), strict=False)
+    ):
+        times += 1
+    small = _halved(rgb, times)
     shrinks = inner.height < small.shape[0]
     small = cv2.resize(
         small,
@@ -259,3 +262,20 @@ def network_input(rgb: AnyRgbImage, box: Letterbox, pad_lightness: float) -> Flo
         interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
     )
     return box.apply(lightness_of(cast(AnyRgbImage, small)), pad_lightness)[None, None]
+
+
+def _halved(rgb: AnyRgbImage, times: int) -> AnyRgbImage:
+    """Return a picture halved so often; rows and columns that are over are left out."""
+    if not times:
+        return rgb
+    height, width = rgb.shape[0] >> times, rgb.shape[1] >> times
+    result = np.empty((height, width, 3), rgb.dtype)
+    rows = max(1, _BAND_PIXELS // ((width << times) << times))
+    for start in range(0, height, rows):  # the first half would be a quarter of the picture
+        stop = min(start + rows, height)
+        band = rgb[start << times : stop << times, : width << times]
+        for _ in range(times):
+            half = band.shape[1] // 2, band.shape[0] // 2
+            band = cast(AnyRgbImage, cv2.resize(band, half, interpolation=cv2.INTER_AREA))
+        result[start:stop] = band
+    return result

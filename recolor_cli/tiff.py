@@ -68,6 +68,8 @@ class Page:
         Whether its channels are CIELAB.
     is_float : bool
         Whether its levels are floating-point numbers.
+    is_plain : bool
+        Whether it is sRGB of 8 bits and no more: tifffile reads that with fewer copies than Pillow.
     orientation : int
         1..8, as EXIF numbers them.
     metadata : Metadata
@@ -80,6 +82,7 @@ class Page:
     bits: int
     is_lab: bool
     is_float: bool
+    is_plain: bool
     orientation: int
     metadata: Metadata
     icc_profile: bytes
@@ -128,12 +131,18 @@ def pages(file: tifffile.TiffFile, data: bytes) -> list[Page]:
                 int(np.max(page.bitspersample)),
                 page.photometric in (_CIELAB, _ICCLAB),
                 page.dtype is not None and page.dtype.kind == "f",
+                _is_plain(page),
                 directory.number(ORIENTATION) or 1,
                 metadata_room.of_directory(directory),
                 profile.data if profile else b"",
             )
         )
     return found
+
+
+def _is_plain(page: tifffile.TiffPage) -> bool:
+    layout = (page.photometric, page.samplesperpixel, page.bitspersample, page.planarconfig)
+    return layout == (_RGB, 3, 8, 1) and page.dtype == np.dtype(np.uint8)
 
 
 def _declared_pixels(page: tifffile.TiffPage) -> int:
@@ -144,11 +153,14 @@ def _declared_pixels(page: tifffile.TiffPage) -> int:
     return max(size, tile) * depth * math.ceil(max(page.samplesperpixel, 1) / 4)
 
 
-def read_other(file: tifffile.TiffFile, page: Page) -> tuple[AnyPlanes, Space, AnyPlanes | None]:
+def read_other(
+    file: tifffile.TiffFile, data: bytes, page: Page
+) -> tuple[AnyPlanes, Space, AnyPlanes | None]:
     """Return pixels that Pillow cannot read, what they are, and opacity if there is any.
 
     These are pixels of 9 to 16 bits, which become 0..65535; floating-point ones, of which 0..1
-    becomes that; and CIELAB, which becomes sRGB and keeps its 8 or 16 bits.
+    becomes that; CIELAB, which becomes sRGB and keeps its 8 or 16 bits; and plain pages. Gray ones
+    may lie in `data` itself and must not be written to.
 
     Raises
     ------
@@ -168,16 +180,26 @@ def read_other(file: tifffile.TiffFile, page: Page) -> tuple[AnyPlanes, Space, A
     }
     kind = kinds.get(int(source.photometric))
     # tifffile takes the sign of CIELAB's a and b for that of L, too.
-    whole = (np.uint8, np.int8, np.uint16, np.int16) if page.is_lab else (np.uint16,)
+    whole: tuple[Any, ...] = (np.uint8,) if page.is_plain else (np.uint16,)
+    if page.is_lab:
+        whole = (np.uint8, np.int8, np.uint16, np.int16)
     is_known = source.dtype in whole or (page.is_float and not page.is_lab)
-    if kind is None or not is_known or source.samplesperpixel < kind[1]:
+    if kind is None or source.dtype is None or not is_known or source.samplesperpixel < kind[1]:
         raise InputError(
             f"its pixels are {source.dtype} of the kind "
             f"{getattr(source.photometric, 'name', source.photometric)}, which cannot be read",
             "convert it first: magick FILE -depth 16 -colorspace sRGB out.tif",
         )
     space, channels = kind
-    levels = np.asarray(source.asarray(maxworkers=1))
+    if (
+        channels == 1
+        and source.is_contiguous
+        and source.dtype.newbyteorder(file.byteorder).isnative
+    ):
+        count, offset = page.size.pixels * source.samplesperpixel, source.dataoffsets[0]
+        levels = np.frombuffer(data, source.dtype, count, offset)
+    else:
+        levels = np.asarray(source.asarray(maxworkers=1))
     if source.planarconfig == 2 and levels.ndim == 3:
         levels = np.moveaxis(levels, 0, -1)
     levels = levels.reshape(page.size.height, page.size.width, -1)
@@ -185,7 +207,7 @@ def read_other(file: tifffile.TiffFile, page: Page) -> tuple[AnyPlanes, Space, A
         levels = _of_floats(levels)
     elif page.is_lab:
         levels = levels.view(np.uint8 if levels.itemsize == 1 else np.uint16)
-    else:
+    elif not page.is_plain:
         levels = scaled(levels, page.bits)
     pixels, alpha = levels[..., :channels], None
     extra = int(source.extrasamples[0]) if source.extrasamples else 0

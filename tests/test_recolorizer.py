@@ -1,14 +1,16 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from conftest import BrokenNetwork, SpyNetwork, draw
 from recolor_cli import painting
+from recolor_cli import recolorizer as room
 from recolor_cli.errors import InferenceError, InputError
 from recolor_cli.lab import lightness_of, rgb_to_lab
-from recolor_cli.recolorizer import Recolorizer, StageTimings
-from recolor_cli.types import RecolorOptions
+from recolor_cli.recolorizer import Recolorizer, StageTimings, network_input
+from recolor_cli.types import ImageSize, RecolorOptions
 
 
 @pytest.mark.parametrize("shape", [(90, 60), (61, 203), (8, 8), (8, 700), (257, 256)])
@@ -40,6 +42,20 @@ def test_a_tall_picture_is_padded_and_not_squashed(manifest):
     assert inside.any(axis=0).sum() == 21
     assert (tensor[0, 0][~inside] == manifest.pad_lightness).all()
     assert temperature == manifest.temperature
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(1311, 903), (520, 2600), (4100, 300)])
+def test_a_large_picture_is_shrunk_by_area(manifest, monkeypatch, dtype, shape):
+    rgb = draw(*shape).astype(dtype) * (np.iinfo(dtype).max // 255)
+    box = manifest.box(ImageSize(*shape))
+    found = network_input(rgb, box, 50.0)
+    monkeypatch.setattr(room, "_BAND_PIXELS", 5000)
+    np.testing.assert_array_equal(network_input(rgb, box, 50.0), found)
+    inner = box.inner.width, box.inner.height
+    small = cv2.resize(rgb, inner, interpolation=cv2.INTER_AREA)
+    expected = box.apply(lightness_of(small), 50.0)
+    assert np.abs(found[0, 0] - expected).mean() < 0.5
 
 
 def test_strips_make_no_difference(manifest, monkeypatch):

@@ -36,7 +36,7 @@ from recolor_cli.network import OnnxColorNetwork, captured_output
 from recolor_cli.recolorizer import network_input
 from recolor_cli.types import FloatArray, ImageSize, ModelKind
 
-LIMIT = 0.7  # ab units: the most that the color may move on average
+LIMIT = 0.5  # ab units: the most that the color may move on average
 _CALIBRATED = 60  # pictures for the ranges; with more, rare outliers make all else coarser
 _COMPARED = 60  # others, that the move is measured on
 
