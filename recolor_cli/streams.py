@@ -37,7 +37,9 @@ def parts(source: BinaryIO, end: bytes) -> Iterator[bytes]:
         If an end does not come.
     """
     rest = b""
-    while chunk := source.read1(_CHUNK) if hasattr(source, "read1") else source.read(_CHUNK):
+    # Without the buffer: whoever waits for more holds its lock, without which Python cannot exit.
+    raw = getattr(source, "raw", source)
+    while chunk := raw.read(_CHUNK):
         *whole, rest = (rest + chunk).split(end)
         yield from whole
         if len(rest) > _LONGEST_PART:

@@ -304,6 +304,26 @@ def test_a_list_is_worked_on_while_it_comes_in(tmp_path):
     assert out.splitlines() == [b"b-recolored.jpg", b"a-recolored.jpg"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal on POSIX")
+@pytest.mark.parametrize("options", [[], ["-n"]])
+def test_ctrl_c_ends_a_run_whose_list_stays_open(tmp_path, options):
+    (tmp_path / "a.jpg").write_bytes(encoded(draw()))
+    for _ in range(2 if not options else 1):  # the second time it is skipped
+        with subprocess.Popen(
+            [*COMMAND, "--files-from", "-", "--json", "--device", "cpu", *options], cwd=tmp_path,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            process.stdin.write(b"a.jpg\n")
+            process.stdin.flush()
+            assert b"a-recolored.jpg" in process.stdout.readline()  # told at once
+            process.send_signal(signal.SIGINT)
+            process.wait(20)  # and the list is still open
+            err = process.stderr.read()
+        assert process.returncode == 130, err
+        assert err.startswith(b"error: interrupted: 1 ")
+        assert b"Fatal" not in err
+
+
 def test_permissions_of_a_folder_are_told_and_the_rest_goes_on(tmp_path):
     command = [sys.executable, "-m", "recolor_cli", str(tmp_path), "-r", "--device", "cpu"]
     if os.geteuid() == 0:  # who may write everywhere, unless that right is given up
