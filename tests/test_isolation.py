@@ -145,11 +145,9 @@ def test_an_interruption_finishes_what_is_begun(tmp_path, crashing):
     workers = ProcessWorkers(setup(out=options.out))
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
-    started = time.monotonic()
     found = list(batch.run(plan([str(tmp_path)], False, options), workers, stop))
-    assert time.monotonic() - started < 3
     assert {o.status for o in found} == {Status.WRITTEN}
-    assert 1 <= len(found) < 20
+    assert 1 <= len(found) < 10  # two at a time, each at least 0.4 s
     assert len(list((tmp_path / "out").iterdir())) == len(found)
     assert workers._process.poll() == 0
 
