@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from conftest import draw, encoded
 from recolor_cli.commands.run import run as run_command
 from recolor_cli.lab import lightness_of
 from recolor_cli.manifest import find_model
+from recolor_cli.streams import parts
 
 COMMAND = [sys.executable, "-m", "recolor_cli"]
 
@@ -302,6 +304,24 @@ def test_a_list_is_worked_on_while_it_comes_in(tmp_path):
             time.sleep(0.02)
         out, _ = process.communicate(b"a.jpg\n", timeout=60)
     assert out.splitlines() == [b"b-recolored.jpg", b"a-recolored.jpg"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes that do not block are POSIX's")
+def test_a_list_in_a_pipe_that_does_not_block_is_read_to_its_end():
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+
+    def write():
+        for name in (b"a\nb", b"c\n", b"d"):
+            time.sleep(0.05)
+            os.write(writer, name)
+        os.close(writer)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with os.fdopen(reader, "rb") as source:
+        assert list(parts(source, b"\n")) == [b"a", b"bc", b"d"]
+    thread.join()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal on POSIX")
