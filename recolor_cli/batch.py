@@ -16,6 +16,7 @@ from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done, missing
 from recolor_cli.outcome import Outcome, Status, not_tried
 
 _POLL = 0.1  # s; how soon an interruption is seen while the list of jobs is waited for
+_AHEAD = 64  # jobs of a list that are read before they are asked for
 
 
 class Workers(Protocol):
@@ -91,19 +92,56 @@ def run(
                 if not stop.is_set():
                     raise item
                 return
-            if stop.is_set() and not over.is_set():
-                over.set()
-                workers.stop()
-            try:
-                outcome = item.result()
-            except CancelledError:
-                continue
-            yield outcome
-            slots.release()
+            while True:
+                if stop.is_set() and not over.is_set():
+                    over.set()
+                    workers.stop()
+                try:
+                    outcome = item.result(None if over.is_set() else _POLL)
+                except TimeoutError:  # it takes long: meanwhile others begin, unless told to stop
+                    continue
+                except CancelledError:
+                    break
+                yield outcome
+                slots.release()
+                break
     finally:  # closed early: what is begun is finished, the rest is not begun
         over.set()
         slots.release()
         workers.close()
+
+
+def until(stop: threading.Event, jobs: Iterable[Job]) -> Iterator[Job]:
+    """Yield jobs as they come, and end when stopped, also while the next one is waited for.
+
+    Parameters
+    ----------
+    stop : threading.Event
+    jobs : iterable of Job
+        May block. It is read a little ahead.
+    """
+    read: queue.Queue[Job | BaseException | None] = queue.Queue(_AHEAD)
+
+    def feed() -> None:
+        try:
+            for job in jobs:
+                read.put(job)
+            read.put(None)
+        except BaseException as error:  # it is the caller's: the list cannot be read, say
+            read.put(error)
+
+    # It may hang in reading the list when all else has ended, hence a daemon.
+    threading.Thread(target=feed, name="recolor-list", daemon=True).start()
+    while not stop.is_set():
+        try:
+            item = read.get(timeout=_POLL)
+        except queue.Empty:
+            continue
+        if item is None:
+            return
+        if isinstance(item, BaseException):
+            raise item
+        yield item
 
 
 def dry_run(jobs: Iterable[Job], options: OutputOptions) -> Iterator[Outcome]:

@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from recolor_cli.errors import InputError, RecolorError
+from recolor_cli.files import remove_leftovers
 from recolor_cli.jobs import Job, OutputOptions
 from recolor_cli.outcome import Outcome, Status
 from recolor_cli.types import RecolorOptions
@@ -74,7 +76,7 @@ class ProcessWorkers:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._jobs: dict[int, tuple[Job, Future[Outcome]]] = {}  # not ended, by number
         self._number = 0
         self._stopped = False
@@ -88,7 +90,7 @@ class ProcessWorkers:
     def submit(self, job: Job) -> Future[Outcome]:
         """Have a job done when the process has a thread free."""
         future: Future[Outcome] = Future()
-        with self._lock:
+        with self._changed:
             if self._failure:
                 future.set_result(Outcome(job, Status.FAILED, self._failure))
             elif self._stopped:
@@ -98,14 +100,16 @@ class ProcessWorkers:
                 self._jobs[self._number] = job, future
                 if not self._careful:
                     self._send((self._number, job))
+                self._changed.notify()
         return future
 
     def stop(self) -> None:
         """Begin nothing more: what is begun is finished, other futures are cancelled."""
-        with self._lock:
+        with self._changed:
             if not self._stopped and not self._careful:  # else that has an end first
                 self._send(Stop())
             self._stopped = True
+            self._changed.notify()
 
     def close(self) -> None:
         """Wait until what is begun is finished."""
@@ -115,12 +119,18 @@ class ProcessWorkers:
     def _start(self) -> tuple[subprocess.Popen[bytes], Ready]:
         """Start a process and wait until it has loaded the model."""
         with _uninterrupted() as flags:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _PROGRAM, *sys.path],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                creationflags=flags,
-            )
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", _PROGRAM, *sys.path],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    creationflags=flags,
+                )
+            except OSError as error:
+                raise RecolorError(
+                    f"the process that recolors cannot be started: {error.strerror}",
+                    "there may be too many processes, or too little memory",
+                ) from error
         with suppress(OSError):  # it died, which shows when it is read
             _write(process, self._setup)
         answer = _answer(process)
@@ -143,18 +153,22 @@ class ProcessWorkers:
         while True:
             while (answer := _answer(self._process)) is not None:
                 self._end(*answer)
-            with self._lock:
+            with self._changed:
+                self._careful = True
                 left = sorted(self._jobs)
-                self._careful = bool(left) and not self._stopped
-            if not self._careful:
-                _ended(self._process)
+            _ended(self._process)
+            self._remove_leftovers(left)
+            with self._changed:  # one that died idle is replaced when there is something to do
+                self._changed.wait_for(lambda: self._jobs or self._stopped)
+                left = sorted(self._jobs)
+            if self._stopped:
                 for number in left:
                     self._end(number, None)
                 return
             try:
                 self._one_by_one(left)
             except RecolorError as error:  # it does not even start any more
-                with self._lock:
+                with self._changed:
                     self._stopped, self._failure = True, error
                     left = sorted(self._jobs)
                 for number in left:
@@ -163,7 +177,6 @@ class ProcessWorkers:
 
     def _one_by_one(self, numbers: list[int]) -> None:
         """Find the job that the process crashes with, and go on with a new process."""
-        _ended(self._process)
         self._process, _ = self._start()
         for number in numbers:
             if self._stopped:
@@ -179,18 +192,25 @@ class ProcessWorkers:
                 f"the process that worked on it {_end_of(self._process)}",
                 "it is probably broken: open it in another program and save it anew",
             )
+            self._remove_leftovers([number])
             self._end(number, Outcome(job, Status.FAILED, error))
             self._process, _ = self._start()
-        with self._lock:
+        with self._changed:
             self._careful = False
-            for number, (job, _) in sorted(self._jobs.items()):  # came meanwhile
-                self._send((number, job))
             if self._stopped:
                 self._send(Stop())
+                return
+            for number, (job, _) in sorted(self._jobs.items()):  # came meanwhile
+                self._send((number, job))
+
+    def _remove_leftovers(self, numbers: list[int]) -> None:
+        """Remove what a process that died had begun to write."""
+        for folder in {Path(self._jobs[number][0].destination).parent for number in numbers}:
+            remove_leftovers(folder)
 
     def _end(self, number: int, outcome: Outcome | None) -> None:
         """Give a job's future its outcome; None is for one that was not begun."""
-        with self._lock:
+        with self._changed:
             _, future = self._jobs.pop(number)
         if outcome is None:
             future.cancel()

@@ -132,11 +132,10 @@ class Enlarged:
 
     def rows(self, start: int, stop: int) -> FloatArray:
         """Return rows of the source: float32, shape (C, stop - start, source.width)."""
-        # A row takes from four coarse ones, in order: what lies between the first row's and the
-        # last row's is all that is needed.
-        first = int(self.down[start].nonzero()[0][0])
-        last = int(self.down[stop - 1].nonzero()[0][-1])
-        coarse = slice(first, last + 1)
+        # Only the coarse rows that any of these takes from: a row in the very middle of one
+        # takes from that alone, its neighbors from four.
+        taken = np.flatnonzero(self.down[start:stop].any(axis=0))
+        coarse = slice(int(taken[0]), int(taken[-1]) + 1)
         rows: FloatArray = np.matmul(self.down[start:stop, coarse], self.wide[:, coarse])
         return rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import sys
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -37,7 +38,12 @@ def parts(source: BinaryIO, end: bytes) -> Iterator[bytes]:
         If an end does not come.
     """
     rest = b""
-    while chunk := source.read1(_CHUNK) if hasattr(source, "read1") else source.read(_CHUNK):
+    # Without the buffer: whoever waits for more holds its lock, without which Python cannot exit.
+    raw = getattr(source, "raw", source)
+    while (chunk := raw.read(_CHUNK)) != b"":
+        if chunk is None:  # nothing yet: another program has told the pipe not to block
+            select.select([raw], [], [])
+            continue
         *whole, rest = (rest + chunk).split(end)
         yield from whole
         if len(rest) > _LONGEST_PART:

@@ -29,7 +29,10 @@ def main() -> None:
     # What libraries print is not to come between the outcomes.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    setup: Setup = pickle.load(source)
+    try:
+        setup: Setup = pickle.load(source)
+    except _GONE:
+        return
     try:
         workers, ready = prepare(setup)
     except RecolorError as error:
@@ -40,13 +43,13 @@ def main() -> None:
 
     def tell(future: Future[Outcome], number: int) -> None:
         outcome = None if future.cancelled() else future.result()
-        with lock, suppress(OSError):  # the parent is gone: then nobody waits for it
+        with lock:
             _say(answers, (number, outcome))
 
     while True:
         try:
             message = pickle.load(source)
-        except (EOFError, OSError):
+        except _GONE:
             break
         if isinstance(message, Stop):
             break
@@ -54,7 +57,7 @@ def main() -> None:
         future = workers.submit(job)
         future.add_done_callback(partial(tell, number=number))
     workers.close()
-    with lock:
+    with suppress(OSError):  # as in `_say`
         answers.close()
 
 
@@ -87,10 +90,12 @@ def open_network(setup: Setup) -> tuple[ColorNetwork, Ready]:
     return network, Ready(loaded.manifest.name, loaded.device, loaded.cpu_reason, count)
 
 
+_GONE = (EOFError, OSError, pickle.UnpicklingError)  # the parent, perhaps in the middle of a word
 _MANY = 256  # pictures at a time, where nobody says how many there are
 _BATCH = 16  # pictures in a run of a GPU
 
 
 def _say(stream: BinaryIO, message: object) -> None:
-    stream.write(pickle.dumps(message))
-    stream.flush()
+    with suppress(OSError):  # the parent is gone: then nobody waits for it
+        stream.write(pickle.dumps(message))
+        stream.flush()

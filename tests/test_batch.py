@@ -1,5 +1,6 @@
 import errno
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +12,8 @@ import tifffile
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded
 from recolor_cli import batch, work
 from recolor_cli.errors import ExitCode, InputError
-from recolor_cli.jobs import OutputOptions, plan
-from recolor_cli.outcome import Report, Status
+from recolor_cli.jobs import STREAM, Job, OutputOptions, plan
+from recolor_cli.outcome import Outcome, Report, Status
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.work import MemoryBudget, ThreadWorkers
 
@@ -61,6 +62,57 @@ def test_one_bad_file_neither_stops_nor_hides(tree, manifest):
     assert not (tree / "in/aa-recolored.jpg").exists()
     assert found[0].size.height == 90
     assert {"decode", "network", "color", "encode", "write"} <= set(found[0].seconds)
+
+
+class SlowWorkers:
+    """A worker that takes half a second for each."""
+
+    count = 1
+
+    def __init__(self):
+        self._pool = ThreadPoolExecutor(1)
+        self.begun = []
+
+    def submit(self, job):
+        return self._pool.submit(self._do, job)
+
+    def _do(self, job):
+        self.begun.append(job)
+        time.sleep(0.5)
+        return Outcome(job, Status.WRITTEN)
+
+    def stop(self):
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def close(self):
+        self._pool.shutdown()
+
+
+def test_an_interruption_is_passed_on_while_a_picture_takes_long():
+    workers, stop = SlowWorkers(), threading.Event()
+    threading.Timer(0.05, stop.set).start()
+    found = list(batch.run([Job(str(i), STREAM) for i in range(5)], workers, stop))
+    assert len(found) == len(workers.begun) == 1
+
+
+def test_a_list_that_does_not_come_is_not_waited_for():
+    stop, told = threading.Event(), []
+
+    def come():
+        yield Job("a.jpg")
+        threading.Event().wait()  # for ever
+
+    for job in batch.until(stop, come()):
+        told.append(job.source)
+        stop.set()
+    assert told == ["a.jpg"]
+
+    def broken():
+        yield Job("a.jpg")
+        raise InputError("gone")
+
+    with pytest.raises(InputError, match="gone"):
+        list(batch.until(threading.Event(), broken()))
 
 
 def test_what_is_there_is_skipped_or_redone(tree, manifest):

@@ -8,6 +8,7 @@ from conftest import BrokenNetwork, SpyNetwork, draw, encoded
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.evaluation import bench as room
 from recolor_cli.image_io import decode
+from recolor_cli.manifest import find_model
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,16 @@ def test_a_slow_network_is_told_from_a_fast_one(manifest):
     assert networks["fast"].seen[-1][0].shape == (2, 1, 64, 64)
 
 
+def test_the_first_network_is_the_measure_also_when_rounds_are_few(manifest, monkeypatch):
+    rates = iter([1.0, 1.0, 8.0, 2.0, 10.0, 5.0])  # of the warming round, and of two more
+    monkeypatch.setattr(room, "_rounds", lambda: range(3))
+    monkeypatch.setattr(room, "_rate", lambda *_: next(rates))
+    networks = dict.fromkeys(("a", "b"), SpyNetwork(manifest))
+    found = room.measure_networks(networks, [1], 1)
+    assert [(n.model, n.rate) for n in found] == [("a", 9.0), ("b", 3.5)]
+    assert [n.ratio for n in found] == [1, pytest.approx(3.5 / 9)]
+
+
 def test_a_picture_that_fails_is_an_error(tmp_path, manifest):
     paths = room.make_pictures(encoded(draw()), 0.02, 1, tmp_path)
     with pytest.raises(InputError, match=r"0\.02-0\.jpg: out of memory"):
@@ -75,3 +86,12 @@ def test_the_command(recolor, poster):
     table, _ = recolor("bench", "--megapixels", 0.02, "-m", "fruitnet", "--device", "cpu", "-b", 1)
     assert b"0.02 MP" in table
     assert b"of a bare script" in table
+
+
+def test_models_of_one_name_are_told_apart(recolor, poster, tmp_path):
+    model = find_model("fruitnet")
+    copy = tmp_path / model.name
+    copy.write_bytes(model.read_bytes())
+    models = ("-m", model, "-m", copy, "-m", copy)
+    out, _ = recolor("bench", poster, *models, "--device", "cpu", "--json", "-q", "-b", 1)
+    assert [n["model"] for n in json.loads(out)["networks"]] == [str(model), str(copy)]

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from conftest import draw, encoded
 from recolor_cli.commands.run import run as run_command
 from recolor_cli.lab import lightness_of
 from recolor_cli.manifest import find_model
+from recolor_cli.streams import parts
 
 COMMAND = [sys.executable, "-m", "recolor_cli"]
 
@@ -302,6 +304,44 @@ def test_a_list_is_worked_on_while_it_comes_in(tmp_path):
             time.sleep(0.02)
         out, _ = process.communicate(b"a.jpg\n", timeout=60)
     assert out.splitlines() == [b"b-recolored.jpg", b"a-recolored.jpg"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes that do not block are POSIX's")
+def test_a_list_in_a_pipe_that_does_not_block_is_read_to_its_end():
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+
+    def write():
+        for name in (b"a\nb", b"c\n", b"d"):
+            time.sleep(0.05)
+            os.write(writer, name)
+        os.close(writer)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with os.fdopen(reader, "rb") as source:
+        assert list(parts(source, b"\n")) == [b"a", b"bc", b"d"]
+    thread.join()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal on POSIX")
+@pytest.mark.parametrize("options", [[], ["-n"]])
+def test_ctrl_c_ends_a_run_whose_list_stays_open(tmp_path, options):
+    (tmp_path / "a.jpg").write_bytes(encoded(draw()))
+    for _ in range(2 if not options else 1):  # the second time it is skipped
+        with subprocess.Popen(
+            [*COMMAND, "--files-from", "-", "--json", "--device", "cpu", *options], cwd=tmp_path,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            process.stdin.write(b"a.jpg\n")
+            process.stdin.flush()
+            assert b"a-recolored.jpg" in process.stdout.readline()  # told at once
+            process.send_signal(signal.SIGINT)
+            process.wait(20)  # and the list is still open
+            err = process.stderr.read()
+        assert process.returncode == 130, err
+        assert err.startswith(b"error: interrupted: 1 ")
+        assert b"Fatal" not in err
 
 
 def test_permissions_of_a_folder_are_told_and_the_rest_goes_on(tmp_path):

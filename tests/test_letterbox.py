@@ -84,6 +84,15 @@ def test_strips_make_up_the_whole():
     np.testing.assert_allclose(np.concatenate(strips, axis=1), whole, atol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 5, 7])
+def test_strips_may_begin_in_the_middle_of_a_coarse_row(rows):
+    # An odd number of rows to each coarse one: every fifth lies in the very middle of one.
+    planes = np.random.default_rng(0).normal(0, 30, (64, 64, 2)).astype(np.float32)
+    enlarged = Letterbox.fit(ImageSize(320, 40), 256).enlarge(planes)
+    strips = [enlarged.rows(top, min(top + rows, 320)) for top in range(0, 320, rows)]
+    assert np.abs(np.concatenate(strips, axis=1) - enlarged.rows(0, 320)).max() < 1e-3
+
+
 def test_an_edge_is_sharper_than_bilinear_and_hardly_rings():
     box = Letterbox.fit(ImageSize(256, 256), 64)
     planes = np.zeros((16, 16, 1), np.float32)

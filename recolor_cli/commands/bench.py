@@ -63,12 +63,13 @@ def bench(
     from recolor_cli.worker import open_network
 
     console = Console(quiet)
-    names = models_ or ("poster",)
+    names = tuple(dict.fromkeys(models_)) or ("poster",)  # named twice is timed once
+    stems = [Path(name).stem if Path(name).suffix else name for name in names]
     networks, ready = {}, None
-    for name in names:
+    for name, stem in zip(names, stems, strict=True):
         setup = Setup(name, device, jobs, None, RecolorOptions(), planning.OutputOptions())
         network, ready = open_network(setup)
-        networks[Path(name).stem if Path(name).suffix else name] = network
+        networks[stem if stems.count(stem) == 1 else name] = network
     assert ready
     result = room.Benchmark(ready.device, ready.count)
     with tempfile.TemporaryDirectory() as folder:

@@ -300,7 +300,8 @@ def run(
     device_used = ""
 
     def outcomes(stop: threading.Event) -> Iterator[Outcome]:
-        jobs_left = iter(planned)
+        # A list may come through a pipe that stays open.
+        jobs_left = iter(planned) if files_from is None else batch.until(stop, planned)
         for job in jobs_left:  # what is done already needs no network
             if stop.is_set():
                 return

@@ -290,11 +290,10 @@ def measure_networks(
         for name, network in networks.items():
             for count in batches:
                 rates.setdefault((name, count), []).append(_rate(network, count, workers))
-    first = statistics.median(rates[next(iter(networks)), batches[0]][-_ROUNDS:])
-    return [
-        NetworkSpeed(name, count, rate := statistics.median(found[1:] or found), rate / first)
-        for (name, count), found in rates.items()
-    ]
+    # The first round only warms up.
+    known = {key: statistics.median(found[1:] or found) for key, found in rates.items()}
+    first = known[next(iter(networks)), batches[0]]
+    return [NetworkSpeed(name, count, rate, rate / first) for (name, count), rate in known.items()]
 
 
 def _rate(network: ColorNetwork, count: int, workers: int) -> float:

@@ -81,11 +81,10 @@ def quantize(model: Path, destination: Path, pictures: list[Picture]) -> Quantiz
     others = list(_tensors(manifest, pictures[1::2][:_COMPARED]))
     expected = [network.predict(tensor, manifest.temperature) for tensor in others]
     with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "plain.onnx"
+        plain, candidate = Path(folder) / "plain.onnx", Path(folder) / "8-bits.onnx"
         _fold(model, plain)
         names = [node.name for node in onnx.load(plain).graph.node if node.op_type == "Conv"]
         names.pop()  # it gives the answer itself
-        candidate = Path(folder) / destination.name
 
         def moved_with(kept: int) -> float:
             _quantize(plain, candidate, names[kept:], shown, manifest)
