@@ -14,8 +14,9 @@ VARIANTS = "variants"  # all variants in one picture; each is labelled with its 
 CONFIDENCE = "confidence"  # how sure the network was, and where
 
 _LABELS = (COMPARE, VARIANTS, CONFIDENCE)  # as regular expressions
-_NUMBERED = re.compile(r"(.+)-\d{1,2}")
-_LABELLED = re.compile(rf"(.+)-(?:{'|'.join(_LABELS)})")
+# A name can have a newline in it: so dots are for all characters.
+_NUMBERED = re.compile(r"(.+)-\d{1,2}", re.DOTALL)
+_LABELLED = re.compile(rf"(.+)-(?:{'|'.join(_LABELS)})", re.DOTALL)
 _THUMBNAIL_FOLDER = "-thumbnails"
 THUMBNAIL = re.compile(r"([0-9a-f]{16})-(before|after)\.jpg")  # in a gallery's folder
 

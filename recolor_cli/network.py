@@ -308,7 +308,10 @@ def _graph_of(path: Path, profile: Profile) -> Path:
     if not profile.file:
         raise ModelError(f"{path} names no file", 'add file = "theirs.onnx"')
     if not graph.is_file():
-        raise ModelError(f"{path} names {profile.file}, which is not there", "put it beside it")
+        raise ModelError(
+            f"{path} names {profile.file}, which is not there",
+            f"put {profile.file} beside {path.name}",
+        )
     if graph.suffix.lower() != ".onnx":
         raise ModelError(
             f"{path} names {profile.file}, which is no ONNX file",

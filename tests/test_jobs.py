@@ -264,6 +264,15 @@ def test_a_list_may_name_companions_and_thumbnails(tree):
     ]
 
 
+def test_a_companion_is_told_by_its_name_even_with_a_newline_in_it(tree):
+    folder = tree / "in"
+    names = ("x\ny.jpg", "x\ny-recolored.jpg", "x\ny-recolored-1.jpg", "x\ny-recolored-compare.jpg")
+    for name in names:
+        (folder / name).write_bytes(b"")
+    sources = [job.source for job in plan(["in"], False, OutputOptions())]
+    assert sources == ["in/a.PNG", "in/b.jpg", "in/x\ny.jpg"]
+
+
 def test_names_like_companions_are_pictures_where_there_is_no_result(tree):
     (tree / "in/b-compare.jpg").write_bytes(b"")
     for options in (OutputOptions(compare=True), OutputOptions(out="out"), OutputOptions()):

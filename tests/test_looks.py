@@ -228,7 +228,7 @@ def test_a_colored_picture_passes_through_a_pipe(scans):
 
 
 def test_masks_that_do_not_fit(recolor, scans):
-    _, err = recolor("in/gray.png", "--mask", "none.png", exit_code=1)
+    _, err = recolor("in/gray.png", "--mask", "none.png", exit_code=2)
     assert "--mask none.png: no such file" in err
     (scans.parent / "mask.png").write_bytes(encoded(np.full((64, 64), 255, np.uint8), "PNG"))
     _, err = recolor("in/gray.png", "--mask", "mask.png", "--device", "cpu", exit_code=1)

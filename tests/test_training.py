@@ -353,7 +353,11 @@ def test_the_configs_that_come_along_load(name):
 
 def test_the_documents_name_configs_that_there_are():
     root = Path(__file__).parents[1]
-    for document in ("README.md", *(f"models/{name}.md" for name in available_models())):
+    for document in (
+        "README.md",
+        "docs/training.md",
+        *(f"models/{name}.md" for name in available_models()),
+    ):
         text = (root / document).read_text()
         named = set(re.findall(r"recolor train ([a-z0-9-]+)", text))
         assert named

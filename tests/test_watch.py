@@ -318,6 +318,7 @@ def test_a_signal_ends_it_when_what_is_begun_is_done(tmp_path, number, code):
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     command = [sys.executable, "-m", "recolor_cli", "--watch", "inbox", "-o", "out", "--json"]
+    command.append("--gallery")
     with subprocess.Popen(
         [*command, "-m", "fruitnet", "--device", "cpu"], cwd=tmp_path,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -342,7 +343,10 @@ def test_a_signal_ends_it_when_what_is_begun_is_done(tmp_path, number, code):
     assert out == ""
     assert "1 written, 1 failed" in err
     assert "Traceback" not in err
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.jpg"]
+    assert {path.name for path in (tmp_path / "out").glob("*.*")} == {"a.jpg", "gallery.html"}
+    # SIGTERM is how it ends, so that the page does not call that an interruption.
+    page = (tmp_path / "out/gallery.html").read_text()
+    assert ('"interrupted": true' in page) is (number == signal.SIGINT)
 
 
 @pytest.mark.parametrize("options", [["-n"], ["--files-from", "list.txt"], ["--in-place", ".o"]])

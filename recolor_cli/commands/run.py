@@ -82,7 +82,7 @@ _SECTIONS = {
     show_default=True,
     metavar="NAME",
     shell_complete=model_names,
-    help="A name or an .onnx file.",
+    help="A name, an .onnx or .toml file.",
 )
 @click.option(
     "-T",
@@ -340,7 +340,8 @@ def run(
                 console.warn(f"{outcome.job.source} is left out: {outcome.error.message}")
             looks.add(outcome, model)
             bar.advance()
-        looks.finish(model=model, device=device_used, interrupted=stop.is_set())
+        cut_short = stop.is_set() and stop.signal != signal.SIGTERM  # which is a watch's usual end
+        looks.finish(model=model, device=device_used, interrupted=cut_short)
     if report.least_certain:
         console.note("least certain first, nats:")
         for nats, source in report.least_certain:
@@ -350,7 +351,7 @@ def run(
             console.warn(f"1 file is left out: {reason}")
         else:
             console.warn(f"{count} files are left out: {reason.replace('it is', 'each is', 1)}")
-    if stop.is_set() and stop.signal != signal.SIGTERM:
+    if cut_short:
         console.error(f"interrupted: {report}", "the same command goes on from here")
         return ExitCode.INTERRUPTED
     if total != 1:
@@ -368,7 +369,7 @@ def _read_mask(path: str) -> NDArray[np.uint8]:
     try:
         return decode_mask(read(Path(path)).data)
     except InputError as error:
-        raise InputError(f"--mask {path}: {error.message}", error.hint) from error
+        raise UsageError(f"--mask {path}: {error.message}", error.hint) from error
 
 
 def _process(setup: Setup) -> tuple[Workers, Ready]:
