@@ -338,7 +338,7 @@ def measure_start(path: Path, label: str, name: str, model: str, device: str) ->
     """
     graph = find_model(model, prefer_8_bits=True)
     size = OnnxColorNetwork.load(model, Device.CPU).manifest.size
-    program = [sys.executable, "-m", "recolor_cli"]
+    program = [sys.executable, "-P", "-m", "recolor_cli"]  # -P: not from where it runs
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / f"result{path.suffix}")
         run = [*program, str(path), "-o", out, "--overwrite", "-q", "-m", model, "--device", device]
