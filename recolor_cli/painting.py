@@ -29,7 +29,7 @@ from recolor_cli.lab import RGB_OF_XYZ, lab_to_deep_rgb, light_of, light_tables,
 from recolor_cli.letterbox import Enlarged
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray, RgbImage
 
-_STRIP_PIXELS = 1 << 17  # a strip's planes stay within a processor's cache
+_STRIP_PIXELS = 1 << 18  # a strip's planes stay within a processor's cache
 
 
 def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage, own: OwnColor | None = None) -> None:
