@@ -184,4 +184,6 @@ def raw_error() -> InputError:
 
 def _error(kind: _Kind) -> InputError:
     name, advice = kind
+    if kind is _FILM:
+        return InputError("it is a film, not a picture", advice)
     return InputError(f"it is a {name} file, which cannot be read", advice)

@@ -294,7 +294,7 @@ def test_what_people_take_for_pictures_is_a_stray_in_a_folder_and_no_failure(tre
         "in/phone.HEIC": "it is a HEIC file, which cannot be read",
         "in/scan.pdf": "it is a PDF file, which cannot be read",
         "in/sub/raw.nef": "it is a camera RAW file, which cannot be read",
-        "in/film.mp4": "it is a film file, which cannot be read",
+        "in/film.mp4": "it is a film, not a picture",
     }
     assert len(jobs) == 7
     named = plan(["in/phone.HEIC"], True, OutputOptions(out="out"))
