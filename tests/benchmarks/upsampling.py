@@ -33,28 +33,28 @@ from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
 
 SHOWN = ("bilinear", "bicubic", "bicubic + half of guided detail, r 1, eps 100")
-SIZE, COARSE = 256, 64  # px: the square that the network reads, and its answer
+SIZE, STRIDE = 256, 4  # px: the long side of what the network reads; a pixel of its answer
 EDGE, BAND = 15.0, 4  # ab units from one pixel to the next but one; px to each side
 
-# (L, coarse L and ab over the square, box) -> ab at full size
+# (L, coarse L and ab over the canvas, box) -> ab at full size
 Way = Callable[[FloatArray, FloatArray, Letterbox], FloatArray]
 
 
 def coarse_of(lab: FloatArray, box: Letterbox) -> FloatArray:
-    """Reduce Lab to the network's answer, shape (COARSE, COARSE, 3); the padding has no weight."""
+    """Reduce Lab to the network's answer, shape (h, w, 3); the padding has no weight."""
     small = cv2.resize(lab, (box.inner.width, box.inner.height), interpolation=cv2.INTER_AREA)
     planes = np.dstack([box.apply(np.ascontiguousarray(small[..., i]), 0) for i in range(3)])
     weight = box.apply(np.ones(small.shape[:2], np.float32), 0)
-    share = (COARSE, COARSE)
+    share = (box.canvas.width // STRIDE, box.canvas.height // STRIDE)
     total = cv2.resize(weight, share, interpolation=cv2.INTER_AREA)[..., None]
     reduced = cv2.resize(planes, share, interpolation=cv2.INTER_AREA)
     return (reduced / np.maximum(total, 1e-6)).astype(np.float32)
 
 
 def sampled(planes: FloatArray, box: Letterbox, interpolation: int) -> FloatArray:
-    """Enlarge planes over the square by one of OpenCV's interpolations."""
+    """Enlarge planes over the canvas by one of OpenCV's interpolations."""
     height, width = box.source.height, box.source.width
-    scale = COARSE / SIZE
+    scale = 1 / STRIDE
     x = (box.left + (np.arange(width) + 0.5) * box.inner.width / width) * scale - 0.5
     y = (box.top + (np.arange(height) + 0.5) * box.inner.height / height) * scale - 0.5
     low_x, high_x = box.left * scale, (box.left + box.inner.width) * scale - 1
@@ -119,11 +119,12 @@ def joint_bilateral(spatial: float, tonal: float) -> Way:
     def way(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatArray:
         total = np.zeros((*lightness.shape, 1), np.float32)
         result = np.zeros((*lightness.shape, 2), np.float32)
-        nearest = sampled(_places(), box, cv2.INTER_NEAREST)
-        exact = sampled(_places(), box, cv2.INTER_LINEAR)
+        size = np.array(coarse.shape[1::-1])
+        nearest = sampled(_places(size), box, cv2.INTER_NEAREST)
+        exact = sampled(_places(size), box, cv2.INTER_LINEAR)
         for dy in range(-2, 3):
             for dx in range(-2, 3):
-                place = np.clip(nearest + np.array((dx, dy)), 0, COARSE - 1)
+                place = np.clip(nearest + np.array((dx, dy)), 0, size - 1)
                 x, y = (place[..., i].astype(np.intp) for i in range(2))
                 distance = np.square(place - exact).sum(axis=-1)
                 contrast = np.square(coarse[y, x, 0] - lightness)
@@ -137,8 +138,8 @@ def joint_bilateral(spatial: float, tonal: float) -> Way:
     return way
 
 
-def _places() -> FloatArray:
-    x, y = np.meshgrid(np.arange(COARSE), np.arange(COARSE))
+def _places(size: np.ndarray) -> FloatArray:
+    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
     return np.dstack((x, y)).astype(np.float32)
 
 
@@ -192,7 +193,8 @@ def main() -> None:
         rgb = picture.rgb()
         lab = rgb_to_lab(rgb)
         lightness = np.ascontiguousarray(lab[..., 0])
-        box = Letterbox.fit(ImageSize(*rgb.shape[:2]), SIZE)
+        size = ImageSize(*rgb.shape[:2])
+        box = recolorizer.network.manifest.box(size) if recolorizer else Letterbox.fit(size, SIZE)
         coarse = coarse_of(lab, box)
         if recolorizer:
             coarse[..., 1:] = recolorizer.predict(rgb)
