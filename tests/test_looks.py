@@ -127,6 +127,15 @@ def test_the_gallery_shows_the_run_and_what_was_done_before(recolor, scans):
     assert "2 planned" in err
 
 
+def test_what_is_no_picture_is_not_in_the_gallery(recolor, scans):
+    (scans.parent / "in/scan.pdf").write_bytes(b"%PDF-1.4")
+    _, err = recolor("in", "-o", "out", "--gallery", "--device", "cpu", exit_code=1)
+    assert "1 file is left out: it is a PDF file" in err
+    entries = shown(scans.parent / "out/gallery.html")
+    assert entries
+    assert not any("pdf" in entry["name"] for entry in entries)
+
+
 def test_the_gallery_lies_here_without_a_folder_for_results(recolor, scans):
     recolor("in/gray.png", "--gallery", "--device", "cpu")
     assert len(shown(scans.parent / "gallery.html")) == 1

@@ -42,7 +42,11 @@ class Looks:
         self.is_whole = True  # the page: nothing is missing from it
 
     def add(self, outcome: Outcome, model: str) -> None:
-        """Show what became of a picture."""
+        """Show what became of a picture; what is none is told elsewhere."""
+        from recolor_cli.outcome import Status
+
+        if outcome.status is Status.LEFT_OUT:
+            return
         if self._protocol and outcome.thumbnails:
             from recolor_cli.compare import thumbnail_pair
             from recolor_cli.preview import drawn
