@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 import warnings
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -26,7 +27,7 @@ from recolor_cli.commands.profile import profile
 from recolor_cli.commands.quantize import quantize
 from recolor_cli.commands.run import run
 from recolor_cli.commands.train import train
-from recolor_cli.errors import ExitCode, RecolorError
+from recolor_cli.errors import ExitCode, RecolorError, UsageError
 from recolor_cli.formats import is_film
 
 _MOST_USED = ("out", "recursive", "model", "strength", "overwrite")
@@ -47,6 +48,7 @@ class _RunByDefault(click.Group):
         """
         args = [_as_path(argument) for argument in args]
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
+            self._refuse_misspelt(args[0])
             films = any(is_film(argument) for argument in args if not argument.startswith("--"))
             args = ["film" if films else "run", *args]
         return super().parse_args(ctx, args)
@@ -54,6 +56,12 @@ class _RunByDefault(click.Group):
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write help that fits a screen."""
         first_page(self, ctx, formatter, "run", _MOST_USED, _TOPICS)
+
+    def _refuse_misspelt(self, name: str) -> None:
+        """Raise if a name is no file, but nearly a command."""
+        meant = get_close_matches(name, self.commands, 1, cutoff=0.75)
+        if meant and not os.path.lexists(name):
+            raise UsageError(f"{name} is no command and no file", f"did you mean {meant[0]}?")
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete a command, an option of ``run``, or the name of a file."""

@@ -668,6 +668,18 @@ def test_models_of_one_name_each_have_a_column_and_a_sheet(recolor, tmp_path):
     assert sheets == ["1-poster.png", "2-poster'.png", "3-[b]gray.png"]
 
 
+def test_a_misspelt_command_is_told_from_a_missing_file(recolor, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, err = recolor("modles", exit_code=2)
+    assert "modles is no command and no file" in err
+    assert "did you mean models?" in err
+    _, err = recolor("poster", exit_code=1)
+    assert "no such file" in err
+    Path("modles").write_bytes(b"")  # as odd as that is
+    _, err = recolor("modles", exit_code=1)
+    assert "command" not in err
+
+
 def test_a_bug_ends_with_70_and_a_traceback(monkeypatch, capsys, poster):
     from recolor_cli import cli, jobs
 
