@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, Self
+from typing import Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.lab import RGB_OF_XYZ, rgb_to_lab
+from recolor_cli.lab import RGB_OF_XYZ, light_of_f, rgb_to_lab
 from recolor_cli.types import FloatArray
 
 GRID_STEP = 8  # ab units; a cell with centre c covers c - 4 .. c + 4
@@ -169,13 +169,13 @@ def _chroma_table() -> FloatArray:
     f_y = (levels[:, None] / _LEVELS_PER_LIGHTNESS + 16) / 116
     shape = (len(levels), len(hue))
     inside, outside = np.zeros(shape, np.float32), np.full(shape, 140, np.float32)
-    y = _light_of_f(f_y)
+    y = light_of_f(f_y)
     least, most = np.float32(-1e-4), np.float32(1 + 1e-4)
     # It is needed at the first picture: single precision, and as few arrays as can be.
     for _ in range(12):  # 140 / 2^12: to 0.04 units
         chroma = (inside + outside) / 2
-        x = _light_of_f(f_y + chroma * (np.cos(hue) / 500))
-        z = _light_of_f(f_y - chroma * (np.sin(hue) / 200))
+        x = light_of_f(f_y + chroma * (np.cos(hue) / 500))
+        z = light_of_f(f_y - chroma * (np.sin(hue) / 200))
         fits = np.ones(shape, bool)
         for of_x, of_y, of_z in RGB_OF_XYZ:
             light = of_x * x + of_z * z
@@ -185,8 +185,3 @@ def _chroma_table() -> FloatArray:
         np.copyto(inside, chroma, where=fits)
         np.copyto(outside, chroma, where=~fits)
     return inside
-
-
-def _light_of_f(f: NDArray[Any]) -> NDArray[Any]:
-    """Return X, Y or Z, relative to white, for CIELAB's f of it."""
-    return np.where(f > 6 / 29, f * f * f, np.float32(3 * (6 / 29) ** 2) * (f - np.float32(4 / 29)))

@@ -16,7 +16,7 @@ CIE 15:2004, Colorimetry, section 8.2.1. IEC 61966-2-1:1999 (sRGB).
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -111,11 +111,9 @@ class LightTables(NamedTuple):
 @cache
 def light_tables() -> LightTables:
     """Return the tables; they take milliseconds to make."""
-    level = np.arange(256) / 255
-    light = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+    light = light_of_level(np.arange(256) / 255)
     part = light[:, None] * _Y_WEIGHTS / _GRAY_WEIGHTS * Y_UNITS
-    y = np.arange(65_536) / Y_UNITS
-    f = np.where(y > (6 / 29) ** 3, np.cbrt(y), y * ((29 / 6) ** 2 / 3) + 4 / 29)
+    f = f_of_light(np.arange(65_536) / Y_UNITS)
     return LightTables(
         np.rint(part).astype(np.uint16)[None], f, np.minimum(116 * f - 16, 100).astype(np.float32)
     )
@@ -169,15 +167,7 @@ def exact_lab(rgb: FloatArray) -> FloatArray:
     -------
     float32 array, shape (..., 3)
     """
-    linear = np.where(
-        rgb <= 0.04045,
-        rgb / np.float32(12.92),
-        np.power((np.maximum(rgb, 0) + np.float32(0.055)) / np.float32(1.055), np.float32(2.4)),
-    )
-    xyz = linear @ XYZ_OF_RGB.T
-    f = np.where(
-        xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * np.float32((29 / 6) ** 2 / 3) + np.float32(4 / 29)
-    )
+    f = f_of_light(light_of_level(rgb) @ XYZ_OF_RGB.T)
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return np.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), axis=-1)
 
@@ -197,10 +187,31 @@ def exact_rgb(lightness: FloatArray, ab: FloatArray) -> FloatArray:
     """
     y = (lightness + 16) / np.float32(116)
     f = np.stack((y + ab[..., 0] / np.float32(500), y, y - ab[..., 1] / np.float32(200)), axis=-1)
-    xyz = np.where(f > 6 / 29, f * f * f, (f - np.float32(4 / 29)) * np.float32(3 * (6 / 29) ** 2))
-    linear = np.clip(xyz @ RGB_OF_XYZ.T, 0, 1)
-    return np.where(
-        linear <= 0.0031308,
-        linear * np.float32(12.92),
-        np.float32(1.055) * np.power(linear, np.float32(1 / 2.4)) - np.float32(0.055),
-    )
+    light = np.clip(light_of_f(f) @ RGB_OF_XYZ.T, 0, 1)
+    return cast(FloatArray, level_of_light(light))
+
+
+# The four curves of the closed formula, in the precision that they are given; numbers relative to
+# white. sRGB: IEC 61966-2-1; f: CIE 15:2004, section 8.2.1.
+
+
+def light_of_level(level: NDArray[Any]) -> NDArray[Any]:
+    """Return linear light for gamma-encoded sRGB, 0..1; negative levels go on straight."""
+    curve = ((np.maximum(level, 0) + 0.055) / 1.055) ** 2.4
+    return np.where(level <= 0.04045, level / 12.92, curve)
+
+
+def level_of_light(light: NDArray[Any]) -> NDArray[Any]:
+    """Return gamma-encoded sRGB for linear light, 0..1, the inverse of `light_of_level`."""
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def f_of_light(light: NDArray[Any]) -> NDArray[Any]:
+    """Return CIELAB's f of X, Y or Z."""
+    straight = light * ((29 / 6) ** 2 / 3) + 4 / 29
+    return np.where(light > (6 / 29) ** 3, np.cbrt(light), straight)
+
+
+def light_of_f(f: NDArray[Any]) -> NDArray[Any]:
+    """Return X, Y or Z for CIELAB's f of it, the inverse of `f_of_light`."""
+    return np.where(f > 6 / 29, f * f * f, (f - 4 / 29) * (3 * (6 / 29) ** 2))

@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 
 from recolor_cli.gamut import clip_chroma
 from recolor_cli.keep import OwnColor
-from recolor_cli.lab import RGB_OF_XYZ, lab_to_deep_rgb, light_of, light_tables, lightness_of
+from recolor_cli.lab import (
+    RGB_OF_XYZ,
+    lab_to_deep_rgb,
+    level_of_light,
+    light_of,
+    light_of_f,
+    light_tables,
+    lightness_of,
+)
 from recolor_cli.letterbox import Enlarged
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray, RgbImage
 
@@ -128,14 +136,11 @@ class _Tables(NamedTuple):
 @cache
 def _tables() -> _Tables:
     index = np.arange(65_536)
-    f = index / _F_UNITS
-    xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2)
-
+    xyz = light_of_f(index / _F_UNITS)
     matrix = RGB_OF_XYZ * (_LIGHT_UNITS / _XYZ_UNITS)
     offset = _LIGHT_ZERO - matrix.sum(axis=1) * _XYZ_ZERO
 
-    shown = np.clip((index - _LIGHT_ZERO) / _LIGHT_UNITS, 0, 1)
-    level = np.where(shown <= 0.0031308, shown * 12.92, 1.055 * shown ** (1 / 2.4) - 0.055)
+    level = level_of_light(np.clip((index - _LIGHT_ZERO) / _LIGHT_UNITS, 0, 1))
     return _Tables(
         _words(light_tables().f * _F_UNITS),
         _words(xyz * _XYZ_UNITS + _XYZ_ZERO),

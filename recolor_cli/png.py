@@ -16,6 +16,7 @@ import numpy as np
 
 from recolor_cli import icc
 from recolor_cli.errors import InputError
+from recolor_cli.lab import light_of_level
 from recolor_cli.types import FloatArray
 
 _Chromaticities = tuple[float, ...]  # x, y of white, red, green, blue
@@ -122,8 +123,7 @@ def _curve(number: int) -> FloatArray | None:
     """Return linear light for levels of 0..1 by a curve of H.273, or None."""
     level = np.linspace(0, 1, _STEPS)
     if number == _SRGB_CURVE:
-        bright = ((level + 0.055) / 1.055) ** 2.4
-        return np.where(level <= 0.04045, level / 12.92, bright).astype(np.float32)
+        return light_of_level(level).astype(np.float32)
     if number in _VIDEO_CURVES:
         bright = ((level + 0.099) / 1.099) ** (1 / 0.45)
         return np.where(level < 0.081, level / 4.5, bright).astype(np.float32)
