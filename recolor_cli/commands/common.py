@@ -55,6 +55,31 @@ class Number(click.FloatRange):
         return number
 
 
+# Of pictures and of films.
+recursive_option = click.option("-r", "--recursive", is_flag=True, help="Search folders in depth.")
+temperature_option = click.option(
+    "-T",
+    "--temperature",
+    type=Number(0.01, 10),
+    metavar="N",
+    help="Lower is more vivid and patchier, higher calmer. [the model's own]",
+)
+strength_option = click.option(
+    "--strength",
+    type=Number(0, 3),
+    metavar="N",
+    default=1.0,
+    show_default=True,
+    help="Factor on the color; 0 is gray.",
+)
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Redo results that exist; else they are skipped."
+)
+dry_run_option = click.option(
+    "-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing."
+)
+
+
 def load_network(model: str, device: str, workers: int, console: Console) -> OnnxColorNetwork:
     """Open a model; several pictures at a time share the CPUs, a single one takes them all."""
     from recolor_cli.isolation import Ready

@@ -25,12 +25,17 @@ from recolor_cli.commands.common import (
     SETTINGS,
     Number,
     device_option,
+    dry_run_option,
     json_option,
     load_network,
     missing_extra,
+    overwrite_option,
     quiet_option,
+    recursive_option,
     signals,
+    strength_option,
     tell,
+    temperature_option,
     verbose_option,
 )
 from recolor_cli.errors import ExitCode, InputError, OutputError, RecolorError, UsageError
@@ -94,21 +99,10 @@ class _Smoothing(Number):
 @click.command(context_settings=SETTINGS)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-o", "--out", metavar="OUT", help="Folder, file or - for stdout. [beside the input]")
-@click.option("-r", "--recursive", is_flag=True, help="Search folders in depth.")
+@recursive_option
 @click.option("-m", "--model", default="poster", show_default=True, help="A name or an .onnx file.")
-@click.option(
-    "-T",
-    "--temperature",
-    type=Number(0.01, 10),
-    help="Lower is more vivid and patchier, higher calmer. [the model's own]",
-)
-@click.option(
-    "--strength",
-    type=Number(0, 3),
-    default=1.0,
-    show_default=True,
-    help="Factor on the color; 0 is gray.",
-)
+@temperature_option
+@strength_option
 @device_option
 @click.option(
     "--smoothing",
@@ -157,8 +151,8 @@ class _Smoothing(Number):
     "--rate", type=_Rate(), metavar="FPS", help="Of numbered pictures and raw frames. [24]"
 )
 @click.option("--suffix", help="Added to the name. [-recolored, -part, -preview]")
-@click.option("--overwrite", is_flag=True, help="Redo results that exist; else they are skipped.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@overwrite_option
+@dry_run_option
 @json_option
 @quiet_option
 @verbose_option

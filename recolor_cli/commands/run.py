@@ -18,11 +18,16 @@ from recolor_cli.commands.common import (
     SETTINGS,
     Number,
     device_option,
+    dry_run_option,
     json_option,
+    overwrite_option,
     quiet_option,
+    recursive_option,
     signals,
+    strength_option,
     tell,
     tell_device,
+    temperature_option,
     verbose_option,
 )
 from recolor_cli.commands.completion import files, model_names
@@ -74,7 +79,7 @@ _SECTIONS = {
     shell_complete=files,
     help="Folder, file or - for stdout. [beside the input]",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Search folders in depth.")
+@recursive_option
 @click.option(
     "-m",
     "--model",
@@ -84,21 +89,8 @@ _SECTIONS = {
     shell_complete=model_names,
     help="A name, an .onnx or .toml file.",
 )
-@click.option(
-    "-T",
-    "--temperature",
-    type=Number(0.01, 10),
-    metavar="N",
-    help="Lower is more vivid and patchier, higher calmer. [the model's own]",
-)
-@click.option(
-    "--strength",
-    type=Number(0, 3),
-    metavar="N",
-    default=1.0,
-    show_default=True,
-    help="Factor on the color; 0 is gray.",
-)
+@temperature_option
+@strength_option
 @click.option(
     "--keep-original",
     type=Number(0, 1),
@@ -142,7 +134,7 @@ _SECTIONS = {
     "--gallery", is_flag=True, help="Write the page gallery.html of this run, into -o or here."
 )
 @click.option("--show", is_flag=True, help="Show before and after in a terminal that can.")
-@click.option("--overwrite", is_flag=True, help="Redo results that exist; else they are skipped.")
+@overwrite_option
 @click.option(
     "--in-place",
     metavar="SUFFIX",
@@ -175,7 +167,7 @@ _SECTIONS = {
 @click.option(
     "--watch", is_flag=True, help="Go on with what arrives in the folders INPUT, until stopped."
 )
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@dry_run_option
 @json_option
 @quiet_option
 @verbose_option
