@@ -91,19 +91,20 @@ def lightness_of(rgb: AnyRgbImage | FloatArray) -> FloatArray:
 
 def light_of(rgb: RgbImage) -> AnyPlanes:
     """Return relative Y, linear, of uint8 (H, W, 3): uint16, (H, W), in 1 / `Y_UNITS`."""
-    # OpenCV's gray is the one fast weighted sum of 16 bits; the right weights are in the table.
-    return cast(AnyPlanes, cv2.cvtColor(cv2.LUT(rgb, light_tables().part), cv2.COLOR_RGB2GRAY))
+    # OpenCV's product with a matrix is fast where three go in and three come out.
+    y = cv2.transform(cv2.LUT(rgb, light_tables().light), _Y_FIRST)
+    return cast(AnyPlanes, cv2.extractChannel(y, 0))
 
 
-_GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114])  # of OpenCV's gray
-_Y_WEIGHTS = XYZ_OF_RGB[1]
-Y_UNITS = 65_535 / float((_Y_WEIGHTS / _GRAY_WEIGHTS).max())  # so that all three parts fit
+Y_UNITS = 65_535
+_Y_FIRST = np.zeros((3, 3), np.float32)
+_Y_FIRST[0] = XYZ_OF_RGB[1]
 
 
 class LightTables(NamedTuple):
     """What bytes and their light are looked up in."""
 
-    part: NDArray[np.uint16]  # (1, 256, 3): byte to each channel's part of Y, for `light_of`
+    light: NDArray[np.uint16]  # (256,): byte to linear light, in 1 / `Y_UNITS`
     f: NDArray[np.float64]  # (65536,): Y in units to CIELAB's f(Y)
     lightness: FloatArray  # (65536,): Y in units to L*
 
@@ -111,11 +112,10 @@ class LightTables(NamedTuple):
 @cache
 def light_tables() -> LightTables:
     """Return the tables; they take milliseconds to make."""
-    light = light_of_level(np.arange(256) / 255)
-    part = light[:, None] * _Y_WEIGHTS / _GRAY_WEIGHTS * Y_UNITS
+    light = light_of_level(np.arange(256) / 255) * Y_UNITS
     f = f_of_light(np.arange(65_536) / Y_UNITS)
     return LightTables(
-        np.rint(part).astype(np.uint16)[None], f, np.minimum(116 * f - 16, 100).astype(np.float32)
+        np.rint(light).astype(np.uint16), f, np.minimum(116 * f - 16, 100).astype(np.float32)
     )
 
 

@@ -37,7 +37,7 @@ from recolor_cli.lab import (
 from recolor_cli.letterbox import Enlarged
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray, RgbImage
 
-_STRIP_PIXELS = 1 << 18  # a strip's planes stay within a processor's cache
+_STRIP_PIXELS = 1 << 16  # a strip's planes stay within a core's own cache
 
 
 def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage, own: OwnColor | None = None) -> None:
@@ -91,8 +91,9 @@ def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
     flat = light.reshape(len(light), -1)  # comparing three channels would take OpenCV ten times
     least, most, _, _ = cv2.minMaxLoc(flat)
     if least < _DARKEST or most > _BRIGHTEST:
-        index = np.flatnonzero(cv2.inRange(flat, _DARKEST, _BRIGHTEST) == 0) // 3
-        index = index[np.flatnonzero(np.diff(index, prepend=-1))]  # each pixel once
+        inside = cv2.inRange(flat, _DARKEST, _BRIGHTEST).reshape(light.shape)
+        # The mean of a pixel's three, as OpenCV weighs them, is 255 only where all of them are.
+        index = np.flatnonzero(cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY) != 255)
         y = y.reshape(1, -1).take(index, axis=1)
         color = np.ascontiguousarray(ab.reshape(2, -1).take(index, axis=1).T)
         color = clip_chroma(light_tables().lightness[y], color[None])[0]
