@@ -508,6 +508,22 @@ def test_weights_of_another_run_are_a_start(config, tmp_path):
         train(with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=str(init))
 
 
+def test_the_trunk_of_a_sibling_is_a_start(config, tmp_path):
+    one = with_changes(config, architecture="regression", semantic="", size=32, run_size=32)
+    train(one, tmp_path / "one", "cpu")
+    init = tmp_path / "one" / CHECKPOINT
+    two = with_changes(one, architecture="classification", learning_rate=1e-12)
+    train(two, tmp_path / "two", "cpu", init=str(init))
+    before, after = load_checkpoint(init), load_checkpoint(tmp_path / "two" / CHECKPOINT)
+    key = "trunk.encoder.3.0.weight"
+    torch.testing.assert_close(after["network"][key], before["average"][key])
+    assert len(after["prior"]) == 394  # measured: the sibling has none
+    assert after["earlier"] == 12
+    three = with_changes(two, architecture="koalarization", semantic="efficientnet-lite0")
+    with pytest.raises(ModelError, match="another architecture"):  # fused, which is no sibling
+        train(three, tmp_path / "three", "cpu", init=str(init))
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"color_loss": 0.1, "smoothing": 5.0, "drop_path": 0.2, "aged": 0.5}, {"loss_pixels": 1}],

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -22,8 +22,11 @@ from recolor_cli.manifest import Manifest, find_model
 from recolor_cli.training.storage import restore
 from recolor_cli.types import FloatArray
 
+_Value = TypeVar("_Value")
+
 WEIGHTS_SUFFIX = ".safetensors"
 _GATE = "gate."  # of EfficientNetUNet
+_TRUNK = "trunk."  # of the networks with a semantic branch: all but the decoder
 _HEAD = {"head.weight", "head.bias"}  # what makes the logits
 _PRIOR, _CENTERS, _SAMPLES = "recolor.prior", "recolor.centers", "recolor.samples"  # metadata
 
@@ -72,6 +75,16 @@ class Start:
                 "use the config that it was made with",
             ) from error
 
+    def shares_trunk_alone(self, network: nn.Module) -> bool:
+        """Tell whether they are of a sibling: the same trunk with another decoder."""
+        own = {k: v.shape for k, v in network.state_dict().items() if v.is_floating_point()}
+        theirs = {k: v.shape for k, v in self.weights.items() if v.is_floating_point()}
+        return own != theirs and _trunk(own) == _trunk(theirs) != {}
+
+    def load_trunk_into(self, network: nn.Module) -> None:
+        """Give a sibling the trunk; its decoder stays as it is."""
+        network.load_state_dict(network.state_dict() | _trunk(self.weights))
+
     def save(self, path: Path) -> None:
         """Write a weights file: safetensors, convolutions in float16, norms and biases in float32.
 
@@ -91,6 +104,10 @@ class Start:
             _SAMPLES: str(self.samples),
         }
         write_atomic(path, save(tensors, metadata))
+
+
+def _trunk(state: dict[str, _Value]) -> dict[str, _Value]:
+    return {key: value for key, value in state.items() if key.startswith(_TRUNK)}
 
 
 def load_start(name: str) -> Start:

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from recolor_cli.device import parse_device
 from recolor_cli.errors import DeviceError, NoInputsError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator, Figures
 from recolor_cli.evaluation.pictures import Picture, load_pictures, usable
@@ -27,7 +28,6 @@ from recolor_cli.gamut import AbBins
 from recolor_cli.image_io import decode
 from recolor_cli.lab import gray_of
 from recolor_cli.manifest import Manifest
-from recolor_cli.network import parse_device
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.training.checkpoint import centers_of, load_checkpoint, load_start
 from recolor_cli.training.config import TrainConfig
@@ -181,7 +181,8 @@ def train(
         ``cpu``, ``cuda``, ``cuda:N`` or ``auto``.
     init : str or None
         A checkpoint of another run, a weights file or a model, by name or path, to start the
-        weights from; its prior is kept.
+        weights from; its prior is kept. Of a sibling, which has the same trunk and another
+        decoder, the trunk alone is taken.
     report : callable
         Told of the progress every few seconds and after each validation.
     report_every_s : float
@@ -227,12 +228,15 @@ def train(
         earlier = saved["earlier"]
     elif init:
         start = load_start(init)
-        start.load_into(network)
-        centers, prior, earlier = start.centers, start.prior, start.samples
-    elif isinstance(network, LogitsNetwork):
-        centers, prior = measure_classes(pictures, config, network)
+        earlier = start.samples
+        if start.shares_trunk_alone(network):
+            start.load_trunk_into(network)
+            centers, prior = _classes(pictures, config, network)
+        else:
+            start.load_into(network)
+            centers, prior = start.centers, start.prior
     else:
-        centers, prior = np.empty((0, 2), np.float32), np.empty(0, np.float32)
+        centers, prior = _classes(pictures, config, network)
     gated = network if config.photographs and isinstance(network, EfficientNetUNet) else None
     if gated:
         if not (saved or init):
@@ -365,6 +369,15 @@ def train(
         save()
         raise
     save()
+
+
+def _classes(
+    pictures: Sequence[Picture], config: TrainConfig, network: ColorModule
+) -> tuple[FloatArray, FloatArray]:
+    """Return the bins and how frequent they are; none of a network that has none."""
+    if isinstance(network, LogitsNetwork):
+        return measure_classes(pictures, config, network)
+    return np.empty((0, 2), np.float32), np.empty(0, np.float32)
 
 
 def _loss(
