@@ -5,6 +5,7 @@ import os
 import threading
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -16,6 +17,7 @@ from conftest import BrokenNetwork, SpyNetwork, draw, encoded
 from recolor_cli.errors import InferenceError, InputError, OutputError, UsageError
 from recolor_cli.types import ImageSize
 from recolor_cli.video import film as film_room
+from recolor_cli.video import muxing
 from recolor_cli.video.encoding import EncodingOptions
 from recolor_cli.video.frames import best_format
 from recolor_cli.video.reading import Film, RawFrames
@@ -633,3 +635,24 @@ def test_other_layouts_keep_their_luma(pixel_format):
     else:
         assert (plane(found, 0) == plane(source, 0)).all()
         assert coding_of(found).bits == coding_of(source).bits
+
+
+def test_what_matroska_cannot_hold_is_not_said_to_fit_into_it(monkeypatch):
+    def refuse(stream, opaque):
+        raise ValueError("no")
+
+    def warnings(container, kind, codec):
+        picture = SimpleNamespace(index=0, metadata={})
+        context = SimpleNamespace(name=codec) if codec else None
+        other = SimpleNamespace(index=1, type=kind, codec_context=context)
+        source = SimpleNamespace(streams=[picture, other], chapters=list)
+        target = SimpleNamespace(add_stream_from_template=refuse)
+        found = []
+        monkeypatch.setattr(muxing, "is_cover", lambda stream: False)
+        muxing._copies(None, source, target, picture, container, found)
+        return found
+
+    # Ogg's skeleton, say.
+    assert warnings("matroska", "data", "") == ["data of unknown kind is left out"]
+    assert warnings("mp4", "subtitle", "ass") == ["mp4 cannot hold its subtitle (ass); .mkv can"]
+    assert warnings("matroska", "data", "scte_35") == ["matroska cannot hold its data (scte_35)"]

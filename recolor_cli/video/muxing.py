@@ -217,8 +217,11 @@ def _copies(
                 raise cannot_hold(container, f"sound ({name})") from error
             # Chapters and time codes are such streams in MP4, which the muxer writes anew.
             known = source.chapters() or "timecode" in picture.metadata
-            if stream.type != "data" or not known:
-                warnings.append(f"{container} cannot hold its {stream.type} ({name}); .mkv can")
+            if stream.type == "data" and not known and stream.codec_context is None:
+                warnings.append("data of unknown kind is left out")
+            elif stream.type != "data" or not known:
+                advice = "" if container == "matroska" else "; .mkv can"
+                warnings.append(f"{container} cannot hold its {stream.type} ({name}){advice}")
             continue
         copy.metadata.update(_tags(stream))
         copy.disposition = stream.disposition
