@@ -136,7 +136,12 @@ def clip_chroma(lightness: FloatArray, ab: FloatArray) -> FloatArray:
     -------
     float32 array, shape (H, W, 2)
     """
-    chroma, hue = cv2.cartToPolar(ab[..., 0], ab[..., 1], angleInDegrees=True)
+    return ab * chroma_scale(lightness, ab[..., 0], ab[..., 1])[..., None]
+
+
+def chroma_scale(lightness: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the factor on chroma that `clip_chroma` applies, 0..1; all float32, shape (H, W)."""
+    chroma, hue = cv2.cartToPolar(a, b, angleInDegrees=True)
     most = np.empty_like(chroma)
     for left in range(0, chroma.shape[1], _REMAP_LIMIT):
         columns = slice(left, left + _REMAP_LIMIT)
@@ -147,8 +152,9 @@ def clip_chroma(lightness: FloatArray, ab: FloatArray) -> FloatArray:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-    scale = np.minimum(most / np.maximum(chroma, np.float32(1e-6)), np.float32(1))
-    return ab * scale[..., None]
+    least = np.float32(1e-6)  # ab units; of gray, any factor is right
+    scale: FloatArray = np.minimum(most / np.maximum(chroma, least), np.float32(1))
+    return scale
 
 
 _REMAP_LIMIT = 32_000  # columns; OpenCV's remap takes fewer than 2^15

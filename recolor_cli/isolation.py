@@ -1,39 +1,52 @@
-"""Workers in a process of their own: a decoder that crashes takes one picture with it, not a batch.
+"""Workers in processes of their own: as many as there are CPUs, each with one picture at a time.
 
-The process runs `recolor_cli.worker`. Jobs go to its standard input and outcomes come from its
-standard output, pickled. If it dies, what was unfinished is tried again one at a time in a new one:
-the job with which that dies, too, is the culprit and is told as failed.
+A decoder that crashes takes its picture with it, not the batch, and no process waits for another
+one's lock. Each runs `recolor_cli.worker`: a job goes to its standard input and its outcome comes
+from its standard output, pickled. Meanwhile it may ask for what the processes share: memory, and a
+network on a GPU, which this process holds.
 """
 
 from __future__ import annotations
 
 import pickle
+import queue
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from recolor_cli.device import parse_device, why_no_driver
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.files import remove_leftovers
 from recolor_cli.jobs import Job, OutputOptions
+from recolor_cli.memory import MemoryBudget, available_memory, memory_for_pictures
 from recolor_cli.outcome import Outcome, Status
-from recolor_cli.types import RecolorOptions
+from recolor_cli.types import Device, FloatArray, RecolorOptions, cpu_count
+
+if TYPE_CHECKING:
+    from recolor_cli.batching import BatchedNetwork
+    from recolor_cli.manifest import Manifest
+    from recolor_cli.network import OnnxColorNetwork
 
 # -P: a picture's folder is no place to import from; the parent's own path is handed over.
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from recolor_cli.worker import main; main()"
+_MANY = 256  # processes at most
+_PROCESS_MEMORY = 160 * 2**20  # bytes that a process takes beside its picture, about
+_TRIES = 2  # of a job with which a process dies: it may have been killed for another's sake
+_BATCH = 16  # pictures in a run of a GPU
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a worker process needs to know before its first job."""
+    """What is to be known before the first job."""
 
-    model: str
+    model: str | None  # None recolors nothing: what `recolor bench` compares with
     device: str
     count: int | None  # pictures at a time; None is as many as keep the machine busy
     total: int | None  # of pictures, if it is known
@@ -47,22 +60,60 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
+class Hosted:
+    """A network that another process holds."""
+
+    manifest: Manifest
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first message to a process."""
+
+    setup: Setup  # its count is that of all processes
+    hosted: Hosted | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
-    """A worker process's first answer."""
+    """A process's first answer."""
 
     name: str  # of the model
     device: str
     cpu_reason: str  # why not CUDA, if it was to be tried
-    count: int
+    count: int  # pictures at a time, of all processes
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """The wish that nothing more be begun."""
+class Reserve:
+    """A process's wish for so many bytes, which is answered when they are free."""
+
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What was reserved last is free again; not answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predict:
+    """A question to the hosted network, for ab."""
+
+    lightness: FloatArray
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True)
+class Distribute:
+    """A question to the hosted network, for the distribution."""
+
+    lightness: FloatArray
 
 
 class ProcessWorkers:
-    """A process that does jobs, and another one when it crashes.
+    """Processes that do jobs, each replaced when it crashes.
 
     Parameters
     ----------
@@ -71,56 +122,201 @@ class ProcessWorkers:
     Raises
     ------
     RecolorError
-        If it cannot begin: ModelError, DeviceError, or its kind if it dies at once.
+        If they cannot begin: ModelError, DeviceError, or its kind if one dies at once.
     """
 
     def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self._changed = threading.Condition()
-        self._jobs: dict[int, tuple[Job, Future[Outcome]]] = {}  # not ended, by number
-        self._number = 0
+        host, cpu_reason = _host(setup)
+        wanted = setup.count or min(
+            # While some wait for the card, others are to decode and encode.
+            cpu_count() * (2 if host else 1),
+            max(1, available_memory() // (2 * _PROCESS_MEMORY)),
+        )
+        self.count = min(wanted, setup.total or _MANY, _MANY)
+        self._host = host
+        device = Device.CPU if cpu_reason else setup.device
+        hosted = Hosted(host.network.manifest, host.network.device) if host else None
+        self._start = Start(replace(setup, count=self.count, device=device), hosted)
+        self._lock = threading.Lock()
+        self._jobs: queue.SimpleQueue[tuple[Job, Future[Outcome]] | None] = queue.SimpleQueue()
         self._stopped = False
-        self._careful = False  # one job at a time
         self._failure: RecolorError | None = None  # why nothing can be done any more
-        self._process, self.ready = self._start()
-        self.count = self.ready.count
-        self._reader = threading.Thread(target=self._read, name="recolor-outcomes", daemon=True)
-        self._reader.start()
+        self._left = self.count  # processes
+        with ExitStack() as started:
+            processes = []
+            for _ in range(self.count):
+                processes.append(_Process(self._start))
+                started.callback(processes[-1].end)
+            ready = processes[0].ready()
+            started.pop_all()
+        self.ready = replace(ready, cpu_reason=cpu_reason or ready.cpu_reason)
+        free = memory_for_pictures()
+        # The others may still be loading.
+        self._budget = MemoryBudget(max(free - (self.count - 1) * _PROCESS_MEMORY, free // 2))
+        self._threads = [
+            threading.Thread(target=self._serve, args=[process], name="recolor-process")
+            for process in processes
+        ]
+        for thread in self._threads:
+            thread.daemon = True  # a process that hangs must not keep the program from its end
+            thread.start()
 
     def submit(self, job: Job) -> Future[Outcome]:
-        """Have a job done when the process has a thread free."""
+        """Have a job done when a process is free."""
         future: Future[Outcome] = Future()
-        with self._changed:
+        with self._lock:
             if self._failure:
                 future.set_result(Outcome(job, Status.FAILED, self._failure))
             elif self._stopped:
                 future.cancel()
             else:
-                self._number += 1
-                self._jobs[self._number] = job, future
-                if not self._careful:
-                    self._send((self._number, job))
-                self._changed.notify()
+                self._jobs.put((job, future))
         return future
 
     def stop(self) -> None:
         """Begin nothing more: what is begun is finished, other futures are cancelled."""
-        with self._changed:
-            if not self._stopped and not self._careful:  # else that has an end first
-                self._send(Stop())
-            self._stopped = True
-            self._changed.notify()
+        with self._lock:
+            if not self._stopped:
+                self._stopped = True
+                for _, future in self._waiting():
+                    future.cancel()
+                for _ in self._threads:
+                    self._jobs.put(None)
 
     def close(self) -> None:
         """Wait until what is begun is finished."""
         self.stop()
-        self._reader.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _start(self) -> tuple[subprocess.Popen[bytes], Ready]:
-        """Start a process and wait until it has loaded the model."""
+    def _waiting(self) -> Iterator[tuple[Job, Future[Outcome]]]:
+        """Take all jobs that no process has begun."""
+        with suppress(queue.Empty):
+            while True:
+                if item := self._jobs.get_nowait():
+                    yield item
+
+    def _serve(self, process: _Process) -> None:
+        """Have jobs done by a process, and by another one when it has died."""
+        with suppress(RecolorError):  # it is replaced when there is something to do
+            process.ready()
+        while item := self._jobs.get():
+            job, future = item
+            try:
+                process, outcome = self._do(process, job)
+            except RecolorError as error:
+                self._give_up(job, future, error)
+                return
+            future.set_result(outcome)
+        process.end()
+
+    def _do(self, process: _Process, job: Job) -> tuple[_Process, Outcome]:
+        """Return the outcome, and the process that is to go on; raises if none can be started."""
+        tried = 0
+        while True:
+            if not process.lives:
+                process.end()
+                process = _Process(self._start)
+                process.ready()
+            tried += 1
+            if outcome := self._talk(process, job):
+                return process, outcome
+            ended = process.end()
+            remove_leftovers(Path(job.destination).parent)
+            if tried == _TRIES:
+                error = InputError(
+                    f"the process that worked on it {ended}",
+                    "it is probably broken: open it in another program and save it anew",
+                )
+                return process, Outcome(job, Status.FAILED, error)
+
+    def _talk(self, process: _Process, job: Job) -> Outcome | None:
+        """Give a process a job, and what it asks for; None if it dies meanwhile."""
+        process.say(job)
+        held: list[int] = []  # bytes
+        try:
+            while True:
+                message = process.hear()
+                if message is None or isinstance(message, Outcome):
+                    return message
+                if isinstance(message, Release):
+                    self._budget.release(held.pop())
+                    continue
+                try:
+                    answer = self._answer(message, held)
+                except RecolorError as error:  # it is the asker's
+                    answer = error
+                process.say(answer)
+        finally:
+            for needed in held:
+                self._budget.release(needed)
+
+    def _answer(self, message: Reserve | Predict | Distribute, held: list[int]) -> object:
+        """Give a process what it asks for."""
+        if isinstance(message, Reserve):
+            self._budget.acquire(message.needed)
+            held.append(message.needed)
+            return None
+        host = cast(_Host, self._host)
+        if isinstance(message, Predict):
+            return host.batched.predict(message.lightness, message.temperature)
+        return host.network.distribution(message.lightness)
+
+    def _give_up(self, job: Job, future: Future[Outcome], error: RecolorError) -> None:
+        """Leave the jobs to the other processes; where this was the last one, fail them."""
+        with self._lock:
+            self._left -= 1
+            if self._left and not self._stopped:
+                self._jobs.put((job, future))
+                return
+            future.set_result(Outcome(job, Status.FAILED, error))
+            if not self._left:
+                self._failure = error
+                for other, waiting in self._waiting():
+                    waiting.set_result(Outcome(other, Status.FAILED, error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """The network that this process holds for the others."""
+
+    network: OnnxColorNetwork
+    batched: BatchedNetwork
+
+
+def _host(setup: Setup) -> tuple[_Host | None, str]:
+    """Load the network here if it works on a GPU; else return why not, if that is known."""
+    if setup.model is None or parse_device(setup.device)[0] is Device.CPU or why_no_driver():
+        return None, ""
+    # Only where there may be a card: it brings onnxruntime into this process.
+    from recolor_cli.batching import BatchedNetwork
+    from recolor_cli.network import OnnxColorNetwork
+
+    network = OnnxColorNetwork.load(setup.model, setup.device)
+    if network.device == Device.CPU:
+        return None, network.cpu_reason
+    if setup.needs_distribution:
+        network.require_distribution()
+    return _Host(network, BatchedNetwork(network, _BATCH)), ""
+
+
+class _Process:
+    """One process, from its start on.
+
+    Parameters
+    ----------
+    start : Start
+
+    Raises
+    ------
+    RecolorError
+        If the system does not start it.
+    """
+
+    def __init__(self, start: Start) -> None:
         with _uninterrupted() as flags:
             try:
-                process = subprocess.Popen(
+                self._process = subprocess.Popen(
                     [sys.executable, "-P", "-c", _PROGRAM, *sys.path],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -131,124 +327,55 @@ class ProcessWorkers:
                     f"the process that recolors cannot be started: {error.strerror}",
                     "there may be too many processes, or too little memory",
                 ) from error
-        with suppress(OSError):  # it died, which shows when it is read
-            _write(process, self._setup)
-        answer = _answer(process)
+        self._ready: Ready | None = None
+        self.say(start)
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def ready(self) -> Ready:
+        """Wait until it has loaded the model, once; raises RecolorError if it cannot."""
+        if self._ready:
+            return self._ready
+        answer = self.hear()
+        if isinstance(answer, Ready):
+            self._ready = answer
+            return answer
+        ended = self.end()
         if isinstance(answer, RecolorError):
-            _ended(process)
             raise answer
-        if answer is None:
-            raise RecolorError(
-                f"the process that recolors {_end_of(process)} at its start",
-                "see what `recolor doctor` says",
-            )
-        return process, answer
+        raise RecolorError(
+            f"the process that recolors {ended} at its start", "see what `recolor doctor` says"
+        )
 
-    def _send(self, message: object) -> None:
-        with suppress(OSError):  # it died: the reader sees to that
-            _write(self._process, message)
+    def say(self, message: object) -> None:
+        """Send something; if it has died, that shows when it is heard."""
+        with suppress(OSError):
+            stream = cast(BinaryIO, self._process.stdin)
+            stream.write(pickle.dumps(message))
+            stream.flush()
 
-    def _read(self) -> None:
-        """Hand on outcomes until the process ends, and see what is left if it crashed."""
-        while True:
-            while (answer := _answer(self._process)) is not None:
-                self._end(*answer)
-            with self._changed:
-                self._careful = True
-                left = sorted(self._jobs)
-            _ended(self._process)
-            self._remove_leftovers(left)
-            with self._changed:  # one that died idle is replaced when there is something to do
-                self._changed.wait_for(lambda: self._jobs or self._stopped)
-                left = sorted(self._jobs)
-            if self._stopped:
-                for number in left:
-                    self._end(number, None)
-                return
-            try:
-                self._one_by_one(left)
-            except RecolorError as error:  # it does not even start any more
-                with self._changed:
-                    self._stopped, self._failure = True, error
-                    left = sorted(self._jobs)
-                for number in left:
-                    self._end(number, Outcome(self._jobs[number][0], Status.FAILED, error))
-                return
+    def hear(self) -> Any:
+        """Return the next thing that it says, or None when it has ended."""
+        try:
+            return pickle.load(cast(BinaryIO, self._process.stdout))
+        except (EOFError, OSError, pickle.UnpicklingError):  # cut off in the middle
+            return None
 
-    def _one_by_one(self, numbers: list[int]) -> None:
-        """Find the job that the process crashes with, and go on with a new process."""
-        self._process, _ = self._start()
-        for number in numbers:
-            if self._stopped:
-                self._end(number, None)
-                continue
-            job = self._jobs[number][0]
-            self._send((number, job))
-            answer = _answer(self._process)
-            if answer is not None:
-                self._end(*answer)
-                continue
-            error = InputError(
-                f"the process that worked on it {_end_of(self._process)}",
-                "it is probably broken: open it in another program and save it anew",
-            )
-            self._remove_leftovers([number])
-            self._end(number, Outcome(job, Status.FAILED, error))
-            self._process, _ = self._start()
-        with self._changed:
-            self._careful = False
-            if self._stopped:
-                self._send(Stop())
-                return
-            for number, (job, _) in sorted(self._jobs.items()):  # came meanwhile
-                self._send((number, job))
-
-    def _remove_leftovers(self, numbers: list[int]) -> None:
-        """Remove what a process that died had begun to write."""
-        for folder in {Path(self._jobs[number][0].destination).parent for number in numbers}:
-            remove_leftovers(folder)
-
-    def _end(self, number: int, outcome: Outcome | None) -> None:
-        """Give a job's future its outcome; None is for one that was not begun."""
-        with self._changed:
-            _, future = self._jobs.pop(number)
-        if outcome is None:
-            future.cancel()
-        else:
-            future.set_result(outcome)
-
-
-def _write(process: subprocess.Popen[bytes], message: object) -> None:
-    stream = cast(BinaryIO, process.stdin)
-    stream.write(pickle.dumps(message))
-    stream.flush()
-
-
-def _answer(process: subprocess.Popen[bytes]) -> Any:
-    """Return the next thing that a process says, or None when it has ended."""
-    try:
-        return pickle.load(cast(BinaryIO, process.stdout))
-    except (EOFError, OSError, pickle.UnpicklingError):  # cut off in the middle
-        return None
-
-
-def _ended(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the end of a process that has said its last, and return its exit code."""
-    for stream in (process.stdin, process.stdout):
-        with suppress(OSError):  # what was still to be sent is lost with the process
-            cast(BinaryIO, stream).close()
-    return process.wait()
-
-
-def _end_of(process: subprocess.Popen[bytes]) -> str:
-    """Say how a process ended."""
-    code = _ended(process)
-    if code >= 0:
-        return f"ended with code {code}"
-    name = signal.strsignal(-code) or f"signal {-code}"
-    if -code == getattr(signal, "SIGKILL", 9):
-        return "was killed, perhaps for want of memory"
-    return f"crashed ({name.lower()})"
+    def end(self) -> str:
+        """Let it end, and return how it did."""
+        for stream in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):  # what was still to be sent is lost with it
+                cast(BinaryIO, stream).close()
+        code = self._process.wait()
+        if code >= 0:
+            return f"ended with code {code}"
+        name = signal.strsignal(-code) or f"signal {-code}"
+        if -code == getattr(signal, "SIGKILL", 9):
+            return "was killed, perhaps for want of memory"
+        return f"crashed ({name.lower()})"
 
 
 @contextmanager

@@ -1,11 +1,17 @@
-"""How much memory this process may still take."""
+"""How much memory this process may still take, and who of its pictures gets it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+from recolor_cli.errors import InputError
+
+_SHARE = 0.9  # of what is free, that pictures may take
 
 
 def available_memory() -> int:
@@ -38,3 +44,56 @@ def _left_in(group: Path) -> int:
     except (OSError, ValueError):  # no limit ("max"), or no such group
         return sys.maxsize
     return max(limit - used + cache, 0)
+
+
+def memory_for_pictures() -> int:
+    """Return the bytes that all pictures at a time may take."""
+    return int(available_memory() * _SHARE)
+
+
+class MemoryBudget:
+    """Lets pictures in as memory allows: large ones wait for each other instead of failing.
+
+    Parameters
+    ----------
+    total : int
+        Bytes that all pictures at a time may take.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._used = 0
+        self._changed = threading.Condition()
+
+    def acquire(self, needed: int) -> None:
+        """Wait until so many bytes are free, and hold them.
+
+        Raises
+        ------
+        InputError
+            If there are not that many at all.
+        """
+        if needed > self._total:
+            raise InputError(
+                f"it needs about {needed / 2**30:.1f} GiB of memory, "
+                f"{self._total / 2**30:.1f} GiB are free",
+                "make it smaller first, or use a larger machine",
+            )
+        with self._changed:
+            self._changed.wait_for(lambda: self._used + needed <= self._total)
+            self._used += needed
+
+    def release(self, needed: int) -> None:
+        """Free so many bytes that were held."""
+        with self._changed:
+            self._used -= needed
+            self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def reserve(self, needed: int) -> Iterator[None]:
+        """Hold so many bytes while the block runs; as `acquire`."""
+        self.acquire(needed)
+        try:
+            yield
+        finally:
+            self.release(needed)

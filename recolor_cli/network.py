@@ -8,7 +8,6 @@ as its first provider and has answered once.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import sys
@@ -23,7 +22,8 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort_state
 
 from recolor_cli.decode import Distribution, annealed_mean
-from recolor_cli.errors import DeviceError, InferenceError, ModelError, UsageError
+from recolor_cli.device import parse_device, why_no_driver
+from recolor_cli.errors import DeviceError, InferenceError, ModelError
 from recolor_cli.manifest import Manifest, find_model
 from recolor_cli.profile import SUFFIX, Profile
 from recolor_cli.types import ColorSpace, Device, FloatArray, ModelKind, cpu_count
@@ -248,24 +248,6 @@ def read_manifest(path: Path) -> Manifest:
     return _checked_manifest(session, path)
 
 
-def parse_device(name: str) -> tuple[Device, int]:
-    """Split ``cuda:1`` into its kind and its number; the number is 0 where none is given.
-
-    Raises
-    ------
-    UsageError
-        If it is none of ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
-    """
-    if match := re.fullmatch(r"cuda:(\d{1,2})", name.lower()):
-        return Device.CUDA, int(match[1])
-    try:
-        return Device(name.lower()), 0
-    except ValueError as error:
-        raise UsageError(
-            f"there is no device {name}", "use auto, cpu, cuda or cuda:N with a number"
-        ) from error
-
-
 def available_providers() -> list[str]:
     """Return what this onnxruntime was built with, whether it works here or not."""
     return list(onnxruntime.get_available_providers())
@@ -275,12 +257,7 @@ def why_no_cuda() -> str:
     """Return why CUDA cannot work, as far as that shows without trying; empty if it may."""
     if _CUDA not in available_providers():
         return "the installed onnxruntime has no CUDA provider"
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return f"no NVIDIA driver ({library}) was found"
-    return ""
+    return why_no_driver()
 
 
 def _open_session(

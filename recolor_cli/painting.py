@@ -23,10 +23,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.gamut import clip_chroma
+from recolor_cli.gamut import chroma_scale, clip_chroma
 from recolor_cli.keep import OwnColor
 from recolor_cli.lab import (
     RGB_OF_XYZ,
+    Y_UNITS,
     lab_to_deep_rgb,
     level_of_light,
     light_of,
@@ -37,7 +38,7 @@ from recolor_cli.lab import (
 from recolor_cli.letterbox import Enlarged
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray, RgbImage
 
-_STRIP_PIXELS = 1 << 16  # a strip's planes stay within a core's own cache
+_STRIP_PIXELS = 1 << 17  # a strip's planes about fill a core's own cache
 
 
 def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage, own: OwnColor | None = None) -> None:
@@ -95,13 +96,12 @@ def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
         # The mean of a pixel's three, as OpenCV weighs them, is 255 only where all of them are.
         index = np.flatnonzero(cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY) != 255)
         y = y.reshape(1, -1).take(index, axis=1)
-        color = np.ascontiguousarray(ab.reshape(2, -1).take(index, axis=1).T)
-        color = clip_chroma(light_tables().lightness[y], color[None])[0]
-        light = _light(y, np.ascontiguousarray(color.T)[:, None], tables)
+        color = ab.reshape(2, 1, -1).take(index, axis=2)
+        color *= chroma_scale(light_tables().lightness[y], *color)
+        light = _light(y, color, tables)
         pixel = np.dtype("V3")  # numpy puts a pixel in half the time of three numbers
-        level.reshape(-1).view(pixel)[index] = (
-            cv2.LUT(light, tables.level_of_light).reshape(-1).view(pixel)
-        )
+        few = cv2.LUT(light, tables.level_of_light).reshape(-1).view(pixel)
+        np.put(level.reshape(-1).view(pixel), index, few)
     if level is not out:
         out[:] = level
 
@@ -109,7 +109,7 @@ def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
 # Units of the integers. Linear light has room below black and above white, so that a color that
 # sRGB lacks can be told; f(X) and f(Z) reach 1.24 where sRGB colors are.
 _F_UNITS = 65_535 / 1.28
-_XYZ_UNITS, _XYZ_ZERO = 65_535 / 2.12, 0.02 * 65_535 / 2.12
+_XZ_UNITS, _XZ_ZERO = 65_535 / 2.12, 0.02 * 65_535 / 2.12
 _LIGHT_UNITS, _LIGHT_ZERO = 45_000, 10_000
 # How far linear light may lie outside and still be shown within half a level of 255.
 _DARKEST = round(_LIGHT_ZERO - 0.00015 * _LIGHT_UNITS)
@@ -121,7 +121,7 @@ def _light(y: AnyPlanes, ab: FloatArray, tables: _Tables) -> NDArray[np.uint16]:
     f_y = cv2.LUT(y, tables.f_of_y)
     f_x = cv2.addWeighted(f_y, 1, ab[0], _F_UNITS / 500, 0, dtype=cv2.CV_16U)
     f_z = cv2.addWeighted(f_y, 1, ab[1], -_F_UNITS / 200, 0, dtype=cv2.CV_16U)
-    xyz = cv2.LUT(cv2.merge((f_x, f_y, f_z)), tables.xyz_of_f)
+    xyz = cv2.merge((cv2.LUT(f_x, tables.xz_of_f), y, cv2.LUT(f_z, tables.xz_of_f)))
     return cast(NDArray[np.uint16], cv2.transform(xyz, tables.light_of_xyz))
 
 
@@ -129,7 +129,7 @@ class _Tables(NamedTuple):
     """What `_paint_bytes` looks up."""
 
     f_of_y: NDArray[np.uint16]  # (65536,)
-    xyz_of_f: NDArray[np.uint16]  # (65536,)
+    xz_of_f: NDArray[np.uint16]  # (65536,): f(X) to X, and f(Z) to Z
     light_of_xyz: FloatArray  # (3, 4), affine
     level_of_light: NDArray[np.uint8]  # (65536,)
 
@@ -137,14 +137,14 @@ class _Tables(NamedTuple):
 @cache
 def _tables() -> _Tables:
     index = np.arange(65_536)
-    xyz = light_of_f(index / _F_UNITS)
-    matrix = RGB_OF_XYZ * (_LIGHT_UNITS / _XYZ_UNITS)
-    offset = _LIGHT_ZERO - matrix.sum(axis=1) * _XYZ_ZERO
+    xz = light_of_f(index / _F_UNITS)
+    matrix = RGB_OF_XYZ * (_LIGHT_UNITS / np.array([_XZ_UNITS, Y_UNITS, _XZ_UNITS]))
+    offset = _LIGHT_ZERO - matrix @ [_XZ_ZERO, 0, _XZ_ZERO]
 
     level = level_of_light(np.clip((index - _LIGHT_ZERO) / _LIGHT_UNITS, 0, 1))
     return _Tables(
         _words(light_tables().f * _F_UNITS),
-        _words(xyz * _XYZ_UNITS + _XYZ_ZERO),
+        _words(xz * _XZ_UNITS + _XZ_ZERO),
         np.column_stack((matrix, offset)).astype(np.float32),
         np.rint(255 * level).astype(np.uint8),
     )

@@ -1,14 +1,14 @@
-"""The work on one picture: read, recolor, write; and threads that do it for several at a time."""
+"""The work on one picture: read, recolor, write; and threads that do it for several."""
 
 from __future__ import annotations
 
-import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 
@@ -28,7 +28,7 @@ from recolor_cli.jobs import (
     missing,
     unconsidered,
 )
-from recolor_cli.memory import available_memory
+from recolor_cli.memory import MemoryBudget, memory_for_pictures
 from recolor_cli.monochrome import grayness
 from recolor_cli.outcome import Outcome, Status, not_tried
 from recolor_cli.recolorizer import Recolorizer, StageTimings
@@ -36,11 +36,38 @@ from recolor_cli.streams import stdin, write_stdout
 from recolor_cli.types import AnyRgbImage, ImageSize, RecolorOptions, cpu_count
 
 
+class Budget(Protocol):
+    """Whoever lets pictures in as memory allows."""
+
+    def reserve(self, needed: int) -> AbstractContextManager[None]:
+        """Wait until so many bytes are free, and hold them; raises as `MemoryBudget.reserve`."""
+        ...
+
+
+class PictureWork:
+    """Does jobs, one at a time or several in threads.
+
+    Parameters
+    ----------
+    recolorizer : Recolorizer
+    options : OutputOptions
+    budget : Budget
+    """
+
+    def __init__(self, recolorizer: Recolorizer, options: OutputOptions, budget: Budget) -> None:
+        self._recolorizer = recolorizer
+        self._options = options
+        self._budget = budget
+        out = options.out
+        self._mount = None if out is None or out == STREAM else mount_point(Path(out))
+
+    def __call__(self, job: Job) -> Outcome:
+        """Do a job; whatever goes wrong with it is in the outcome."""
+        return _do(job, self._recolorizer, self._options, self._budget, self._mount)
+
+
 class ThreadWorkers:
     """Threads of this process, each with a picture of its own.
-
-    Decoding, the network and encoding all run outside Python's lock, so that those of several
-    pictures overlap; memory grows with the number of threads, not with that of the jobs.
 
     Parameters
     ----------
@@ -52,18 +79,12 @@ class ThreadWorkers:
 
     def __init__(self, recolorizer: Recolorizer, options: OutputOptions, count: int) -> None:
         self.count = count
-        self._recolorizer = recolorizer
-        self._options = options
-        self._budget = MemoryBudget(int(available_memory() * 0.9))
-        out = options.out
-        self._mount = None if out is None or out == STREAM else mount_point(Path(out))
+        self._work = PictureWork(recolorizer, options, MemoryBudget(memory_for_pictures()))
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="recolor")
 
     def submit(self, job: Job) -> Future[Outcome]:
         """Have a job done when a thread is free."""
-        return self._pool.submit(
-            _do, job, self._recolorizer, self._options, self._budget, self._mount
-        )
+        return self._pool.submit(self._work, job)
 
     def stop(self) -> None:
         """Begin nothing more: what is begun is finished, other futures are cancelled."""
@@ -84,51 +105,11 @@ def share_cpus(count: int) -> int:
     return threads
 
 
-class MemoryBudget:
-    """Lets pictures in as memory allows: large ones wait for each other instead of failing.
-
-    Parameters
-    ----------
-    total : int
-        Bytes that all pictures at a time may take.
-    """
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._used = 0
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def reserve(self, needed: int) -> Iterator[None]:
-        """Wait until so many bytes are free, and hold them while the block runs.
-
-        Raises
-        ------
-        InputError
-            If there are not that many at all.
-        """
-        if needed > self._total:
-            raise InputError(
-                f"it needs about {needed / 2**30:.1f} GiB of memory, "
-                f"{self._total / 2**30:.1f} GiB are free",
-                "make it smaller first, or use a larger machine",
-            )
-        with self._changed:
-            self._changed.wait_for(lambda: self._used + needed <= self._total)
-            self._used += needed
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._used -= needed
-                self._changed.notify_all()
-
-
 def _do(
     job: Job,
     recolorizer: Recolorizer,
     options: OutputOptions,
-    budget: MemoryBudget,
+    budget: Budget,
     mount: Path | None,
 ) -> Outcome:
     """Do one job; whatever goes wrong is in the outcome, so that the others go on."""
@@ -232,7 +213,7 @@ def _not_beside(job: Job, error: RecolorError) -> OutputError:
     return OutputError(message, error.hint)
 
 
-def _done_before(job: Job, options: OutputOptions, budget: MemoryBudget) -> Outcome:
+def _done_before(job: Job, options: OutputOptions, budget: Budget) -> Outcome:
     """Leave a result as it is, and make what is asked for beside it, from the files."""
     if not (options.thumbnails or missing(job, options)):
         return Outcome(job, Status.SKIPPED)
@@ -257,7 +238,7 @@ def _beside(
     after: bytes,
     options: OutputOptions,
     source: Source | None,
-    budget: MemoryBudget,
+    budget: Budget,
     wanted: list[str] | None = None,
 ) -> _Beside:
     """Write what belongs beside a result: all of it, or what is wanted."""

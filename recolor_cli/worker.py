@@ -1,101 +1,164 @@
-"""The process that `recolor_cli.isolation` starts: jobs in, outcomes out."""
+"""A process that `recolor_cli.isolation` starts: jobs in, outcomes out, one at a time."""
 
 from __future__ import annotations
 
 import os
 import pickle
 import sys
-import threading
 import warnings
-from concurrent.futures import Future
-from contextlib import suppress
-from functools import partial
-from typing import BinaryIO
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
-from recolor_cli.batching import BatchedNetwork
+from recolor_cli.decode import Distribution
 from recolor_cli.errors import RecolorError
-from recolor_cli.isolation import Ready, Setup, Stop
-from recolor_cli.network import OnnxColorNetwork
-from recolor_cli.outcome import Outcome
-from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.types import ColorNetwork, Device, cpu_count
-from recolor_cli.work import ThreadWorkers, share_cpus
+from recolor_cli.isolation import (
+    Distribute,
+    Hosted,
+    Predict,
+    Ready,
+    Release,
+    Reserve,
+    Start,
+)
+from recolor_cli.manifest import Manifest
+from recolor_cli.recolorizer import Recolorizer, StageTimings
+from recolor_cli.types import AnyRgbImage, FloatArray, RecolorOptions
+from recolor_cli.work import PictureWork, share_cpus
 
 
 def main() -> None:
-    """Read a `Setup` and then jobs from standard input until it ends."""
+    """Read a `Start` and then jobs from standard input until it ends."""
     warnings.simplefilter("ignore")  # decoders', of what they repair in a file
-    source = sys.stdin.buffer
     # What libraries print is not to come between the outcomes.
-    answers = os.fdopen(os.dup(1), "wb")
+    parent = _Parent(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
-    try:
-        setup: Setup = pickle.load(source)
-    except _GONE:
+    start: Start | None = parent.hear()
+    if start is None:
         return
     try:
-        workers, ready = prepare(setup)
+        work, ready = _prepare(start, parent)
     except RecolorError as error:
-        _say(answers, error)
+        parent.say(error)
         return
-    _say(answers, ready)
-    lock = threading.Lock()
-
-    def tell(future: Future[Outcome], number: int) -> None:
-        outcome = None if future.cancelled() else future.result()
-        with lock:
-            _say(answers, (number, outcome))
-
-    while True:
-        try:
-            message = pickle.load(source)
-        except _GONE:
-            break
-        if isinstance(message, Stop):
-            break
-        number, job = message
-        future = workers.submit(job)
-        future.add_done_callback(partial(tell, number=number))
-    workers.close()
-    with suppress(OSError):  # as in `_say`
-        answers.close()
+    parent.say(ready)
+    while job := parent.hear():
+        parent.say(work(job))
 
 
-def prepare(setup: Setup) -> tuple[ThreadWorkers, Ready]:
-    """Load the model and make the threads; raises as `open_network`."""
-    network, ready = open_network(setup)
-    recolorizer = Recolorizer(network, setup.recolor)
-    return ThreadWorkers(recolorizer, setup.output, ready.count), ready
+def _prepare(start: Start, parent: _Parent) -> tuple[PictureWork, Ready]:
+    """Get the network ready; raises as `OnnxColorNetwork.load` and `require_distribution`."""
+    setup, hosted = start.setup, start.hosted
+    count = setup.count or 1
+    threads = share_cpus(count)
+    if setup.model is None:
+        recolorizer: Recolorizer = _NoColor()
+        ready = Ready("", setup.device, "", count)
+    elif hosted:
+        recolorizer = Recolorizer(_HostedNetwork(hosted, parent), setup.recolor)
+        ready = Ready(hosted.manifest.name, hosted.device, "", count)
+    else:
+        from recolor_cli.network import OnnxColorNetwork  # onnxruntime: only who runs it
+
+        network = OnnxColorNetwork.load(setup.model, setup.device, threads)
+        if setup.needs_distribution:
+            network.require_distribution()
+        recolorizer = Recolorizer(network, setup.recolor)
+        ready = Ready(network.manifest.name, network.device, network.cpu_reason, count)
+    return PictureWork(recolorizer, setup.output, _ParentsBudget(parent)), ready
 
 
-def open_network(setup: Setup) -> tuple[ColorNetwork, Ready]:
-    """Load the model as several threads are to use it, and divide the CPUs among them.
+class _Parent:
+    """The process that started this one.
 
-    Raises
-    ------
-    ModelError, DeviceError
-        As `OnnxColorNetwork.load`; if the model lacks the distribution that is needed.
+    Parameters
+    ----------
+    source, answers : binary streams
     """
-    most = setup.total or _MANY
-    count = min(setup.count or cpu_count(), most)
-    loaded = OnnxColorNetwork.load(setup.model, setup.device, share_cpus(count))
-    if setup.needs_distribution:
-        loaded.require_distribution()
-    network: ColorNetwork = loaded
-    if loaded.device != Device.CPU:
-        # While some wait for the card, others are to decode and encode.
-        count = min(setup.count or 2 * cpu_count(), most)
-        if not setup.needs_distribution:
-            network = BatchedNetwork(loaded, _BATCH)
-    return network, Ready(loaded.manifest.name, loaded.device, loaded.cpu_reason, count)
+
+    def __init__(self, source: BinaryIO, answers: BinaryIO) -> None:
+        self._source = source
+        self._answers = answers
+
+    def hear(self) -> Any:
+        """Return the next message; None when the parent has no more, or is gone."""
+        try:
+            return pickle.load(self._source)
+        except (EOFError, OSError, pickle.UnpicklingError):  # perhaps in the middle of a word
+            return None
+
+    def say(self, message: object) -> None:
+        """Send something."""
+        with suppress(OSError):  # the parent is gone: then nobody waits for it
+            self._answers.write(pickle.dumps(message))
+            self._answers.flush()
+
+    def ask(self, question: object) -> Any:
+        """Return the parent's answer, or raise it where it is an error."""
+        self.say(question)
+        try:
+            answer = pickle.load(self._source)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            sys.exit(1)  # nobody wants the picture any more
+        if isinstance(answer, RecolorError):
+            raise answer
+        return answer
 
 
-_GONE = (EOFError, OSError, pickle.UnpicklingError)  # the parent, perhaps in the middle of a word
-_MANY = 256  # pictures at a time, where nobody says how many there are
-_BATCH = 16  # pictures in a run of a GPU
+class _ParentsBudget:
+    """The memory that all processes share."""
+
+    def __init__(self, parent: _Parent) -> None:
+        self._parent = parent
+
+    @contextmanager
+    def reserve(self, needed: int) -> Iterator[None]:
+        """Wait until so many bytes are free, and hold them; as `MemoryBudget.reserve`."""
+        self._parent.ask(Reserve(needed))
+        try:
+            yield
+        finally:
+            self._parent.say(Release())
 
 
-def _say(stream: BinaryIO, message: object) -> None:
-    with suppress(OSError):  # the parent is gone: then nobody waits for it
-        stream.write(pickle.dumps(message))
-        stream.flush()
+@dataclass(frozen=True, slots=True)
+class _HostedNetwork:
+    """The network that the parent holds."""
+
+    hosted: Hosted
+    parent: _Parent
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the network says about itself."""
+        return self.hosted.manifest
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
+        return self.hosted.device
+
+    def predict(self, lightness: FloatArray, temperature: float) -> FloatArray:
+        """Return ab, as `ColorNetwork.predict` promises, and raise what the network raises."""
+        answer: FloatArray = self.parent.ask(Predict(lightness, temperature))
+        return answer
+
+    def distribution(self, lightness: FloatArray) -> Distribution:
+        """Return what `predict` decodes, as `DistributionNetwork` promises."""
+        answer: Distribution = self.parent.ask(Distribute(lightness))
+        return answer
+
+
+class _NoColor(Recolorizer):
+    """Leaves pictures as they are: what `recolor bench` compares with."""
+
+    def __init__(self) -> None:
+        """Take no network."""
+        self.options = RecolorOptions()
+
+    def recolor(
+        self, rgb: AnyRgbImage, timings: StageTimings | None = None, in_place: bool = False
+    ) -> AnyRgbImage:
+        """Return the picture as it is."""
+        return rgb

@@ -1,14 +1,18 @@
 import json
 import math
+from contextlib import closing
 
 import numpy as np
 import pytest
 
-from conftest import BrokenNetwork, SpyNetwork, draw, encoded
+from conftest import SpyNetwork, draw, encoded
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.evaluation import bench as room
 from recolor_cli.image_io import decode
+from recolor_cli.isolation import ProcessWorkers, Setup
+from recolor_cli.jobs import Job, OutputOptions
 from recolor_cli.manifest import find_model
+from recolor_cli.types import RecolorOptions
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +31,14 @@ def test_pictures_have_the_size_asked_for_and_differ(tmp_path):
     assert (pictures[0] != pictures[1]).mean() > 0.5
 
 
-def test_throughput_counts_pictures_and_names_stages(tmp_path, manifest):
+def setup(model="fruitnet"):
+    return Setup(model, "cpu", 2, None, RecolorOptions(), OutputOptions(overwrite=True))
+
+
+def test_throughput_counts_pictures_and_names_stages(tmp_path):
     paths = room.make_pictures(encoded(draw()), 0.02, 3, tmp_path)
-    (found,) = room.measure_throughput(paths, "0.02 MP", {"spy": SpyNetwork(manifest)}, 2)
+    (found,) = room.measure_throughput(paths, "0.02 MP", {"fruitnet": setup()})
+    assert found.ratio == pytest.approx(found.full / found.codec)
     assert found.ratio > 0
     assert found.codec > 0
     assert found.full > 0
@@ -63,10 +72,19 @@ def test_the_first_network_is_the_measure_also_when_rounds_are_few(manifest, mon
     assert [n.ratio for n in found] == [1, pytest.approx(3.5 / 9)]
 
 
-def test_a_picture_that_fails_is_an_error(tmp_path, manifest):
-    paths = room.make_pictures(encoded(draw()), 0.02, 1, tmp_path)
-    with pytest.raises(InputError, match=r"0\.02-0\.jpg: out of memory"):
-        room.measure_throughput(paths, "x", {"broken": BrokenNetwork(manifest)}, 1)
+def test_without_a_model_pictures_stay_as_they_are(tmp_path):
+    (path,) = room.make_pictures(encoded(draw()), 0.02, 1, tmp_path)
+    result = tmp_path / "result.png"
+    with closing(ProcessWorkers(setup(None))) as workers:
+        outcome = workers.submit(Job(str(path), str(result))).result()
+    assert outcome.error is None
+    assert (decode(result.read_bytes()).rgb == decode(path.read_bytes()).rgb).all()
+
+
+def test_a_picture_that_fails_is_an_error(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"once upon a time")
+    with pytest.raises(InputError, match=r"broken\.jpg: "):
+        room.measure_throughput([tmp_path / "broken.jpg"], "x", {"fruitnet": setup()})
 
 
 def test_a_process_that_fails_is_an_error(tmp_path):

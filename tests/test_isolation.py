@@ -6,15 +6,21 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
-from conftest import draw, encoded
+from conftest import BrokenNetwork, SpyNetwork, draw, encoded
 from recolor_cli import batch, isolation
+from recolor_cli.batching import BatchedNetwork
 from recolor_cli.errors import ModelError, RecolorError
+from recolor_cli.image_io import declared, decode
 from recolor_cli.isolation import ProcessWorkers, Setup
 from recolor_cli.jobs import OutputOptions, plan
+from recolor_cli.lab import rgb_to_lab
+from recolor_cli.memory import MemoryBudget
 from recolor_cli.outcome import Status
 from recolor_cli.types import RecolorOptions
 
@@ -55,6 +61,20 @@ def crashing(monkeypatch):
     monkeypatch.setattr(isolation, "_PROGRAM", program)
 
 
+@pytest.fixture
+def started(monkeypatch):
+    """All processes that are started, as subprocess knows them."""
+    found = []
+
+    class Remembered(isolation._Process):
+        def __init__(self, start):
+            super().__init__(start)
+            found.append(self._process)
+
+    monkeypatch.setattr(isolation, "_Process", Remembered)
+    return found
+
+
 def write(folder, names):
     for name in names:
         word = name.split("-")[-1].split(".")[0].upper().encode()
@@ -84,32 +104,34 @@ def test_a_crash_ends_with_1_and_is_told(tmp_path, recolor, crashing):
     assert "1 written, 1 failed" in err
 
 
-def test_a_process_that_is_killed_is_replaced(tmp_path, crashing):
+def test_a_process_that_is_killed_is_replaced(tmp_path, crashing, started):
     write(tmp_path, [f"{i}-slow.jpg" for i in range(4)])
     workers = ProcessWorkers(setup(out=str(tmp_path / "out")))
     jobs = plan([str(tmp_path)], False, OutputOptions(out=str(tmp_path / "out")))
-    threading.Timer(0.2, workers._process.kill).start()
+    threading.Timer(0.2, started[0].kill).start()
     assert [o.status for o in batch.run(jobs, workers)] == [Status.WRITTEN] * 4
+    assert len(started) == 3
 
 
-def test_a_process_that_dies_while_it_waits_is_replaced(tmp_path):
+def test_a_process_that_dies_while_it_waits_is_replaced(tmp_path, started):
     write(tmp_path, ["a.jpg", "b.jpg"])
     options = OutputOptions(out=str(tmp_path / "out"))
     first, second = plan([str(tmp_path)], False, options)
-    workers = ProcessWorkers(setup(out=options.out))
+    workers = ProcessWorkers(setup(count=1, out=options.out))
 
     def come():
         yield first
         while not (tmp_path / "out/a.jpg").exists():
             time.sleep(0.01)
-        workers._process.kill()
-        workers._process.wait()
-        time.sleep(0.2)  # so that its end is seen before there is something to do
+        time.sleep(0.2)  # until it has told
+        started[0].kill()
+        started[0].wait()
         yield second
 
     assert [o.status for o in batch.run(come(), workers)] == [Status.WRITTEN] * 2
+    assert len(started) == 2
     idle = ProcessWorkers(setup(out=options.out))
-    idle._process.kill()
+    started[-1].kill()
     idle.close()  # ends, though there is nothing to be done and nobody to do it
 
 
@@ -139,7 +161,7 @@ def test_a_process_that_cannot_be_started_again_fails_the_rest(tmp_path, crashin
     assert "cannot be started" in found[0].error.message
 
 
-def test_an_interruption_finishes_what_is_begun(tmp_path, crashing):
+def test_an_interruption_finishes_what_is_begun(tmp_path, crashing, started):
     write(tmp_path, [f"{i:02}-slow.jpg" for i in range(20)])
     options = OutputOptions(out=str(tmp_path / "out"))
     workers = ProcessWorkers(setup(out=options.out))
@@ -149,7 +171,7 @@ def test_an_interruption_finishes_what_is_begun(tmp_path, crashing):
     assert {o.status for o in found} == {Status.WRITTEN}
     assert 1 <= len(found) < 10  # two at a time, each at least 0.4 s
     assert len(list((tmp_path / "out").iterdir())) == len(found)
-    assert workers._process.poll() == 0
+    assert [process.poll() for process in started] == [0, 0]
 
 
 def test_errors_at_the_start_are_told():
@@ -172,6 +194,110 @@ def test_a_process_that_never_starts_again_fails_the_rest(tmp_path, crashing, mo
     monkeypatch.setattr(isolation, "_PROGRAM", "import os; os.abort()")
     found = list(batch.run(plan([str(tmp_path)], False, options), workers))
     assert [o.status for o in found] == [Status.FAILED] * 2
+
+
+def test_where_one_process_cannot_be_replaced_the_others_go_on(
+    tmp_path, crashing, started, monkeypatch
+):
+    names = ["a-slow.jpg", "b-slow.jpg", "c-good.jpg", "d-good.jpg"]
+    write(tmp_path, names)
+    options = OutputOptions(out=str(tmp_path / "out"))
+    workers = ProcessWorkers(setup(out=options.out))
+
+    def kill():
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
+        started[0].kill()
+
+    threading.Timer(0.2, kill).start()
+    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    assert [o.status for o in found] == [Status.WRITTEN] * 4
+
+
+def test_large_pictures_wait_for_each_other_across_processes(tmp_path, crashing, monkeypatch):
+    write(tmp_path, [f"{i}-slow.jpg" for i in range(3)])
+    options = OutputOptions(out=str(tmp_path / "out"))
+    needed = declared((tmp_path / "0-slow.jpg").read_bytes()).memory
+
+    def seconds(budget):
+        monkeypatch.setattr(isolation, "memory_for_pictures", lambda: 10 * budget)
+        monkeypatch.setattr(isolation, "MemoryBudget", lambda _: MemoryBudget(budget))
+        workers = ProcessWorkers(setup(count=3, out=options.out, overwrite=True))
+        time.sleep(1.5)  # until all three are ready
+        since = time.monotonic()
+        found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+        return time.monotonic() - since, found
+
+    took, found = seconds(needed + 1)
+    assert {o.status for o in found} == {Status.WRITTEN}
+    assert took > 3 * 0.4  # one after the other, each at least 0.4 s
+    _, found = seconds(needed - 1)
+    assert {o.status for o in found} == {Status.FAILED}
+    assert "GiB of memory" in found[0].error.message
+
+
+def test_a_crash_gives_back_what_it_held(tmp_path, crashing, monkeypatch):
+    write(tmp_path, ["a-crash.jpg", "b-good.jpg"])
+    options = OutputOptions(out=str(tmp_path / "out"))
+    budget = MemoryBudget(declared((tmp_path / "b-good.jpg").read_bytes()).memory + 1)
+    monkeypatch.setattr(isolation, "MemoryBudget", lambda _: budget)
+    workers = ProcessWorkers(setup(count=1, out=options.out))
+    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    assert [o.status for o in found] == [Status.FAILED, Status.WRITTEN]  # else it waits for ever
+    assert budget._used == 0
+
+
+def host(network, monkeypatch):
+    """Have the processes ask this network, as if it were one on a GPU."""
+    hosted = isolation._Host(network, BatchedNetwork(network, 4))
+    monkeypatch.setattr(isolation, "_host", lambda setup: (hosted, ""))
+
+
+def test_processes_ask_the_network_that_is_held_here(tmp_path, monkeypatch, manifest):
+    network = SpyNetwork(manifest, (40.0, 30.0))
+    network.device = "cuda:0"
+    host(network, monkeypatch)
+    write(tmp_path, [f"{i}.jpg" for i in range(6)])
+    options = OutputOptions(out=str(tmp_path / "out"))
+    workers = ProcessWorkers(setup(count=3, model="gone", out=options.out))  # loads none
+    assert (workers.ready.device, workers.ready.name) == ("cuda:0", manifest.name)
+    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    assert {o.status for o in found} == {Status.WRITTEN}
+    assert sum(len(lightness) for lightness, _ in network.seen) >= 6
+    lab = rgb_to_lab(decode((tmp_path / "out/0.jpg").read_bytes()).rgb)
+    assert lab[..., 1].mean() > 5
+
+
+def test_processes_ask_for_the_distribution_too(tmp_path, monkeypatch, manifest):
+    network = SpyNetwork(manifest, (20.0, 30.0))
+    host(network, monkeypatch)
+    write(tmp_path, ["a.jpg", "b.jpg"])
+    options = OutputOptions(out=str(tmp_path / "out"), confidence=True)
+    workers = ProcessWorkers(setup(out=options.out, confidence=True))
+    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    assert {o.status for o in found} == {Status.WRITTEN}
+    assert all(o.entropy is not None for o in found)
+
+
+def test_what_fails_in_the_network_here_is_the_pictures_error(tmp_path, monkeypatch, manifest):
+    host(BrokenNetwork(manifest), monkeypatch)
+    write(tmp_path, ["a.jpg", "b.jpg"])
+    options = OutputOptions(out=str(tmp_path / "out"))
+    found = list(batch.run(plan([str(tmp_path)], False, options), ProcessWorkers(setup())))
+    assert [o.status for o in found] == [Status.FAILED] * 2
+    assert "out of memory" in found[0].error.message
+
+
+def test_there_are_no_more_processes_than_pictures_cpus_and_memory(monkeypatch):
+    def count(**changes):
+        with closing(ProcessWorkers(replace(setup(count=None), **changes))) as workers:
+            return workers.count
+
+    monkeypatch.setattr(isolation, "cpu_count", lambda: 3)
+    assert count() == 3
+    assert count(total=2) == 2
+    assert count(count=4) == 4
+    monkeypatch.setattr(isolation, "available_memory", lambda: 400 * 2**20)
+    assert count() == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is a signal on POSIX")

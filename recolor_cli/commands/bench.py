@@ -59,19 +59,28 @@ def bench(
     from recolor_cli.console import Console
     from recolor_cli.evaluation import bench as room
     from recolor_cli.isolation import Setup
-    from recolor_cli.types import RecolorOptions
-    from recolor_cli.worker import open_network
+    from recolor_cli.network import OnnxColorNetwork
+    from recolor_cli.types import RecolorOptions, cpu_count
+    from recolor_cli.work import share_cpus
 
     console = Console(quiet)
     names = tuple(dict.fromkeys(models_)) or ("poster",)  # named twice is timed once
     stems = [Path(name).stem if Path(name).suffix else name for name in names]
-    networks, ready = {}, None
-    for name, stem in zip(names, stems, strict=True):
-        setup = Setup(name, device, jobs, None, RecolorOptions(), planning.OutputOptions())
-        network, ready = open_network(setup)
-        networks[stem if stems.count(stem) == 1 else name] = network
-    assert ready
-    result = room.Benchmark(ready.device, ready.count)
+    keys = [
+        stem if stems.count(stem) == 1 else name for name, stem in zip(names, stems, strict=True)
+    ]
+    count = jobs or cpu_count()
+    threads = share_cpus(count)
+    networks = {
+        key: OnnxColorNetwork.load(name, device, threads)
+        for key, name in zip(keys, names, strict=True)
+    }
+    output = planning.OutputOptions(overwrite=True)
+    setups = {
+        key: Setup(name, device, jobs, None, RecolorOptions(), output)
+        for key, name in zip(keys, names, strict=True)
+    }
+    result = room.Benchmark(networks[keys[0]].device, count)
     with tempfile.TemporaryDirectory() as folder:
         sets: dict[str, list[Path]] = {}
         if pictures:
@@ -86,10 +95,10 @@ def bench(
                 sets[f"{size:g} MP"] = room.make_pictures(demo, size, count, Path(folder))
         steps = 1 + len(sets) * (1 + len(networks))
         with console.progress(steps, "steps", "timing") as bar:
-            result.networks = room.measure_networks(networks, batches or (1, 4), ready.count)
+            result.networks = room.measure_networks(networks, batches or (1, 4), count)
             bar.advance()
             for label, paths in sets.items():
-                result.throughput += room.measure_throughput(paths, label, networks, ready.count)
+                result.throughput += room.measure_throughput(paths, label, setups)
                 bar.advance()
                 for name, key in zip(names, networks, strict=True):
                     result.starts.append(room.measure_start(paths[0], label, key, name, device))

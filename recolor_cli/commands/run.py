@@ -307,7 +307,7 @@ def run(
         setup = Setup(model, device, jobs, total, recolor_options, options)
         # What goes through our own standard streams, or is alone, needs no other process.
         shared = total != 1 and STREAM not in inputs
-        workers, ready = (_process if shared else _threads)(setup)
+        workers, ready = (_processes if shared else _threads)(setup)
         device_used = ready.device
         tell_device(ready, console)
         yield from batch.run(todo, workers, stop)
@@ -364,8 +364,8 @@ def _read_mask(path: str) -> NDArray[np.uint8]:
         raise UsageError(f"--mask {path}: {error.message}", error.hint) from error
 
 
-def _process(setup: Setup) -> tuple[Workers, Ready]:
-    """Return workers that a crash of a decoder does not end."""
+def _processes(setup: Setup) -> tuple[Workers, Ready]:
+    """Return workers in other processes, which a crash of a decoder does not end."""
     from recolor_cli.isolation import ProcessWorkers
 
     workers = ProcessWorkers(setup)
@@ -374,9 +374,18 @@ def _process(setup: Setup) -> tuple[Workers, Ready]:
 
 def _threads(setup: Setup) -> tuple[Workers, Ready]:
     """Return workers in this process."""
-    from recolor_cli.worker import prepare
+    from recolor_cli.isolation import Ready
+    from recolor_cli.network import OnnxColorNetwork
+    from recolor_cli.recolorizer import Recolorizer
+    from recolor_cli.types import cpu_count
+    from recolor_cli.work import ThreadWorkers, share_cpus
 
-    return prepare(setup)
+    count = min(setup.count or cpu_count(), setup.total or cpu_count())
+    network = OnnxColorNetwork.load(setup.model or "", setup.device, share_cpus(count))
+    if setup.needs_distribution:
+        network.require_distribution()
+    workers = ThreadWorkers(Recolorizer(network, setup.recolor), setup.output, count)
+    return workers, Ready(network.manifest.name, network.device, network.cpu_reason, count)
 
 
 def _names_from(files_from: str, null: bool) -> Iterator[str]:

@@ -14,28 +14,29 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 import cv2
 import numpy as np
 
-from recolor_cli import batch
+from recolor_cli.batch import Workers
 from recolor_cli.encoding import Encoding, encode
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.files import write_atomic
 from recolor_cli.formats import ImageFormat
 from recolor_cli.image_io import DecodedImage, decode
-from recolor_cli.jobs import Job, OutputOptions
+from recolor_cli.isolation import ProcessWorkers, Setup
+from recolor_cli.jobs import Job
 from recolor_cli.manifest import find_model
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.outcome import Outcome
-from recolor_cli.recolorizer import Recolorizer, StageTimings
-from recolor_cli.types import AnyRgbImage, ColorNetwork, Device, RgbImage, cpu_count
-from recolor_cli.work import ThreadWorkers
+from recolor_cli.types import ColorNetwork, Device, RgbImage, cpu_count
 
 _ROUNDS = 5
+_TURNS = 3  # of the pictures in a round: the last ones leave CPUs idle
 _STARTS = 7  # of processes
 _PATIENCE = 60  # s; then no further round is begun
 _RUN_SECONDS = 0.7  # of a network alone, each round
@@ -86,7 +87,7 @@ class Throughput:
     share : float
         Of decoding and encoding in the time of all stages: `ratio`, if files cost nothing.
     stages : dict of str to float
-        Milliseconds that each stage of a picture takes in its thread, with all threads at work.
+        Milliseconds that each stage of a picture takes, with all CPUs at work.
     """
 
     pictures: str
@@ -160,16 +161,6 @@ class Benchmark:
         return asdict(self)
 
 
-class _NoColor:
-    """Stands in for a Recolorizer: all of the program but the recoloring."""
-
-    def recolor(
-        self, rgb: AnyRgbImage, timings: StageTimings | None = None, in_place: bool = False
-    ) -> AnyRgbImage:
-        """Return the picture as it is."""
-        return rgb
-
-
 def make_pictures(source: bytes, megapixels: float, count: int, folder: Path) -> list[Path]:
     """Write JPEGs of a size, each another part of a picture, enlarged and with grain.
 
@@ -202,7 +193,7 @@ def make_pictures(source: bytes, megapixels: float, count: int, folder: Path) ->
 
 
 def measure_throughput(
-    paths: Sequence[Path], label: str, networks: Mapping[str, ColorNetwork], workers: int
+    paths: Sequence[Path], label: str, setups: Mapping[str, Setup]
 ) -> list[Throughput]:
     """Time the program and its codecs alone, in turns, on the same files.
 
@@ -212,41 +203,48 @@ def measure_throughput(
         Pictures; their results go to a temporary folder.
     label : str
         What they are.
-    networks : mapping of str to ColorNetwork
-    workers : int
-        Pictures at a time.
+    setups : mapping of str to Setup
+        By the model's name.
 
     Raises
     ------
     InputError
         If one of them cannot be recolored.
+    ModelError, DeviceError
+        As `ProcessWorkers`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        jobs = [Job(str(path), str(Path(folder) / path.name)) for path in paths]
-        found = []
-        for name, network in networks.items():
-            times: list[tuple[float, float]] = []
-            for _ in _rounds():
-                codec, _ = _once(jobs, cast(Recolorizer, _NoColor()), workers)
-                full, outcomes = _once(jobs, Recolorizer(network), workers)
-                times.append((codec, full))
-            times = times[1:] or times
-            stages = {
-                stage: 1000 * statistics.median(o.seconds[stage] for o in outcomes)
-                for stage in _STAGES
-            }
-            found.append(
-                Throughput(
-                    label,
-                    name,
-                    statistics.median(codec / full for codec, full in times),
-                    len(jobs) / statistics.median(codec for codec, _ in times),
-                    len(jobs) / statistics.median(full for _, full in times),
-                    (stages["decode"] + stages["encode"]) / sum(stages.values()),
-                    stages,
-                )
-            )
-    return found
+        jobs = [
+            Job(str(path), str(Path(folder) / f"{turn}-{path.name}"))
+            for turn in range(_TURNS)
+            for path in paths
+        ]
+        return [_throughput(jobs, label, name, setup) for name, setup in setups.items()]
+
+
+def _throughput(jobs: Sequence[Job], label: str, name: str, setup: Setup) -> Throughput:
+    times: list[tuple[float, float]] = []
+    with (
+        closing(ProcessWorkers(replace(setup, model=None))) as without,
+        closing(ProcessWorkers(setup)) as workers,
+    ):
+        for _ in _rounds():
+            codec, _ = _once(jobs, without)
+            full, outcomes = _once(jobs, workers)
+            times.append((codec, full))
+    times = times[1:] or times
+    stages = {
+        stage: 1000 * statistics.median(o.seconds[stage] for o in outcomes) for stage in _STAGES
+    }
+    return Throughput(
+        label,
+        name,
+        statistics.median(codec / full for codec, full in times),
+        len(jobs) / statistics.median(codec for codec, _ in times),
+        len(jobs) / statistics.median(full for _, full in times),
+        (stages["decode"] + stages["encode"]) / sum(stages.values()),
+        stages,
+    )
 
 
 def _rounds() -> Iterator[int]:
@@ -258,13 +256,10 @@ def _rounds() -> Iterator[int]:
         yield number
 
 
-def _once(
-    jobs: Sequence[Job], recolorizer: Recolorizer, workers: int
-) -> tuple[float, list[Outcome]]:
+def _once(jobs: Sequence[Job], workers: Workers) -> tuple[float, list[Outcome]]:
     """Return the seconds that the jobs take, and what became of them."""
-    threads = ThreadWorkers(recolorizer, OutputOptions(overwrite=True), workers)
     started = time.perf_counter()
-    outcomes = list(batch.run(jobs, threads))
+    outcomes = [future.result() for future in [workers.submit(job) for job in jobs]]
     seconds = time.perf_counter() - started
     for outcome in outcomes:
         if outcome.error:

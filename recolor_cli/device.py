@@ -1,0 +1,38 @@
+"""Which device is asked for, and whether there may be one: told without onnxruntime."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+
+from recolor_cli.errors import UsageError
+from recolor_cli.types import Device
+
+
+def parse_device(name: str) -> tuple[Device, int]:
+    """Split ``cuda:1`` into its kind and its number; the number is 0 where none is given.
+
+    Raises
+    ------
+    UsageError
+        If it is none of ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+    """
+    if match := re.fullmatch(r"cuda:(\d{1,2})", name.lower()):
+        return Device.CUDA, int(match[1])
+    try:
+        return Device(name.lower()), 0
+    except ValueError as error:
+        raise UsageError(
+            f"there is no device {name}", "use auto, cpu, cuda or cuda:N with a number"
+        ) from error
+
+
+def why_no_driver() -> str:
+    """Return that there is no NVIDIA driver; empty if there is one."""
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return f"no NVIDIA driver ({library}) was found"
+    return ""
