@@ -20,6 +20,7 @@ from recolor_cli.commands.common import (
     device_option,
     dry_run_option,
     json_option,
+    load_network,
     overwrite_option,
     quiet_option,
     recursive_option,
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recolor_cli.batch import Workers
-    from recolor_cli.isolation import Ready, Setup
+    from recolor_cli.console import Console
+    from recolor_cli.isolation import Setup
     from recolor_cli.outcome import Outcome
 
 
@@ -307,9 +309,7 @@ def run(
         setup = Setup(model, device, jobs, total, recolor_options, options)
         # What goes through our own standard streams, or is alone, needs no other process.
         shared = total != 1 and STREAM not in inputs
-        workers, ready = (_processes if shared else _threads)(setup)
-        device_used = ready.device
-        tell_device(ready, console)
+        workers, device_used = (_processes if shared else _threads)(setup, console)
         yield from batch.run(todo, workers, stop)
 
     page = page_of(out) if gallery and not dry_run else None
@@ -364,28 +364,27 @@ def _read_mask(path: str) -> NDArray[np.uint8]:
         raise UsageError(f"--mask {path}: {error.message}", error.hint) from error
 
 
-def _processes(setup: Setup) -> tuple[Workers, Ready]:
-    """Return workers in other processes, which a crash of a decoder does not end."""
+def _processes(setup: Setup, console: Console) -> tuple[Workers, str]:
+    """Return workers in other processes, which no crash of a decoder ends, and the device."""
     from recolor_cli.isolation import ProcessWorkers
 
     workers = ProcessWorkers(setup)
-    return workers, workers.ready
+    tell_device(workers.ready, console)
+    return workers, workers.ready.device
 
 
-def _threads(setup: Setup) -> tuple[Workers, Ready]:
-    """Return workers in this process."""
-    from recolor_cli.isolation import Ready
-    from recolor_cli.network import OnnxColorNetwork
+def _threads(setup: Setup, console: Console) -> tuple[Workers, str]:
+    """Return workers in this process, and the device."""
     from recolor_cli.recolorizer import Recolorizer
     from recolor_cli.types import cpu_count
-    from recolor_cli.work import ThreadWorkers, share_cpus
+    from recolor_cli.work import ThreadWorkers
 
     count = min(setup.count or cpu_count(), setup.total or cpu_count())
-    network = OnnxColorNetwork.load(setup.model or "", setup.device, share_cpus(count))
+    network = load_network(setup.model or "", setup.device, count, console)
     if setup.needs_distribution:
         network.require_distribution()
-    workers = ThreadWorkers(Recolorizer(network, setup.recolor), setup.output, count)
-    return workers, Ready(network.manifest.name, network.device, network.cpu_reason, count)
+    recolorizer = Recolorizer(network, setup.recolor)
+    return ThreadWorkers(recolorizer, setup.output, count), network.device
 
 
 def _names_from(files_from: str, null: bool) -> Iterator[str]:
