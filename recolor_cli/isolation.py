@@ -26,7 +26,7 @@ from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.files import remove_leftovers
 from recolor_cli.jobs import Job, OutputOptions
 from recolor_cli.memory import MemoryBudget, available_memory, memory_for_pictures
-from recolor_cli.outcome import Outcome, Status
+from recolor_cli.outcome import Outcome, Status, failed_by_bug
 from recolor_cli.types import Device, FloatArray, RecolorOptions, cpu_count
 
 if TYPE_CHECKING:
@@ -219,7 +219,12 @@ class ProcessWorkers:
                 process = _Process(self._start)
                 process.ready()
             tried += 1
-            if outcome := self._talk(process, job):
+            try:
+                outcome = self._talk(process, job)
+            except Exception as bug:  # whoever waits for the picture is not to wait for ever
+                process.end()
+                return process, failed_by_bug(job, bug)
+            if outcome:
                 return process, outcome
             ended = process.end()
             remove_leftovers(Path(job.destination).parent)

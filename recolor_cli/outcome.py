@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -72,6 +73,13 @@ class Outcome:
 def not_tried(job: Job, error: RecolorError) -> Outcome:
     """Return the outcome of a job that has an error from the start."""
     return Outcome(job, Status.LEFT_OUT if job.is_stray else Status.FAILED, error)
+
+
+def failed_by_bug(job: Job, error: Exception) -> Outcome:
+    """Return the outcome of a job that failed for a reason that no one foresaw."""
+    failure = RecolorError(f"a bug in recolor: {error!r}", "please report it with -v's output")
+    trace = "".join(traceback.format_exception(error))
+    return Outcome(job, Status.FAILED, failure, bug=trace)
 
 
 @dataclass

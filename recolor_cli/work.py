@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -30,7 +29,7 @@ from recolor_cli.jobs import (
 )
 from recolor_cli.memory import MemoryBudget, memory_for_pictures
 from recolor_cli.monochrome import grayness
-from recolor_cli.outcome import Outcome, Status, not_tried
+from recolor_cli.outcome import Outcome, Status, failed_by_bug, not_tried
 from recolor_cli.recolorizer import Recolorizer, StageTimings
 from recolor_cli.streams import stdin, write_stdout
 from recolor_cli.types import AnyRgbImage, ImageSize, RecolorOptions, cpu_count
@@ -178,8 +177,7 @@ def _do(
         advice = "make it smaller, or use fewer --jobs"
         return Outcome(job, Status.FAILED, InputError("there is not enough memory for it", advice))
     except Exception as error:  # a bug; 100,000 other pictures are not to suffer from it
-        failure = RecolorError(f"a bug in recolor: {error!r}", "please report it with -v's output")
-        return Outcome(job, Status.FAILED, failure, bug=traceback.format_exc())
+        return failed_by_bug(job, error)
     return Outcome(
         job,
         Status.SKIPPED if stays else Status.WRITTEN,

@@ -287,6 +287,28 @@ def test_what_fails_in_the_network_here_is_the_pictures_error(tmp_path, monkeypa
     assert "out of memory" in found[0].error.message
 
 
+def test_a_bug_in_the_network_here_is_told_and_the_next_picture_done(
+    tmp_path, monkeypatch, manifest
+):
+    network = SpyNetwork(manifest, (40.0, 30.0))
+    predict = network.predict
+
+    def fails_once(*inputs):
+        monkeypatch.setattr(network, "predict", predict)
+        raise ValueError("nobody foresaw it")
+
+    monkeypatch.setattr(network, "predict", fails_once)
+    host(network, monkeypatch)
+    write(tmp_path, ["a.jpg", "b.jpg"])
+    options = OutputOptions(out=str(tmp_path / "out"))
+    with closing(ProcessWorkers(setup(count=1, out=options.out))) as workers:
+        futures = [workers.submit(job) for job in plan([str(tmp_path)], False, options)]
+        bad, good = (future.result(timeout=30) for future in futures)
+    assert "a bug in recolor: ValueError('nobody foresaw it')" in bad.error.message
+    assert "Traceback" in bad.bug
+    assert good.status is Status.WRITTEN
+
+
 def test_there_are_no_more_processes_than_pictures_cpus_and_memory(monkeypatch):
     def count(**changes):
         with closing(ProcessWorkers(replace(setup(count=None), **changes))) as workers:
