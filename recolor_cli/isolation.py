@@ -39,6 +39,7 @@ _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from recolor_cli.worker impo
 _MANY = 256  # processes at most
 _PROCESS_MEMORY = 160 * 2**20  # bytes that a process takes beside its picture, about
 _TRIES = 2  # of a job with which a process dies: it may have been killed for another's sake
+_STARTS = 3  # of a process in a dead one's place, likewise
 _BATCH = 16  # pictures in a run of a GPU
 
 
@@ -216,8 +217,7 @@ class ProcessWorkers:
         while True:
             if not process.lives:
                 process.end()
-                process = _Process(self._start)
-                process.ready()
+                process = self._another()
             tried += 1
             try:
                 outcome = self._talk(process, job)
@@ -234,6 +234,18 @@ class ProcessWorkers:
                     "it is probably broken: open it in another program and save it anew",
                 )
                 return process, Outcome(job, Status.FAILED, error)
+
+    def _another(self) -> _Process:
+        """Return a process that is ready; raises if none can be started, or if it never gets so."""
+        for tried in range(1, _STARTS + 1):
+            process = _Process(self._start)
+            try:
+                process.ready()
+                break
+            except RecolorError:
+                if tried == _STARTS:
+                    raise
+        return process
 
     def _talk(self, process: _Process, job: Job) -> Outcome | None:
         """Give a process a job, and what it asks for; None if it dies meanwhile."""

@@ -196,6 +196,20 @@ def test_a_process_that_never_starts_again_fails_the_rest(tmp_path, crashing, mo
     assert [o.status for o in found] == [Status.FAILED] * 2
 
 
+def test_a_process_that_dies_at_its_start_anew_is_started_once_more(tmp_path, started, monkeypatch):
+    write(tmp_path, ["a.jpg"])
+    (job,) = plan([str(tmp_path)], False, OutputOptions(out=str(tmp_path / "out")))
+    with closing(ProcessWorkers(setup(count=1, out=str(tmp_path / "out")))) as workers:
+        once = f"import os; os.close(os.open({str(tmp_path / 'died')!r}, os.O_CREAT | os.O_EXCL))"
+        dies = f"try:\n    {once}\n    os._exit(1)\nexcept FileExistsError:\n    pass\n"
+        program = f"exec({dies!r}); {isolation._PROGRAM}"
+        monkeypatch.setattr(isolation, "_PROGRAM", program)
+        started[0].kill()
+        started[0].wait()
+        assert workers.submit(job).result(timeout=30).status is Status.WRITTEN
+    assert [process.returncode for process in started[1:]] == [1, 0]
+
+
 def test_where_one_process_cannot_be_replaced_the_others_go_on(
     tmp_path, crashing, started, monkeypatch
 ):
