@@ -399,7 +399,8 @@ class _Process:
 def _uninterrupted() -> Iterator[int]:
     """Keep signals to stop from a process that is started inside: its parent tells it when.
 
-    Ctrl-C goes to all processes of a terminal, and a service's SIGTERM to all of the service.
+    Ctrl-C goes to all processes of a terminal, as does SIGHUP when it is closed, and a service's
+    SIGTERM to all of the service.
 
     Yields
     ------
@@ -410,7 +411,8 @@ def _uninterrupted() -> Iterator[int]:
         yield getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         return
     # A mask is inherited, and what comes while it is set is not lost.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    stops = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     try:
         yield 0
     finally:

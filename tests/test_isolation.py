@@ -323,6 +323,17 @@ def test_a_bug_in_the_network_here_is_told_and_the_next_picture_done(
     assert good.status is Status.WRITTEN
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals are POSIX's")
+def test_signals_that_reach_the_whole_group_leave_it_to_the_parent(tmp_path, started):
+    write(tmp_path, ["a.jpg"])
+    (job,) = plan([str(tmp_path)], False, OutputOptions(out=str(tmp_path / "out")))
+    with closing(ProcessWorkers(setup(count=1))) as workers:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            started[0].send_signal(number)
+        assert workers.submit(job).result(timeout=30).status is Status.WRITTEN
+    assert len(started) == 1
+
+
 def test_there_are_no_more_processes_than_pictures_cpus_and_memory(monkeypatch):
     def count(**changes):
         with closing(ProcessWorkers(replace(setup(count=None), **changes))) as workers:
