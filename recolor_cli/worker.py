@@ -31,8 +31,10 @@ from recolor_cli.work import PictureWork, share_cpus
 def main() -> None:
     """Read a `Start` and then jobs from standard input until it ends."""
     warnings.simplefilter("ignore")  # decoders', of what they repair in a file
-    # What libraries print is not to come between the outcomes.
-    parent = _Parent(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
+    # What libraries print is not to come between the outcomes, and no picture that is called
+    # /dev/stdin is to take the jobs.
+    parent = _Parent(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     start: Start | None = parent.hear()
     if start is None:

@@ -18,7 +18,7 @@ from recolor_cli.batching import BatchedNetwork
 from recolor_cli.errors import ModelError, RecolorError
 from recolor_cli.image_io import declared, decode
 from recolor_cli.isolation import ProcessWorkers, Setup
-from recolor_cli.jobs import OutputOptions, plan
+from recolor_cli.jobs import Job, OutputOptions, plan
 from recolor_cli.lab import rgb_to_lab
 from recolor_cli.memory import MemoryBudget
 from recolor_cli.outcome import Status
@@ -321,6 +321,14 @@ def test_a_bug_in_the_network_here_is_told_and_the_next_picture_done(
     assert "a bug in recolor: ValueError('nobody foresaw it')" in bad.error.message
     assert "Traceback" in bad.bug
     assert good.status is Status.WRITTEN
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdin"), reason="it is POSIX's")
+def test_no_picture_takes_the_jobs_of_a_process(tmp_path):
+    job = Job("/dev/stdin", str(tmp_path / "a.jpg"))
+    workers = ProcessWorkers(setup(count=1))
+    assert "empty" in workers.submit(job).result(timeout=30).error.message
+    workers.close()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals are POSIX's")
