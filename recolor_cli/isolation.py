@@ -231,7 +231,7 @@ class ProcessWorkers:
             if tried == _TRIES:
                 error = InputError(
                     f"the process that worked on it {ended}",
-                    "it is probably broken: open it in another program and save it anew",
+                    "try it alone; if that fails, too, it is broken: save it anew elsewhere",
                 )
                 return process, Outcome(job, Status.FAILED, error)
 
