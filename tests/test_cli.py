@@ -448,6 +448,7 @@ def test_gray_pictures_cannot_be_measured_on(recolor, tmp_path):
         (["--files-from", "EMPTYFILE"], 3, "is empty"),
         (["--files-from", "-", "-"], 2, "both a list and a picture"),
         (["--files-from", "gone.txt"], 1, "gone.txt"),
+        (["--files-from", "NULS"], 1, "NULs"),
         (["EMPTY"], 3, "no pictures"),
         (["POSTER", "-m", "gone"], 4, "no model is called gone"),
         (["POSTER", "-m", "gone.onnx"], 4, "no model file"),
@@ -466,6 +467,7 @@ def test_gray_pictures_cannot_be_measured_on(recolor, tmp_path):
 def test_bad_input_gets_one_clear_error(recolor, tmp_path, poster, arguments, exit_code, words):
     files = {
         "EMPTYFILE": ("empty.jpg", b""),
+        "NULS": ("list.txt", b"a/a.jpg\0a/b.jpg\0"),
         "TEXT": ("text.jpg", b"once upon a time"),
         "TRUNCATED": ("cut.jpg", encoded(draw(300, 200))[:2000]),
         "ONE": ("one.png", encoded(draw(1, 1), "PNG")),

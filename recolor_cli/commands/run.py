@@ -398,6 +398,11 @@ def _names_from(files_from: str, null: bool) -> Iterator[str]:
             else:
                 source = stack.enter_context(Path(files_from).open("rb"))
             for line in parts(source, b"\0" if null else b"\n"):
+                if b"\0" in line:
+                    raise InputError(
+                        f"the list {files_from} has NULs between names",
+                        "add -0, or end them in newlines",
+                    )
                 name = os.fsdecode(line if null else line.removesuffix(b"\r"))
                 if name:
                     yield f"./{name}" if name == "-" else name  # there it is a file
