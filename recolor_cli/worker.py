@@ -7,7 +7,7 @@ import pickle
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -36,6 +36,12 @@ def main() -> None:
     parent = _Parent(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    with closing(parent):
+        _serve(parent)
+
+
+def _serve(parent: _Parent) -> None:
+    """Do what the parent has to be done, until it has no more."""
     start: Start | None = parent.hear()
     if start is None:
         return
@@ -95,6 +101,11 @@ class _Parent:
         with suppress(OSError):  # the parent is gone: then nobody waits for it
             self._answers.write(pickle.dumps(message))
             self._answers.flush()
+
+    def close(self) -> None:
+        """Forget what could not be sent: else Python tells of it at its end."""
+        with suppress(OSError):
+            self._answers.close()
 
     def ask(self, question: object) -> Any:
         """Return the parent's answer, or raise it where it is an error."""

@@ -384,6 +384,7 @@ def test_a_program_that_is_killed_takes_its_process_along(tmp_path):
         [sys.executable, "-m", "recolor_cli", tmp_path, "--device", "cpu", "-o", tmp_path / "out"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONDEVMODE": "1"},  # tells what from Python 3.13 on is always told
     )
     process.stdout.readline()  # it is at work
     process.kill()
