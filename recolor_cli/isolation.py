@@ -142,15 +142,19 @@ class ProcessWorkers:
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Outcome]] | None] = queue.SimpleQueue()
         self._stopped = False
         self._failure: RecolorError | None = None  # why nothing can be done any more
-        self._left = self.count  # processes
         with ExitStack() as started:
-            processes = []
-            for _ in range(self.count):
-                processes.append(_Process(self._start))
-                started.callback(processes[-1].end)
+            processes: list[_Process] = []
+            try:
+                for _ in range(self.count):
+                    processes.append(_Process(self._start))
+                    started.callback(processes[-1].end)
+            except RecolorError:  # the system has no room for so many
+                if not processes:
+                    raise
             ready = processes[0].ready()
             started.pop_all()
-        self.ready = replace(ready, cpu_reason=cpu_reason or ready.cpu_reason)
+        self.count = self._left = len(processes)
+        self.ready = replace(ready, cpu_reason=cpu_reason or ready.cpu_reason, count=self.count)
         free = memory_for_pictures()
         # The others may still be loading.
         self._budget = MemoryBudget(max(free - (self.count - 1) * _PROCESS_MEMORY, free // 2))

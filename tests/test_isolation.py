@@ -342,6 +342,23 @@ def test_signals_that_reach_the_whole_group_leave_it_to_the_parent(tmp_path, sta
     assert len(started) == 1
 
 
+def test_where_the_system_starts_fewer_processes_these_do_it_all(tmp_path, started, monkeypatch):
+    original = subprocess.Popen
+
+    def popen(*args, **kwargs):
+        if len(started) == 2:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    write(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    options = OutputOptions(out=str(tmp_path / "out"))
+    workers = ProcessWorkers(setup(count=3, out=options.out))
+    assert workers.count == workers.ready.count == 2
+    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    assert {o.status for o in found} == {Status.WRITTEN}
+
+
 def test_there_are_no_more_processes_than_pictures_cpus_and_memory(monkeypatch):
     def count(**changes):
         with closing(ProcessWorkers(replace(setup(count=None), **changes))) as workers:
