@@ -77,8 +77,7 @@ class Start:
 
     def shares_trunk_alone(self, network: nn.Module) -> bool:
         """Tell whether they are of a sibling: the same trunk with another decoder."""
-        own = {k: v.shape for k, v in network.state_dict().items() if v.is_floating_point()}
-        theirs = {k: v.shape for k, v in self.weights.items() if v.is_floating_point()}
+        own, theirs = _shapes(network.state_dict()), _shapes(self.weights)
         return own != theirs and _trunk(own) == _trunk(theirs) != {}
 
     def load_trunk_into(self, network: nn.Module) -> None:
@@ -166,7 +165,7 @@ def load_mean(names: Sequence[str]) -> Start:
     first = starts[0]
     advice = "average runs that started from the same weights"
     for other in starts[1:]:
-        if _shapes(other) != _shapes(first):
+        if _shapes(other.weights) != _shapes(first.weights):
             raise ModelError(
                 f"{first.source} and {other.source} are of different architectures", advice
             )
@@ -177,16 +176,19 @@ def load_mean(names: Sequence[str]) -> Start:
     gates = {key for start in starts for key in start.weights if key.startswith(_GATE)}
     weights = {  # the gate is the mean of those that have one
         key: torch.stack([s.weights[key].float() for s in starts if key in s.weights]).mean(dim=0)
-        for key in (*_shapes(first), *gates)
+        for key in (*_shapes(first.weights), *gates)
     }
     samples = max(start.samples for start in starts)
     return Start(weights, first.prior, samples, ", ".join(names), first.centers)
 
 
-def _shapes(start: Start) -> dict[str, torch.Size]:
+def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
     """Return those of all weights but the gate's, which older files do not have."""
-    weights = start.weights.items()
-    return {k: v.shape for k, v in weights if v.is_floating_point() and not k.startswith(_GATE)}
+    return {
+        key: value.shape
+        for key, value in weights.items()
+        if value.is_floating_point() and not key.startswith(_GATE)
+    }
 
 
 def _load_weights(name: str) -> Start:
