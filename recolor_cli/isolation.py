@@ -113,6 +113,48 @@ class Distribute:
     lightness: FloatArray
 
 
+def pictures_at_a_time(setup: Setup, on_gpu: bool) -> int:
+    """Return how many pictures are to be worked on at a time: what is asked for, or what fits."""
+    wanted = setup.count or min(
+        # While some wait for the card, others are to decode and encode.
+        cpu_count() * (2 if on_gpu else 1),
+        max(1, available_memory() // (2 * _PROCESS_MEMORY)),
+    )
+    return min(wanted, setup.total or _MANY, _MANY)
+
+
+class Channel:
+    """Messages to another process and from it, pickled.
+
+    Parameters
+    ----------
+    source, sink : binary streams
+    """
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        self._source = source
+        self._sink = sink
+
+    def say(self, message: object) -> None:
+        """Send something; if the other has ended, that shows when it is heard."""
+        with suppress(OSError):
+            self._sink.write(pickle.dumps(message))
+            self._sink.flush()
+
+    def hear(self) -> Any:
+        """Return the next thing that the other says, or None when it has ended."""
+        try:
+            return pickle.load(self._source)
+        except (EOFError, OSError, pickle.UnpicklingError):  # cut off in the middle
+            return None
+
+    def close(self) -> None:
+        """Say and hear nothing more; what could not be sent is forgotten."""
+        for stream in (self._sink, self._source):
+            with suppress(OSError):
+                stream.close()
+
+
 class ProcessWorkers:
     """Processes that do jobs, each replaced when it crashes.
 
@@ -128,16 +170,11 @@ class ProcessWorkers:
 
     def __init__(self, setup: Setup) -> None:
         host, cpu_reason = _host(setup)
-        wanted = setup.count or min(
-            # While some wait for the card, others are to decode and encode.
-            cpu_count() * (2 if host else 1),
-            max(1, available_memory() // (2 * _PROCESS_MEMORY)),
-        )
-        self.count = min(wanted, setup.total or _MANY, _MANY)
+        count = pictures_at_a_time(setup, on_gpu=host is not None)
         self._host = host
         device = Device.CPU if cpu_reason else setup.device
         hosted = Hosted(host.network.manifest, host.network.device) if host else None
-        self._start = Start(replace(setup, count=self.count, device=device), hosted)
+        self._start = Start(replace(setup, count=count, device=device), hosted)
         self._lock = threading.Lock()
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Outcome]] | None] = queue.SimpleQueue()
         self._stopped = False
@@ -145,7 +182,7 @@ class ProcessWorkers:
         with ExitStack() as started:
             processes: list[_Process] = []
             try:
-                for _ in range(self.count):
+                for _ in range(count):
                     processes.append(_Process(self._start))
                     started.callback(processes[-1].end)
             except RecolorError:  # the system has no room for so many
@@ -277,7 +314,7 @@ class ProcessWorkers:
         if isinstance(message, Reserve):
             self._budget.acquire(message.needed)
             held.append(message.needed)
-            return None
+            return message  # granted; None would be the end
         host = cast(_Host, self._host)
         if isinstance(message, Predict):
             return host.batched.predict(message.lightness, message.temperature)
@@ -321,7 +358,7 @@ def _host(setup: Setup) -> tuple[_Host | None, str]:
     return _Host(network, BatchedNetwork(network, _BATCH)), ""
 
 
-class _Process:
+class _Process(Channel):
     """One process, from its start on.
 
     Parameters
@@ -348,6 +385,7 @@ class _Process:
                     f"the process that recolors cannot be started: {error.strerror}",
                     "there may be too many processes, or too little memory",
                 ) from error
+        super().__init__(cast(BinaryIO, self._process.stdout), cast(BinaryIO, self._process.stdin))
         self._ready: Ready | None = None
         self.say(start)
 
@@ -371,25 +409,9 @@ class _Process:
             f"the process that recolors {ended} at its start", "see what `recolor doctor` says"
         )
 
-    def say(self, message: object) -> None:
-        """Send something; if it has died, that shows when it is heard."""
-        with suppress(OSError):
-            stream = cast(BinaryIO, self._process.stdin)
-            stream.write(pickle.dumps(message))
-            stream.flush()
-
-    def hear(self) -> Any:
-        """Return the next thing that it says, or None when it has ended."""
-        try:
-            return pickle.load(cast(BinaryIO, self._process.stdout))
-        except (EOFError, OSError, pickle.UnpicklingError):  # cut off in the middle
-            return None
-
     def end(self) -> str:
         """Let it end, and return how it did."""
-        for stream in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):  # what was still to be sent is lost with it
-                cast(BinaryIO, stream).close()
+        self.close()
         code = self._process.wait()
         if code >= 0:
             return f"ended with code {code}"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 from recolor_cli.decode import Distribution
 from recolor_cli.errors import RecolorError
 from recolor_cli.isolation import (
+    Channel,
     Distribute,
-    Hosted,
     Predict,
     Ready,
     Release,
@@ -64,7 +63,9 @@ def _prepare(start: Start, parent: _Parent) -> tuple[PictureWork, Ready]:
         recolorizer: Recolorizer = _NoColor()
         ready = Ready("", setup.device, "", count)
     elif hosted:
-        recolorizer = Recolorizer(_HostedNetwork(hosted, parent), setup.recolor)
+        recolorizer = Recolorizer(
+            _HostedNetwork(hosted.manifest, hosted.device, parent), setup.recolor
+        )
         ready = Ready(hosted.manifest.name, hosted.device, "", count)
     else:
         from recolor_cli.network import OnnxColorNetwork  # onnxruntime: only who runs it
@@ -77,42 +78,14 @@ def _prepare(start: Start, parent: _Parent) -> tuple[PictureWork, Ready]:
     return PictureWork(recolorizer, setup.output, _ParentsBudget(parent)), ready
 
 
-class _Parent:
-    """The process that started this one.
-
-    Parameters
-    ----------
-    source, answers : binary streams
-    """
-
-    def __init__(self, source: BinaryIO, answers: BinaryIO) -> None:
-        self._source = source
-        self._answers = answers
-
-    def hear(self) -> Any:
-        """Return the next message; None when the parent has no more, or is gone."""
-        try:
-            return pickle.load(self._source)
-        except (EOFError, OSError, pickle.UnpicklingError):  # perhaps in the middle of a word
-            return None
-
-    def say(self, message: object) -> None:
-        """Send something."""
-        with suppress(OSError):  # the parent is gone: then nobody waits for it
-            self._answers.write(pickle.dumps(message))
-            self._answers.flush()
-
-    def close(self) -> None:
-        """Forget what could not be sent: else Python tells of it at its end."""
-        with suppress(OSError):
-            self._answers.close()
+class _Parent(Channel):
+    """The process that started this one."""
 
     def ask(self, question: object) -> Any:
         """Return the parent's answer, or raise it where it is an error."""
         self.say(question)
-        try:
-            answer = pickle.load(self._source)
-        except (EOFError, OSError, pickle.UnpicklingError):
+        answer = self.hear()
+        if answer is None:
             sys.exit(1)  # nobody wants the picture any more
         if isinstance(answer, RecolorError):
             raise answer
@@ -139,18 +112,9 @@ class _ParentsBudget:
 class _HostedNetwork:
     """The network that the parent holds."""
 
-    hosted: Hosted
+    manifest: Manifest
+    device: str
     parent: _Parent
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the network says about itself."""
-        return self.hosted.manifest
-
-    @property
-    def device(self) -> str:
-        """Where it runs."""
-        return self.hosted.device
 
     def predict(self, lightness: FloatArray, temperature: float) -> FloatArray:
         """Return ab, as `ColorNetwork.predict` promises, and raise what the network raises."""

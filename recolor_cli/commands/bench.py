@@ -58,9 +58,9 @@ def bench(
     from recolor_cli import jobs as planning
     from recolor_cli.console import Console
     from recolor_cli.evaluation import bench as room
-    from recolor_cli.isolation import Setup
+    from recolor_cli.isolation import Setup, pictures_at_a_time
     from recolor_cli.network import OnnxColorNetwork
-    from recolor_cli.types import RecolorOptions, cpu_count
+    from recolor_cli.types import Device, RecolorOptions, cpu_count
     from recolor_cli.work import share_cpus
 
     console = Console(quiet)
@@ -69,18 +69,19 @@ def bench(
     keys = [
         stem if stems.count(stem) == 1 else name for name, stem in zip(names, stems, strict=True)
     ]
-    count = jobs or cpu_count()
-    threads = share_cpus(count)
-    networks = {
-        key: OnnxColorNetwork.load(name, device, threads)
-        for key, name in zip(keys, names, strict=True)
-    }
     output = planning.OutputOptions(overwrite=True)
     setups = {
         key: Setup(name, device, jobs, None, RecolorOptions(), output)
         for key, name in zip(keys, names, strict=True)
     }
-    result = room.Benchmark(networks[keys[0]].device, count)
+    threads = share_cpus(jobs or cpu_count())
+    networks = {
+        key: OnnxColorNetwork.load(name, device, threads)
+        for key, name in zip(keys, names, strict=True)
+    }
+    used = networks[keys[0]].device
+    count = pictures_at_a_time(setups[keys[0]], on_gpu=used != Device.CPU)
+    result = room.Benchmark(used, count)
     with tempfile.TemporaryDirectory() as folder:
         sets: dict[str, list[Path]] = {}
         if pictures:

@@ -375,11 +375,11 @@ def _processes(setup: Setup, console: Console) -> tuple[Workers, str]:
 
 def _threads(setup: Setup, console: Console) -> tuple[Workers, str]:
     """Return workers in this process, and the device."""
+    from recolor_cli.isolation import pictures_at_a_time
     from recolor_cli.recolorizer import Recolorizer
-    from recolor_cli.types import cpu_count
     from recolor_cli.work import ThreadWorkers
 
-    count = min(setup.count or cpu_count(), setup.total or cpu_count())
+    count = pictures_at_a_time(setup, on_gpu=False)
     network = load_network(setup.model or "", setup.device, count, console)
     if setup.needs_distribution:
         network.require_distribution()
