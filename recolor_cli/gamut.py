@@ -142,23 +142,23 @@ def clip_chroma(lightness: FloatArray, ab: FloatArray) -> FloatArray:
 def chroma_scale(lightness: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the factor on chroma that `clip_chroma` applies, 0..1; all float32, shape (H, W)."""
     chroma, hue = cv2.cartToPolar(a, b, angleInDegrees=True)
-    most = np.empty_like(chroma)
+    level = lightness * np.float32(_LEVELS_PER_LIGHTNESS)
+    scale = np.empty_like(chroma)
     for left in range(0, chroma.shape[1], _REMAP_LIMIT):
         columns = slice(left, left + _REMAP_LIMIT)
-        most[:, columns] = cv2.remap(  # bilinear in the table: x is hue, y is lightness
+        scale[:, columns] = cv2.remap(  # bilinear in the table: x is hue, y is lightness
             _chroma_table(),
-            hue[:, columns] * np.float32(_HUES_PER_DEGREE),
-            lightness[:, columns] * np.float32(_LEVELS_PER_LIGHTNESS),
+            hue[:, columns],
+            level[:, columns],
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-    least = np.float32(1e-6)  # ab units; of gray, any factor is right
-    scale: FloatArray = np.minimum(most / np.maximum(chroma, least), np.float32(1))
-    return scale
+    np.maximum(chroma, np.float32(1e-6), out=chroma)  # ab units; of gray, any factor is right
+    np.divide(scale, chroma, out=scale)
+    return np.minimum(scale, np.float32(1), out=scale)
 
 
 _REMAP_LIMIT = 32_000  # columns; OpenCV's remap takes fewer than 2^15
-_HUES_PER_DEGREE = 1
 _LEVELS_PER_LIGHTNESS = 2
 
 
@@ -171,7 +171,7 @@ def _chroma_table() -> FloatArray:
     one of these places, and a color in the gap between is clipped a little by `lab_to_rgb`.
     """
     levels = np.arange(100 * _LEVELS_PER_LIGHTNESS + 1, dtype=np.float32)
-    hue = np.deg2rad(np.arange(360 * _HUES_PER_DEGREE + 1, dtype=np.float32))
+    hue = np.deg2rad(np.arange(360 + 1, dtype=np.float32))
     f_y = (levels[:, None] / _LEVELS_PER_LIGHTNESS + 16) / 116
     shape = (len(levels), len(hue))
     inside, outside = np.zeros(shape, np.float32), np.full(shape, 140, np.float32)

@@ -91,20 +91,22 @@ def lightness_of(rgb: AnyRgbImage | FloatArray) -> FloatArray:
 
 def light_of(rgb: RgbImage) -> AnyPlanes:
     """Return relative Y, linear, of uint8 (H, W, 3): uint16, (H, W), in 1 / `Y_UNITS`."""
-    # OpenCV's product with a matrix is fast where three go in and three come out.
-    y = cv2.transform(cv2.LUT(rgb, light_tables().light), _Y_FIRST)
-    return cast(AnyPlanes, cv2.extractChannel(y, 0))
+    red, green, blue = cv2.split(rgb)
+    tables = light_tables().of_channels
+    y = cv2.LUT(red, tables[0])
+    part = cv2.LUT(green, tables[1])
+    cv2.add(y, part, y)
+    cv2.LUT(blue, tables[2], part)
+    return cast(AnyPlanes, cv2.add(y, part, y))
 
 
 Y_UNITS = 65_535
-_Y_FIRST = np.zeros((3, 3), np.float32)
-_Y_FIRST[0] = XYZ_OF_RGB[1]
 
 
 class LightTables(NamedTuple):
     """What bytes and their light are looked up in."""
 
-    light: NDArray[np.uint16]  # (256,): byte to linear light, in 1 / `Y_UNITS`
+    of_channels: tuple[NDArray[np.uint16], ...]  # 3 of (256,): byte to its part of Y, in units
     f: NDArray[np.float64]  # (65536,): Y in units to CIELAB's f(Y)
     lightness: FloatArray  # (65536,): Y in units to L*
 
@@ -113,9 +115,13 @@ class LightTables(NamedTuple):
 def light_tables() -> LightTables:
     """Return the tables; they take milliseconds to make."""
     light = light_of_level(np.arange(256) / 255) * Y_UNITS
+    red, green = (np.rint(weight * light) for weight in XYZ_OF_RGB[1, :2])
+    parts = red, green, np.rint(light) - red - green  # so that grays are exact
     f = f_of_light(np.arange(65_536) / Y_UNITS)
     return LightTables(
-        np.rint(light).astype(np.uint16), f, np.minimum(116 * f - 16, 100).astype(np.float32)
+        tuple(part.astype(np.uint16) for part in parts),
+        f,
+        np.minimum(116 * f - 16, 100).astype(np.float32),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -107,7 +108,10 @@ class Letterbox:
         )
         # As products of matrices: (C, h, W) once, then (C, rows, W) of the rows asked for.
         coarse = np.ascontiguousarray(np.moveaxis(planes, -1, 0))
-        return Enlarged(np.matmul(coarse, across.T), down)
+        wide = np.empty((*coarse.shape[:2], self.source.width), np.float32)
+        for columns, taken in _blocks(across, 0, self.source.width):
+            np.matmul(coarse[..., taken], across[columns, taken].T, out=wide[..., columns])
+        return Enlarged(wide, down)
 
     def invert(self, planes: FloatArray) -> FloatArray:
         """Return the whole of `enlarge`: float32, shape (source.height, source.width, C)."""
@@ -132,12 +136,27 @@ class Enlarged:
 
     def rows(self, start: int, stop: int) -> FloatArray:
         """Return rows of the source: float32, shape (C, stop - start, source.width)."""
-        # Only the coarse rows that any of these takes from: a row in the very middle of one
-        # takes from that alone, its neighbors from four.
-        taken = np.flatnonzero(self.down[start:stop].any(axis=0))
-        coarse = slice(int(taken[0]), int(taken[-1]) + 1)
-        rows: FloatArray = np.matmul(self.down[start:stop, coarse], self.wide[:, coarse])
-        return rows
+        result = np.empty((len(self.wide), stop - start, self.wide.shape[2]), np.float32)
+        for rows, taken in _blocks(self.down, start, stop):
+            part = result[:, rows.start - start : rows.stop - start]
+            np.matmul(self.down[rows, taken], self.wide[:, taken], out=part)
+        return result
+
+
+# Few enough to take from few coarse pixels, so many that the calls do not count.
+_BLOCK = 96
+
+
+def _blocks(weights: FloatArray, start: int, stop: int) -> Iterator[tuple[slice, slice]]:
+    """Cut pixels of the source into blocks: yield each, and the coarse pixels that it takes from.
+
+    The first and the last of a block tell. A pixel in the very middle of a coarse one takes from
+    that alone, its neighbors from four.
+    """
+    for begin in range(start, stop, _BLOCK):
+        end = min(begin + _BLOCK, stop)
+        first, last = np.flatnonzero(weights[begin])[0], np.flatnonzero(weights[end - 1])[-1]
+        yield slice(begin, end), slice(max(0, int(first) - 1), int(last) + 2)
 
 
 # Of the long side, on both sides of what is padded at all: a network that learned on squares is

@@ -16,6 +16,7 @@ CIE 15:2004, section 8.2.1. IEC 61966-2-1:1999 (sRGB).
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple, cast
 
@@ -57,11 +58,12 @@ def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage, own: OwnColor | None
     height, width = rgb.shape[:2]
     paint_rows = _paint_deep if rgb.dtype == np.uint16 else _paint_bytes
     rows = max(1, _STRIP_PIXELS // width)
+    shown = ab if rgb.dtype == np.uint16 else _in_f(ab)
 
     def paint_strip(start: int) -> None:
         stop = min(start + rows, height)
         before = rgb[start:stop].copy() if own else rgb[start:stop]
-        paint_rows(before, ab.rows(start, stop), out[start:stop])
+        paint_rows(before, shown.rows(start, stop), out[start:stop])
         if own:
             out[start:stop] = own.keep(before, out[start:stop], start)
 
@@ -83,72 +85,87 @@ def _paint_deep(rgb: AnyRgbImage, ab: FloatArray, out: AnyRgbImage) -> None:
 
 
 def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
-    """Paint uint8 (h, w, 3) with float32 ab (2, h, w)."""
+    """Paint uint8 (h, w, 3) with what `_in_f` makes of ab, float32 (2, h, w)."""
     tables = _tables()
     y = light_of(rgb)
-    light = _light(y, ab, tables)
-    # Where OpenCV can, it writes into the result itself.
-    level = cv2.LUT(light, tables.level_of_light, out if out.flags.c_contiguous else None)
+    f = cv2.LUT(y, tables.f_of_y)
+    f_x, f_z = ab.astype(np.uint16)
+    for of_ab in (f_x, f_z):
+        cv2.add(f, of_ab, of_ab)
+    light = _light(f_x, y, f_z, tables)
     flat = light.reshape(len(light), -1)  # comparing three channels would take OpenCV ten times
     least, most, _, _ = cv2.minMaxLoc(flat)
     if least < _DARKEST or most > _BRIGHTEST:
         inside = cv2.inRange(flat, _DARKEST, _BRIGHTEST).reshape(light.shape)
         # The mean of a pixel's three, as OpenCV weighs them, is 255 only where all of them are.
         index = np.flatnonzero(cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY) != 255)
-        y = y.reshape(1, -1).take(index, axis=1)
-        color = ab.reshape(2, 1, -1).take(index, axis=2)
-        color *= chroma_scale(light_tables().lightness[y], *color)
-        light = _light(y, color, tables)
-        pixel = np.dtype("V3")  # numpy puts a pixel in half the time of three numbers
-        few = cv2.LUT(light, tables.level_of_light).reshape(-1).view(pixel)
-        np.put(level.reshape(-1).view(pixel), index, few)
+        y, f, f_x, f_z = (plane.reshape(-1).take(index)[None] for plane in (y, f, f_x, f_z))
+        a, b = ((plane - f) - np.float32(_SHIFT_ZERO) for plane in (f_x, f_z))
+        lightness = f * np.float32(116 / _F_UNITS) - np.float32(16)
+        scale = chroma_scale(lightness, a * np.float32(1 / _A_UNITS), b * np.float32(1 / _B_UNITS))
+        f_x, f_z = (f + _shift(plane * scale) for plane in (a, b))
+        pixel = np.dtype("V6")  # numpy puts a pixel in half the time of three numbers
+        few = _light(f_x, y, f_z, tables).reshape(-1).view(pixel)
+        np.put(light.reshape(-1).view(pixel), index, few)
+    # Where OpenCV can, it writes into the result itself.
+    level = cv2.LUT(light, tables.level_of_light, out if out.flags.c_contiguous else None)
     if level is not out:
         out[:] = level
 
 
-# Units of the integers. Linear light has room below black and above white, so that a color that
-# sRGB lacks can be told; f(X) and f(Z) reach 1.24 where sRGB colors are.
-_F_UNITS = 65_535 / 1.28
+# Units of the integers. f(X) and f(Z) are kept as what ab adds to f(Y), and this with a zero in the
+# middle. Linear light has room below black and above white, so that a color that sRGB lacks can be
+# told. Finer units would come nearer, but the tables would not stay in a core's cache.
+_F_UNITS = 12_800
+_A_UNITS, _B_UNITS = _F_UNITS / 500, -_F_UNITS / 200
+_MOST_AB = 300  # ab units, far beyond all colors: nothing can overflow
+_SHIFT_ZERO = 25_000
 _XZ_UNITS, _XZ_ZERO = 65_535 / 2.12, 0.02 * 65_535 / 2.12
-_LIGHT_UNITS, _LIGHT_ZERO = 45_000, 10_000
-# How far linear light may lie outside and still be shown within half a level of 255.
-_DARKEST = round(_LIGHT_ZERO - 0.00015 * _LIGHT_UNITS)
-_BRIGHTEST = round(_LIGHT_ZERO + 1.0044 * _LIGHT_UNITS)
+_LIGHT_UNITS, _LIGHT_ZERO = 30_000, 6_000
+# How far linear light may lie outside and still be shown within a level of 255.
+_DARKEST = round(_LIGHT_ZERO - 0.0003 * _LIGHT_UNITS)
+_BRIGHTEST = round(_LIGHT_ZERO + 1.0088 * _LIGHT_UNITS)
 
 
-def _light(y: AnyPlanes, ab: FloatArray, tables: _Tables) -> NDArray[np.uint16]:
-    """Return linear sRGB, (h, w, 3), for Y (h, w) and ab (2, h, w); saturated, units as above."""
-    f_y = cv2.LUT(y, tables.f_of_y)
-    f_x = cv2.addWeighted(f_y, 1, ab[0], _F_UNITS / 500, 0, dtype=cv2.CV_16U)
-    f_z = cv2.addWeighted(f_y, 1, ab[1], -_F_UNITS / 200, 0, dtype=cv2.CV_16U)
-    xyz = cv2.merge((cv2.LUT(f_x, tables.xz_of_f), y, cv2.LUT(f_z, tables.xz_of_f)))
+def _in_f(ab: Enlarged) -> Enlarged:
+    """Return what ab adds to f(Y) for f(X) and f(Z), so that it need only be cut to integers."""
+    units = np.array([_A_UNITS, _B_UNITS], np.float32)[:, None, None]
+    wide = np.clip(ab.wide, -_MOST_AB, _MOST_AB) * units
+    wide += np.float32(_SHIFT_ZERO + 0.5)
+    return replace(ab, wide=wide)
+
+
+def _shift(values: FloatArray) -> NDArray[np.uint16]:
+    """Round what is to be added to f(Y)."""
+    return (values + np.float32(_SHIFT_ZERO + 0.5)).astype(np.uint16)
+
+
+def _light(f_x: AnyPlanes, y: AnyPlanes, f_z: AnyPlanes, tables: _Tables) -> NDArray[np.uint16]:
+    """Return linear sRGB, (h, w, 3), saturated, for f(X), Y and f(Z), (h, w); units as above."""
+    x, z = (cv2.LUT(f, tables.xz_of_f) for f in (f_x, f_z))
+    xyz = cv2.merge((x, y, z))
     return cast(NDArray[np.uint16], cv2.transform(xyz, tables.light_of_xyz))
 
 
 class _Tables(NamedTuple):
-    """What `_paint_bytes` looks up."""
+    """What `_paint_bytes` looks up; 65,536 entries each."""
 
-    f_of_y: NDArray[np.uint16]  # (65536,)
-    xz_of_f: NDArray[np.uint16]  # (65536,): f(X) to X, and f(Z) to Z
+    f_of_y: NDArray[np.uint16]
+    xz_of_f: NDArray[np.uint16]  # f(X) to X, and f(Z) to Z
+    level_of_light: NDArray[np.uint8]
     light_of_xyz: FloatArray  # (3, 4), affine
-    level_of_light: NDArray[np.uint8]  # (65536,)
 
 
 @cache
 def _tables() -> _Tables:
     index = np.arange(65_536)
-    xz = light_of_f(index / _F_UNITS)
+    xz = light_of_f((index - _SHIFT_ZERO) / _F_UNITS) * _XZ_UNITS + _XZ_ZERO
     matrix = RGB_OF_XYZ * (_LIGHT_UNITS / np.array([_XZ_UNITS, Y_UNITS, _XZ_UNITS]))
     offset = _LIGHT_ZERO - matrix @ [_XZ_ZERO, 0, _XZ_ZERO]
-
     level = level_of_light(np.clip((index - _LIGHT_ZERO) / _LIGHT_UNITS, 0, 1))
     return _Tables(
-        _words(light_tables().f * _F_UNITS),
-        _words(xz * _XZ_UNITS + _XZ_ZERO),
-        np.column_stack((matrix, offset)).astype(np.float32),
+        np.rint(light_tables().f * _F_UNITS).astype(np.uint16),
+        np.rint(xz).clip(0, 65_535).astype(np.uint16),
         np.rint(255 * level).astype(np.uint8),
+        np.column_stack((matrix, offset)).astype(np.float32),
     )
-
-
-def _words(values: NDArray[np.float64]) -> NDArray[np.uint16]:
-    return np.rint(values).clip(0, 65_535).astype(np.uint16)

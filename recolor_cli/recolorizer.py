@@ -255,13 +255,14 @@ def network_input(rgb: AnyRgbImage, box: Letterbox, pad_lightness: float) -> Flo
     ):
         times += 1
     small = _halved(rgb, times)
-    shrinks = inner.height < small.shape[0]
-    small = cv2.resize(
-        small,
-        (inner.width, inner.height),
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-    )
-    return box.apply(lightness_of(cast(AnyRgbImage, small)), pad_lightness)[None, None]
+    size = inner.width, inner.height
+    if inner.height < small.shape[0]:
+        # Of floats OpenCV takes the mean faster, and it is the same one.
+        means = cv2.resize(small.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        small = np.rint(means).astype(rgb.dtype)
+    else:
+        small = cast(AnyRgbImage, cv2.resize(small, size, interpolation=cv2.INTER_LINEAR))
+    return box.apply(lightness_of(small), pad_lightness)[None, None]
 
 
 def _halved(rgb: AnyRgbImage, times: int) -> AnyRgbImage:
