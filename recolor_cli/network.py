@@ -35,6 +35,9 @@ _ORT_ERRORS = tuple(
     for value in vars(_ort_state).values()
     if isinstance(value, type) and issubclass(value, Exception)
 )
+# The output of a model in 8 bits that stands for `logits`: these divided by the temperature, with
+# the classes last (`recolor_cli.training.quantize`).
+ANNEALED = "annealed_logits"
 _CUDA_HINT = "install CUDA's libraries with pip install 'recolor-cli[cuda]', or use --device cpu"
 
 
@@ -216,7 +219,11 @@ class OnnxColorNetwork:
             "lightness": lightness,
             "temperature": np.array(manifest.temperature, np.float32),
         }
-        ab, logits = self._run(["ab", "logits"], feeds)
+        if ANNEALED in (node.name for node in self._session.get_outputs()):
+            ab, annealed = self._run(["ab", ANNEALED], feeds)
+            logits = np.moveaxis(annealed * feeds["temperature"], -1, 1)
+        else:
+            ab, logits = self._run(["ab", "logits"], feeds)
         # A graph may scale what it decodes (the gate for photographs), one factor a picture.
         plain = annealed_mean(logits, manifest.bins, manifest.temperature)
         square = np.square(plain).sum(axis=(1, 2, 3))
@@ -329,7 +336,9 @@ def _checked_manifest(session: onnxruntime.InferenceSession, path: Path) -> Mani
     expected = {"lightness"}
     if manifest.kind is ModelKind.CLASSIFICATION:
         expected.add("temperature")
-        if len(outputs.get("logits", ())) != 4 or outputs["logits"][1] != len(manifest.centers):
+        logits, annealed = outputs.get("logits", ()), outputs.get(ANNEALED, ())
+        axes = [shape[axis] for shape, axis in ((logits, 1), (annealed, 3)) if len(shape) == 4]
+        if axes != [len(manifest.centers)]:
             faults.append(f"no output logits with {len(manifest.centers)} channels")
     if inputs.keys() != expected:
         faults.append(f"inputs {', '.join(inputs)} instead of {', '.join(sorted(expected))}")
