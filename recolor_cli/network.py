@@ -24,7 +24,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _ort_state
 from recolor_cli.decode import Distribution, annealed_mean
 from recolor_cli.device import parse_device, why_no_driver
 from recolor_cli.errors import DeviceError, InferenceError, ModelError
-from recolor_cli.manifest import Manifest, find_model
+from recolor_cli.manifest import Manifest, SharedWeights, find_model
 from recolor_cli.profile import SUFFIX, Profile
 from recolor_cli.types import ColorSpace, Device, FloatArray, ModelKind, cpu_count
 
@@ -83,7 +83,7 @@ class OnnxColorNetwork:
         model : str or Path
             A name, as `recolor models` lists it, or the path of an ONNX file, or of the profile
             (``.toml``) of one that was made elsewhere. Of a name, the CPU takes the twin that
-            computes in 8 bits, if there is one.
+            computes in 8 bits, and CUDA the one that computes in 16, if there is one.
         device : str
             ``auto`` (CUDA where it works, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
         threads : int or None
@@ -108,13 +108,15 @@ class OnnxColorNetwork:
         reason = ""
         if kind is not Device.CPU:
             try:
+                if not profile:
+                    path = graph = find_model(str(model), bits=16)
                 return cls._on_cuda(path, graph, number, profile)
             except DeviceError as error:
                 if kind is Device.CUDA:
                     raise
                 reason = error.message
         if not profile:
-            path = graph = find_model(str(model), prefer_8_bits=True)
+            path = graph = find_model(str(model), bits=8)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or cpu_count()
         options.inter_op_num_threads = 1
@@ -130,14 +132,20 @@ class OnnxColorNetwork:
         """Open a model on CUDA and let it answer once, or raise DeviceError with the reason."""
         if reason := why_no_cuda():
             raise DeviceError(reason, "install the card's driver, or use --device cpu")
+        if profile is None:
+            read_manifest(graph)  # what is wrong with the file is not CUDA's fault
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 2  # the reason for a fallback is a mere warning
+        # Nothing else is set: cudnn_conv_use_max_workspace is read by builds for cuDNN 8 alone, and
+        # what prefer_nhwc and fuse_conv_bias do here has not been measured.
         provider = (
             _CUDA,
             {
                 "device_id": str(number),
-                # The default tries every algorithm anew for each shape, for minutes.
+                # The default takes longer to plan a new shape: with cuDNN 8 it tries every algorithm,
+                # for minutes; with cuDNN 9 it asks a slower heuristic.
                 "cudnn_conv_algo_search": "HEURISTIC",
+                # Memory that is needed, and not up to twice of it: others may use the card, too.
                 "arena_extend_strategy": "kSameAsRequested",
             },
         )
@@ -275,7 +283,7 @@ def _open_session(
             raise DeviceError(f"CUDA does not work: {_one_line(str(error))}", _CUDA_HINT) from error
         raise ModelError(
             f"{path} cannot be loaded as a model: {_one_line(str(error))}",
-            "copy or export it again",
+            "copy it again, with all files beside it that it needs, or export it again",
         ) from error
 
 
@@ -318,7 +326,9 @@ def _manifest_of(
 
 def _checked_manifest(session: onnxruntime.InferenceSession, path: Path) -> Manifest:
     """Return the manifest of a session whose graph keeps to it."""
-    manifest = Manifest.from_properties(session.get_modelmeta().custom_metadata_map, path)
+    properties = session.get_modelmeta().custom_metadata_map
+    manifest = Manifest.from_properties(properties, path)
+    SharedWeights.check(properties, path)
     inputs = {node.name: node.shape for node in session.get_inputs()}
     outputs = {node.name: node.shape for node in session.get_outputs()}
     faults = []
