@@ -163,6 +163,65 @@ def test_a_failure_of_onnxruntime_is_an_inference_error(poster_network):
         poster_network.predict(np.zeros((1, 3, 256, 256), np.float32), 0.38)
 
 
+@pytest.fixture
+def bound_network():
+    """A network that runs as it does on CUDA, but on the CPU."""
+    network = OnnxColorNetwork.load(POSTER, "cpu")
+    network._bound = room._BoundSession(network._session, Device.CPU, 0)
+    return network
+
+
+def tensors_of_some_shapes(count):
+    random = np.random.default_rng(0)
+    shapes = [(1, 1, 64, 64), (2, 1, 64, 64), (1, 1, 64, 96), (1, 1, 96, 64)]
+    return [
+        random.uniform(0, 100, shapes[i % len(shapes)]).astype(np.float32) for i in range(count)
+    ]
+
+
+def test_bound_to_a_device_a_network_gives_the_same_to_each_of_several_threads(bound_network):
+    plain = OnnxColorNetwork.load(POSTER, "cpu")
+    tensors = tensors_of_some_shapes(24)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda tensor: bound_network.predict(tensor, 0.38), tensors))
+    for ab, tensor in zip(found, tensors, strict=True):  # also when others have run since
+        np.testing.assert_allclose(ab, plain.predict(tensor, 0.38), atol=1e-3)
+    assert 4 <= len(bound_network._bound._free) <= 16  # buffers: 4 shapes, 4 threads
+    one, other = (n.distribution(tensors[0]) for n in (bound_network, plain))
+    np.testing.assert_allclose(one.logits, other.logits, atol=1e-4)
+    np.testing.assert_allclose(one.decode(0.5), other.decode(0.5), atol=1e-3)
+
+
+def test_buffers_are_used_again_and_few_are_kept(bound_network, monkeypatch):
+    made = []
+    real = onnxruntime.OrtValue.ortvalue_from_shape_and_type
+    monkeypatch.setattr(
+        onnxruntime.OrtValue,
+        "ortvalue_from_shape_and_type",
+        lambda *args: made.append(args[0]) or real(*args),
+    )
+    tensors = tensors_of_some_shapes(8)
+    for tensor in tensors:
+        bound_network.predict(tensor, 0.38)
+    assert len(made) == 2 * 4  # lightness and temperature, once a shape
+    bound_network.predict(tensors[0].astype(np.float32)[:, :, ::-1], 0.38)  # not contiguous
+    assert len(made) == 2 * 4
+    monkeypatch.setattr(room, "_KEPT", 50_000)
+    for tensor in tensors:
+        bound_network.predict(tensor, 0.38)
+    assert sum(kept.size for kept in bound_network._bound._free) <= 50_000
+    assert len(made) > 2 * 4
+
+
+def test_a_failure_bound_to_a_device_is_an_inference_error(bound_network):
+    for wrong in (np.zeros((1, 3, 64, 64), np.float32), np.zeros((1, 1, 64, 64))):
+        with pytest.raises(InferenceError, match="network failed"):
+            bound_network.predict(wrong, 0.38)
+    tensor = tensors_of_some_shapes(1)[0]
+    expected = OnnxColorNetwork.load(POSTER, "cpu").predict(tensor, 0.38)
+    np.testing.assert_allclose(bound_network.predict(tensor, 0.38), expected, atol=1e-3)
+
+
 def test_every_error_of_onnxruntime_is_known():
     names = {error.__name__ for error in room._ORT_ERRORS}
     assert {"Fail", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "RuntimeException"} <= names
@@ -237,9 +296,14 @@ def test_an_error_at_the_first_answer_is_a_device_error(fallback, monkeypatch):
         def get_outputs(self):
             return self._real.get_outputs()
 
-        def run(self, names, feeds):
+        def io_binding(self):
+            return self._real.io_binding()
+
+        def run_with_iobinding(self, binding):
             raise ort_state.RuntimeException("CUDNN_STATUS_NOT_INITIALIZED")
 
+    bound = room._BoundSession
+    monkeypatch.setattr(room, "_BoundSession", lambda session, *_: bound(session, Device.CPU, 0))
     real = onnxruntime.InferenceSession
 
     def session(path, options, providers, enable_fallback):
