@@ -39,6 +39,36 @@ def test_everybody_gets_their_own_answer_from_few_runs(manifest):
     assert set(sizes) <= {1, 2, 4, 8}  # padded to powers of two
 
 
+def test_runs_do_not_shrink_again(manifest):
+    echo = Echo(manifest)
+    network = BatchedNetwork(echo, 8)
+    values = [float(v) for v in range(24)]
+    assert ask(network, values) == values
+    most = max(len(lightness) for lightness, _ in echo.seen)
+    assert most > 1
+    assert ask(network, [3.0]) == [3.0]
+    assert len(echo.seen[-1][0]) == most  # CUDA plans anew for another shape
+    assert ask(network, [4.0], size=32) == [4.0]
+    assert len(echo.seen[-1][0]) == 1  # which that is anyway
+    assert ask(network, [5.0]) == [5.0]
+    assert len(echo.seen[-1][0]) == most
+
+
+def test_pictures_of_one_size_go_together_whoever_came_between(manifest):
+    echo = Echo(manifest)
+    network = BatchedNetwork(echo, 16)
+    with ThreadPoolExecutor(17) as pool:
+        answers = [pool.submit(network.predict, np.zeros((1, 1, 16, 16), np.float32), 1.0)]
+        time.sleep(0.005)  # the network is busy with it
+        for i in range(16):
+            side = 64 if i % 2 else 32
+            tensor = np.full((1, 1, side, side), i, np.float32)
+            answers.append(pool.submit(network.predict, tensor, 1.0))
+        found = [float(answer.result().mean()) for answer in answers]
+    assert found == [0, *map(float, range(16))]
+    assert len(echo.seen) < 9
+
+
 def test_pictures_of_other_sizes_and_temperatures_go_apart(manifest):
     echo = Echo(manifest)
     network = BatchedNetwork(echo, 8)
