@@ -149,8 +149,8 @@ class OnnxColorNetwork:
             _CUDA,
             {
                 "device_id": str(number),
-                # The default takes longer to plan a new shape: with cuDNN 8 it tries every algorithm,
-                # for minutes; with cuDNN 9 it asks a slower heuristic.
+                # The default takes longer to plan a new shape: with cuDNN 8 it tries every
+                # algorithm, for minutes; with cuDNN 9 it asks a slower heuristic.
                 "cudnn_conv_algo_search": "HEURISTIC",
                 # Memory that is needed, and not up to twice of it: others may use the card, too.
                 "arena_extend_strategy": "kSameAsRequested",

@@ -55,18 +55,30 @@ def test_runs_do_not_shrink_again(manifest):
 
 
 def test_pictures_of_one_size_go_together_whoever_came_between(manifest):
-    echo = Echo(manifest)
-    network = BatchedNetwork(echo, 16)
-    with ThreadPoolExecutor(17) as pool:
-        answers = [pool.submit(network.predict, np.zeros((1, 1, 16, 16), np.float32), 1.0)]
-        time.sleep(0.005)  # the network is busy with it
-        for i in range(16):
-            side = 64 if i % 2 else 32
-            tensor = np.full((1, 1, side, side), i, np.float32)
-            answers.append(pool.submit(network.predict, tensor, 1.0))
+    class Busy(Echo):
+        free = threading.Event()
+
+        def predict(self, lightness, temperature):
+            self.free.wait(20)
+            return super().predict(lightness, temperature)
+
+    busy = Busy(manifest)
+    network = BatchedNetwork(busy, 16)
+    sides = [16] + [64, 32] * 8
+    with ThreadPoolExecutor(len(sides)) as pool:
+        tensors = [np.full((1, 1, side, side), i, np.float32) for i, side in enumerate(sides)]
+        answers = [pool.submit(network.predict, tensors[0], 1.0)]
+        while network._requests.qsize():  # until the network is busy with it
+            time.sleep(0.001)
+        answers += [pool.submit(network.predict, tensor, 1.0) for tensor in tensors[1:]]
+        while network._requests.qsize() < 16:
+            time.sleep(0.001)
+        busy.free.set()
         found = [float(answer.result().mean()) for answer in answers]
-    assert found == [0, *map(float, range(16))]
-    assert len(echo.seen) < 9
+    assert found == [float(i) for i in range(len(sides))]
+    shapes = [lightness.shape for lightness, _ in busy.seen]
+    assert shapes[0] == (1, 1, 16, 16)
+    assert sorted(shapes[1:]) == [(8, 1, 32, 32), (8, 1, 64, 64)]
 
 
 def test_pictures_of_other_sizes_and_temperatures_go_apart(manifest):
