@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,8 @@ class _Request(NamedTuple):
 class BatchedNetwork:
     """A network that answers in one run all who are waiting when it gets free.
 
-    Nobody waits for a batch to fill: while the network works on one, the next gathers.
+    Nobody waits for a batch to fill: while the network works on one, the next gathers. Who waits
+    longest is in the next one, with all whose pictures have the same shape.
 
     Parameters
     ----------
@@ -36,6 +38,7 @@ class BatchedNetwork:
         self._network = network
         self._most = most
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._padded: dict[tuple[int, ...], int] = {}  # pictures in a run, by a picture's shape
         threading.Thread(target=self._serve, name="recolor-network", daemon=True).start()
 
     @property
@@ -55,30 +58,35 @@ class BatchedNetwork:
         return request.answer.result()
 
     def _serve(self) -> None:
-        kept: _Request | None = None
+        waiting: list[_Request] = []  # the longest first
         while True:
-            batch = [kept or self._requests.get()]
-            kept = None
-            count = len(batch[0].lightness)
-            while count < self._most:
-                try:
-                    request = self._requests.get_nowait()
-                except queue.Empty:
-                    break
-                alike = request.temperature == batch[0].temperature
-                if not (alike and request.lightness.shape[1:] == batch[0].lightness.shape[1:]):
-                    kept = request  # the next batch begins with it
-                    break
-                batch.append(request)
-                count += len(request.lightness)
+            if not waiting:
+                waiting.append(self._requests.get())
+            with suppress(queue.Empty):
+                while True:
+                    waiting.append(self._requests.get_nowait())
+            first = waiting[0]
+            batch: list[_Request] = [first]
+            others: list[_Request] = []
+            for request in waiting[1:]:
+                alike = (
+                    request.temperature == first.temperature
+                    and request.lightness.shape[1:] == first.lightness.shape[1:]
+                )
+                fits = sum(len(r.lightness) for r in batch) < self._most
+                (batch if alike and fits else others).append(request)
+            waiting = others
             self._answer(batch)
 
     def _answer(self, batch: list[_Request]) -> None:
         try:
             together = np.concatenate([request.lightness for request in batch])
-            # A library that plans anew for each shape is to meet few: powers of two.
-            count = len(together)
-            padding = np.repeat(together[-1:], (1 << (count - 1).bit_length()) - count, axis=0)
+            count, shape = len(together), together.shape[1:]
+            # CUDA plans all convolutions anew when a run has another shape than the one before:
+            # so to a power of two, and never to fewer than pictures of this shape had before.
+            padded = max(1 << (count - 1).bit_length(), self._padded.get(shape, 1))
+            self._padded[shape] = padded
+            padding = np.repeat(together[-1:], padded - count, axis=0)
             ab = self._network.predict(np.concatenate((together, padding)), batch[0].temperature)
         except Exception as error:  # it is the askers'
             for request in batch:

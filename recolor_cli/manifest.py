@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from recolor_cli.types import ColorSpace, FloatArray, ImageSize, ModelKind
 
 SCHEMA = 1  # of the metadata; a file of another schema is refused
 PROPERTY = "recolor.manifest"  # the ONNX custom property that holds it, as JSON
+SHARED = "recolor.shared"  # of a file that takes weights out of another one: `SharedWeights`
 DEFAULT_MODEL = "poster"
 
 
@@ -136,6 +138,57 @@ class Manifest:
         return {PROPERTY: json.dumps(values, allow_nan=False)}  # others could not read it
 
 
+@dataclass(frozen=True, slots=True)
+class SharedWeights:
+    """What a model file says of another one beside it, whose stored weights it uses.
+
+    Parameters
+    ----------
+    file : str
+        Its name.
+    sha256 : str
+        Of its content, in hexadecimal: in any other file the weights lie elsewhere.
+    """
+
+    file: str
+    sha256: str
+
+    @classmethod
+    def of(cls, model: Path) -> Self:
+        """Describe a file as it is now."""
+        with model.open("rb") as file:
+            return cls(model.name, hashlib.file_digest(file, "sha256").hexdigest())
+
+    def to_properties(self) -> dict[str, str]:
+        """Return the custom properties that `check` looks at."""
+        return {SHARED: json.dumps(asdict(self))}
+
+    @classmethod
+    def check(cls, properties: Mapping[str, str], path: Path) -> None:
+        """Check that the file beside a model whose weights it uses is the one that it was made of.
+
+        Raises
+        ------
+        ModelError
+            If it is another one, or none.
+        """
+        if SHARED not in properties:
+            return
+        try:
+            made_of = cls(**json.loads(properties[SHARED]))
+            found = cls.of(path.with_name(made_of.file))
+        except (OSError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"{path} takes weights out of another file, which cannot be read: {error}",
+                "copy both of them again",
+            ) from error
+        if found != made_of:
+            raise ModelError(
+                f"{path} takes weights out of {made_of.file}, which has changed since",
+                "make it again with `recolor quantize --bits 16`, or delete it",
+            )
+
+
 def model_folders() -> list[Path]:
     """Return where models are looked for by name, the first first.
 
@@ -152,33 +205,34 @@ def model_folders() -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
-_INT8 = ".int8"
+_TWINS = {8: ".int8", 16: ".fp16"}  # by the bits that it computes in: behind a model file's name
 
 
-def in_8_bits(model: Path) -> Path:
-    """Return where the twin of a model file lies that computes in 8 bits, if there is one."""
-    return model.with_name(f"{model.stem}{_INT8}{model.suffix}")
+def twin_of(model: Path, bits: int) -> Path:
+    """Return where the twin of a model file lies that computes in 8 or 16 bits, if there is one."""
+    return model.with_name(f"{model.stem}{_TWINS[bits]}{model.suffix}")
 
 
 def available_models() -> dict[str, Path]:
-    """Return the model files that can be named, by name, without their twins in 8 bits."""
+    """Return the model files that can be named, by name, without their twins in fewer bits."""
     found: dict[str, Path] = {}
     for folder in model_folders():
         for path in sorted(folder.glob("[!.]*.onnx")):
-            if not path.stem.endswith(_INT8):
+            if not path.stem.endswith(tuple(_TWINS.values())):
                 found.setdefault(path.stem, path)
     return found
 
 
-def find_model(name: str, prefer_8_bits: bool = False) -> Path:
+def find_model(name: str, bits: int = 32) -> Path:
     """Return the file of a model that is given by its name or as a path.
 
     Parameters
     ----------
     name : str
         A path is taken as it is.
-    prefer_8_bits : bool
-        Of a name, return the twin that computes in 8 bits where there is one.
+    bits : int
+        Of a name, return the twin that computes in so many, where there is one: 8 is for
+        processors, 16 for GPUs.
 
     Raises
     ------
@@ -194,5 +248,6 @@ def find_model(name: str, prefer_8_bits: bool = False) -> Path:
     if name not in models:
         known = ", ".join(models) or "none"
         raise ModelError(f"no model is called {name}; there are: {known}", "see `recolor models`")
-    twin = in_8_bits(models[name])
-    return twin if prefer_8_bits and twin.is_file() else models[name]
+    if bits in _TWINS and (twin := twin_of(models[name], bits)).is_file():
+        return twin
+    return models[name]

@@ -13,18 +13,20 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort_state
 
 from recolor_cli.decode import Distribution, annealed_mean
 from recolor_cli.device import parse_device, why_no_driver
 from recolor_cli.errors import DeviceError, InferenceError, ModelError
-from recolor_cli.manifest import Manifest, find_model
+from recolor_cli.manifest import Manifest, SharedWeights, find_model
 from recolor_cli.profile import SUFFIX, Profile
 from recolor_cli.types import ColorSpace, Device, FloatArray, ModelKind, cpu_count
 
@@ -32,12 +34,15 @@ _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 # onnxruntime's exceptions have no base class of their own.
 _ORT_ERRORS = tuple(
     value
-    for value in vars(_ort_state).values()
+    for value in (*vars(_ort_state).values(), RuntimeError)  # what bindings raise
     if isinstance(value, type) and issubclass(value, Exception)
 )
 # The output of a model in 8 bits that stands for `logits`: these divided by the temperature, with
 # the classes last (`recolor_cli.training.quantize`).
 ANNEALED = "annealed_logits"
+# Bytes of a GPU's memory that are kept for inputs. All shapes that a model of ours meets (15
+# canvases, 1 to 16 pictures) take half of it.
+_KEPT = 256 * 2**20
 _CUDA_HINT = "install CUDA's libraries with pip install 'recolor-cli[cuda]', or use --device cpu"
 
 
@@ -66,6 +71,8 @@ class OnnxColorNetwork:
         profile: Profile | None = None,
     ) -> None:
         self._session = session
+        kind, number = parse_device(device)
+        self._bound = _BoundSession(session, kind, number) if kind is Device.CUDA else None
         self.manifest = manifest
         self.device = device
         self.cpu_reason = cpu_reason
@@ -86,7 +93,7 @@ class OnnxColorNetwork:
         model : str or Path
             A name, as `recolor models` lists it, or the path of an ONNX file, or of the profile
             (``.toml``) of one that was made elsewhere. Of a name, the CPU takes the twin that
-            computes in 8 bits, if there is one.
+            computes in 8 bits, and CUDA the one that computes in 16, if there is one.
         device : str
             ``auto`` (CUDA where it works, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
         threads : int or None
@@ -111,13 +118,15 @@ class OnnxColorNetwork:
         reason = ""
         if kind is not Device.CPU:
             try:
+                if not profile:
+                    path = graph = find_model(str(model), bits=16)
                 return cls._on_cuda(path, graph, number, profile)
             except DeviceError as error:
                 if kind is Device.CUDA:
                     raise
                 reason = error.message
         if not profile:
-            path = graph = find_model(str(model), prefer_8_bits=True)
+            path = graph = find_model(str(model), bits=8)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or cpu_count()
         options.inter_op_num_threads = 1
@@ -133,14 +142,20 @@ class OnnxColorNetwork:
         """Open a model on CUDA and let it answer once, or raise DeviceError with the reason."""
         if reason := why_no_cuda():
             raise DeviceError(reason, "install the card's driver, or use --device cpu")
+        if profile is None:
+            read_manifest(graph)  # what is wrong with the file is not CUDA's fault
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 2  # the reason for a fallback is a mere warning
+        # Nothing else is set: cudnn_conv_use_max_workspace is read by builds for cuDNN 8 alone, and
+        # what prefer_nhwc and fuse_conv_bias do here has not been measured.
         provider = (
             _CUDA,
             {
                 "device_id": str(number),
-                # The default tries every algorithm anew for each shape, for minutes.
+                # The default takes longer to plan a new shape: with cuDNN 8 it tries every
+                # algorithm, for minutes; with cuDNN 9 it asks a slower heuristic.
                 "cudnn_conv_algo_search": "HEURISTIC",
+                # Memory that is needed, and not up to twice of it: others may use the card, too.
                 "arena_extend_strategy": "kSameAsRequested",
             },
         )
@@ -232,12 +247,74 @@ class OnnxColorNetwork:
 
     def _run(self, outputs: list[str], feeds: dict[str, Any]) -> list[FloatArray]:
         try:
-            answers: list[FloatArray] = self._session.run(outputs, feeds)
+            run = self._bound.run if self._bound else self._session.run
+            answers: list[FloatArray] = run(outputs, feeds)
         except _ORT_ERRORS as error:
             raise InferenceError(
                 f"the network failed: {_one_line(str(error))}", "try --device cpu, or fewer --jobs"
             ) from error
         return answers
+
+
+class _BoundSession:
+    """A session whose inputs and outputs lie in a device's memory; safe to share between threads.
+
+    Inputs go into buffers that are kept from run to run, some for each shape and each thread that
+    asks at the same time. Of the outputs only those that are asked for are copied to the host.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    kind : Device
+        ``cuda``; in tests ``cpu``.
+    number : int
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, kind: Device, number: int) -> None:
+        self._session = session
+        self._place = str(kind), number
+        self._free: list[_Buffers] = []  # that nobody uses now, the last used one last
+        self._lock = threading.Lock()
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]) -> list[FloatArray]:
+        """Return some outputs, as the session's own `run`; raises one of `_ORT_ERRORS`."""
+        buffers = self._take(feeds)
+        binding = self._session.io_binding()
+        for name, array in feeds.items():
+            buffers.values[name].update_inplace(array)  # it is there when this returns
+            # Each time anew: what a model wants in another place is copied there by this.
+            binding.bind_ortvalue_input(name, buffers.values[name])
+        for name in outputs:
+            binding.bind_output(name, *self._place)
+        self._session.run_with_iobinding(binding)  # waits for the device
+        answers = [value.numpy() for value in binding.get_outputs()]
+        with self._lock:
+            self._free.append(buffers)
+            while sum(kept.size for kept in self._free) > _KEPT:
+                del self._free[0]
+        return answers
+
+    def _take(self, feeds: Mapping[str, NDArray[Any]]) -> _Buffers:
+        """Return buffers for such inputs that are this thread's alone."""
+        key = {name: (array.shape, array.dtype) for name, array in feeds.items()}
+        with self._lock:
+            for i in reversed(range(len(self._free))):
+                if self._free[i].key == key:
+                    return self._free.pop(i)
+        values = {
+            name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, *self._place)
+            for name, (shape, dtype) in key.items()
+        }
+        return _Buffers(key, values, sum(array.nbytes for array in feeds.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Buffers:
+    """Memory of a device for the inputs of a run."""
+
+    key: dict[str, tuple[tuple[int, ...], Any]]  # shapes and types, by the inputs' names
+    values: dict[str, onnxruntime.OrtValue]
+    size: int  # bytes
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -282,7 +359,7 @@ def _open_session(
             raise DeviceError(f"CUDA does not work: {_one_line(str(error))}", _CUDA_HINT) from error
         raise ModelError(
             f"{path} cannot be loaded as a model: {_one_line(str(error))}",
-            "copy or export it again",
+            "copy it again, with all files beside it that it needs, or export it again",
         ) from error
 
 
@@ -325,7 +402,9 @@ def _manifest_of(
 
 def _checked_manifest(session: onnxruntime.InferenceSession, path: Path) -> Manifest:
     """Return the manifest of a session whose graph keeps to it."""
-    manifest = Manifest.from_properties(session.get_modelmeta().custom_metadata_map, path)
+    properties = session.get_modelmeta().custom_metadata_map
+    manifest = Manifest.from_properties(properties, path)
+    SharedWeights.check(properties, path)
     inputs = {node.name: node.shape for node in session.get_inputs()}
     outputs = {node.name: node.shape for node in session.get_outputs()}
     faults = []

@@ -39,6 +39,48 @@ def test_everybody_gets_their_own_answer_from_few_runs(manifest):
     assert set(sizes) <= {1, 2, 4, 8}  # padded to powers of two
 
 
+def test_runs_do_not_shrink_again(manifest):
+    echo = Echo(manifest)
+    network = BatchedNetwork(echo, 8)
+    values = [float(v) for v in range(24)]
+    assert ask(network, values) == values
+    most = max(len(lightness) for lightness, _ in echo.seen)
+    assert most > 1
+    assert ask(network, [3.0]) == [3.0]
+    assert len(echo.seen[-1][0]) == most  # CUDA plans anew for another shape
+    assert ask(network, [4.0], size=32) == [4.0]
+    assert len(echo.seen[-1][0]) == 1  # which that is anyway
+    assert ask(network, [5.0]) == [5.0]
+    assert len(echo.seen[-1][0]) == most
+
+
+def test_pictures_of_one_size_go_together_whoever_came_between(manifest):
+    class Busy(Echo):
+        free = threading.Event()
+
+        def predict(self, lightness, temperature):
+            self.free.wait(20)
+            return super().predict(lightness, temperature)
+
+    busy = Busy(manifest)
+    network = BatchedNetwork(busy, 16)
+    sides = [16] + [64, 32] * 8
+    with ThreadPoolExecutor(len(sides)) as pool:
+        tensors = [np.full((1, 1, side, side), i, np.float32) for i, side in enumerate(sides)]
+        answers = [pool.submit(network.predict, tensors[0], 1.0)]
+        while network._requests.qsize():  # until the network is busy with it
+            time.sleep(0.001)
+        answers += [pool.submit(network.predict, tensor, 1.0) for tensor in tensors[1:]]
+        while network._requests.qsize() < 16:
+            time.sleep(0.001)
+        busy.free.set()
+        found = [float(answer.result().mean()) for answer in answers]
+    assert found == [float(i) for i in range(len(sides))]
+    shapes = [lightness.shape for lightness, _ in busy.seen]
+    assert shapes[0] == (1, 1, 16, 16)
+    assert sorted(shapes[1:]) == [(8, 1, 32, 32), (8, 1, 64, 64)]
+
+
 def test_pictures_of_other_sizes_and_temperatures_go_apart(manifest):
     echo = Echo(manifest)
     network = BatchedNetwork(echo, 8)

@@ -15,7 +15,7 @@ from recolor_cli.decode import annealed_mean
 from recolor_cli.device import parse_device
 from recolor_cli.errors import DeviceError, InferenceError, ModelError, UsageError
 from recolor_cli.lab import lightness_of
-from recolor_cli.manifest import available_models, find_model, in_8_bits
+from recolor_cli.manifest import available_models, find_model, twin_of
 from recolor_cli.network import OnnxColorNetwork, read_manifest
 from recolor_cli.recolorizer import network_input
 from recolor_cli.types import Device, ImageSize
@@ -23,7 +23,11 @@ from recolor_cli.types import Device, ImageSize
 POSTER = find_model("poster")
 
 
-@pytest.fixture(scope="module", params=[POSTER, in_8_bits(POSTER)], ids=["float", "int8"])
+@pytest.fixture(
+    scope="module",
+    params=[POSTER, twin_of(POSTER, 8), twin_of(POSTER, 16)],
+    ids=["float", "int8", "half"],
+)
 def poster_network(request):
     return OnnxColorNetwork.load(request.param, "cpu")
 
@@ -111,12 +115,21 @@ def test_the_cpu_takes_the_twin_in_8_bits_of_a_name_and_a_path_as_it_is():
     tensor = lightness_of(draw(256, 256))[None, None]
     by_name, plain, twin = (
         OnnxColorNetwork.load(model, "cpu").predict(tensor, 0.38)
-        for model in ("poster", POSTER, in_8_bits(POSTER))
+        for model in ("poster", POSTER, twin_of(POSTER, 8))
     )
     np.testing.assert_array_equal(by_name, twin)
     assert 0 < np.abs(plain - twin).mean() < 2
     assert "poster" in available_models()
-    assert not [name for name in available_models() if "int8" in name]
+    assert not [name for name in available_models() if "int8" in name or "fp16" in name]
+
+
+def test_the_twin_in_half_precision_gives_nearly_the_same_colors():
+    tensor = lightness_of(draw(256, 256))[None, None]
+    plain, twin = (
+        OnnxColorNetwork.load(model, "cpu").predict(tensor, 0.38)
+        for model in (POSTER, twin_of(POSTER, 16))
+    )
+    assert 0 < np.abs(plain - twin).mean() < 0.2
 
 
 def test_the_default_model_pads_to_multiples_of_its_stride(poster_network):
@@ -146,6 +159,65 @@ def test_several_pictures_and_other_sizes_at_a_time(poster_network):
 def test_a_failure_of_onnxruntime_is_an_inference_error(poster_network):
     with pytest.raises(InferenceError, match="network failed"):
         poster_network.predict(np.zeros((1, 3, 256, 256), np.float32), 0.38)
+
+
+@pytest.fixture
+def bound_network():
+    """A network that runs as it does on CUDA, but on the CPU."""
+    network = OnnxColorNetwork.load(POSTER, "cpu")
+    network._bound = room._BoundSession(network._session, Device.CPU, 0)
+    return network
+
+
+def tensors_of_some_shapes(count):
+    random = np.random.default_rng(0)
+    shapes = [(1, 1, 64, 64), (2, 1, 64, 64), (1, 1, 64, 96), (1, 1, 96, 64)]
+    return [
+        random.uniform(0, 100, shapes[i % len(shapes)]).astype(np.float32) for i in range(count)
+    ]
+
+
+def test_bound_to_a_device_a_network_gives_the_same_to_each_of_several_threads(bound_network):
+    plain = OnnxColorNetwork.load(POSTER, "cpu")
+    tensors = tensors_of_some_shapes(24)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda tensor: bound_network.predict(tensor, 0.38), tensors))
+    for ab, tensor in zip(found, tensors, strict=True):  # also when others have run since
+        np.testing.assert_allclose(ab, plain.predict(tensor, 0.38), atol=1e-3)
+    assert 4 <= len(bound_network._bound._free) <= 16  # buffers: 4 shapes, 4 threads
+    one, other = (n.distribution(tensors[0]) for n in (bound_network, plain))
+    np.testing.assert_allclose(one.logits, other.logits, atol=1e-4)
+    np.testing.assert_allclose(one.decode(0.5), other.decode(0.5), atol=1e-3)
+
+
+def test_buffers_are_used_again_and_few_are_kept(bound_network, monkeypatch):
+    made = []
+    real = onnxruntime.OrtValue.ortvalue_from_shape_and_type
+    monkeypatch.setattr(
+        onnxruntime.OrtValue,
+        "ortvalue_from_shape_and_type",
+        lambda *args: made.append(args[0]) or real(*args),
+    )
+    tensors = tensors_of_some_shapes(8)
+    for tensor in tensors:
+        bound_network.predict(tensor, 0.38)
+    assert len(made) == 2 * 4  # lightness and temperature, once a shape
+    bound_network.predict(tensors[0].astype(np.float32)[:, :, ::-1], 0.38)  # not contiguous
+    assert len(made) == 2 * 4
+    monkeypatch.setattr(room, "_KEPT", 50_000)
+    for tensor in tensors:
+        bound_network.predict(tensor, 0.38)
+    assert sum(kept.size for kept in bound_network._bound._free) <= 50_000
+    assert len(made) > 2 * 4
+
+
+def test_a_failure_bound_to_a_device_is_an_inference_error(bound_network):
+    for wrong in (np.zeros((1, 3, 64, 64), np.float32), np.zeros((1, 1, 64, 64))):
+        with pytest.raises(InferenceError, match="network failed"):
+            bound_network.predict(wrong, 0.38)
+    tensor = tensors_of_some_shapes(1)[0]
+    expected = OnnxColorNetwork.load(POSTER, "cpu").predict(tensor, 0.38)
+    np.testing.assert_allclose(bound_network.predict(tensor, 0.38), expected, atol=1e-3)
 
 
 def test_every_error_of_onnxruntime_is_known():
@@ -222,9 +294,14 @@ def test_an_error_at_the_first_answer_is_a_device_error(fallback, monkeypatch):
         def get_outputs(self):
             return self._real.get_outputs()
 
-        def run(self, names, feeds):
+        def io_binding(self):
+            return self._real.io_binding()
+
+        def run_with_iobinding(self, binding):
             raise ort_state.RuntimeException("CUDNN_STATUS_NOT_INITIALIZED")
 
+    bound = room._BoundSession
+    monkeypatch.setattr(room, "_BoundSession", lambda session, *_: bound(session, Device.CPU, 0))
     real = onnxruntime.InferenceSession
 
     def session(path, options, providers, enable_fallback):
@@ -237,6 +314,33 @@ def test_an_error_at_the_first_answer_is_a_device_error(fallback, monkeypatch):
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     with pytest.raises(DeviceError, match="CUDNN_STATUS"):
         OnnxColorNetwork.load("poster", "cuda")
+
+
+def test_cuda_takes_the_twin_in_16_bits_of_a_name_and_a_path_as_it_is(fallback, monkeypatch):
+    opened = []
+    session = onnxruntime.InferenceSession
+
+    def spy(path, options, providers, enable_fallback):
+        if isinstance(providers[0], tuple):
+            opened.append(path)
+        return session(path, options, providers, enable_fallback)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    for model in ("poster", POSTER, "fruitnet"):
+        with pytest.raises(DeviceError):
+            OnnxColorNetwork.load(model, "cuda")
+    assert opened == [str(twin_of(POSTER, 16)), str(POSTER), str(find_model("fruitnet"))]
+
+
+def test_a_stale_twin_is_no_fault_of_cuda(fallback, monkeypatch, tmp_path):
+    for path in (POSTER, twin_of(POSTER, 16)):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setenv("RECOLOR_MODELS", str(tmp_path))
+    assert "libcublasLt" in OnnxColorNetwork.load("poster", "auto").cpu_reason
+    (tmp_path / POSTER.name).write_bytes(twin_of(POSTER, 8).read_bytes())
+    with pytest.raises(ModelError, match=r"poster\.fp16\.onnx cannot be loaded"):
+        OnnxColorNetwork.load("poster", "auto")
+    assert OnnxColorNetwork.load("poster", "cpu").device == "cpu"
 
 
 def test_a_broken_model_is_told_as_such_on_any_device(tmp_path, monkeypatch):
@@ -271,13 +375,23 @@ def test_captured_output_comes_back(capfd):
 
 
 @pytest.mark.gpu
-def test_cuda_gives_the_same_colors():
+@pytest.mark.parametrize("model", ["poster", str(POSTER)], ids=["half", "float"])
+def test_cuda_gives_the_same_colors(model):
     if reason := room.why_no_cuda():
         pytest.skip(reason)
-    cuda = OnnxColorNetwork.load(POSTER, "cuda")
-    cpu = OnnxColorNetwork.load(POSTER, "cpu")
+    cuda, cpu = OnnxColorNetwork.load(model, "cuda"), OnnxColorNetwork.load(POSTER, "cpu")
     assert cuda.device == "cuda:0"
-    tensor = np.random.default_rng(0).uniform(0, 100, (2, 1, 256, 256)).astype(np.float32)
-    difference = np.abs(cuda.predict(tensor, 0.38) - cpu.predict(tensor, 0.38))
-    assert difference.mean() < 0.1
-    assert difference.max() < 2
+    random = np.random.default_rng(0)
+    noise = random.uniform(0, 100, (2, 1, 256, 256)).astype(np.float32)
+    pictures = [
+        lightness_of(draw(256, width, seed))[None, None]
+        for seed, width in enumerate((256, 192, 256, 192))
+    ]
+    with ThreadPoolExecutor(4) as pool:  # each shape twice, some at a time
+        answers = list(pool.map(lambda tensor: cuda.predict(tensor, 0.38), [noise, *pictures]))
+    for ab, tensor in zip(answers, [noise, *pictures], strict=True):
+        difference = np.abs(ab - cpu.predict(tensor, 0.38))
+        assert difference.mean() < 0.2
+        assert difference.max() < 5
+    one, other = (network.distribution(pictures[0]) for network in (cuda, cpu))
+    assert np.abs(one.decode(0.38) - other.decode(0.38)).mean() < 0.2

@@ -1,4 +1,4 @@
-"""`recolor quantize`: a model that computes in 8 bits."""
+"""`recolor quantize`: a model that computes in 8 or 16 bits."""
 
 from __future__ import annotations
 
@@ -22,20 +22,34 @@ _PICTURES = 240  # at most
     help="Folders or tar files: real pictures to take ranges from, and to compare on.",
 )
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="[MODEL.int8.onnx, beside the model]"
+    "--bits",
+    type=click.Choice(["8", "16"]),
+    default="8",
+    show_default=True,
+    help="8, integers, for CPUs; 16, half precision, for GPUs.",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="[MODEL.int8.onnx or MODEL.fp16.onnx, beside the model]",
 )
 @quiet_option
-def quantize(model: str, pictures: tuple[str, ...], out: Path | None, quiet: bool) -> ExitCode:
-    """Make a MODEL compute in 8 bits, which on a CPU takes a fraction of the time.
+def quantize(
+    model: str, pictures: tuple[str, ...], bits: str, out: Path | None, quiet: bool
+) -> ExitCode:
+    """Make a MODEL compute in fewer bits, which takes a fraction of the time.
 
     MODEL is a name, or an .onnx file that `recolor export` wrote. Where NAME.int8.onnx lies beside
-    NAME.onnx, a run on the CPU takes it; a GPU takes the other one.
+    NAME.onnx, a run on the CPU takes it; where NAME.fp16.onnx does, a run on a GPU. That one uses
+    weights that NAME.onnx stores: make it again when that changes.
     """
     from recolor_cli.console import Console
-    from recolor_cli.manifest import find_model, in_8_bits
+    from recolor_cli.manifest import find_model, twin_of
 
     try:
         from recolor_cli.evaluation.pictures import load_pictures, usable
+        from recolor_cli.training.half import halve
         from recolor_cli.training.quantize import quantize as quantize_model
     except ImportError as error:
         raise missing_extra("train", error) from error
@@ -43,15 +57,20 @@ def quantize(model: str, pictures: tuple[str, ...], out: Path | None, quiet: boo
     path = find_model(model)
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path} is no model file", "make one of it with `recolor export`")
-    destination = out or in_8_bits(path)
+    destination = out or twin_of(path, int(bits))
     if destination.suffix != ".onnx":
         raise UsageError(f"{destination} must end in .onnx", f"name it {destination}.onnx")
     found = load_pictures(pictures)
     chosen = usable(found[:: -(-len(found) // _PICTURES)])
-    result = quantize_model(path, destination, chosen)
+    if bits == "8":
+        result = quantize_model(path, destination, chosen)
+        moved, single = result.moved, f"the first {result.kept} of {result.convolutions}"
+    else:
+        halved = halve(path, destination, chosen)
+        moved, single = halved.moved, f"{halved.kept} of {halved.convolutions}"
     console.note(
-        f"the color moves by {result.moved:.2f} ab units on average; the first {result.kept} of "
-        f"{result.convolutions} convolutions stay in single precision"
+        f"the color moves by {moved:.2f} ab units on average; {single} convolutions stay in "
+        "single precision"
     )
     console.data(str(destination))
     return ExitCode.OK

@@ -331,7 +331,7 @@ def measure_start(path: Path, label: str, name: str, model: str, device: str) ->
     RecolorError
         If the program fails.
     """
-    graph = find_model(model, prefer_8_bits=True)
+    graph = find_model(model, bits=8)
     size = OnnxColorNetwork.load(model, Device.CPU).manifest.size
     program = [sys.executable, "-P", "-m", "recolor_cli"]  # -P: not from where it runs
     with tempfile.TemporaryDirectory() as folder:

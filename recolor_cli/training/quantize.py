@@ -85,12 +85,12 @@ def quantize(model: Path, destination: Path, pictures: list[Picture]) -> Quantiz
         raise UsageError("ranges are taken from pictures", "name more than one with --pictures")
     network = OnnxColorNetwork.load(model, "cpu")
     manifest = network.manifest
-    shown = list(_tensors(manifest, pictures[::2][:_CALIBRATED]))
-    others = list(_tensors(manifest, pictures[1::2][:_COMPARED]))
+    shown = list(tensors_of(manifest, pictures[::2][:_CALIBRATED]))
+    others = list(tensors_of(manifest, pictures[1::2][:_COMPARED]))
     expected = [network.predict(tensor, manifest.temperature) for tensor in others]
     with tempfile.TemporaryDirectory() as folder:
         plain, candidate = Path(folder) / "plain.onnx", Path(folder) / "8-bits.onnx"
-        _fold(model, plain)
+        fold(model, plain)
         folded = onnx.load(plain)
         equalize(folded, lambda model, names: _ranges(model, names, shown, manifest))
         onnx.save(folded, plain)
@@ -122,14 +122,15 @@ def quantize(model: Path, destination: Path, pictures: list[Picture]) -> Quantiz
     return Quantized(moved, most, len(names) + 1)
 
 
-def _tensors(manifest: Manifest, pictures: list[Picture]) -> Iterator[FloatArray]:
+def tensors_of(manifest: Manifest, pictures: list[Picture]) -> Iterator[FloatArray]:
+    """Yield what a network reads of each picture."""
     for picture in pictures:
         rgb = picture.rgb()
         box = manifest.box(ImageSize(*rgb.shape[:2]))
         yield network_input(rgb, box, manifest.pad_lightness)
 
 
-def _fold(model: Path, destination: Path) -> None:
+def fold(model: Path, destination: Path) -> None:
     """Write a model with its stored weights and its norms folded into the convolutions."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC

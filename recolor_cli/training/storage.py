@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 NETWORK = "network."  # before the names of a network's weights in a model file
-_HALF, _INT8, _SCALE = ".half", ".int8", ".scale"  # behind the names of what is stored
+HALF, INT8, SCALE = ".half", ".int8", ".scale"  # behind the names of what is stored
 
 
 # Numbers. The small weights are those of the first layers and of depthwise convolutions: 8 bits of
@@ -37,8 +37,8 @@ def round_weights(network: nn.Module, storage: Storage) -> dict[str, dict[str, N
     Returns
     -------
     dict of str to dict
-        For each rounded weight, by its name in the network, what is stored: `_HALF`, or `_INT8` and
-        `_SCALE`.
+        For each rounded weight, by its name in the network, what is stored: `HALF`, or `INT8` and
+        `SCALE`.
     """
     stored: dict[str, dict[str, NDArray[Any]]] = {}
     for name, parameter in network.named_parameters():
@@ -47,12 +47,12 @@ def round_weights(network: nn.Module, storage: Storage) -> dict[str, dict[str, N
         weight = parameter.data
         if storage is Storage.HALF or weight.numel() < _LARGE:
             half = weight.half()
-            stored[name] = {_HALF: half.numpy()}
+            stored[name] = {HALF: half.numpy()}
             parameter.data = half.float()
         else:
             scale = _largest(weight) / 127
             number = (weight / scale).round()
-            stored[name] = {_INT8: number.to(torch.int8).numpy(), _SCALE: scale.numpy()}
+            stored[name] = {INT8: number.to(torch.int8).numpy(), SCALE: scale.numpy()}
             parameter.data = number * scale
     return stored
 
@@ -73,19 +73,19 @@ def store(model: Any, stored: dict[str, dict[str, NDArray[Any]]]) -> None:
     del model.graph.initializer[:]
     for tensor in tensors:
         parts = stored.get(tensor.name.removeprefix(NETWORK), {})
-        if not parts or not np.array_equal(_restored(parts), numpy_helper.to_array(tensor)):
+        if not parts or not np.array_equal(restored(parts), numpy_helper.to_array(tensor)):
             model.graph.initializer.append(tensor)
             continue
         name = tensor.name
         for suffix, values in parts.items():
             model.graph.initializer.append(numpy_helper.from_array(values, f"{name}{suffix}"))
-        if _HALF in parts:
-            behind.append(helper.make_node("Cast", [name + _HALF], [name], to=TensorProto.FLOAT))
+        if HALF in parts:
+            behind.append(helper.make_node("Cast", [name + HALF], [name], to=TensorProto.FLOAT))
         else:
             number = f"{name}.number"
             behind += [
-                helper.make_node("Cast", [name + _INT8], [number], to=TensorProto.FLOAT),
-                helper.make_node("Mul", [number, name + _SCALE], [name]),
+                helper.make_node("Cast", [name + INT8], [number], to=TensorProto.FLOAT),
+                helper.make_node("Mul", [number, name + SCALE], [name]),
             ]
     nodes = behind + list(model.graph.node)
     del model.graph.node[:]
@@ -98,15 +98,16 @@ def restore(model: Any) -> dict[str, Tensor]:
     for tensor in model.graph.initializer:
         if tensor.name.startswith(NETWORK):
             name, suffix = tensor.name.removeprefix(NETWORK), ""
-            for ending in (_HALF, _INT8, _SCALE):
+            for ending in (HALF, INT8, SCALE):
                 if name.endswith(ending):
                     name, suffix = name.removesuffix(ending), ending
             parts.setdefault(name, {})[suffix] = numpy_helper.to_array(tensor)
-    return {name: torch.from_numpy(_restored(part)) for name, part in parts.items()}
+    return {name: torch.from_numpy(restored(part)) for name, part in parts.items()}
 
 
-def _restored(parts: dict[str, NDArray[Any]]) -> NDArray[Any]:
-    if _INT8 in parts:
-        restored: NDArray[np.float32] = parts[_INT8].astype(np.float32) * parts[_SCALE]
-        return restored
+def restored(parts: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    """Return a weight in single precision, of what is stored of it."""
+    if INT8 in parts:
+        weight: NDArray[np.float32] = parts[INT8].astype(np.float32) * parts[SCALE]
+        return weight
     return next(iter(parts.values())).astype(np.float32)
