@@ -93,11 +93,18 @@ def light_of(rgb: RgbImage) -> AnyPlanes:
     """Return relative Y, linear, of uint8 (H, W, 3): uint16, (H, W), in 1 / `Y_UNITS`."""
     red, green, blue = cv2.split(rgb)
     tables = light_tables().of_channels
+    if _equal(red, green) and _equal(green, blue):  # a third of the work
+        return cast(AnyPlanes, cv2.LUT(red, light_tables().of_gray))
     y = cv2.LUT(red, tables[0])
     part = cv2.LUT(green, tables[1])
     cv2.add(y, part, y)
     cv2.LUT(blue, tables[2], part)
     return cast(AnyPlanes, cv2.add(y, part, y))
+
+
+def _equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Tell whether two planes are the same; where they are not, mostly by the first row."""
+    return np.array_equal(one[:1], other[:1]) and np.array_equal(one, other)
 
 
 Y_UNITS = 65_535
@@ -106,7 +113,8 @@ Y_UNITS = 65_535
 class LightTables(NamedTuple):
     """What bytes and their light are looked up in."""
 
-    of_channels: tuple[NDArray[np.uint16], ...]  # 3 of (256,): byte to its part of Y, in units
+    of_gray: NDArray[np.uint16]  # (256,): byte to Y, in units
+    of_channels: tuple[NDArray[np.uint16], ...]  # 3 of these: byte to a channel's part of it
     f: NDArray[np.float64]  # (65536,): Y in units to CIELAB's f(Y)
     lightness: FloatArray  # (65536,): Y in units to L*
 
@@ -115,10 +123,12 @@ class LightTables(NamedTuple):
 def light_tables() -> LightTables:
     """Return the tables; they take milliseconds to make."""
     light = light_of_level(np.arange(256) / 255) * Y_UNITS
+    of_gray = np.rint(light)
     red, green = (np.rint(weight * light) for weight in XYZ_OF_RGB[1, :2])
-    parts = red, green, np.rint(light) - red - green  # so that grays are exact
+    parts = red, green, of_gray - red - green
     f = f_of_light(np.arange(65_536) / Y_UNITS)
     return LightTables(
+        of_gray.astype(np.uint16),
         tuple(part.astype(np.uint16) for part in parts),
         f,
         np.minimum(116 * f - 16, 100).astype(np.float32),

@@ -60,3 +60,13 @@ def test_lightness_is_the_first_channel_of_the_closed_formula_and_nearly_that_of
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=r"\(H, W, 3\)"):
         rgb_to_lab(np.zeros(shape, np.uint8))
+
+
+def test_gray_has_the_light_that_its_color_would_have():
+    random = np.random.default_rng(0)
+    gray = np.repeat(random.integers(0, 256, (40, 30, 1), dtype=np.uint8), 3, axis=2)
+    nearly = gray.copy()
+    nearly[20, 10, 2] ^= 1
+    same = (gray == nearly).all(axis=2)
+    np.testing.assert_array_equal(lightness_of(gray)[same], lightness_of(nearly)[same])
+    assert lightness_of(gray)[20, 10] != lightness_of(nearly)[20, 10]
