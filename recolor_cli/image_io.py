@@ -10,8 +10,9 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
@@ -471,9 +472,12 @@ def _split(levels: AnyPlanes) -> tuple[AnyPlanes, AnyPlanes | None]:
 def _expanded(pixels: AnyPlanes) -> AnyRgbImage:
     if pixels.ndim != 2:
         return pixels
-    rgb = np.empty((*pixels.shape, 3), pixels.dtype)
-    rgb[:] = pixels[..., None]  # numpy's repeat would copy what must not be written to
-    return rgb
+    # A tenth of the time that numpy takes; by strips, as OpenCV copies what is not contiguous.
+    return by_strips(
+        lambda rows: cast(AnyPlanes, cv2.merge([pixels[rows]] * 3)),
+        (*pixels.shape, 3),
+        pixels.dtype,
+    )
 
 
 def _rule_of_thumb(cmyk: AnyPlanes) -> AnyRgbImage:
