@@ -115,13 +115,13 @@ def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
 
 # Units of the integers. f(X) and f(Z) are kept as what ab adds to f(Y), and this with a zero in the
 # middle. Linear light has room below black and above white, so that a color that sRGB lacks can be
-# told. Finer units would come nearer, but the tables would not stay in a core's cache.
-_F_UNITS = 12_800
+# told.
+_F_UNITS = 20_000
 _A_UNITS, _B_UNITS = _F_UNITS / 500, -_F_UNITS / 200
-_MOST_AB = 300  # ab units, far beyond all colors: nothing can overflow
-_SHIFT_ZERO = 25_000
+_MOST_AB = 160  # ab units, beyond all colors; interpolation can make a quarter more of it
+_SHIFT_ZERO = round(1.26 * _MOST_AB / 200 * _F_UNITS)
 _XZ_UNITS, _XZ_ZERO = 65_535 / 2.12, 0.02 * 65_535 / 2.12
-_LIGHT_UNITS, _LIGHT_ZERO = 30_000, 6_000
+_LIGHT_UNITS, _LIGHT_ZERO = 40_000, 8_000
 # How far linear light may lie outside and still be shown within a level of 255.
 _DARKEST = round(_LIGHT_ZERO - 0.0003 * _LIGHT_UNITS)
 _BRIGHTEST = round(_LIGHT_ZERO + 1.0088 * _LIGHT_UNITS)
@@ -129,8 +129,10 @@ _BRIGHTEST = round(_LIGHT_ZERO + 1.0088 * _LIGHT_UNITS)
 
 def _in_f(ab: Enlarged) -> Enlarged:
     """Return what ab adds to f(Y) for f(X) and f(Z), so that it need only be cut to integers."""
-    units = np.array([_A_UNITS, _B_UNITS], np.float32)[:, None, None]
-    wide = np.clip(ab.wide, -_MOST_AB, _MOST_AB) * units
+    wide = ab.wide
+    if np.abs(wide).max() > _MOST_AB:
+        wide = wide * (_MOST_AB / np.maximum(np.abs(wide).max(axis=0), _MOST_AB))  # hue stays
+    wide = wide * np.array([_A_UNITS, _B_UNITS], np.float32)[:, None, None]
     wide += np.float32(_SHIFT_ZERO + 0.5)
     return replace(ab, wide=wide)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -77,3 +79,24 @@ def test_gray_stays_gray():
     out = np.empty_like(rgb)
     paint(rgb, enlarged, out)
     np.testing.assert_array_equal(out, rgb)
+
+
+def test_color_beyond_all_colors_keeps_its_hue_and_nothing_overflows():
+    rgb, enlarged = every_gray_and_many_colors(60)
+    wild = replace(enlarged, wide=enlarged.wide * 1000)
+    out, wildly = np.empty_like(rgb), np.empty_like(rgb)
+    paint(rgb, replace(enlarged, wide=enlarged.wide * 3), out)
+    paint(rgb, wild, wildly)
+    # Both are far outside: each is brought to where its hue leaves sRGB.
+    lightness, ab, _ = exactly(rgb, enlarged)
+    far = (np.hypot(ab[..., 0], ab[..., 1]) > 45) & (lightness > 5) & (lightness < 98)
+    assert np.percentile(np.abs(out.astype(int) - wildly)[far], 95) < 25
+
+
+def test_without_color_hardly_a_pixel_is_off_gray():
+    rgb, enlarged = every_gray_and_many_colors(0)
+    out = np.empty_like(rgb)
+    paint(rgb, enlarged, out)
+    spread = np.ptp(out.astype(int), axis=2)
+    assert spread.max() <= 1
+    assert spread.mean() < 0.06
