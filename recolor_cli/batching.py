@@ -85,9 +85,9 @@ class BatchedNetwork:
             # CUDA plans all convolutions anew when a run has another shape than the one before:
             # so to a power of two, and never to fewer than pictures of this shape had before.
             padded = max(1 << (count - 1).bit_length(), self._padded.get(shape, 1))
-            self._padded[shape] = padded
             padding = np.repeat(together[-1:], padded - count, axis=0)
             ab = self._network.predict(np.concatenate((together, padding)), batch[0].temperature)
+            self._padded[shape] = padded  # not before: there may be no memory for so many
         except Exception as error:  # it is the askers'
             for request in batch:
                 request.answer.set_exception(error)

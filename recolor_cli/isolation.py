@@ -41,7 +41,7 @@ _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from recolor_cli.worker impo
 # a twelfth of the time for 1.5 megapixels. It is to keep this many bytes; large arrays go back.
 _KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 _MANY = 256  # processes at most
-_PROCESS_MEMORY = 160 * 2**20  # bytes that a process takes beside its picture, about
+_PROCESS_MEMORY = 200 * 2**20  # bytes that a process takes beside its picture, about
 _TRIES = 2  # of a job with which a process dies: it may have been killed for another's sake
 _STARTS = 3  # of a process in a dead one's place, likewise
 _BATCH = 16  # pictures in a run of a GPU

@@ -58,12 +58,15 @@ def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage, own: OwnColor | None
     height, width = rgb.shape[:2]
     paint_rows = _paint_deep if rgb.dtype == np.uint16 else _paint_bytes
     rows = max(1, _STRIP_PIXELS // width)
-    shown = ab if rgb.dtype == np.uint16 else _in_f(ab)
+    in_bytes = rgb.dtype == np.uint8
+    shown = _in_f(ab) if in_bytes else ab
+    is_wild = in_bytes and bool(np.abs(ab.wide).max() > _MOST_AB / 1.25)
 
     def paint_strip(start: int) -> None:
         stop = min(start + rows, height)
         before = rgb[start:stop].copy() if own else rgb[start:stop]
-        paint_rows(before, shown.rows(start, stop), out[start:stop])
+        shifts = shown.rows(start, stop)
+        paint_rows(before, _cut(shifts) if is_wild else shifts, out[start:stop])
         if own:
             out[start:stop] = own.keep(before, out[start:stop], start)
 
@@ -118,8 +121,8 @@ def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
 # told.
 _F_UNITS = 20_000
 _A_UNITS, _B_UNITS = _F_UNITS / 500, -_F_UNITS / 200
-_MOST_AB = 160  # ab units, beyond all colors; interpolation can make a quarter more of it
-_SHIFT_ZERO = round(1.26 * _MOST_AB / 200 * _F_UNITS)
+_MOST_AB = 200  # ab units, beyond all colors; to enlarge can make a quarter more of what it was
+_SHIFT_ZERO = round(1.01 * _MOST_AB / 200 * _F_UNITS)
 _XZ_UNITS, _XZ_ZERO = 65_535 / 2.12, 0.02 * 65_535 / 2.12
 _LIGHT_UNITS, _LIGHT_ZERO = 40_000, 8_000
 # How far linear light may lie outside and still be shown within a level of 255.
@@ -129,12 +132,18 @@ _BRIGHTEST = round(_LIGHT_ZERO + 1.0088 * _LIGHT_UNITS)
 
 def _in_f(ab: Enlarged) -> Enlarged:
     """Return what ab adds to f(Y) for f(X) and f(Z), so that it need only be cut to integers."""
-    wide = ab.wide
-    if np.abs(wide).max() > _MOST_AB:
-        wide = wide * (_MOST_AB / np.maximum(np.abs(wide).max(axis=0), _MOST_AB))  # hue stays
-    wide = wide * np.array([_A_UNITS, _B_UNITS], np.float32)[:, None, None]
+    wide = ab.wide * np.array([_A_UNITS, _B_UNITS], np.float32)[:, None, None]
     wide += np.float32(_SHIFT_ZERO + 0.5)
     return replace(ab, wide=wide)
+
+
+def _cut(rows: FloatArray) -> FloatArray:
+    """Keep rows of that within what the integers take; the hue stays, and no screen has more."""
+    zero = np.float32(_SHIFT_ZERO + 0.5)
+    shift = rows - zero
+    largest = np.maximum(np.abs(shift[0] / _A_UNITS), np.abs(shift[1] / _B_UNITS))
+    kept: FloatArray = shift * (_MOST_AB / np.maximum(largest, _MOST_AB)) + zero
+    return kept
 
 
 def _shift(values: FloatArray) -> NDArray[np.uint16]:

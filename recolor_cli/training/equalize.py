@@ -14,7 +14,7 @@ correction, ICCV 2019 (there by the ranges of weights, here by those of pictures
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +57,11 @@ def equalize(model: onnx.ModelProto, ranges: Ranges) -> None:
     names = [name for one in found for name in one.tensors]
     widest = ranges(model, names)
     for one in found:
+        if len({widest[name].shape for name in one.tensors}) > 1:
+            continue  # one of them is spread over the channels of another
         widths = np.max([widest[name] for name in one.tensors], axis=0)
+        if not widths.max() > 0:
+            continue  # nothing was ever there
         widths = np.maximum(widths, _LEAST * widths.max())
         factor = (widths / np.exp(np.log(widths).mean())).astype(np.float32)
         for node in one.makers:
@@ -78,6 +82,7 @@ class _Graph:
         for node in self._graph.node:
             for name in node.input:
                 self._readers[name].append(node)
+        self._outputs = {output.name for output in self._graph.output}
 
     def bottlenecks(self) -> list[_Bottleneck]:
         """Return the tensors that convolutions make, with all that they are summed with."""
@@ -98,34 +103,54 @@ class _Graph:
 
     def _around(self, tensor: str) -> _Bottleneck:
         one = _Bottleneck([tensor])
-        outputs = {output.name for output in self._graph.output}
+
+        def add(names: Iterable[str]) -> None:
+            one.tensors += [name for name in names if name not in one.tensors]
+
         for name in one.tensors:  # it grows
             maker = self._maker.get(name)
-            if maker is not None and maker.op_type == "Conv" and len(maker.input) == 3:
+            if maker is not None and maker.op_type == "Add":
+                add(maker.input)
+            elif maker is not None and self._has_own_weights(maker) and len(maker.input) == 3:
                 one.makers.append(maker)
-            elif maker is None or maker.op_type != "Add":
+            else:
                 one.stays = True
-            one.stays |= name in outputs
+            one.stays |= name in self._outputs
             for node in self._readers[name]:
                 if node.op_type == "Add":
-                    one.tensors += [n for n in (*node.input, *node.output) if n not in one.tensors]
+                    add(node.output)
                 elif readers := self._convolutions(node, name):
                     one.readers += readers
                 else:
                     one.stays = True
         return one
 
+    def _has_own_weights(self, node: Any) -> bool:
+        """Tell whether a node is a convolution whose weights no other one reads."""
+        weights = node.input[1:]
+        return node.op_type == "Conv" and all(
+            name in self._weights and len(self._readers[name]) == 1 for name in weights
+        )
+
+    def _reads_all(self, node: Any, tensor: str) -> bool:
+        """Tell whether each channel of a convolution's answer takes from all of a tensor."""
+        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+        return self._has_own_weights(node) and node.input[0] == tensor and groups == 1
+
     def _convolutions(self, node: Any, tensor: str) -> list[tuple[Any, int]]:
         """Return the convolutions that read a tensor by a node, and where it begins in each."""
-        if node.op_type == "Conv":
-            groups = next((a.i for a in node.attribute if a.name == "group"), 1)
-            return [(node, 0)] if groups == 1 else []
-        if node.op_type != "Concat":
+        if self._reads_all(node, tensor):
+            return [(node, 0)]
+        axis = next((a.i for a in node.attribute if a.name == "axis"), None)
+        parts = list(node.input)
+        if node.op_type != "Concat" or axis != 1 or parts.count(tensor) != 1:
             return []
-        before = list(node.input)[: list(node.input).index(tensor)]
-        widths = [self._channels(name) for name in before]
-        readers = self._readers[node.output[0]]
-        if None in widths or any(reader.op_type != "Conv" for reader in readers):
+        widths = [self._channels(name) for name in parts[: parts.index(tensor)]]
+        together = node.output[0]
+        readers = self._readers[together]
+        if together in self._outputs or None in widths:
+            return []
+        if not all(self._reads_all(reader, together) for reader in readers):
             return []
         return [(reader, sum(width or 0 for width in widths)) for reader in readers]
 

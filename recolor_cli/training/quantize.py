@@ -208,7 +208,7 @@ def _multiply_in_8_bits(model: onnx.ModelProto) -> None:
     (last,) = (node for node in graph.node if "logits" in node.input)
     (divided,) = (node for node in graph.node if last.output[0] in node.input)
     matrix = weight[:, :, 0, 0].T  # (C, Q)
-    scale = np.abs(matrix).max(axis=0) / np.float32(127)
+    scale = np.maximum(np.abs(matrix).max(axis=0), np.float32(1e-12)) / np.float32(127)
     constants = {
         "head.weight": np.rint(matrix / scale).astype(np.int8),
         "head.zero": np.zeros(len(scale), np.int8),
