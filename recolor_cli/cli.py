@@ -6,27 +6,17 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 import click
 from click.shell_completion import CompletionItem
 
-from recolor_cli.commands.bench import bench
 from recolor_cli.commands.common import SETTINGS
-from recolor_cli.commands.completion import completion
-from recolor_cli.commands.demo import demo
-from recolor_cli.commands.doctor import doctor
-from recolor_cli.commands.evaluate import evaluate
-from recolor_cli.commands.export import export
-from recolor_cli.commands.film import film
 from recolor_cli.commands.help import first_page
-from recolor_cli.commands.man import man
-from recolor_cli.commands.models import models
-from recolor_cli.commands.profile import profile
-from recolor_cli.commands.quantize import quantize
-from recolor_cli.commands.run import run
-from recolor_cli.commands.train import train
 from recolor_cli.errors import ExitCode, RecolorError, UsageError
 from recolor_cli.formats import is_film
 
@@ -36,6 +26,28 @@ _TOPICS = {
     "train": ("train", "export", "evaluate", "quantize", "profile"),
     "shell": ("completion", "man"),
 }
+
+
+class _Commands(Mapping[str, click.Command]):
+    """The commands by their names, each loaded when it is asked for: a run needs but one."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._names:
+            raise KeyError(name)
+        command: click.Command = getattr(import_module(f"recolor_cli.commands.{name}"), name)
+        return command
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # without loading it
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class _RunByDefault(click.Group):
@@ -92,11 +104,10 @@ def _as_path(argument: str) -> str:
     return f"./{argument}" if is_file else argument
 
 
-for command in (
-    *(run, film, demo, models, doctor, train, export, quantize, profile, evaluate, bench),
-    *(completion, man),
-):
-    cli.add_command(command)
+cli.commands = cast(
+    MutableMapping[str, click.Command],  # nobody adds one
+    _Commands(["run", *(name for names in _TOPICS.values() for name in names)]),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
