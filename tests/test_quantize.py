@@ -34,6 +34,8 @@ def test_a_model_in_8_bits_gives_nearly_the_same_colors(recolor, folder, tmp_pat
     lightness = np.linspace(0, 100, size * size, dtype=np.float32).reshape(1, 1, size, size)
     expected, found = (n.predict(lightness, n.manifest.temperature) for n in (before, after))
     assert 0 < np.abs(found - expected).mean() < 3 * room.LIMIT
+    assert after.manifest.strength == pytest.approx(before.manifest.strength, rel=0.1)
+    assert after.manifest.strength != before.manifest.strength  # it gives back what got lost
     assert np.abs(expected).mean() > 3 * room.LIMIT  # there is color to be lost
 
 
