@@ -123,6 +123,7 @@ _F_UNITS = 20_000
 _A_UNITS, _B_UNITS = _F_UNITS / 500, -_F_UNITS / 200
 _MOST_AB = 200  # ab units, beyond all colors; to enlarge can make a quarter more of what it was
 _SHIFT_ZERO = round(1.01 * _MOST_AB / 200 * _F_UNITS)
+_TO_ROUND = np.float32(_SHIFT_ZERO + 0.5)  # what is added is rounded by cutting it to an integer
 _XZ_UNITS, _XZ_ZERO = 65_535 / 2.12, 0.02 * 65_535 / 2.12
 _LIGHT_UNITS, _LIGHT_ZERO = 40_000, 8_000
 # How far linear light may lie outside and still be shown within a level of 255.
@@ -133,22 +134,21 @@ _BRIGHTEST = round(_LIGHT_ZERO + 1.0088 * _LIGHT_UNITS)
 def _in_f(ab: Enlarged) -> Enlarged:
     """Return what ab adds to f(Y) for f(X) and f(Z), so that it need only be cut to integers."""
     wide = ab.wide * np.array([_A_UNITS, _B_UNITS], np.float32)[:, None, None]
-    wide += np.float32(_SHIFT_ZERO + 0.5)
+    wide += _TO_ROUND
     return replace(ab, wide=wide)
 
 
 def _cut(rows: FloatArray) -> FloatArray:
     """Keep rows of that within what the integers take; the hue stays, and no screen has more."""
-    zero = np.float32(_SHIFT_ZERO + 0.5)
-    shift = rows - zero
+    shift = rows - _TO_ROUND
     largest = np.maximum(np.abs(shift[0] / _A_UNITS), np.abs(shift[1] / _B_UNITS))
-    kept: FloatArray = shift * (_MOST_AB / np.maximum(largest, _MOST_AB)) + zero
+    kept: FloatArray = shift * (_MOST_AB / np.maximum(largest, _MOST_AB)) + _TO_ROUND
     return kept
 
 
 def _shift(values: FloatArray) -> NDArray[np.uint16]:
     """Round what is to be added to f(Y)."""
-    return (values + np.float32(_SHIFT_ZERO + 0.5)).astype(np.uint16)
+    return (values + _TO_ROUND).astype(np.uint16)
 
 
 def _light(f_x: AnyPlanes, y: AnyPlanes, f_z: AnyPlanes, tables: _Tables) -> NDArray[np.uint16]:

@@ -90,6 +90,14 @@ def encoded(rgb: np.ndarray, image_format: str = "JPEG", **options) -> bytes:
     return buffer.getvalue()
 
 
+def drawn(folder: Path, count: int, height: int, width: int) -> Path:
+    """Fill a new folder with so many pictures, each wider by a pixel than the one before."""
+    folder.mkdir()
+    for i in range(count):
+        (folder / f"{i}.png").write_bytes(encoded(draw(height, width + i, seed=i), "PNG"))
+    return folder
+
+
 @pytest.fixture
 def poster(tmp_path: Path) -> Path:
     path = tmp_path / "poster.jpg"

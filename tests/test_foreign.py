@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from conftest import draw, encoded
+from conftest import draw, drawn
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import load_pictures
 from recolor_cli.network import OnnxColorNetwork
@@ -59,11 +59,7 @@ class Theirs(nn.Module):
 
 @pytest.fixture
 def pictures(tmp_path):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for i in range(2):
-        (folder / f"{i}.png").write_bytes(encoded(draw(50, 40 + i, seed=i), "PNG"))
-    return load_pictures([str(folder)])
+    return load_pictures([str(drawn(tmp_path / "pictures", 2, 50, 40))])
 
 
 def noise(*shape):

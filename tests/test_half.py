@@ -4,7 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from conftest import draw, encoded
+from conftest import drawn
 from recolor_cli.errors import ModelError
 from recolor_cli.manifest import available_models, find_model, twin_of
 from recolor_cli.network import OnnxColorNetwork
@@ -18,11 +18,7 @@ FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
 @pytest.fixture
 def folder(tmp_path):
-    path = tmp_path / "pictures"
-    path.mkdir()
-    for i in range(3):
-        (path / f"{i}.png").write_bytes(encoded(draw(80, 60 + i, seed=i), "PNG"))
-    return path
+    return drawn(tmp_path / "pictures", 3, 80, 60)
 
 
 def answers(model):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from conftest import draw, encoded
+from conftest import drawn
 from recolor_cli.manifest import find_model
 from recolor_cli.network import OnnxColorNetwork
 
@@ -11,11 +11,7 @@ room = pytest.importorskip("recolor_cli.training.quantize")
 
 @pytest.fixture
 def folder(tmp_path):
-    path = tmp_path / "pictures"
-    path.mkdir()
-    for i in range(4):
-        (path / f"{i}.png").write_bytes(encoded(draw(80, 60 + i, seed=i), "PNG"))
-    return path
+    return drawn(tmp_path / "pictures", 4, 80, 60)
 
 
 def test_a_model_in_8_bits_gives_nearly_the_same_colors(recolor, folder, tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from conftest import draw, encoded
+from conftest import draw, drawn, encoded
 from recolor_cli.decode import annealed_mean
 from recolor_cli.errors import DeviceError, InputError, ModelError, NoInputsError, UsageError
 from recolor_cli.evaluation.pictures import Picture, load_pictures
@@ -46,11 +46,7 @@ CENTERS = torch.from_numpy(BINS.centers)
 
 @pytest.fixture
 def folder(tmp_path):
-    path = tmp_path / "pictures"
-    path.mkdir()
-    for i in range(6):
-        (path / f"{i}.png").write_bytes(encoded(draw(50, 40 + i, seed=i), "PNG"))
-    return path
+    return drawn(tmp_path / "pictures", 6, 50, 40)
 
 
 @pytest.fixture

@@ -62,15 +62,11 @@ def quantize(
         raise UsageError(f"{destination} must end in .onnx", f"name it {destination}.onnx")
     found = load_pictures(pictures)
     chosen = usable(found[:: -(-len(found) // _PICTURES)])
-    if bits == "8":
-        result = quantize_model(path, destination, chosen)
-        moved, single = result.moved, f"the first {result.kept} of {result.convolutions}"
-    else:
-        halved = halve(path, destination, chosen)
-        moved, single = halved.moved, f"{halved.kept} of {halved.convolutions}"
+    result = (quantize_model if bits == "8" else halve)(path, destination, chosen)
     console.note(
-        f"the color moves by {moved:.2f} ab units on average; {single} convolutions stay in "
-        "single precision"
+        f"the color moves by {result.moved:.2f} ab units on average; "
+        f"{'the first ' if bits == '8' else ''}{result.kept} of {result.convolutions} convolutions "
+        "stay in single precision"
     )
     console.data(str(destination))
     return ExitCode.OK

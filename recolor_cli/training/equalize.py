@@ -134,16 +134,16 @@ class _Graph:
 
     def _reads_all(self, node: Any, tensor: str) -> bool:
         """Tell whether each channel of a convolution's answer takes from all of a tensor."""
-        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+        groups = _attribute(node, "group", 1)
         return self._has_own_weights(node) and node.input[0] == tensor and groups == 1
 
     def _convolutions(self, node: Any, tensor: str) -> list[tuple[Any, int]]:
         """Return the convolutions that read a tensor by a node, and where it begins in each."""
         if self._reads_all(node, tensor):
             return [(node, 0)]
-        axis = next((a.i for a in node.attribute if a.name == "axis"), None)
         parts = list(node.input)
-        if node.op_type != "Concat" or axis != 1 or parts.count(tensor) != 1:
+        joins = node.op_type == "Concat" and _attribute(node, "axis") == 1
+        if not joins or parts.count(tensor) != 1:
             return []
         widths = [self._channels(name) for name in parts[: parts.index(tensor)]]
         together = node.output[0]
@@ -162,6 +162,12 @@ class _Graph:
         if maker is None or maker.op_type != "Conv":
             return None
         return int(self._weights[maker.input[1]].dims[0])
+
+
+def _attribute(node: Any, name: str, default: int | None = None) -> int | None:
+    return next(
+        (int(attribute.i) for attribute in node.attribute if attribute.name == name), default
+    )
 
 
 def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:

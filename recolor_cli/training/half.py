@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,8 @@ from recolor_cli.files import write_atomic
 from recolor_cli.manifest import SharedWeights
 from recolor_cli.network import OnnxColorNetwork
 from recolor_cli.training.export import IR_VERSION
-from recolor_cli.training.quantize import fold, tensors_of
+from recolor_cli.training.quantize import Quantized, fold, mean_difference, tensors_of
 from recolor_cli.training.storage import HALF, INT8, NETWORK, SCALE, restored, store
-from recolor_cli.types import FloatArray
 
 LIMIT = 0.2  # ab units: the most that the color may move on average
 _COMPARED = 120  # pictures
@@ -44,16 +42,7 @@ _HALF, _SINGLE = ".to_half", ".to_single"  # behind the names of what is cast
 _OPERATIONS = {"Conv", "ConvTranspose", "Clip", "Relu", "Add", "Concat", "Resize", "MaxPool"}
 
 
-@dataclass(frozen=True, slots=True)
-class Halved:
-    """What became of a model in half precision."""
-
-    moved: float  # ab units, mean over pictures
-    kept: int  # convolutions in single precision
-    convolutions: int
-
-
-def halve(model: Path, destination: Path, pictures: list[Picture]) -> Halved:
+def halve(model: Path, destination: Path, pictures: list[Picture]) -> Quantized:
     """Write a model file that computes in half precision what another computes in single precision.
 
     Parameters
@@ -68,7 +57,7 @@ def halve(model: Path, destination: Path, pictures: list[Picture]) -> Halved:
 
     Returns
     -------
-    Halved
+    Quantized
 
     Raises
     ------
@@ -106,7 +95,7 @@ def halve(model: Path, destination: Path, pictures: list[Picture]) -> Halved:
         for path in (rounding, candidate):
             session = OnnxColorNetwork.load(path, "cpu")
             answers = [session.predict(tensor, manifest.temperature) for tensor in shown]
-            moves.append(_difference(answers, expected))
+            moves.append(mean_difference(answers, expected))
         if not max(moves) < LIMIT:  # also when it is no number
             raise ModelError(
                 f"{model} moves its color by {max(moves):.2f} ab units in half precision, more "
@@ -115,12 +104,7 @@ def halve(model: Path, destination: Path, pictures: list[Picture]) -> Halved:
             )
         write_atomic(destination, candidate.read_bytes())
     kept = [node.name not in chosen for node in halved.graph.node if node.op_type == "Conv"]
-    return Halved(moves[0], sum(kept), len(kept))
-
-
-def _difference(answers: list[FloatArray], expected: list[FloatArray]) -> float:
-    pairs = zip(answers, expected, strict=True)
-    return float(np.mean([np.abs(a - b).mean() for a, b in pairs]))
+    return Quantized(moves[0], sum(kept), len(kept))
 
 
 def _chosen(graph: Any) -> set[str]:

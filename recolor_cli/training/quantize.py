@@ -52,10 +52,10 @@ _COMPARED = 60  # others, that the move is measured on
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """What became of a model in 8 bits."""
+    """What became of a model in fewer bits."""
 
-    moved: float  # ab units, mean over pictures that the ranges were not taken from
-    kept: int  # convolutions in single precision, from the first on
+    moved: float  # ab units, mean over pictures that no ranges were taken from
+    kept: int  # convolutions in single precision; in 8 bits the first ones
     convolutions: int
 
 
@@ -103,14 +103,10 @@ def quantize(model: Path, destination: Path, pictures: list[Picture]) -> Quantiz
             session = OnnxColorNetwork.load(candidate, "cpu")
             return [session.predict(tensor, manifest.temperature) for tensor in others]
 
-        def moved_by(answers: list[FloatArray]) -> float:
-            pairs = zip(answers, expected, strict=True)
-            return float(np.mean([np.abs(a - b).mean() for a, b in pairs]))
-
         fewest, most = 0, len(names)
         while fewest < most:
             middle = (fewest + most) // 2
-            if moved_by(answers_with(middle)) < LIMIT:
+            if mean_difference(answers_with(middle), expected) < LIMIT:
                 most = middle
             else:
                 fewest = middle + 1
@@ -125,7 +121,13 @@ def quantize(model: Path, destination: Path, pictures: list[Picture]) -> Quantiz
         strength = round(manifest.strength * _chroma(expected) / _chroma(answers), 4)
         helper.set_model_props(result, replace(manifest, strength=strength).to_properties())
         write_atomic(destination, result.SerializeToString())
-    return Quantized(moved_by(answers), most, len(names) + 1)
+    return Quantized(mean_difference(answers, expected), most, len(names) + 1)
+
+
+def mean_difference(answers: list[FloatArray], expected: list[FloatArray]) -> float:
+    """Return how far ab is off on average, each picture counting the same."""
+    pairs = zip(answers, expected, strict=True)
+    return float(np.mean([np.abs(a - b).mean() for a, b in pairs]))
 
 
 def _chroma(answers: list[FloatArray]) -> float:
