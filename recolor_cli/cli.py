@@ -15,10 +15,10 @@ from typing import cast
 import click
 from click.shell_completion import CompletionItem
 
-from recolor_cli.commands.common import SETTINGS
 from recolor_cli.commands.help import first_page
+from recolor_cli.commands.options import SETTINGS
 from recolor_cli.errors import ExitCode, RecolorError, UsageError
-from recolor_cli.formats import is_film
+from recolor_cli.image.formats import is_film
 
 _MOST_USED = ("out", "recursive", "model", "strength", "overwrite")
 _TOPICS = {
@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
         result = cli.main(arguments, prog_name="recolor", standalone_mode=False)
         return int(result) if isinstance(result, int) else ExitCode.OK
     except RecolorError as error:
-        from recolor_cli.console import Console
+        from recolor_cli.terminal.console import Console
 
         Console().error(error.message, error.hint)
         if verbose:
@@ -146,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return ExitCode.INTERRUPTED
     except OSError as error:  # of our own streams: a full disk behind --help, say
-        from recolor_cli.streams import abandon_stdout
+        from recolor_cli.terminal.streams import abandon_stdout
 
         abandon_stdout()
         click.echo(f"error: {error}", err=True)

@@ -10,12 +10,12 @@ from typing import cast
 import cv2
 import numpy as np
 
+from recolor_cli.color.blend import OwnColor
+from recolor_cli.color.lab import lightness_of
+from recolor_cli.color.letterbox import Letterbox
+from recolor_cli.color.painting import paint
 from recolor_cli.errors import InferenceError, InputError, ModelError
-from recolor_cli.keep import OwnColor
-from recolor_cli.lab import lightness_of
-from recolor_cli.letterbox import Letterbox
-from recolor_cli.painting import paint
-from recolor_cli.steering.answer import Answer, Steering
+from recolor_cli.guidance.prediction import Answer, Steering
 from recolor_cli.types import (
     AnyRgbImage,
     ColorNetwork,
@@ -69,7 +69,7 @@ class Recolorizer:
     ) -> None:
         if isinstance(network, (str, Path)):
             # Not needed by whoever brings a network of their own.
-            from recolor_cli.network import OnnxColorNetwork
+            from recolor_cli.model.onnx_network import OnnxColorNetwork
 
             network = OnnxColorNetwork.load(network)
         self.network = network

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from recolor_cli.decode import Distribution
-    from recolor_cli.manifest import Manifest
-    from recolor_cli.steering.answer import Steering
+    from recolor_cli.color.annealed_mean import Distribution
+    from recolor_cli.guidance.prediction import Steering
+    from recolor_cli.model.manifest import Manifest
 
 RgbImage = NDArray[np.uint8]
 """sRGB, (H, W, 3), gamma-encoded, 0..255."""

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from recolor_cli.cli import main
-from recolor_cli.decode import Distribution
+from recolor_cli.color.annealed_mean import Distribution
+from recolor_cli.color.gamut import AbBins
 from recolor_cli.errors import InferenceError
-from recolor_cli.gamut import AbBins
-from recolor_cli.manifest import Manifest
+from recolor_cli.model.manifest import Manifest
 from recolor_cli.types import ModelKind
 
 collect_ignore = ["fuzz_parsers.py"]  # needs a package of its own

@@ -32,10 +32,10 @@ import tifffile
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from recolor_cli.encoding import Encoding, encode_all
 from recolor_cli.errors import RecolorError
-from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import declared, pictures
+from recolor_cli.image.decode import declared, pictures
+from recolor_cli.image.encode import Encoding, encode_all
+from recolor_cli.image.formats import ImageFormat
 
 MOST_PIXELS = 4_000_000
 SECONDS = 20

@@ -12,8 +12,9 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["recolor_cli"]):
-    from recolor_cli import exif, formats, jp2, metadata, png, raster, streams
     from recolor_cli.errors import RecolorError
+    from recolor_cli.image import codecs, exif, formats, jp2_boxes, metadata, png_color
+    from recolor_cli.terminal import streams
 
 _NUMBERS = 1 << 16  # levels of a PNM: what it declares must not fill the memory
 
@@ -38,18 +39,18 @@ def parse(data: bytes) -> None:
     kept = metadata._without_thumbnails(data)
     assert metadata._without_thumbnails(kept) == kept
     assert len(kept) <= len(data)
-    jp2.raw_exif(data), jp2.xmp(data), jp2.icc_profile(data)
-    assert jp2.with_metadata(data, metadata.Metadata(dpi=(300.0, 300.0))) is not None
-    head = raster._PNM_HEAD.match(data)
+    jp2_boxes.raw_exif(data), jp2_boxes.xmp(data), jp2_boxes.icc_profile(data)
+    assert jp2_boxes.with_metadata(data, metadata.Metadata(dpi=(300.0, 300.0))) is not None
+    head = codecs._PNM_HEAD.match(data)
     if head and int(head[2]) * int(head[3]) < _NUMBERS:
         try:
-            raster.decode(data, formats.ImageFormat.PPM)
+            codecs.decode(data, formats.ImageFormat.PPM)
         except ValueError:
             pass
     try:
         list(streams.parts(io.BytesIO(data), b"\n"))
         formats.stranger(data), formats.unknown(data)
-        png.color_profile(data, b"")
+        png_color.color_profile(data, b"")
     except RecolorError:
         pass
 

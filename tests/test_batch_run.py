@@ -10,12 +10,12 @@ import pytest
 import tifffile
 
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded
-from recolor_cli import batch, work
+from recolor_cli.batch import picture, run
+from recolor_cli.batch.outcome import Outcome, Report, Status
+from recolor_cli.batch.picture import MemoryBudget, ThreadWorkers
+from recolor_cli.batch.plan import STREAM, Job, OutputOptions, plan
 from recolor_cli.errors import ExitCode, InputError
-from recolor_cli.jobs import STREAM, Job, OutputOptions, plan
-from recolor_cli.outcome import Outcome, Report, Status
 from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.work import MemoryBudget, ThreadWorkers
 
 
 def test_large_pictures_wait_for_each_other():
@@ -39,7 +39,7 @@ def outcomes(manifest, inputs, options=None, network=None, workers=2):
     options = options or OutputOptions()
     recolorizer = Recolorizer(network or SpyNetwork(manifest, (9.0, 9.0)))
     threads = ThreadWorkers(recolorizer, options, workers)
-    return list(batch.run(plan(inputs, True, options), threads))
+    return list(run.run(plan(inputs, True, options), threads))
 
 
 def test_one_bad_file_neither_stops_nor_hides(tree, manifest):
@@ -91,7 +91,7 @@ class SlowWorkers:
 def test_an_interruption_is_passed_on_while_a_picture_takes_long():
     workers, stop = SlowWorkers(), threading.Event()
     threading.Timer(0.05, stop.set).start()
-    found = list(batch.run([Job(str(i), STREAM) for i in range(5)], workers, stop))
+    found = list(run.run([Job(str(i), STREAM) for i in range(5)], workers, stop))
     assert len(found) == len(workers.begun) == 1
 
 
@@ -102,7 +102,7 @@ def test_a_list_that_does_not_come_is_not_waited_for():
         yield Job("a.jpg")
         threading.Event().wait()  # for ever
 
-    for job in batch.until(stop, come()):
+    for job in run.until(stop, come()):
         told.append(job.source)
         stop.set()
     assert told == ["a.jpg"]
@@ -112,7 +112,7 @@ def test_a_list_that_does_not_come_is_not_waited_for():
         raise InputError("gone")
 
     with pytest.raises(InputError, match="gone"):
-        list(batch.until(threading.Event(), broken()))
+        list(run.until(threading.Event(), broken()))
 
 
 def test_what_is_there_is_skipped_or_redone(tree, manifest):
@@ -136,7 +136,7 @@ def test_an_error_of_the_network_is_of_its_picture(tree, manifest):
 
 
 def test_a_bug_is_told_as_one_and_the_others_go_on(tree, manifest, monkeypatch):
-    original = work.pictures
+    original = picture.pictures
 
     def pictures(data, target):
         if data == b.read_bytes():
@@ -145,7 +145,7 @@ def test_a_bug_is_told_as_one_and_the_others_go_on(tree, manifest, monkeypatch):
 
     b = tree / "in/b.jpg"
     b.write_bytes(encoded(draw(seed=7)))
-    monkeypatch.setattr(work, "pictures", pictures)
+    monkeypatch.setattr(picture, "pictures", pictures)
     good, bad = outcomes(manifest, ["in/a.PNG", "in/b.jpg"])
     assert good.status is Status.WRITTEN
     assert "bug" in bad.error.message
@@ -181,7 +181,7 @@ def test_memory_does_not_grow_with_the_number_of_jobs(tree, manifest):
         (tree / f"in/n{i:02}.png").write_bytes(encoded(draw(), "PNG"))
     options = OutputOptions(out="out")
     threads = ThreadWorkers(Recolorizer(Counting(manifest)), options, 2)
-    stream = batch.run(plan(["in"], True, options), threads)
+    stream = run.run(plan(["in"], True, options), threads)
     next(stream)
     assert len(started) <= 7  # two at work, a window of four, the one that was yielded
     stream.close()
@@ -190,7 +190,7 @@ def test_memory_does_not_grow_with_the_number_of_jobs(tree, manifest):
 def test_a_dry_run_writes_nothing(tree):
     options = OutputOptions()
     (tree / "in/b-recolored.jpg").write_bytes(b"x")
-    found = list(batch.dry_run(plan(["in", "gone.jpg"], False, options), options))
+    found = list(run.dry_run(plan(["in", "gone.jpg"], False, options), options))
     assert [o.status for o in found] == [Status.PLANNED, Status.SKIPPED, Status.FAILED]
     assert not (tree / "in/a-recolored.PNG").exists()
 

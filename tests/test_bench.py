@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from conftest import SpyNetwork, draw, encoded
+from recolor_cli.batch.plan import Job, OutputOptions
+from recolor_cli.batch.processes import ProcessWorkers, Setup
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.evaluation import bench as room
-from recolor_cli.image_io import decode
-from recolor_cli.isolation import ProcessWorkers, Setup
-from recolor_cli.jobs import Job, OutputOptions
-from recolor_cli.manifest import find_model
+from recolor_cli.image.decode import decode
+from recolor_cli.model.manifest import find_model
 from recolor_cli.types import RecolorOptions
 
 

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import SpyNetwork, draw, encoded
+from recolor_cli.color.blend import OwnColor
+from recolor_cli.color.lab import gray_of, lightness_of, rgb_to_lab
 from recolor_cli.errors import InputError
-from recolor_cli.image_io import decode_mask
-from recolor_cli.keep import OwnColor
-from recolor_cli.lab import gray_of, lightness_of, rgb_to_lab
+from recolor_cli.image.decode import decode_mask
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import RecolorOptions
 

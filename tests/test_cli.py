@@ -14,13 +14,13 @@ import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
-from test_image_io import declared_png
+from test_image_decode import declared_png
 
 from conftest import draw, encoded
+from recolor_cli.color.lab import lightness_of
 from recolor_cli.commands.run import run as run_command
-from recolor_cli.lab import lightness_of
-from recolor_cli.manifest import find_model
-from recolor_cli.streams import parts
+from recolor_cli.model.manifest import find_model
+from recolor_cli.terminal.streams import parts
 
 COMMAND = [sys.executable, "-m", "recolor_cli"]
 
@@ -491,7 +491,9 @@ def test_bad_input_gets_one_clear_error(recolor, tmp_path, poster, arguments, ex
 
 
 def test_cuda_is_a_demand(recolor, poster, monkeypatch):
-    monkeypatch.setattr("recolor_cli.network.why_no_cuda", lambda: "no driver, says the test")
+    monkeypatch.setattr(
+        "recolor_cli.model.onnx_network.why_no_cuda", lambda: "no driver, says the test"
+    )
     _, err = recolor(poster, "--device", "cuda", exit_code=5)
     assert "no driver, says the test" in err
     assert "--device cpu" in err
@@ -683,12 +685,13 @@ def test_a_misspelt_command_is_told_from_a_missing_file(recolor, tmp_path, monke
 
 
 def test_a_bug_ends_with_70_and_a_traceback(monkeypatch, capsys, poster):
-    from recolor_cli import cli, jobs
+    from recolor_cli import cli
+    from recolor_cli.batch import plan
 
     def fail(*args):
         raise RuntimeError("oh")
 
-    monkeypatch.setattr(jobs, "plan", fail)
+    monkeypatch.setattr(plan, "plan", fail)
     assert cli.main([str(poster)]) == 70
     err = capsys.readouterr().err
     assert "RuntimeError: oh" in err

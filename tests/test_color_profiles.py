@@ -9,12 +9,12 @@ import pytest
 from PIL import Image, ImageCms
 
 from conftest import SpyNetwork, draw
-from recolor_cli.encoding import Encoding, encode
+from recolor_cli.color.lab import exact_lab, exact_rgb
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.formats import ImageFormat
-from recolor_cli.icc import SRGB, Space, from_srgb, is_srgb, space_of, to_srgb
-from recolor_cli.image_io import decode, pictures
-from recolor_cli.lab import exact_lab, exact_rgb
+from recolor_cli.image.color_profiles import SRGB, Space, from_srgb, is_srgb, space_of, to_srgb
+from recolor_cli.image.decode import decode, pictures
+from recolor_cli.image.encode import Encoding, encode
+from recolor_cli.image.formats import ImageFormat
 from recolor_cli.recolorizer import Recolorizer
 
 D65, D50 = (0.3127, 0.3290), (0.3457, 0.3585)

@@ -6,10 +6,10 @@ import tifffile
 from PIL import Image
 
 from conftest import draw, encoded
-from recolor_cli.compare import THUMBNAIL_SIDE, side_by_side, thumbnail_pair, thumbnails
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import decode, pictures
+from recolor_cli.image.compare import THUMBNAIL_SIDE, side_by_side, thumbnail_pair, thumbnails
+from recolor_cli.image.decode import decode, pictures
+from recolor_cli.image.formats import ImageFormat
 
 
 def tiff(*pages):

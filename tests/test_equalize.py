@@ -3,7 +3,7 @@ import onnxruntime
 import pytest
 
 onnx = pytest.importorskip("onnx")  # of the extra that quantizing belongs to
-room = pytest.importorskip("recolor_cli.training.equalize")
+room = pytest.importorskip("recolor_cli.training.compression.equalize")
 
 from onnx import helper, numpy_helper  # noqa: E402
 

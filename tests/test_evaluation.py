@@ -9,14 +9,14 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from conftest import SpyNetwork, draw, encoded
+from recolor_cli.color.lab import gray_of, lightness_of, rgb_to_lab
+from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.frechet import Encoder, FeatureSet, frechet_distance
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.evaluation.sheet import contact_sheet
 from recolor_cli.evaluation.table import Table, aged_picture, evaluate
-from recolor_cli.image_io import decode
-from recolor_cli.lab import gray_of, lightness_of, rgb_to_lab
-from recolor_cli.letterbox import Letterbox
+from recolor_cli.image.decode import decode
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import ImageSize, RecolorOptions
 

@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 
 from conftest import draw, encoded
-from recolor_cli import files, memory
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.files import back_up, mount_point, read, read_pipe, remove_leftovers, write_atomic
+from recolor_cli.system import files, memory
+from recolor_cli.system.files import (
+    back_up,
+    mount_point,
+    read,
+    read_pipe,
+    remove_leftovers,
+    write_atomic,
+)
 
 
 def test_a_file_larger_than_the_memory_is_not_read(tmp_path, monkeypatch):

@@ -6,12 +6,12 @@ import pytest
 
 from conftest import drawn
 from recolor_cli.errors import ModelError
-from recolor_cli.manifest import available_models, find_model, twin_of
-from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.model.manifest import available_models, find_model, twin_of
+from recolor_cli.model.onnx_network import OnnxColorNetwork
 
 onnx = pytest.importorskip("onnx")  # of the extra that halving belongs to
 torch = pytest.importorskip("torch")
-room = pytest.importorskip("recolor_cli.training.half")
+room = pytest.importorskip("recolor_cli.training.compression.float16")
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 

@@ -17,13 +17,13 @@ from torch.nn import functional
 from conftest import draw, drawn
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import load_pictures
-from recolor_cli.network import OnnxColorNetwork
-from recolor_cli.profile import SHIPPED, Answer, Profile
+from recolor_cli.model.foreign_profile import SHIPPED, Answer, Profile
+from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.training import foreign as foreign_room
 from recolor_cli.training.export import TOLERANCE, trace
-from recolor_cli.training.foreign import HALF_TOLERANCE, export_foreign
-from recolor_cli.training.keras_loading import load_keras
+from recolor_cli.training.foreign import conversion as foreign_room
+from recolor_cli.training.foreign.conversion import HALF_TOLERANCE, export_foreign
+from recolor_cli.training.foreign.keras_loading import load_keras
 from recolor_cli.types import ModelKind
 
 pytestmark = [

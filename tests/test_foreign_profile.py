@@ -5,12 +5,12 @@ from onnx import TensorProto, helper
 from skimage.color import rgb2lab
 
 from conftest import draw, encoded
-from recolor_cli.decode import annealed_mean
+from recolor_cli.color.annealed_mean import annealed_mean
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.lab import gray_of, lightness_of, rgb_to_lab
 from recolor_cli.errors import ModelError
-from recolor_cli.gamut import AbBins
-from recolor_cli.lab import gray_of, lightness_of, rgb_to_lab
-from recolor_cli.network import OnnxColorNetwork
-from recolor_cli.profile import Answer, Profile
+from recolor_cli.model.foreign_profile import Answer, Profile
+from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
 
 

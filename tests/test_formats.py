@@ -11,11 +11,11 @@ import tifffile
 from PIL import Image, ImageCms
 
 from conftest import SpyNetwork, draw, encoded
-from recolor_cli.encoding import Encoding, encode, encode_all
+from recolor_cli.color.lab import exact_lab, lightness_of
 from recolor_cli.errors import InputError
-from recolor_cli.formats import ImageFormat, color_suffix
-from recolor_cli.image_io import declared, decode, pictures
-from recolor_cli.lab import exact_lab, lightness_of
+from recolor_cli.image.decode import declared, decode, pictures
+from recolor_cli.image.encode import Encoding, encode, encode_all
+from recolor_cli.image.formats import ImageFormat, color_suffix
 from recolor_cli.recolorizer import Recolorizer
 
 RGB = draw(60, 44)

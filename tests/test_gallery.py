@@ -12,11 +12,11 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from conftest import draw, encoded
-from recolor_cli.companions import thumbnail_folder
-from recolor_cli.compare import thumbnails
+from recolor_cli.batch.sidecars import thumbnail_folder
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.gallery import page as page_room
 from recolor_cli.gallery.page import Entry, Gallery
+from recolor_cli.image.compare import thumbnails
 
 ODD_NAMES = [
     'it\'s "quoted" & <b>bold.png',

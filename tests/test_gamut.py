@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recolor_cli.gamut import GRID_STEP, LEFT_OUT, AbBins, clip_chroma, derive_srgb_cells
-from recolor_cli.lab import lab_to_rgb, lightness_of, rgb_to_lab
+from recolor_cli.color.gamut import GRID_STEP, LEFT_OUT, AbBins, clip_chroma, derive_srgb_cells
+from recolor_cli.color.lab import lab_to_rgb, lightness_of, rgb_to_lab
 
 
 def test_there_are_394_bins_in_the_published_order():

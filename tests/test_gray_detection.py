@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from conftest import draw
-from recolor_cli.gamut import clip_chroma
-from recolor_cli.lab import gray_of, lab_to_rgb, lightness_of
-from recolor_cli.monochrome import grayness
+from recolor_cli.color.gamut import clip_chroma
+from recolor_cli.color.gray_detection import grayness
+from recolor_cli.color.lab import gray_of, lab_to_rgb, lightness_of
 
 
 def print_in(lightness, strongest, of_paper=(0.0, 0.0)):

@@ -5,15 +5,15 @@ import itertools
 import numpy as np
 import pytest
 
-from recolor_cli.decode import annealed_mean, softmax
-from recolor_cli.gamut import AbBins
-from recolor_cli.lab import rgb_to_lab
-from recolor_cli.letterbox import Letterbox
-from recolor_cli.steering.confidence import confidence_map, entropy
-from recolor_cli.steering.hints import Seeds, _grid, spread
-from recolor_cli.steering.palette import Palette, reweighted
-from recolor_cli.steering.smoothing import guided
-from recolor_cli.steering.variants import MOST, cie94, variants
+from recolor_cli.color.annealed_mean import annealed_mean, softmax
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.lab import rgb_to_lab
+from recolor_cli.color.letterbox import Letterbox
+from recolor_cli.guidance.confidence import confidence_map, entropy
+from recolor_cli.guidance.guided_filter import guided
+from recolor_cli.guidance.hint_propagation import Seeds, _grid, spread
+from recolor_cli.guidance.palette_matching import Palette, reweighted
+from recolor_cli.guidance.variants import MOST, cie94, variants
 from recolor_cli.types import ImageSize
 
 BINS = AbBins.srgb()

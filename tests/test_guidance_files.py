@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 
 from conftest import SpyNetwork, draw, encoded
-from recolor_cli.decode import Distribution
+from recolor_cli.color.annealed_mean import Distribution
+from recolor_cli.color.lab import lightness_of, rgb_to_lab
+from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import InferenceError, InputError, ModelError, UsageError
-from recolor_cli.lab import lightness_of, rgb_to_lab
-from recolor_cli.letterbox import Letterbox
+from recolor_cli.guidance.hex_colors import ab_of, parse_hex
+from recolor_cli.guidance.hint_files import Hint, Hints, load_hints
+from recolor_cli.guidance.palette_files import load_palette
+from recolor_cli.guidance.prediction import Steering
 from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.steering.answer import Steering
-from recolor_cli.steering.hex_colors import ab_of, parse_hex
-from recolor_cli.steering.hint_files import Hint, Hints, load_hints
-from recolor_cli.steering.palette_files import load_palette
 from recolor_cli.types import ImageSize, RecolorOptions
 
 RED, NAVY = ab_of([(200, 16, 46)])[0], ab_of([(17, 34, 51)])[0]

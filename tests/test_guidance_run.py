@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from conftest import draw, encoded
-from recolor_cli.jobs import Job
-from recolor_cli.lab import lightness_of, rgb_to_lab
-from recolor_cli.outcome import Outcome, Report, Status
-from recolor_cli.steering.hex_colors import ab_of
-from recolor_cli.steering.sheet import contact_sheet
+from recolor_cli.batch.outcome import Outcome, Report, Status
+from recolor_cli.batch.plan import Job
+from recolor_cli.color.lab import lightness_of, rgb_to_lab
+from recolor_cli.guidance.hex_colors import ab_of
+from recolor_cli.guidance.sheet import contact_sheet
 
 
 @pytest.fixture

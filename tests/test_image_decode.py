@@ -9,11 +9,11 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from conftest import draw, encoded
-from recolor_cli import gif
-from recolor_cli.encoding import Encoding, encode
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import declared, decode, pictures
+from recolor_cli.image import gif_canvas
+from recolor_cli.image.decode import declared, decode, pictures
+from recolor_cli.image.encode import Encoding, encode
+from recolor_cli.image.formats import ImageFormat
 
 ORIENTATION = 0x0112
 
@@ -357,8 +357,8 @@ def test_a_frame_that_enlarges_the_canvas_of_a_gif_is_counted():
     last = data.rindex(b"\x2c" + struct.pack("<HHHH", 0, 0, 60, 90))
     data[last + 1 : last + 9] = struct.pack("<HHHH", 0, 0, 50_000, 60_000)
     assert declared(bytes(data)).pixels == 3 * 50_000 * 60_000
-    assert gif.canvas_pixels(bytes(data[: last + 20])) == 50_000 * 60_000
-    assert gif.canvas_pixels(bytes(data[:4])) == 0
+    assert gif_canvas.canvas_pixels(bytes(data[: last + 20])) == 50_000 * 60_000
+    assert gif_canvas.canvas_pixels(bytes(data[:4])) == 0
 
 
 def test_texts_of_a_png_that_unpack_to_gigabytes_are_not_read():

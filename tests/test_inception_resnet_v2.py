@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from conftest import draw
+from recolor_cli.color.lab import gray_of, lightness_of
 from recolor_cli.errors import ModelError, UsageError
-from recolor_cli.lab import gray_of, lightness_of
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.inception_resnet_v2 import InceptionResNetV2, load_weights

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from conftest import draw
-from recolor_cli.preview import Protocol, drawn, has_sixels, protocol_of
+from recolor_cli.terminal.inline_images import Protocol, drawn, has_sixels, protocol_of
 
 
 @pytest.mark.parametrize(

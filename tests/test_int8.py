@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from conftest import drawn
-from recolor_cli.manifest import find_model
-from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.model.manifest import find_model
+from recolor_cli.model.onnx_network import OnnxColorNetwork
 
 onnx = pytest.importorskip("onnx")  # of the extra that quantizing belongs to
-room = pytest.importorskip("recolor_cli.training.quantize")
+room = pytest.importorskip("recolor_cli.training.compression.int8")
 
 
 @pytest.fixture

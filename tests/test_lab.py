@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from conftest import draw
-from recolor_cli.lab import exact_lab, lab_to_rgb, lightness_of, rgb_to_lab
+from recolor_cli.color.lab import exact_lab, lab_to_rgb, lightness_of, rgb_to_lab
 
 LAB_ATOL = 0.5  # OpenCV's tables differ by so much from the closed formula
 

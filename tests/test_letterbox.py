@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recolor_cli.letterbox import Letterbox
+from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.types import ImageSize
 
 sides = st.integers(1, 4000)

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from recolor_cli.errors import ModelError
-from recolor_cli.manifest import (
+from recolor_cli.model.manifest import (
     PROPERTY,
     SHARED,
     Manifest,

@@ -8,12 +8,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from conftest import draw
-from recolor_cli import exif, jp2
-from recolor_cli.encoding import Encoding, encode
-from recolor_cli.exif import Directory, Entry
-from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import decode
-from recolor_cli.metadata import Metadata
+from recolor_cli.image import exif, jp2_boxes
+from recolor_cli.image.decode import decode
+from recolor_cli.image.encode import Encoding, encode
+from recolor_cli.image.exif import Directory, Entry
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.metadata import Metadata
 
 UTF8 = "Плакат 1942 é".encode()
 THUMBNAIL = b"\xff\xd8 the old color \xff\xd9"
@@ -119,7 +119,7 @@ def test_all_of_a_cameras_data_goes_everywhere(target, order):
     data = encode(image, image.rgb, Encoding(ImageFormat(target)))
     assert b"old color" not in data
     if target == "JPEG2000":
-        found = Directory.of_block(jp2.raw_exif(data))
+        found = Directory.of_block(jp2_boxes.raw_exif(data))
     else:
         with Image.open(io.BytesIO(data)) as opened:
             if target == "TIFF":
@@ -214,13 +214,13 @@ def test_own_tags_of_a_tiff_keep_their_types():
 
 
 def test_boxes_of_a_bare_code_stream_are_none():
-    assert jp2.raw_exif(b"\xff\x4f\xff\x51" + b"\0" * 50) == b""
-    assert jp2.icc_profile(b"\0\0\0\x0cjP  \r\n\x87\n\xff\xff\xff\xff") == b""
+    assert jp2_boxes.raw_exif(b"\xff\x4f\xff\x51" + b"\0" * 50) == b""
+    assert jp2_boxes.icc_profile(b"\0\0\0\x0cjP  \r\n\x87\n\xff\xff\xff\xff") == b""
 
 
 def test_a_large_resolution_fits_in_a_box():
     image = decode(jpeg())
-    data = jp2.with_metadata(
+    data = jp2_boxes.with_metadata(
         encode(image, image.rgb, Encoding(ImageFormat.JPEG2000)), Metadata(dpi=(4800.0, 2400.0))
     )
     assert decode(data).metadata.dpi == pytest.approx((4800, 2400), rel=0.01)

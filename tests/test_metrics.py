@@ -5,9 +5,9 @@ import pytest
 from skimage.color import deltaE_ciede2000, lab2rgb
 
 from conftest import draw
+from recolor_cli.color.gamut import AbBins, cells_of
+from recolor_cli.color.lab import gray_of, rgb_to_lab
 from recolor_cli.evaluation.metrics import GLOSSARY, Accumulator, Figures, colorfulness
-from recolor_cli.gamut import AbBins, cells_of
-from recolor_cli.lab import gray_of, rgb_to_lab
 
 
 def figures(truth, result):

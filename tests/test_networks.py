@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from conftest import draw, encoded
-from recolor_cli.decode import annealed_mean
+from recolor_cli.color.annealed_mean import annealed_mean
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.lab import lightness_of
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import load_pictures
-from recolor_cli.gamut import AbBins
-from recolor_cli.lab import lightness_of
-from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.training.checkpoint import load_checkpoint, load_start, load_state_dict
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.export import TOLERANCE, export, export_state_dict

@@ -10,14 +10,14 @@ from onnx import TensorProto, helper
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from conftest import draw
-from recolor_cli import network as room
-from recolor_cli.decode import annealed_mean
-from recolor_cli.device import parse_device
+from recolor_cli.color.annealed_mean import annealed_mean
+from recolor_cli.color.lab import lightness_of
 from recolor_cli.errors import DeviceError, InferenceError, ModelError, UsageError
-from recolor_cli.lab import lightness_of
-from recolor_cli.manifest import available_models, find_model, twin_of
-from recolor_cli.network import OnnxColorNetwork, read_manifest
+from recolor_cli.model import onnx_network as room
+from recolor_cli.model.manifest import available_models, find_model, twin_of
+from recolor_cli.model.onnx_network import OnnxColorNetwork, read_manifest
 from recolor_cli.recolorizer import network_input
+from recolor_cli.system.device import parse_device
 from recolor_cli.types import Device, ImageSize
 
 POSTER = find_model("poster")

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recolor_cli.lab import RGB_OF_XYZ, exact_lab, exact_rgb
-from recolor_cli.letterbox import Letterbox
-from recolor_cli.painting import paint
+from recolor_cli.color.lab import RGB_OF_XYZ, exact_lab, exact_rgb
+from recolor_cli.color.letterbox import Letterbox
+from recolor_cli.color.painting import paint
 from recolor_cli.types import ImageSize
 
 

@@ -3,10 +3,10 @@ import os
 import pytest
 
 from conftest import draw, encoded
-from recolor_cli import jobs
+from recolor_cli.batch import plan as planner
+from recolor_cli.batch.plan import Job, OutputOptions, _Seen, plan, plan_lines
 from recolor_cli.errors import NoInputsError, UsageError
-from recolor_cli.formats import ImageFormat
-from recolor_cli.jobs import Job, OutputOptions, _Seen, plan, plan_lines
+from recolor_cli.image.formats import ImageFormat
 
 
 def pairs(jobs):
@@ -225,7 +225,7 @@ def test_names_that_differ_in_case_alone_are_one_where_the_disk_says_so(tree, mo
     (tree / "B.jpg").write_bytes(encoded(draw(seed=1)))
     names, options = ["in/b.jpg", "B.jpg"], OutputOptions(out="out")
     assert [job.error for job in plan(names, False, options)] == [None, None]
-    monkeypatch.setattr(jobs, "_folds_case", lambda folder: True)
+    monkeypatch.setattr(planner, "_folds_case", lambda folder: True)
     first, second = plan(names, False, options)
     assert first.error is None
     assert "already the result" in second.error.message

@@ -10,11 +10,11 @@ from PIL import Image
 from test_formats import chunk
 
 from conftest import SpyNetwork, draw, encoded
-from recolor_cli.encoding import Encoding, encode
+from recolor_cli.color.lab import rgb_to_lab
 from recolor_cli.errors import InputError
-from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import pictures
-from recolor_cli.lab import rgb_to_lab
+from recolor_cli.image.decode import pictures
+from recolor_cli.image.encode import Encoding, encode
+from recolor_cli.image.formats import ImageFormat
 from recolor_cli.recolorizer import Recolorizer
 
 SRGB_CORNERS = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
@@ -137,7 +137,7 @@ def test_high_dynamic_range_is_an_error_that_says_so(curve, name):
 
 
 def test_a_profile_comes_before_gamma_and_behind_cicp():
-    from test_icc import WIDE
+    from test_color_profiles import WIDE
 
     adobe = encoded(muted(), "PNG", icc_profile=WIDE["Adobe RGB"])
     alone = next(pictures(adobe)).rgb

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from recolor_cli.video.stages import ahead, mapped
+from recolor_cli.system.prefetch import ahead, mapped
 
 
 def counted(limit, made):

@@ -13,29 +13,29 @@ import pytest
 from PIL import Image
 
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded
-from recolor_cli import batch, isolation
-from recolor_cli.batching import BatchedNetwork
+from recolor_cli.batch import processes, run
+from recolor_cli.batch.outcome import Status
+from recolor_cli.batch.plan import Job, OutputOptions, plan
+from recolor_cli.batch.processes import ProcessWorkers, Setup
+from recolor_cli.color.lab import rgb_to_lab
 from recolor_cli.errors import ModelError, RecolorError
-from recolor_cli.image_io import declared, decode
-from recolor_cli.isolation import ProcessWorkers, Setup
-from recolor_cli.jobs import Job, OutputOptions, plan
-from recolor_cli.lab import rgb_to_lab
-from recolor_cli.memory import MemoryBudget
-from recolor_cli.outcome import Status
+from recolor_cli.image.decode import declared, decode
+from recolor_cli.model.request_batcher import BatchedNetwork
+from recolor_cli.system.memory import MemoryBudget
 from recolor_cli.types import RecolorOptions
 
 # Put before the worker's own start: a picture that holds the word dies in its decoder.
 CRASHES = """
 import os, signal, time
-from recolor_cli import work
-original = work.pictures
+from recolor_cli.batch import picture
+original = picture.pictures
 def pictures(data, target):
     if b"CRASH" in data:
         os.kill(os.getpid(), signal.SIGSEGV)
     if b"SLOW" in data:
         time.sleep(0.4)
     return original(data, target)
-work.pictures = pictures
+picture.pictures = pictures
 """
 
 
@@ -57,8 +57,8 @@ def setup(count=2, model="fruitnet", **output):
 
 @pytest.fixture
 def crashing(monkeypatch):
-    program = isolation._PROGRAM.replace("from recolor", f"exec({CRASHES!r}); from recolor", 1)
-    monkeypatch.setattr(isolation, "_PROGRAM", program)
+    program = processes._PROGRAM.replace("from recolor", f"exec({CRASHES!r}); from recolor", 1)
+    monkeypatch.setattr(processes, "_PROGRAM", program)
 
 
 @pytest.fixture
@@ -66,12 +66,12 @@ def started(monkeypatch):
     """All processes that are started, as subprocess knows them."""
     found = []
 
-    class Remembered(isolation._Process):
+    class Remembered(processes._Process):
         def __init__(self, start):
             super().__init__(start)
             found.append(self._process)
 
-    monkeypatch.setattr(isolation, "_Process", Remembered)
+    monkeypatch.setattr(processes, "_Process", Remembered)
     return found
 
 
@@ -86,7 +86,7 @@ def test_a_crash_costs_one_picture(tmp_path, crashing):
     write(tmp_path, names)
     workers = ProcessWorkers(setup(out=str(tmp_path / "out")))
     jobs = plan([str(tmp_path)], False, OutputOptions(out=str(tmp_path / "out")))
-    found = list(batch.run(jobs, workers))
+    found = list(run.run(jobs, workers))
     assert [o.job.source.rsplit("/", 1)[1] for o in found] == names
     good, bad = Status.WRITTEN, Status.FAILED
     assert [o.status for o in found] == [good, bad, good, good, bad, good]
@@ -109,7 +109,7 @@ def test_a_process_that_is_killed_is_replaced(tmp_path, crashing, started):
     workers = ProcessWorkers(setup(out=str(tmp_path / "out")))
     jobs = plan([str(tmp_path)], False, OutputOptions(out=str(tmp_path / "out")))
     threading.Timer(0.2, started[0].kill).start()
-    assert [o.status for o in batch.run(jobs, workers)] == [Status.WRITTEN] * 4
+    assert [o.status for o in run.run(jobs, workers)] == [Status.WRITTEN] * 4
     assert len(started) == 3
 
 
@@ -128,7 +128,7 @@ def test_a_process_that_dies_while_it_waits_is_replaced(tmp_path, started):
         started[0].wait()
         yield second
 
-    assert [o.status for o in batch.run(come(), workers)] == [Status.WRITTEN] * 2
+    assert [o.status for o in run.run(come(), workers)] == [Status.WRITTEN] * 2
     assert len(started) == 2
     idle = ProcessWorkers(setup(out=options.out))
     started[-1].kill()
@@ -140,12 +140,12 @@ def test_what_a_process_began_before_it_died_is_removed(tmp_path, crashing, monk
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     crash = CRASHES.replace("return original(data, target)", DIES_AT_THE_SECOND)
     assert crash != CRASHES
-    program = isolation._PROGRAM.replace(repr(CRASHES), repr(crash))
-    monkeypatch.setattr(isolation, "_PROGRAM", program)
+    program = processes._PROGRAM.replace(repr(CRASHES), repr(crash))
+    monkeypatch.setattr(processes, "_PROGRAM", program)
     monkeypatch.setenv("PYTEST_FOLDER", str(tmp_path))
     options = OutputOptions(out=str(tmp_path / "out"))
     workers = ProcessWorkers(setup(out=options.out))
-    (found,) = batch.run(plan([str(tmp_path)], False, options), workers)
+    (found,) = run.run(plan([str(tmp_path)], False, options), workers)
     assert "was killed" in found.error.message
     assert (tmp_path / "begun").exists()
     assert list((tmp_path / "out").iterdir()) == []
@@ -156,7 +156,7 @@ def test_a_process_that_cannot_be_started_again_fails_the_rest(tmp_path, crashin
     options = OutputOptions(out=str(tmp_path / "out"))
     workers = ProcessWorkers(setup(count=1, out=options.out))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
-    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    found = list(run.run(plan([str(tmp_path)], False, options), workers))
     assert [o.status for o in found] == [Status.FAILED] * 2
     assert "cannot be started" in found[0].error.message
 
@@ -167,7 +167,7 @@ def test_an_interruption_finishes_what_is_begun(tmp_path, crashing, started):
     workers = ProcessWorkers(setup(out=options.out))
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
-    found = list(batch.run(plan([str(tmp_path)], False, options), workers, stop))
+    found = list(run.run(plan([str(tmp_path)], False, options), workers, stop))
     assert {o.status for o in found} == {Status.WRITTEN}
     assert 1 <= len(found) < 10  # two at a time, each at least 0.4 s
     assert len(list((tmp_path / "out").iterdir())) == len(found)
@@ -181,7 +181,7 @@ def test_errors_at_the_start_are_told():
 
 
 def test_a_process_that_dies_at_its_start_is_an_error(monkeypatch):
-    monkeypatch.setattr(isolation, "_PROGRAM", "import os; os.abort()")
+    monkeypatch.setattr(processes, "_PROGRAM", "import os; os.abort()")
     with pytest.raises(RecolorError, match="crashed") as caught:
         ProcessWorkers(setup())
     assert "doctor" in caught.value.hint
@@ -191,8 +191,8 @@ def test_a_process_that_never_starts_again_fails_the_rest(tmp_path, crashing, mo
     write(tmp_path, ["a-crash.jpg", "b-good.jpg"])
     options = OutputOptions(out=str(tmp_path / "out"))
     workers = ProcessWorkers(setup(count=1, out=options.out))
-    monkeypatch.setattr(isolation, "_PROGRAM", "import os; os.abort()")
-    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    monkeypatch.setattr(processes, "_PROGRAM", "import os; os.abort()")
+    found = list(run.run(plan([str(tmp_path)], False, options), workers))
     assert [o.status for o in found] == [Status.FAILED] * 2
 
 
@@ -202,8 +202,8 @@ def test_a_process_that_dies_at_its_start_anew_is_started_once_more(tmp_path, st
     with closing(ProcessWorkers(setup(count=1, out=str(tmp_path / "out")))) as workers:
         once = f"import os; os.close(os.open({str(tmp_path / 'died')!r}, os.O_CREAT | os.O_EXCL))"
         dies = f"try:\n    {once}\n    os._exit(1)\nexcept FileExistsError:\n    pass\n"
-        program = f"exec({dies!r}); {isolation._PROGRAM}"
-        monkeypatch.setattr(isolation, "_PROGRAM", program)
+        program = f"exec({dies!r}); {processes._PROGRAM}"
+        monkeypatch.setattr(processes, "_PROGRAM", program)
         started[0].kill()
         started[0].wait()
         assert workers.submit(job).result(timeout=30).status is Status.WRITTEN
@@ -223,7 +223,7 @@ def test_where_one_process_cannot_be_replaced_the_others_go_on(
         started[0].kill()
 
     threading.Timer(0.2, kill).start()
-    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    found = list(run.run(plan([str(tmp_path)], False, options), workers))
     assert [o.status for o in found] == [Status.WRITTEN] * 4
 
 
@@ -233,12 +233,12 @@ def test_large_pictures_wait_for_each_other_across_processes(tmp_path, crashing,
     needed = declared((tmp_path / "0-slow.jpg").read_bytes()).memory
 
     def seconds(budget):
-        monkeypatch.setattr(isolation, "memory_for_pictures", lambda: 10 * budget)
-        monkeypatch.setattr(isolation, "MemoryBudget", lambda _: MemoryBudget(budget))
+        monkeypatch.setattr(processes, "memory_for_pictures", lambda: 10 * budget)
+        monkeypatch.setattr(processes, "MemoryBudget", lambda _: MemoryBudget(budget))
         workers = ProcessWorkers(setup(count=3, out=options.out, overwrite=True))
         time.sleep(1.5)  # until all three are ready
         since = time.monotonic()
-        found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+        found = list(run.run(plan([str(tmp_path)], False, options), workers))
         return time.monotonic() - since, found
 
     took, found = seconds(needed + 1)
@@ -253,17 +253,17 @@ def test_a_crash_gives_back_what_it_held(tmp_path, crashing, monkeypatch):
     write(tmp_path, ["a-crash.jpg", "b-good.jpg"])
     options = OutputOptions(out=str(tmp_path / "out"))
     budget = MemoryBudget(declared((tmp_path / "b-good.jpg").read_bytes()).memory + 1)
-    monkeypatch.setattr(isolation, "MemoryBudget", lambda _: budget)
+    monkeypatch.setattr(processes, "MemoryBudget", lambda _: budget)
     workers = ProcessWorkers(setup(count=1, out=options.out))
-    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    found = list(run.run(plan([str(tmp_path)], False, options), workers))
     assert [o.status for o in found] == [Status.FAILED, Status.WRITTEN]  # else it waits for ever
     assert budget._used == 0
 
 
 def host(network, monkeypatch):
     """Have the processes ask this network, as if it were one on a GPU."""
-    hosted = isolation._Host(network, BatchedNetwork(network, 4))
-    monkeypatch.setattr(isolation, "_host", lambda setup: (hosted, ""))
+    hosted = processes._Host(network, BatchedNetwork(network, 4))
+    monkeypatch.setattr(processes, "_host", lambda setup: (hosted, ""))
 
 
 def test_processes_ask_the_network_that_is_held_here(tmp_path, monkeypatch, manifest):
@@ -274,7 +274,7 @@ def test_processes_ask_the_network_that_is_held_here(tmp_path, monkeypatch, mani
     options = OutputOptions(out=str(tmp_path / "out"))
     workers = ProcessWorkers(setup(count=3, model="gone", out=options.out))  # loads none
     assert (workers.ready.device, workers.ready.name) == ("cuda:0", manifest.name)
-    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    found = list(run.run(plan([str(tmp_path)], False, options), workers))
     assert {o.status for o in found} == {Status.WRITTEN}
     assert sum(len(lightness) for lightness, _ in network.seen) >= 6
     lab = rgb_to_lab(decode((tmp_path / "out/0.jpg").read_bytes()).rgb)
@@ -287,7 +287,7 @@ def test_processes_ask_for_the_distribution_too(tmp_path, monkeypatch, manifest)
     write(tmp_path, ["a.jpg", "b.jpg"])
     options = OutputOptions(out=str(tmp_path / "out"), confidence=True)
     workers = ProcessWorkers(setup(out=options.out, confidence=True))
-    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    found = list(run.run(plan([str(tmp_path)], False, options), workers))
     assert {o.status for o in found} == {Status.WRITTEN}
     assert all(o.entropy is not None for o in found)
 
@@ -296,7 +296,7 @@ def test_what_fails_in_the_network_here_is_the_pictures_error(tmp_path, monkeypa
     host(BrokenNetwork(manifest), monkeypatch)
     write(tmp_path, ["a.jpg", "b.jpg"])
     options = OutputOptions(out=str(tmp_path / "out"))
-    found = list(batch.run(plan([str(tmp_path)], False, options), ProcessWorkers(setup())))
+    found = list(run.run(plan([str(tmp_path)], False, options), ProcessWorkers(setup())))
     assert [o.status for o in found] == [Status.FAILED] * 2
     assert "out of memory" in found[0].error.message
 
@@ -355,7 +355,7 @@ def test_where_the_system_starts_fewer_processes_these_do_it_all(tmp_path, start
     options = OutputOptions(out=str(tmp_path / "out"))
     workers = ProcessWorkers(setup(count=3, out=options.out))
     assert workers.count == workers.ready.count == 2
-    found = list(batch.run(plan([str(tmp_path)], False, options), workers))
+    found = list(run.run(plan([str(tmp_path)], False, options), workers))
     assert {o.status for o in found} == {Status.WRITTEN}
 
 
@@ -364,11 +364,11 @@ def test_there_are_no_more_processes_than_pictures_cpus_and_memory(monkeypatch):
         with closing(ProcessWorkers(replace(setup(count=None), **changes))) as workers:
             return workers.count
 
-    monkeypatch.setattr(isolation, "cpu_count", lambda: 3)
+    monkeypatch.setattr(processes, "cpu_count", lambda: 3)
     assert count() == 3
     assert count(total=2) == 2
     assert count(count=4) == 4
-    monkeypatch.setattr(isolation, "available_memory", lambda: 400 * 2**20)
+    monkeypatch.setattr(processes, "available_memory", lambda: 400 * 2**20)
     assert count() == 1
 
 

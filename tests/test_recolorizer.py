@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from conftest import BrokenNetwork, SpyNetwork, draw
-from recolor_cli import painting
 from recolor_cli import recolorizer as room
+from recolor_cli.color import painting
+from recolor_cli.color.lab import lightness_of, rgb_to_lab
 from recolor_cli.errors import InferenceError, InputError
-from recolor_cli.lab import lightness_of, rgb_to_lab
 from recolor_cli.recolorizer import Recolorizer, StageTimings, network_input
 from recolor_cli.types import ImageSize, RecolorOptions
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from conftest import BrokenNetwork, SpyNetwork
-from recolor_cli.batching import BatchedNetwork
 from recolor_cli.errors import InferenceError
+from recolor_cli.model.request_batcher import BatchedNetwork
 
 
 class Echo(SpyNetwork):

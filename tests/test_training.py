@@ -14,21 +14,21 @@ from safetensors.torch import save_file
 from torch import nn
 
 from conftest import draw, drawn, encoded
-from recolor_cli.decode import annealed_mean
+from recolor_cli.color.annealed_mean import annealed_mean
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.lab import gray_of, lightness_of, rgb_to_lab
 from recolor_cli.errors import DeviceError, InputError, ModelError, NoInputsError, UsageError
 from recolor_cli.evaluation.pictures import Picture, load_pictures
-from recolor_cli.gamut import AbBins
-from recolor_cli.lab import gray_of, lightness_of, rgb_to_lab
-from recolor_cli.manifest import available_models
-from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.model.manifest import available_models
+from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.training import export as export_room
-from recolor_cli.training import storage as storage_room
 from recolor_cli.training.checkpoint import load_checkpoint, load_mean, load_start
+from recolor_cli.training.compression import weight_storage as storage_room
+from recolor_cli.training.compression.weight_storage import Storage, restore, round_weights, store
 from recolor_cli.training.config import CONFIGS, TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.export import export
 from recolor_cli.training.networks import build_network
-from recolor_cli.training.storage import Storage, restore, round_weights, store
 from recolor_cli.training.targets import (
     choose_pixels,
     color_distance,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from recolor_cli.lab import exact_lab
-from recolor_cli.letterbox import Letterbox
+from recolor_cli.color.lab import exact_lab
+from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.types import ImageSize
 from recolor_cli.video.planes import Coding, chroma_planes, matrix_of, reduced
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from conftest import draw, encoded
-from recolor_cli.lab import gray_of
+from recolor_cli.color.lab import gray_of
 
 
 @pytest.fixture

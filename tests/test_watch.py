@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from conftest import SpyNetwork, draw, encoded
-from recolor_cli import batch, watch
+from recolor_cli.batch import run, watch
+from recolor_cli.batch.outcome import Outcome, Status
+from recolor_cli.batch.picture import ThreadWorkers
+from recolor_cli.batch.plan import Job, OutputOptions
 from recolor_cli.commands.run import run as run_command
 from recolor_cli.errors import UsageError
-from recolor_cli.formats import ImageFormat
-from recolor_cli.jobs import Job, OutputOptions
-from recolor_cli.outcome import Outcome, Status
+from recolor_cli.image.formats import ImageFormat
 from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.work import ThreadWorkers
 
 SETTLED = watch.SETTLED  # seconds, of a clock that goes as fast as it is looked at
 PICTURE = encoded(draw())
@@ -254,7 +254,7 @@ def running(inbox: Path, manifest) -> tuple[Iterator[Outcome], threading.Event]:
     options = OutputOptions(out=str(inbox.parent / "out"))
     jobs = watch.arrivals([str(inbox)], True, options, stop, 0.01, 0.2)
     workers = ThreadWorkers(Recolorizer(SpyNetwork(manifest)), options, 4)
-    return batch.run(jobs, workers, stop), stop
+    return run.run(jobs, workers, stop), stop
 
 
 def test_what_arrives_is_told_while_nothing_else_does(tmp_path, manifest):

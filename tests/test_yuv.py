@@ -6,7 +6,7 @@ import torch
 from skimage.color import lab2rgb, rgb2lab, rgb2yuv, yuv2rgb
 
 from conftest import draw
-from recolor_cli.lab import lightness_of, rgb_to_lab
+from recolor_cli.color.lab import lightness_of, rgb_to_lab
 from recolor_cli.training.torch_color import level_of
 from recolor_cli.training.yuv import rgb_to_uv, uv_grid, uv_to_ab
 

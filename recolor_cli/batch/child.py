@@ -1,4 +1,4 @@
-"""A process that `recolor_cli.isolation` starts: jobs in, outcomes out, one at a time."""
+"""A process that `recolor_cli.batch.processes` starts: jobs in, outcomes out, one at a time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from recolor_cli.decode import Distribution
-from recolor_cli.errors import RecolorError
-from recolor_cli.isolation import (
+from recolor_cli.batch.picture import PictureWork, share_cpus
+from recolor_cli.batch.processes import (
     Channel,
     Distribute,
     Predict,
@@ -21,10 +20,11 @@ from recolor_cli.isolation import (
     Reserve,
     Start,
 )
-from recolor_cli.manifest import Manifest
+from recolor_cli.color.annealed_mean import Distribution
+from recolor_cli.errors import RecolorError
+from recolor_cli.model.manifest import Manifest
 from recolor_cli.recolorizer import Recolorizer, StageTimings
 from recolor_cli.types import AnyRgbImage, FloatArray, RecolorOptions
-from recolor_cli.work import PictureWork, share_cpus
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def _prepare(start: Start, parent: _Parent) -> tuple[PictureWork, Ready]:
         )
         ready = Ready(hosted.manifest.name, hosted.device, "", count)
     else:
-        from recolor_cli.network import OnnxColorNetwork  # onnxruntime: only who runs it
+        from recolor_cli.model.onnx_network import OnnxColorNetwork  # onnxruntime: only who runs it
 
         network = OnnxColorNetwork.load(setup.model, setup.device, threads)
         if setup.needs_distribution:

@@ -13,13 +13,13 @@ from typing import cast
 import cv2
 import numpy as np
 
-from recolor_cli.encoding import Encoding, encode, encode_all, on_white
-from recolor_cli.image_io import DecodedImage, pictures
-from recolor_cli.jobs import OutputOptions
-from recolor_cli.metadata import Metadata
+from recolor_cli.batch.plan import OutputOptions
+from recolor_cli.guidance.prediction import Answer
+from recolor_cli.guidance.sheet import SIDE, contact_sheet
+from recolor_cli.image.decode import DecodedImage, pictures
+from recolor_cli.image.encode import Encoding, encode, encode_all, on_white
+from recolor_cli.image.metadata import Metadata
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer, StageTimings
-from recolor_cli.steering.answer import Answer
-from recolor_cli.steering.sheet import SIDE, contact_sheet
 from recolor_cli.types import AnyRgbImage, FloatArray, RgbImage
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from recolor_cli.batch.plan import Job
 from recolor_cli.errors import ExitCode, RecolorError
-from recolor_cli.jobs import Job
 from recolor_cli.types import ImageSize
 
 if TYPE_CHECKING:
-    from recolor_cli.compare import Thumbnails
+    from recolor_cli.image.compare import Thumbnails
 
 
 _FLAGGED = 10  # of the pictures that were least certain

@@ -11,14 +11,9 @@ from typing import Protocol
 
 import cv2
 
-from recolor_cli.alternatives import Alternatives
-from recolor_cli.compare import Thumbnails, side_by_side, thumbnails
-from recolor_cli.encoding import Encoding, encode_all, encode_tiff
-from recolor_cli.errors import InputError, OutputError, RecolorError
-from recolor_cli.files import Source, back_up, mount_point, read, read_pipe, write_atomic, writing
-from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import DecodedImage, declared, decode, pictures
-from recolor_cli.jobs import (
+from recolor_cli.batch.extra_outputs import Alternatives
+from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug, not_tried
+from recolor_cli.batch.plan import (
     STREAM,
     Job,
     OutputOptions,
@@ -27,11 +22,24 @@ from recolor_cli.jobs import (
     missing,
     unconsidered,
 )
-from recolor_cli.memory import MemoryBudget, memory_for_pictures
-from recolor_cli.monochrome import grayness
-from recolor_cli.outcome import Outcome, Status, failed_by_bug, not_tried
+from recolor_cli.color.gray_detection import grayness
+from recolor_cli.errors import InputError, OutputError, RecolorError
+from recolor_cli.image.compare import Thumbnails, side_by_side, thumbnails
+from recolor_cli.image.decode import DecodedImage, declared, decode, pictures
+from recolor_cli.image.encode import Encoding, encode_all, encode_tiff
+from recolor_cli.image.formats import ImageFormat
 from recolor_cli.recolorizer import Recolorizer, StageTimings
-from recolor_cli.streams import stdin, write_stdout
+from recolor_cli.system.files import (
+    Source,
+    back_up,
+    mount_point,
+    read,
+    read_pipe,
+    write_atomic,
+    writing,
+)
+from recolor_cli.system.memory import MemoryBudget, memory_for_pictures
+from recolor_cli.terminal.streams import stdin, write_stdout
 from recolor_cli.types import AnyRgbImage, ImageSize, RecolorOptions, cpu_count
 
 

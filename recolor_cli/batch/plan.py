@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.companions import (
+from recolor_cli.batch.sidecars import (
     COMPARE,
     CONFIDENCE,
     VARIANTS,
@@ -21,7 +21,7 @@ from recolor_cli.companions import (
     without_label,
 )
 from recolor_cli.errors import InputError, NoInputsError, OutputError, RecolorError, UsageError
-from recolor_cli.formats import READABLE, ImageFormat, color_suffix, stranger_of_suffix
+from recolor_cli.image.formats import READABLE, ImageFormat, color_suffix, stranger_of_suffix
 
 STREAM = "-"  # as an input: standard input; as a destination: standard output
 DEFAULT_SUFFIX = "-recolored"

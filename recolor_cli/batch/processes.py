@@ -1,9 +1,9 @@
 """Workers in processes of their own: as many as there are CPUs, each with one picture at a time.
 
 A decoder that crashes takes its picture with it, not the batch, and no process waits for another
-one's lock. Each runs `recolor_cli.worker`: a job goes to its standard input and its outcome comes
-from its standard output, pickled. Meanwhile it may ask for what the processes share: memory, and a
-network on a GPU, which this process holds.
+one's lock. Each runs `recolor_cli.batch.child`: a job goes to its standard input and its outcome
+comes from its standard output, pickled. Meanwhile it may ask for what the processes share: memory,
+and a network on a GPU, which this process holds.
 """
 
 from __future__ import annotations
@@ -22,21 +22,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from recolor_cli.device import parse_device, why_no_driver
+from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
+from recolor_cli.batch.plan import Job, OutputOptions
 from recolor_cli.errors import InputError, RecolorError
-from recolor_cli.files import remove_leftovers
-from recolor_cli.jobs import Job, OutputOptions
-from recolor_cli.memory import MemoryBudget, available_memory, memory_for_pictures
-from recolor_cli.outcome import Outcome, Status, failed_by_bug
+from recolor_cli.system.device import parse_device, why_no_driver
+from recolor_cli.system.files import remove_leftovers
+from recolor_cli.system.memory import MemoryBudget, available_memory, memory_for_pictures
 from recolor_cli.types import Device, FloatArray, RecolorOptions, cpu_count
 
 if TYPE_CHECKING:
-    from recolor_cli.batching import BatchedNetwork
-    from recolor_cli.manifest import Manifest
-    from recolor_cli.network import OnnxColorNetwork
+    from recolor_cli.model.manifest import Manifest
+    from recolor_cli.model.onnx_network import OnnxColorNetwork
+    from recolor_cli.model.request_batcher import BatchedNetwork
 
 # -P: a picture's folder is no place to import from; the parent's own path is handed over.
-_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from recolor_cli.worker import main; main()"
+_PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[1:]; from recolor_cli.batch.child import main; main()"
+)
 # glibc gives memory back to the system after each picture, and gets it anew page by page, which is
 # a twelfth of the time for 1.5 megapixels. It is to keep this many bytes; large arrays go back.
 _KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
@@ -351,8 +353,8 @@ def _host(setup: Setup) -> tuple[_Host | None, str]:
     if setup.model is None or parse_device(setup.device)[0] is Device.CPU or why_no_driver():
         return None, ""
     # Only where there may be a card: it brings onnxruntime into this process.
-    from recolor_cli.batching import BatchedNetwork
-    from recolor_cli.network import OnnxColorNetwork
+    from recolor_cli.model.onnx_network import OnnxColorNetwork
+    from recolor_cli.model.request_batcher import BatchedNetwork
 
     network = OnnxColorNetwork.load(setup.model, setup.device)
     if network.device == Device.CPU:

@@ -10,10 +10,10 @@ from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Protocol
 
+from recolor_cli.batch.outcome import Outcome, Status, not_tried
+from recolor_cli.batch.plan import STREAM, Job, OutputOptions, is_done, missing
 from recolor_cli.errors import InputError
-from recolor_cli.files import remove_leftovers
-from recolor_cli.jobs import STREAM, Job, OutputOptions, is_done, missing
-from recolor_cli.outcome import Outcome, Status, not_tried
+from recolor_cli.system.files import remove_leftovers
 
 _POLL = 0.1  # s; how soon an interruption is seen while the list of jobs is waited for
 _AHEAD = 64  # jobs of a list that are read before they are asked for

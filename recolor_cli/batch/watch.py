@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from recolor_cli.batch.plan import STREAM, Job, OutputOptions, job_of, suffix_of, taken
 from recolor_cli.errors import InputError, UsageError
-from recolor_cli.formats import ImageFormat, stranger_of_suffix
-from recolor_cli.jobs import STREAM, Job, OutputOptions, job_of, suffix_of, taken
+from recolor_cli.image.formats import ImageFormat, stranger_of_suffix
 
 INTERVAL = 1.0  # seconds from one look to the next
 SETTLED = 2.0  # seconds without a change, after which a file is complete

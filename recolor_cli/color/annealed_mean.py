@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recolor_cli.gamut import AbBins
+from recolor_cli.color.gamut import AbBins
 from recolor_cli.types import FloatArray
 
 TEMPERATURE = 0.38  # [Zhang2016]

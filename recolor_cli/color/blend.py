@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor_cli.color.gamut import clip_chroma
+from recolor_cli.color.gray_detection import grayness
+from recolor_cli.color.lab import lab_of, lab_to_deep_rgb, lab_to_rgb
 from recolor_cli.errors import InputError
-from recolor_cli.gamut import clip_chroma
-from recolor_cli.lab import lab_of, lab_to_deep_rgb, lab_to_rgb
-from recolor_cli.monochrome import grayness
 from recolor_cli.types import AnyRgbImage, FloatArray, RecolorOptions
 
 _SAME_SHAPE = 0.02  # how much a mask's ratio of sides may differ from the picture's

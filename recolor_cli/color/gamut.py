@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.lab import RGB_OF_XYZ, light_of_f, rgb_to_lab
+from recolor_cli.color.lab import RGB_OF_XYZ, light_of_f, rgb_to_lab
 from recolor_cli.types import FloatArray
 
 GRID_STEP = 8  # ab units; a cell with centre c covers c - 4 .. c + 4

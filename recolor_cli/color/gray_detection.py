@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.lab import lab_of
+from recolor_cli.color.lab import lab_of
 from recolor_cli.types import AnyRgbImage, FloatArray
 
 # The limits were chosen on 500 posters and photographs; tests/benchmarks/monochrome.py measures.

@@ -6,7 +6,7 @@ never used: it loses up to 24 levels on the way there and back.
 
 Lightness is that of the closed formula (`exact_lab`), from which OpenCV's, a spline, differs by up
 to 0.2; for bytes it is looked up. Pictures are painted by the closed formula (`exact_rgb`), too,
-and networks made elsewhere are fed and read by it (`recolor_cli.profile`): a graph can repeat it.
+and networks made elsewhere are fed and read by it (`model.foreign_profile`): a graph can repeat it.
 
 References
 ----------
@@ -149,7 +149,7 @@ def lab_to_rgb(lightness: FloatArray, ab: FloatArray) -> RgbImage:
     """Convert CIELAB to 8-bit sRGB, rounding to the nearest level.
 
     Colors outside sRGB are clipped channel by channel, which shifts lightness and hue:
-    `recolor_cli.gamut.clip_chroma` beforehand keeps both.
+    `recolor_cli.color.gamut.clip_chroma` beforehand keeps both.
 
     Parameters
     ----------

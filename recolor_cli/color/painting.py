@@ -2,9 +2,9 @@
 
 Pictures of 8 bits are painted in integers of 16 bits: a byte to linear light, light to CIELAB's
 f(Y), f to XYZ and light back to a byte are each one look in a table, and the matrix between is
-OpenCV's. That is the closed formula (`recolor_cli.lab.exact_rgb`) to within one level of 255, in a
+OpenCV's. That is the closed formula (`color.lab.exact_rgb`) to within one level of 255, in a
 fraction of the time that floats take. Colors that sRGB does not reach show as linear light below 0
-or above 1; only these go the long way through `recolor_cli.gamut.clip_chroma`.
+or above 1; only these go the long way through `recolor_cli.color.gamut.clip_chroma`.
 
 Pictures of 16 bits are painted in floats, by the closed formula.
 
@@ -24,9 +24,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.gamut import chroma_scale, clip_chroma
-from recolor_cli.keep import OwnColor
-from recolor_cli.lab import (
+from recolor_cli.color.blend import OwnColor
+from recolor_cli.color.gamut import chroma_scale, clip_chroma
+from recolor_cli.color.lab import (
     RGB_OF_XYZ,
     Y_UNITS,
     lab_to_deep_rgb,
@@ -36,7 +36,7 @@ from recolor_cli.lab import (
     light_tables,
     lightness_of,
 )
-from recolor_cli.letterbox import Enlarged
+from recolor_cli.color.letterbox import Enlarged
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray, RgbImage
 
 _STRIP_PIXELS = 1 << 17  # a strip's planes about fill a core's own cache

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from recolor_cli.commands.common import SETTINGS, device_option, json_option, quiet_option
+from recolor_cli.commands.options import SETTINGS, device_option, json_option, quiet_option
 from recolor_cli.errors import ExitCode, NoInputsError
 
 
@@ -55,13 +55,13 @@ def bench(
     """
     import tempfile
 
-    from recolor_cli import jobs as planning
-    from recolor_cli.console import Console
+    from recolor_cli.batch import plan as planning
+    from recolor_cli.batch.picture import share_cpus
+    from recolor_cli.batch.processes import Setup, pictures_at_a_time
     from recolor_cli.evaluation import bench as room
-    from recolor_cli.isolation import Setup, pictures_at_a_time
-    from recolor_cli.network import OnnxColorNetwork
+    from recolor_cli.model.onnx_network import OnnxColorNetwork
+    from recolor_cli.terminal.console import Console
     from recolor_cli.types import Device, RecolorOptions, cpu_count
-    from recolor_cli.work import share_cpus
 
     console = Console(quiet)
     names = tuple(dict.fromkeys(models_)) or ("poster",)  # named twice is timed once

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ZshComplete
 
-from recolor_cli.commands.common import SETTINGS
+from recolor_cli.commands.options import SETTINGS
 from recolor_cli.errors import ExitCode
 
 _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
@@ -22,7 +22,7 @@ def completion(ctx: click.Context, shell: str) -> ExitCode:
     zsh:  recolor completion zsh > ~/.zfunc/_recolor    (a folder of $fpath)
     fish: recolor completion fish > ~/.config/fish/completions/recolor.fish
     """  # noqa: D301
-    from recolor_cli.console import Console
+    from recolor_cli.terminal.console import Console
 
     # The text alone: click's own source() runs bash to see how old it is.
     found = _SHELLS[shell](ctx.find_root().command, {}, "recolor", "_RECOLOR_COMPLETE")
@@ -39,7 +39,7 @@ def model_names(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete the name of a model; what is none may be a file."""
-    from recolor_cli.manifest import available_models
+    from recolor_cli.model.manifest import available_models
 
     names = [name for name in available_models() if name.startswith(incomplete)]
     return [CompletionItem(name) for name in names] or files(ctx, param, incomplete)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from recolor_cli.commands.common import (
+from recolor_cli.commands.options import (
     SETTINGS,
     device_option,
     load_network,
@@ -27,13 +27,13 @@ from recolor_cli.errors import (
 @verbose_option
 def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     """Recolor a picture that comes with the program: a check that all works."""
-    from recolor_cli import batch
-    from recolor_cli.console import Console
-    from recolor_cli.files import write_atomic
-    from recolor_cli.jobs import OutputOptions, plan
-    from recolor_cli.outcome import Report
+    from recolor_cli.batch import run
+    from recolor_cli.batch.outcome import Report
+    from recolor_cli.batch.picture import ThreadWorkers
+    from recolor_cli.batch.plan import OutputOptions, plan
     from recolor_cli.recolorizer import Recolorizer
-    from recolor_cli.work import ThreadWorkers
+    from recolor_cli.system.files import write_atomic
+    from recolor_cli.terminal.console import Console
 
     console = Console(quiet, verbose)
     source = Path(out) / "recolor-demo.jpg"
@@ -45,7 +45,7 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     jobs = plan([str(source)], False, options)
     network = load_network("poster", device, 1, console)
     report = Report()
-    for outcome in batch.run(jobs, ThreadWorkers(Recolorizer(network), options, 1)):
+    for outcome in run.run(jobs, ThreadWorkers(Recolorizer(network), options, 1)):
         report.add(outcome)
         tell(outcome, console, False, "poster", network.device)
     return report.exit_code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from recolor_cli.commands.common import (
+from recolor_cli.commands.options import (
     SETTINGS,
     version_of,
 )
@@ -20,9 +20,9 @@ def doctor() -> ExitCode:
     import platform
     from importlib import metadata
 
-    from recolor_cli.console import Console
-    from recolor_cli.manifest import DEFAULT_MODEL, available_models, model_folders
-    from recolor_cli.network import OnnxColorNetwork, available_providers
+    from recolor_cli.model.manifest import DEFAULT_MODEL, available_models, model_folders
+    from recolor_cli.model.onnx_network import OnnxColorNetwork, available_providers
+    from recolor_cli.terminal.console import Console
     from recolor_cli.types import cpu_count
 
     console = Console()

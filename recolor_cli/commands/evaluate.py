@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recolor_cli.commands.common import (
+from recolor_cli.commands.completion import model_names
+from recolor_cli.commands.options import (
     SETTINGS,
     Number,
     device_option,
@@ -17,7 +18,6 @@ from recolor_cli.commands.common import (
     missing_extra,
     quiet_option,
 )
-from recolor_cli.commands.completion import model_names
 from recolor_cli.errors import (
     ExitCode,
     InputError,
@@ -27,7 +27,7 @@ from recolor_cli.errors import (
 )
 
 if TYPE_CHECKING:
-    from recolor_cli.network import OnnxColorNetwork
+    from recolor_cli.model.onnx_network import OnnxColorNetwork
 
 
 @click.command(context_settings=SETTINGS)
@@ -81,7 +81,7 @@ def evaluate(
     """
     from importlib import metadata
 
-    from recolor_cli.console import Console
+    from recolor_cli.terminal.console import Console
 
     try:
         from recolor_cli.evaluation.pictures import load_pictures
@@ -90,9 +90,9 @@ def evaluate(
         from recolor_cli.evaluation.table import evaluate as measure
     except ImportError as error:
         raise missing_extra("eval", error) from error
-    from recolor_cli.files import write_atomic
-    from recolor_cli.manifest import DEFAULT_MODEL, find_model
-    from recolor_cli.network import read_manifest
+    from recolor_cli.model.manifest import DEFAULT_MODEL, find_model
+    from recolor_cli.model.onnx_network import read_manifest
+    from recolor_cli.system.files import write_atomic
     from recolor_cli.types import ColorSpace, RecolorOptions
 
     console = Console(quiet)

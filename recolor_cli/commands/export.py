@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recolor_cli.commands.common import (
+from recolor_cli.commands.options import (
     SETTINGS,
     missing_extra,
     quiet_option,
@@ -18,7 +18,7 @@ from recolor_cli.errors import (
 )
 
 if TYPE_CHECKING:
-    from recolor_cli.profile import Profile
+    from recolor_cli.model.foreign_profile import Profile
 
 
 _MEASURED = 240  # pictures that `export` takes a model's figures on, at most
@@ -63,14 +63,14 @@ def export(
 
     With --architecture or --profile, from a network that was made elsewhere.
     """
-    from recolor_cli.console import Console
+    from recolor_cli.terminal.console import Console
 
     try:
         from recolor_cli.evaluation.pictures import load_pictures, usable
         from recolor_cli.training.checkpoint import WEIGHTS_SUFFIX, load_mean
         from recolor_cli.training.export import export as export_model
         from recolor_cli.training.export import export_state_dict
-        from recolor_cli.training.foreign import export_foreign
+        from recolor_cli.training.foreign.conversion import export_foreign
     except ImportError as error:
         raise missing_extra("train", error) from error
     console = Console(quiet)
@@ -121,7 +121,7 @@ def export(
 
 def _profile_of(name: str) -> Profile:
     """Return a profile by its path, or by the name of one that comes along."""
-    from recolor_cli.profile import SHIPPED, Profile
+    from recolor_cli.model.foreign_profile import SHIPPED, Profile
 
     path = SHIPPED.get(name) or Path(name)
     if not path.is_file():

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor_cli.commands.common import (
+from recolor_cli.commands.options import (
     SETTINGS,
     Number,
     device_option,
@@ -39,12 +39,12 @@ from recolor_cli.commands.common import (
     verbose_option,
 )
 from recolor_cli.errors import ExitCode, InputError, OutputError, RecolorError, UsageError
-from recolor_cli.formats import FILM_SUFFIXES, is_film
+from recolor_cli.image.formats import FILM_SUFFIXES, is_film
 
 if TYPE_CHECKING:
-    from recolor_cli.console import Console
-    from recolor_cli.jobs import Job, OutputOptions
-    from recolor_cli.outcome import Outcome
+    from recolor_cli.batch.outcome import Outcome
+    from recolor_cli.batch.plan import Job, OutputOptions
+    from recolor_cli.terminal.console import Console
     from recolor_cli.types import ColorNetwork
     from recolor_cli.video.film import FilmOptions, FilmReport
     from recolor_cli.video.reading import Film, RawFrames
@@ -188,10 +188,10 @@ def film(
     Luma, sound, subtitles, chapters and times stay as they are; only chroma is new. What exists is
     skipped, and a run that was interrupted is continued by the same command.
     """
-    from recolor_cli.console import Console
-    from recolor_cli.jobs import STREAM, plan
-    from recolor_cli.outcome import Report
-    from recolor_cli.streams import stdin_is_terminal, stdout_is_terminal
+    from recolor_cli.batch.outcome import Report
+    from recolor_cli.batch.plan import STREAM, plan
+    from recolor_cli.terminal.console import Console
+    from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
     from recolor_cli.types import RecolorOptions, cpu_count
 
     try:
@@ -262,7 +262,7 @@ def _output_options(
     out: str | None, suffix: str | None, overwrite: bool, options: FilmOptions
 ) -> OutputOptions:
     """Return where results go; parts of a film do not take the whole film's name."""
-    from recolor_cli.jobs import Kind, OutputOptions
+    from recolor_cli.batch.plan import Kind, OutputOptions
     from recolor_cli.video.encoding import CONTAINERS, is_written, kept_suffix
 
     kind = Kind(
@@ -284,7 +284,7 @@ def _output_options(
 
 def _placed(job: Job, output: OutputOptions) -> Job:
     """Return a job with its destination: of numbered pictures a folder beside theirs."""
-    from recolor_cli.jobs import DEFAULT_SUFFIX, STREAM
+    from recolor_cli.batch.plan import DEFAULT_SUFFIX, STREAM
     from recolor_cli.video.reading import is_pattern
 
     source = Path(job.source)
@@ -316,7 +316,7 @@ def _harmless(job: Job) -> Job:
 
 def _is_done(job: Job, output: OutputOptions) -> bool:
     """Tell whether the result exists; of numbered pictures the first is written last."""
-    from recolor_cli.jobs import is_done
+    from recolor_cli.batch.plan import is_done
     from recolor_cli.video.reading import is_pattern, numbered
 
     if is_pattern(job.destination):
@@ -326,7 +326,7 @@ def _is_done(job: Job, output: OutputOptions) -> bool:
 
 def _not_done(job: Job, output: OutputOptions) -> Outcome:
     """Return the outcome of what is not tried: an error, a skip, or a dry run."""
-    from recolor_cli.outcome import Outcome, Status
+    from recolor_cli.batch.outcome import Outcome, Status
 
     if job.error:
         return Outcome(job, Status.FAILED, job.error)
@@ -344,7 +344,7 @@ def _one(
     also: dict[str, object],
 ) -> Outcome:
     """Recolor one film; whatever goes wrong is in the outcome, so that the others go on."""
-    from recolor_cli.outcome import Outcome, Status
+    from recolor_cli.batch.outcome import Outcome, Status
     from recolor_cli.video.film import recolor_film
 
     started = time.monotonic()
@@ -399,8 +399,8 @@ def _sum_up(report: FilmReport, seconds: float, console: Console) -> None:
 @contextmanager
 def _opened(source: str, raw: RawFrames | None, rate: Fraction | None) -> Iterator[Film]:
     """Open a film; one from standard input that has more than frames is saved to a file first."""
-    from recolor_cli.jobs import STREAM
-    from recolor_cli.streams import stdin
+    from recolor_cli.batch.plan import STREAM
+    from recolor_cli.terminal.streams import stdin
     from recolor_cli.video.reading import Film, begins_like_y4m
 
     with ExitStack() as stack:

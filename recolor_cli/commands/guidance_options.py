@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor_cli.commands.common import Number
+from recolor_cli.commands.options import Number
 from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from recolor_cli.steering.answer import Steering
+    from recolor_cli.guidance.prediction import Steering
 
 _OPTIONS = (
     click.option(
@@ -64,10 +64,10 @@ def steering_of(
         raise UsageError("--palette-strength goes with --palette", "add it, or leave it out")
     if palette is None and not hints:
         return None
-    from recolor_cli.steering.answer import Steering
-    from recolor_cli.steering.hint_files import load_hints
-    from recolor_cli.steering.palette import STRENGTH
-    from recolor_cli.steering.palette_files import load_palette
+    from recolor_cli.guidance.hint_files import load_hints
+    from recolor_cli.guidance.palette_files import load_palette
+    from recolor_cli.guidance.palette_matching import STRENGTH
+    from recolor_cli.guidance.prediction import Steering
 
     return Steering(
         None if palette is None else load_palette(palette),

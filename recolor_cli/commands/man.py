@@ -7,8 +7,8 @@ from importlib import metadata
 
 import click
 
-from recolor_cli.commands.common import SETTINGS
 from recolor_cli.commands.help import record, sections_of
+from recolor_cli.commands.options import SETTINGS
 from recolor_cli.errors import ExitCode
 
 _EXIT_STATUS = {
@@ -27,7 +27,7 @@ _EXIT_STATUS = {
 @click.pass_context
 def man(ctx: click.Context) -> ExitCode:
     """Print the manual page: recolor man | man -l -."""
-    from recolor_cli.console import Console
+    from recolor_cli.terminal.console import Console
 
     root = ctx.find_root()
     assert isinstance(root.command, click.Group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from recolor_cli.commands.common import (
+from recolor_cli.commands.options import (
     SETTINGS,
     json_option,
 )
@@ -34,9 +34,9 @@ def models(timed: bool, as_json: bool) -> ExitCode:
     true colors of the pictures that it was exported with; color and classes, how much of theirs it
     gives. models/README.md in the repository has a table of all on the same pictures.
     """
-    from recolor_cli.console import Console
-    from recolor_cli.manifest import available_models, model_folders
-    from recolor_cli.network import read_manifest
+    from recolor_cli.model.manifest import available_models, model_folders
+    from recolor_cli.model.onnx_network import read_manifest
+    from recolor_cli.terminal.console import Console
 
     console = Console()
     found = available_models()
@@ -100,7 +100,7 @@ def _seconds_a_picture(name: str) -> float:
 
     import numpy as np
 
-    from recolor_cli.network import OnnxColorNetwork
+    from recolor_cli.model.onnx_network import OnnxColorNetwork
 
     network = OnnxColorNetwork.load(name, "cpu")
     side = network.manifest.size

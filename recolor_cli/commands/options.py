@@ -13,10 +13,10 @@ import click
 from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from recolor_cli.console import Console
-    from recolor_cli.isolation import Ready
-    from recolor_cli.network import OnnxColorNetwork
-    from recolor_cli.outcome import Outcome
+    from recolor_cli.batch.outcome import Outcome
+    from recolor_cli.batch.processes import Ready
+    from recolor_cli.model.onnx_network import OnnxColorNetwork
+    from recolor_cli.terminal.console import Console
 
 SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
@@ -82,9 +82,9 @@ dry_run_option = click.option(
 
 def load_network(model: str, device: str, workers: int, console: Console) -> OnnxColorNetwork:
     """Open a model; several pictures at a time share the CPUs, a single one takes them all."""
-    from recolor_cli.isolation import Ready
-    from recolor_cli.network import OnnxColorNetwork
-    from recolor_cli.work import share_cpus
+    from recolor_cli.batch.picture import share_cpus
+    from recolor_cli.batch.processes import Ready
+    from recolor_cli.model.onnx_network import OnnxColorNetwork
 
     network = OnnxColorNetwork.load(model, device, share_cpus(workers))
     tell_device(Ready(network.manifest.name, network.device, network.cpu_reason, workers), console)
@@ -108,8 +108,8 @@ def tell(
     also: dict[str, object] | None = None,
 ) -> None:
     """Report one outcome; `also` is what else its JSON object has."""
-    from recolor_cli.jobs import STREAM
-    from recolor_cli.outcome import Status
+    from recolor_cli.batch.outcome import Status
+    from recolor_cli.batch.plan import STREAM
 
     job = outcome.job
     for warning in outcome.warnings:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from recolor_cli.commands.common import SETTINGS
+from recolor_cli.commands.options import SETTINGS
 from recolor_cli.errors import (
     ExitCode,
     UsageError,
@@ -23,9 +23,9 @@ def profile(name: str | None, out: Path | None) -> ExitCode:
     recolor profile ddcolor -o ddcolor.toml
     recolor old.jpg -m ddcolor.toml
     """  # noqa: D301
-    from recolor_cli.console import Console
-    from recolor_cli.files import write_atomic
-    from recolor_cli.profile import SHIPPED
+    from recolor_cli.model.foreign_profile import SHIPPED
+    from recolor_cli.system.files import write_atomic
+    from recolor_cli.terminal.console import Console
 
     console = Console()
     if name is None:

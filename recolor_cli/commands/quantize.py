@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from recolor_cli.commands.common import SETTINGS, missing_extra, quiet_option
+from recolor_cli.commands.options import SETTINGS, missing_extra, quiet_option
 from recolor_cli.errors import ExitCode, UsageError
 
 _PICTURES = 240  # at most
@@ -44,13 +44,13 @@ def quantize(
     NAME.onnx, a run on the CPU takes it; where NAME.fp16.onnx does, a run on a GPU. That one uses
     weights that NAME.onnx stores: make it again when that changes.
     """
-    from recolor_cli.console import Console
-    from recolor_cli.manifest import find_model, twin_of
+    from recolor_cli.model.manifest import find_model, twin_of
+    from recolor_cli.terminal.console import Console
 
     try:
         from recolor_cli.evaluation.pictures import load_pictures, usable
-        from recolor_cli.training.half import halve
-        from recolor_cli.training.quantize import quantize as quantize_model
+        from recolor_cli.training.compression.float16 import halve
+        from recolor_cli.training.compression.int8 import quantize as quantize_model
     except ImportError as error:
         raise missing_extra("train", error) from error
     console = Console(quiet)

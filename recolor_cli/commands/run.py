@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recolor_cli.commands.common import (
+from recolor_cli.commands.completion import files, model_names
+from recolor_cli.commands.guidance_options import steering_of, steering_options
+from recolor_cli.commands.help import Sectioned
+from recolor_cli.commands.options import (
     SETTINGS,
     Number,
     device_option,
@@ -31,10 +34,7 @@ from recolor_cli.commands.common import (
     temperature_option,
     verbose_option,
 )
-from recolor_cli.commands.completion import files, model_names
-from recolor_cli.commands.help import Sectioned
-from recolor_cli.commands.looks import looking, page_of
-from recolor_cli.commands.steering import steering_of, steering_options
+from recolor_cli.commands.viewers import looking, page_of
 from recolor_cli.errors import (
     ExitCode,
     InputError,
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from recolor_cli.batch import Workers
-    from recolor_cli.console import Console
-    from recolor_cli.isolation import Setup
-    from recolor_cli.outcome import Outcome
+    from recolor_cli.batch.outcome import Outcome
+    from recolor_cli.batch.processes import Setup
+    from recolor_cli.batch.run import Workers
+    from recolor_cli.terminal.console import Console
 
 
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "avif": "AVIF"}
@@ -217,13 +217,13 @@ def run(
     that was interrupted is finished by the same command; an input is never overwritten. Every
     option can also be set as a variable: RECOLOR_MODEL, RECOLOR_QUALITY and so on.
     """
-    from recolor_cli import batch
-    from recolor_cli.console import Console
-    from recolor_cli.formats import ImageFormat
-    from recolor_cli.isolation import Setup
-    from recolor_cli.jobs import STREAM, Job, OutputOptions, plan, plan_lines
-    from recolor_cli.outcome import Report
-    from recolor_cli.streams import stdin_is_terminal, stdout_is_terminal
+    from recolor_cli.batch import run
+    from recolor_cli.batch.outcome import Report
+    from recolor_cli.batch.plan import STREAM, Job, OutputOptions, plan, plan_lines
+    from recolor_cli.batch.processes import Setup
+    from recolor_cli.image.formats import ImageFormat
+    from recolor_cli.terminal.console import Console
+    from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
     from recolor_cli.types import RecolorOptions
 
     console = Console(quiet, verbose)
@@ -295,14 +295,14 @@ def run(
 
     def outcomes(stop: threading.Event) -> Iterator[Outcome]:
         # A list may come through a pipe that stays open.
-        jobs_left = iter(planned) if files_from is None else batch.until(stop, planned)
+        jobs_left = iter(planned) if files_from is None else run.until(stop, planned)
         for job in jobs_left:  # what is done already needs no network
             if stop.is_set():
                 return
-            if not dry_run and batch.has_work(job, options):
+            if not dry_run and run.has_work(job, options):
                 yield from outcomes_of_work(itertools.chain([job], jobs_left), stop)
                 return
-            yield from batch.dry_run([job], options)
+            yield from run.dry_run([job], options)
 
     def outcomes_of_work(todo: Iterable[Job], stop: threading.Event) -> Iterator[Outcome]:
         nonlocal device_used
@@ -310,7 +310,7 @@ def run(
         # What goes through our own standard streams, or is alone, needs no other process.
         shared = total != 1 and STREAM not in inputs
         workers, device_used = (_processes if shared else _threads)(setup, console)
-        yield from batch.run(todo, workers, stop)
+        yield from run.run(todo, workers, stop)
 
     page = page_of(out) if gallery and not dry_run else None
     bar_total = 1 if show else total  # a bar and pictures would be in each other's way
@@ -320,7 +320,7 @@ def run(
         signals((signal.SIGINT, signal.SIGTERM) if watch else (signal.SIGINT,)) as stop,
     ):
         if watch:
-            from recolor_cli.watch import arrivals
+            from recolor_cli.batch.watch import arrivals
 
             ended = outcomes_of_work(arrivals(inputs, recursive, options, stop), stop)
         else:
@@ -355,8 +355,8 @@ def run(
 
 def _read_mask(path: str) -> NDArray[np.uint8]:
     """Read the picture that says where to recolor."""
-    from recolor_cli.files import read
-    from recolor_cli.image_io import decode_mask
+    from recolor_cli.image.decode import decode_mask
+    from recolor_cli.system.files import read
 
     try:
         return decode_mask(read(Path(path)).data)
@@ -366,7 +366,7 @@ def _read_mask(path: str) -> NDArray[np.uint8]:
 
 def _processes(setup: Setup, console: Console) -> tuple[Workers, str]:
     """Return workers in other processes, which no crash of a decoder ends, and the device."""
-    from recolor_cli.isolation import ProcessWorkers
+    from recolor_cli.batch.processes import ProcessWorkers
 
     workers = ProcessWorkers(setup)
     tell_device(workers.ready, console)
@@ -375,9 +375,9 @@ def _processes(setup: Setup, console: Console) -> tuple[Workers, str]:
 
 def _threads(setup: Setup, console: Console) -> tuple[Workers, str]:
     """Return workers in this process, and the device."""
-    from recolor_cli.isolation import pictures_at_a_time
+    from recolor_cli.batch.picture import ThreadWorkers
+    from recolor_cli.batch.processes import pictures_at_a_time
     from recolor_cli.recolorizer import Recolorizer
-    from recolor_cli.work import ThreadWorkers
 
     count = pictures_at_a_time(setup, on_gpu=False)
     network = load_network(setup.model or "", setup.device, count, console)
@@ -389,7 +389,7 @@ def _threads(setup: Setup, console: Console) -> tuple[Workers, str]:
 
 def _names_from(files_from: str, null: bool) -> Iterator[str]:
     """Yield the names that ``--files-from`` lists, as they come in."""
-    from recolor_cli.streams import parts, stdin
+    from recolor_cli.terminal.streams import parts, stdin
 
     with contextlib.ExitStack() as stack:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from recolor_cli.commands.common import (
+from recolor_cli.commands.options import (
     SETTINGS,
     device_option,
     missing_extra,
@@ -56,7 +56,7 @@ def train(
 
     Stopped at any time, the same command goes on from the last checkpoint.
     """
-    from recolor_cli.console import Console
+    from recolor_cli.terminal.console import Console
 
     console = Console(quiet, verbose)
     try:

@@ -11,14 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recolor_cli.commands.common import version_of
+from recolor_cli.commands.options import version_of
 from recolor_cli.errors import OutputError
 
 if TYPE_CHECKING:
-    from recolor_cli.console import Console
+    from recolor_cli.batch.outcome import Outcome
     from recolor_cli.gallery.page import Gallery
-    from recolor_cli.outcome import Outcome
-    from recolor_cli.preview import Protocol
+    from recolor_cli.terminal.console import Console
+    from recolor_cli.terminal.inline_images import Protocol
 
 
 class Looks:
@@ -43,13 +43,13 @@ class Looks:
 
     def add(self, outcome: Outcome, model: str) -> None:
         """Show what became of a picture; what is none is told elsewhere."""
-        from recolor_cli.outcome import Status
+        from recolor_cli.batch.outcome import Status
 
         if outcome.status is Status.LEFT_OUT:
             return
         if self._protocol and outcome.thumbnails:
-            from recolor_cli.compare import thumbnail_pair
-            from recolor_cli.preview import drawn
+            from recolor_cli.image.compare import thumbnail_pair
+            from recolor_cli.terminal.inline_images import drawn
 
             self._console.picture(drawn(thumbnail_pair(outcome.thumbnails), self._protocol))
         if self._gallery and self.is_whole:
@@ -96,9 +96,9 @@ def looking(console: Console, page: Path | None, show: bool) -> Iterator[Looks]:
 
 def page_of(out: str | None) -> Path:
     """Return where the gallery goes: the folder of ``-o``, or this one."""
-    from recolor_cli.formats import ImageFormat
+    from recolor_cli.batch.plan import STREAM
     from recolor_cli.gallery.page import NAME
-    from recolor_cli.jobs import STREAM
+    from recolor_cli.image.formats import ImageFormat
 
     if out is None or out == STREAM:
         return Path(NAME)
@@ -108,7 +108,7 @@ def page_of(out: str | None) -> Path:
 
 def _protocol(console: Console) -> Protocol | None:
     """Find out how the terminal behind standard error shows pictures, or say that it does not."""
-    from recolor_cli.preview import protocol_of
+    from recolor_cli.terminal.inline_images import protocol_of
 
     if not (sys.stderr and not sys.stderr.closed and sys.stderr.isatty()):
         console.note("--show: standard error is no terminal, so nothing is shown")
@@ -125,8 +125,8 @@ def _protocol(console: Console) -> Protocol | None:
 
 
 def _entry(outcome: Outcome, model: str) -> Any:
+    from recolor_cli.batch.outcome import Status
     from recolor_cli.gallery.page import Entry
-    from recolor_cli.outcome import Status
 
     job, error = outcome.job, outcome.error
     return Entry(

@@ -22,17 +22,17 @@ from typing import cast
 import cv2
 import numpy as np
 
-from recolor_cli.batch import Workers
-from recolor_cli.encoding import Encoding, encode
+from recolor_cli.batch.outcome import Outcome
+from recolor_cli.batch.plan import Job
+from recolor_cli.batch.processes import ProcessWorkers, Setup
+from recolor_cli.batch.run import Workers
 from recolor_cli.errors import InputError, RecolorError
-from recolor_cli.files import write_atomic
-from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import DecodedImage, decode
-from recolor_cli.isolation import ProcessWorkers, Setup
-from recolor_cli.jobs import Job
-from recolor_cli.manifest import find_model
-from recolor_cli.network import OnnxColorNetwork
-from recolor_cli.outcome import Outcome
+from recolor_cli.image.decode import DecodedImage, decode
+from recolor_cli.image.encode import Encoding, encode
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.model.manifest import find_model
+from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.system.files import write_atomic
 from recolor_cli.types import ColorNetwork, Device, RgbImage, cpu_count
 
 _ROUNDS = 5

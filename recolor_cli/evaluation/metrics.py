@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import deltaE_ciede2000
 
-from recolor_cli.gamut import AbBins, cells_of
-from recolor_cli.lab import rgb_to_lab
+from recolor_cli.color.gamut import AbBins, cells_of
+from recolor_cli.color.lab import rgb_to_lab
 from recolor_cli.types import FloatArray, RgbImage
 
 _THRESHOLDS = 151  # 0, 1, ... 150

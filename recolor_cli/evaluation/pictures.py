@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recolor_cli.errors import InputError, NoInputsError
-from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import decode
+from recolor_cli.image.decode import decode
+from recolor_cli.image.formats import ImageFormat
 from recolor_cli.recolorizer import MIN_SIDE
 from recolor_cli.types import RgbImage
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from recolor_cli.color.lab import gray_of
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.evaluation.table import aged_picture, color_picture
-from recolor_cli.lab import gray_of
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import ColorNetwork, RecolorOptions, RgbImage
 

@@ -12,13 +12,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from recolor_cli.color.lab import gray_from, lightness_of
 from recolor_cli.errors import InputError
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.frechet import ENCODER, Encoder, FeatureSet
 from recolor_cli.evaluation.metrics import GLOSSARY, Accumulator, Figures
 from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.lab import gray_from, lightness_of
-from recolor_cli.manifest import Manifest
+from recolor_cli.model.manifest import Manifest
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
 from recolor_cli.types import ColorNetwork, FloatArray, RecolorOptions, RgbImage
 

@@ -20,10 +20,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from recolor_cli.companions import THUMBNAIL, thumbnail_folder
-from recolor_cli.compare import Thumbnails
+from recolor_cli.batch.sidecars import THUMBNAIL, thumbnail_folder
 from recolor_cli.errors import OutputError, UsageError
-from recolor_cli.files import write_atomic, writing
+from recolor_cli.image.compare import Thumbnails
+from recolor_cli.system.files import write_atomic, writing
 from recolor_cli.types import ImageSize
 
 NAME = "gallery.html"

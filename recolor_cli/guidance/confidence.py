@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.decode import softmax
-from recolor_cli.letterbox import Letterbox
+from recolor_cli.color.annealed_mean import softmax
+from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.types import FloatArray, ImageSize, RgbImage
 
 _SIDE = 1024  # px, the longest side of a map

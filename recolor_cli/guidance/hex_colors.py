@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
+from recolor_cli.color.lab import rgb_to_lab
 from recolor_cli.errors import UsageError
-from recolor_cli.lab import rgb_to_lab
 from recolor_cli.types import FloatArray
 
 

@@ -14,12 +14,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor_cli.color.lab import rgb_to_lab
+from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import InputError, RecolorError, UsageError
-from recolor_cli.image_io import decode
-from recolor_cli.lab import rgb_to_lab
-from recolor_cli.letterbox import Letterbox
-from recolor_cli.steering.hex_colors import ab_of, parse_hex
-from recolor_cli.steering.hints import Seeds
+from recolor_cli.guidance.hex_colors import ab_of, parse_hex
+from recolor_cli.guidance.hint_propagation import Seeds
+from recolor_cli.image.decode import decode
 from recolor_cli.types import FloatArray, ImageSize, RgbImage
 
 _RADIUS = 2.5 / 256  # of the long side: what the enlarging to the picture reads around a pixel

@@ -16,11 +16,11 @@ from typing import cast
 import cv2
 import numpy as np
 
+from recolor_cli.color.lab import rgb_to_lab
 from recolor_cli.errors import InputError, RecolorError, UsageError
-from recolor_cli.image_io import decode
-from recolor_cli.lab import rgb_to_lab
-from recolor_cli.steering.hex_colors import ab_of, parse_hex
-from recolor_cli.steering.palette import Palette
+from recolor_cli.guidance.hex_colors import ab_of, parse_hex
+from recolor_cli.guidance.palette_matching import Palette
+from recolor_cli.image.decode import decode
 from recolor_cli.types import FloatArray, RgbImage
 
 _SIDE = 256  # px, of a picture whose colors are counted

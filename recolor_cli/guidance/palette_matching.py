@@ -22,10 +22,10 @@ from typing import Self, cast
 
 import numpy as np
 
-from recolor_cli.decode import softmax
-from recolor_cli.gamut import AbBins
-from recolor_cli.lab import rgb_to_lab
-from recolor_cli.steering.smoothing import guided
+from recolor_cli.color.annealed_mean import softmax
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.lab import rgb_to_lab
+from recolor_cli.guidance.guided_filter import guided
 from recolor_cli.types import FloatArray, RgbImage
 
 STRENGTH = 0.8  # between moving nothing and taking over the reference's histogram

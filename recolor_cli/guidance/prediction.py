@@ -10,14 +10,14 @@ from typing import cast
 import cv2
 import numpy as np
 
-from recolor_cli.decode import Distribution
-from recolor_cli.gamut import AbBins
-from recolor_cli.letterbox import Letterbox
-from recolor_cli.steering.confidence import confidence_map, entropy
-from recolor_cli.steering.hint_files import Hints
-from recolor_cli.steering.hints import spread
-from recolor_cli.steering.palette import STRENGTH, Palette, reweighted
-from recolor_cli.steering.variants import variants
+from recolor_cli.color.annealed_mean import Distribution
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.letterbox import Letterbox
+from recolor_cli.guidance.confidence import confidence_map, entropy
+from recolor_cli.guidance.hint_files import Hints
+from recolor_cli.guidance.hint_propagation import spread
+from recolor_cli.guidance.palette_matching import STRENGTH, Palette, reweighted
+from recolor_cli.guidance.variants import variants
 from recolor_cli.types import FloatArray, RgbImage
 
 
@@ -82,7 +82,7 @@ class Answer:
         Parameters
         ----------
         count : int
-            1 to `recolor_cli.steering.variants.MOST`.
+            1 to `recolor_cli.guidance.variants.MOST`.
         seed : int
             The same one gives the same variants.
 
@@ -113,7 +113,7 @@ class Answer:
         return float(self.entropy[self._part].mean())
 
     def confidence_map(self) -> RgbImage:
-        """Draw the entropy, as `recolor_cli.steering.confidence.confidence_map` does."""
+        """Draw the entropy, as `recolor_cli.guidance.confidence.confidence_map` does."""
         return confidence_map(self.entropy, self.box, math.log(len(self._bins)))
 
     @property

@@ -21,9 +21,9 @@ from typing import cast
 import cv2
 import numpy as np
 
-from recolor_cli.decode import annealed_mean, softmax
-from recolor_cli.gamut import AbBins, clip_chroma
-from recolor_cli.steering.smoothing import guided
+from recolor_cli.color.annealed_mean import annealed_mean, softmax
+from recolor_cli.color.gamut import AbBins, clip_chroma
+from recolor_cli.guidance.guided_filter import guided
 from recolor_cli.types import FloatArray
 
 MOST = 16  # variants; beyond, they are no longer clearly different

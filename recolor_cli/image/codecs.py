@@ -2,7 +2,7 @@
 
 Pillow reads and writes 16-bit color as 8 bits, and takes a copy of 4 bytes a pixel. imagecodecs
 does the codecs here: of a file that is cut off it makes an error, OpenCV half a picture. Its JPEGs
-are those of Pillow bit for bit. TIFF is in `recolor_cli.tiff`.
+are those of Pillow bit for bit. TIFF is in `recolor_cli.image.tiff`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.formats import ImageFormat
+from recolor_cli.image.formats import ImageFormat
 from recolor_cli.types import AnyPlanes
 
 STRIP_PIXELS = 1 << 18  # of a copy that is made piece by piece

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import ImageCms
 
+from recolor_cli.color.gamut import clip_chroma
+from recolor_cli.color.lab import exact_lab, exact_rgb
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.gamut import clip_chroma
-from recolor_cli.lab import exact_lab, exact_rgb
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray
 
 _STRIP_PIXELS = 1 << 20  # enough that building a transform does not count

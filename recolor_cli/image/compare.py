@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from recolor_cli.encoding import Encoding, encode_all, on_white
-from recolor_cli.formats import ImageFormat
-from recolor_cli.image_io import DecodedImage, decode, pictures
-from recolor_cli.metadata import Metadata
+from recolor_cli.image.decode import DecodedImage, decode, pictures
+from recolor_cli.image.encode import Encoding, encode_all, on_white
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.metadata import Metadata
 from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize, RgbImage
 
 THUMBNAIL_SIDE = 480  # px, the longest: a card of 240 px on a screen of two pixels a px

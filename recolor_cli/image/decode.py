@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from recolor_cli import exif, gif, icc, jp2, png, raster, tiff
 from recolor_cli.errors import InputError, RecolorError
-from recolor_cli.formats import ImageFormat, stranger, unknown
-from recolor_cli.icc import Space
-from recolor_cli.metadata import Metadata, of_image
-from recolor_cli.raster import STRIP_PIXELS, by_strips
+from recolor_cli.image import codecs, color_profiles, exif, gif_canvas, jp2_boxes, png_color, tiff
+from recolor_cli.image.codecs import STRIP_PIXELS, by_strips
+from recolor_cli.image.color_profiles import Space
+from recolor_cli.image.formats import ImageFormat, stranger, unknown
+from recolor_cli.image.metadata import Metadata, of_image
 from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ def declared(data: bytes, target: ImageFormat | None = None) -> Declared:
         source = _format_of(image)
         pixels = image.width * image.height
         if source is ImageFormat.GIF:
-            pixels = max(pixels, gif.canvas_pixels(data))
-        memory = pixels * _per_pixel(raster.is_deep(data, source), {source, target})
+            pixels = max(pixels, gif_canvas.canvas_pixels(data))
+        memory = pixels * _per_pixel(codecs.is_deep(data, source), {source, target})
         with _damage_is_told():
             frames = _frames(image, source, target or source)
         if frames > 1:
@@ -233,7 +233,7 @@ def pictures(data: bytes, target: ImageFormat | None = None) -> Iterator[Decoded
         warning = ""
         if source is ImageFormat.PNG:
             embedded = image.info.get("icc_profile") or b""
-            image.info["icc_profile"], warning = png.color_profile(data, embedded)
+            image.info["icc_profile"], warning = png_color.color_profile(data, embedded)
         if (frames := _frames(image, source, target or source)) > 1:
             for frame in _animation_frames(image, source, frames):
                 yield _warned(frame, warning)
@@ -288,18 +288,18 @@ def _decoded(
 ) -> DecodedImage:
     """Load the pixels of an opened picture and gather its metadata."""
     if source is ImageFormat.JPEG2000:
-        image.info |= {"exif": jp2.raw_exif(data), "icc_profile": jp2.icc_profile(data)}
-        image.info["xmp"] = jp2.xmp(data)
-    if raster.is_deep(data, source):
+        image.info |= {"exif": jp2_boxes.raw_exif(data), "icc_profile": jp2_boxes.icc_profile(data)}
+        image.info["xmp"] = jp2_boxes.xmp(data)
+    if codecs.is_deep(data, source):
         orientation = image.getexif().get(exif.ORIENTATION, 1)
-        levels = raster.decode(data, source).astype(np.uint16, copy=False)
+        levels = codecs.decode(data, source).astype(np.uint16, copy=False)
         image.load()  # a PNG's texts may stand behind its pixels
         metadata = of_image(image, image.info.get("exif", b""))
         return _turned(_of_array(levels, image, metadata, source, target), orientation)
     raw_exif = image.info.get("exif", b"")  # as it is in the file
     if source is ImageFormat.JPEG and image.mode in ("L", "RGB"):
         metadata = of_image(image, raw_exif)
-        pixels = raster.decode_jpeg(data)
+        pixels = codecs.decode_jpeg(data)
         return _turned(
             _of_array(pixels, image, metadata, source, target),
             image.getexif().get(exif.ORIENTATION, 1),
@@ -344,7 +344,7 @@ def _of_pillow(
             f"its pixels are of the kind {image.mode}, which cannot be read",
             "convert it first: magick FILE -depth 8 -colorspace sRGB out.png",
         )
-    if space is Space.GRAY and icc.space_of(profile) is not Space.GRAY:
+    if space is Space.GRAY and color_profiles.space_of(profile) is not Space.GRAY:
         space = Space.RGB  # Pillow expands it
     modes = {Space.GRAY: "L", Space.CMYK: "CMYK", Space.RGB: "RGB"}
     pixels = _array_of(image, modes[space])
@@ -378,16 +378,16 @@ def _converted(
     rgb: AnyRgbImage | None = None
     own = b""
     if profile:
-        if space is Space.GRAY and icc.space_of(profile) is Space.RGB:
+        if space is Space.GRAY and color_profiles.space_of(profile) is Space.RGB:
             pixels, space = _expanded(pixels), Space.RGB
         try:
-            if icc.space_of(profile) is not space:
+            if color_profiles.space_of(profile) is not space:
                 raise InputError("it is of another kind of color")
-            if space is Space.RGB and icc.is_srgb(profile):
+            if space is Space.RGB and color_profiles.is_srgb(profile):
                 metadata = replace(metadata, icc_profile=profile)
             else:
-                rgb = icc.to_srgb(pixels, profile, space)
-                metadata, own = replace(metadata, icc_profile=icc.SRGB), profile
+                rgb = color_profiles.to_srgb(pixels, profile, space)
+                metadata, own = replace(metadata, icc_profile=color_profiles.SRGB), profile
         except InputError as error:
             warnings.append(
                 f"its color profile cannot be used, it is read as sRGB: {error.message}"

@@ -12,13 +12,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from recolor_cli import icc, jp2, raster, tiff
 from recolor_cli.errors import OutputError, RecolorError
-from recolor_cli.formats import ImageFormat
-from recolor_cli.icc import Space
-from recolor_cli.image_io import DecodedImage
-from recolor_cli.metadata import Metadata, jpeg_segments, options_for, png_chunks
-from recolor_cli.raster import by_strips
+from recolor_cli.image import codecs, color_profiles, jp2_boxes, tiff
+from recolor_cli.image.codecs import by_strips
+from recolor_cli.image.color_profiles import Space
+from recolor_cli.image.decode import DecodedImage
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.metadata import Metadata, jpeg_segments, options_for, png_chunks
 from recolor_cli.types import AnyPlanes, AnyRgbImage
 
 
@@ -96,7 +96,7 @@ def encode_all(results: Iterable[tuple[DecodedImage, AnyRgbImage]], encoding: En
         _as_image(pixels, space).save(buffer, image_format.value, **options)
         data = buffer.getvalue()
         if image_format is ImageFormat.JPEG2000:
-            return jp2.with_metadata(data, metadata)
+            return jp2_boxes.with_metadata(data, metadata)
         return data
 
 
@@ -134,13 +134,13 @@ def _encoded_array(
     """Encode pixels of formats that need no Pillow for it; empty for the others."""
     match image_format:
         case ImageFormat.PNG:
-            return raster.encode_png(pixels, png_chunks(metadata))
+            return codecs.encode_png(pixels, png_chunks(metadata))
         case ImageFormat.JPEG:
-            return raster.encode_jpeg(pixels, quality, jpeg_segments(metadata))
+            return codecs.encode_jpeg(pixels, quality, jpeg_segments(metadata))
         case ImageFormat.PPM if pixels.dtype == np.uint16:
-            return raster.encode_ppm(pixels)
+            return codecs.encode_ppm(pixels)
         case ImageFormat.JPEG2000 if pixels.dtype == np.uint16:
-            return jp2.with_metadata(raster.encode_jpeg_2000(pixels), metadata)
+            return jp2_boxes.with_metadata(codecs.encode_jpeg_2000(pixels), metadata)
         case _:
             return b""
 
@@ -149,13 +149,15 @@ def _to_write(
     source: DecodedImage, rgb: AnyRgbImage, image_format: ImageFormat, encoding: Encoding
 ) -> tuple[AnyPlanes, Space, Metadata]:
     """Return the pixels as they are written, opacity as the last channel, and what goes along."""
-    space = icc.space_of(source.profile)
+    space = color_profiles.space_of(source.profile)
     if encoding.source_profile and source.profile and space is not Space.GRAY and space:
         holds_cmyk = image_format in (ImageFormat.JPEG, ImageFormat.TIFF)
         if space is Space.CMYK and not holds_cmyk:
             raise OutputError(f"{image_format} cannot hold CMYK", "use --icc srgb, or --format tif")
         opaque = space is Space.CMYK or not image_format.holds_transparency
-        converted = icc.from_srgb(on_white(source, rgb) if opaque else rgb, source.profile, space)
+        converted = color_profiles.from_srgb(
+            on_white(source, rgb) if opaque else rgb, source.profile, space
+        )
         metadata = replace(source.metadata, icc_profile=source.profile)
         return (converted if opaque else _with_alpha(source, converted)), space, metadata
     if image_format.holds_transparency:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from recolor_cli.exif import PREFIX
-from recolor_cli.metadata import Metadata
+from recolor_cli.image.exif import PREFIX
+from recolor_cli.image.metadata import Metadata
 
 _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")

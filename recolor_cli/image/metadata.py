@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from recolor_cli import exif
-from recolor_cli.formats import ImageFormat
+from recolor_cli.image import exif
+from recolor_cli.image.formats import ImageFormat
 
 _XMP_KEY = "XML:com.adobe.xmp"
 _OWN_WAYS = (_XMP_KEY, "Raw profile type exif", "Raw profile type APP1", "Raw profile type xmp")

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recolor_cli import icc
+from recolor_cli.color.lab import light_of_level
 from recolor_cli.errors import InputError
-from recolor_cli.lab import light_of_level
+from recolor_cli.image import color_profiles
 from recolor_cli.types import FloatArray
 
 _Chromaticities = tuple[float, ...]  # x, y of white, red, green, blue
@@ -113,8 +113,8 @@ def _built(corners: _Chromaticities | None, values: FloatArray | None) -> bytes 
     if corners is None or values is None:
         return None
     try:
-        profile = icc.profile_of(corners, values)
-        return b"" if icc.is_srgb(profile) else profile
+        profile = color_profiles.profile_of(corners, values)
+        return b"" if color_profiles.is_srgb(profile) else profile
     except InputError:
         return None
 

@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli import metadata as metadata_room
 from recolor_cli.errors import InputError
-from recolor_cli.exif import (
+from recolor_cli.image import metadata as metadata_room
+from recolor_cli.image.codecs import by_strips, scaled
+from recolor_cli.image.color_profiles import Space, lab_to_srgb
+from recolor_cli.image.exif import (
     ORIENTATION,
     RESOLUTION_UNIT,
     X_RESOLUTION,
     Y_RESOLUTION,
     Directory,
 )
-from recolor_cli.formats import raw_error
-from recolor_cli.icc import Space, lab_to_srgb
-from recolor_cli.metadata import Metadata
-from recolor_cli.raster import by_strips, scaled
+from recolor_cli.image.formats import raw_error
+from recolor_cli.image.metadata import Metadata
 from recolor_cli.types import AnyPlanes, ImageSize
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from recolor_cli.decode import annealed_mean
+from recolor_cli.color.annealed_mean import annealed_mean
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.lab import exact_lab, exact_rgb
 from recolor_cli.errors import ModelError
-from recolor_cli.gamut import AbBins
-from recolor_cli.lab import exact_lab, exact_rgb
-from recolor_cli.manifest import Manifest
+from recolor_cli.model.manifest import Manifest
 from recolor_cli.types import FloatArray, ModelKind
 
 SUFFIX = ".toml"

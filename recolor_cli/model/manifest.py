@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import ModelError
-from recolor_cli.gamut import AbBins
-from recolor_cli.letterbox import Letterbox
 from recolor_cli.types import ColorSpace, FloatArray, ImageSize, ModelKind
 
 SCHEMA = 1  # of the metadata; a file of another schema is refused
@@ -194,7 +194,7 @@ def model_folders() -> list[Path]:
 
     ``$RECOLOR_MODELS``, then what came with the package, or lies beside it in a checkout.
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     own = os.environ.get("RECOLOR_MODELS")
     folders = [Path(own)] if own else []
     folders.append(package / "models")

@@ -23,11 +23,11 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort_state
 
-from recolor_cli.decode import Distribution, annealed_mean
-from recolor_cli.device import parse_device, why_no_driver
+from recolor_cli.color.annealed_mean import Distribution, annealed_mean
 from recolor_cli.errors import DeviceError, InferenceError, ModelError
-from recolor_cli.manifest import Manifest, SharedWeights, find_model
-from recolor_cli.profile import SUFFIX, Profile
+from recolor_cli.model.foreign_profile import SUFFIX, Profile
+from recolor_cli.model.manifest import Manifest, SharedWeights, find_model
+from recolor_cli.system.device import parse_device, why_no_driver
 from recolor_cli.types import ColorSpace, Device, FloatArray, ModelKind, cpu_count
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -38,7 +38,7 @@ _ORT_ERRORS = tuple(
     if isinstance(value, type) and issubclass(value, Exception)
 )
 # The output of a model in 8 bits that stands for `logits`: these divided by the temperature, with
-# the classes last (`recolor_cli.training.quantize`).
+# the classes last (`recolor_cli.training.compression.int8`).
 ANNEALED = "annealed_logits"
 # Bytes of a GPU's memory that are kept for inputs. All shapes that a model of ours meets (15
 # canvases, 1 to 16 pictures) take half of it.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recolor_cli.manifest import Manifest
+from recolor_cli.model.manifest import Manifest
 from recolor_cli.types import ColorNetwork, FloatArray
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.formats import stranger, unknown
-from recolor_cli.memory import available_memory
+from recolor_cli.image.formats import stranger, unknown
+from recolor_cli.system.memory import available_memory
 
 _PIPE_LIMIT = 2 << 30  # bytes; larger pictures are files
 _CHUNK = 1 << 20

@@ -1,6 +1,6 @@
 """What people see: messages, tables and progress on stderr.
 
-With `recolor_cli.progress` the only user of rich, which is loaded when something is to be shown: a
+With `terminal.progress_bar` the only user of rich, which is loaded when something is to be shown: a
 start is the faster.
 
 Standard output is for data: paths of written files, JSON, pictures. A bar is shown on a terminal
@@ -18,12 +18,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from recolor_cli.errors import OutputError
-from recolor_cli.streams import stdout_is_terminal, write_stdout
+from recolor_cli.terminal.streams import stdout_is_terminal, write_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
-    from recolor_cli.progress import Bar
+    from recolor_cli.terminal.progress_bar import Bar
 
 
 class Ticker:
@@ -145,7 +145,7 @@ class Console:
         if self.quiet or total in (0, 1) or not self._stderr.is_terminal:
             yield Ticker()
             return
-        from recolor_cli.progress import Bar
+        from recolor_cli.terminal.progress_bar import Bar
 
         self._bar_is_shown = True
         try:

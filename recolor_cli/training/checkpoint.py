@@ -15,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from recolor_cli.color.gamut import AbBins
 from recolor_cli.errors import ModelError
-from recolor_cli.files import write_atomic
-from recolor_cli.gamut import AbBins
-from recolor_cli.manifest import Manifest, find_model
-from recolor_cli.training.storage import restore
+from recolor_cli.model.manifest import Manifest, find_model
+from recolor_cli.system.files import write_atomic
+from recolor_cli.training.compression.weight_storage import restore
 from recolor_cli.types import FloatArray
 
 _Value = TypeVar("_Value")

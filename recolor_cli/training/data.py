@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor_cli.color.lab import lightness_of, rgb_to_lab
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.lab import lightness_of, rgb_to_lab
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.yuv import rgb_to_uv
 from recolor_cli.types import ColorSpace, FloatArray, RgbImage, cpu_count

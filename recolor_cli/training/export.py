@@ -18,15 +18,15 @@ import torch
 from onnx import helper
 from torch import Tensor
 
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.lab import gray_of
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator
 from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.files import write_atomic
-from recolor_cli.gamut import AbBins
-from recolor_cli.lab import gray_of
-from recolor_cli.manifest import Manifest
-from recolor_cli.network import OnnxColorNetwork, captured_output
+from recolor_cli.model.manifest import Manifest
+from recolor_cli.model.onnx_network import OnnxColorNetwork, captured_output
 from recolor_cli.recolorizer import Recolorizer, network_input
+from recolor_cli.system.files import write_atomic
 from recolor_cli.training.checkpoint import (
     Start,
     centers_of,
@@ -34,11 +34,11 @@ from recolor_cli.training.checkpoint import (
     load_mean,
     load_state_dict,
 )
+from recolor_cli.training.compression.weight_storage import Storage, round_weights, store
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.base import ColorModule, LogitsNetwork
 from recolor_cli.training.networks.semantics import semantic_of
-from recolor_cli.training.storage import Storage, round_weights, store
 from recolor_cli.training.train import (
     AnnealedNetwork,
     PlainNetwork,

@@ -1,6 +1,6 @@
 """Conversions between color spaces that have a gradient and can be traced into a graph.
 
-`exact_rgb` and `exact_lab` of `recolor_cli.lab` are the same in numpy.
+`exact_rgb` and `exact_lab` of `recolor_cli.color.lab` are the same in numpy.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recolor_cli.lab import XYZ_OF_RGB
+from recolor_cli.color.lab import XYZ_OF_RGB
 
 _KNEE = 6 / 29  # of CIELAB's cube root
 

@@ -19,16 +19,16 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from recolor_cli.device import parse_device
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.lab import gray_of
 from recolor_cli.errors import DeviceError, NoInputsError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator, Figures
 from recolor_cli.evaluation.pictures import Picture, load_pictures, usable
-from recolor_cli.files import write_atomic
-from recolor_cli.gamut import AbBins
-from recolor_cli.image_io import decode
-from recolor_cli.lab import gray_of
-from recolor_cli.manifest import Manifest
+from recolor_cli.image.decode import decode
+from recolor_cli.model.manifest import Manifest
 from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.system.device import parse_device
+from recolor_cli.system.files import write_atomic
 from recolor_cli.training.checkpoint import centers_of, load_checkpoint, load_start
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches

@@ -22,9 +22,10 @@ import av.error
 import numpy as np
 
 from recolor_cli.errors import InferenceError, InputError, OutputError
-from recolor_cli.files import mount_point, remove_leftovers, write_atomic, writing
 from recolor_cli.recolorizer import MIN_SIDE
-from recolor_cli.streams import write_stdout
+from recolor_cli.system.files import mount_point, remove_leftovers, write_atomic, writing
+from recolor_cli.system.prefetch import ahead, mapped
+from recolor_cli.terminal.streams import write_stdout
 from recolor_cli.types import ColorNetwork, FloatArray, RecolorOptions, cpu_count
 from recolor_cli.video.encoding import SEQUENCE, STREAM, Encoding, EncodingOptions, decide
 from recolor_cli.video.frames import (
@@ -40,7 +41,6 @@ from recolor_cli.video.muxing import Span, Stopped, assemble, check
 from recolor_cli.video.reading import Film, numbered
 from recolor_cli.video.scenes import THRESHOLD
 from recolor_cli.video.smoothing import ALPHA, TemporalSmoother
-from recolor_cli.video.stages import ahead, mapped
 from recolor_cli.video.storage import SEGMENT, Progress, Storage, StoredPacket
 
 PREVIEW = 10.0  # seconds

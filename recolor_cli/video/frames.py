@@ -10,8 +10,8 @@ import av
 import cv2
 import numpy as np
 
-from recolor_cli.letterbox import Letterbox
-from recolor_cli.manifest import Manifest
+from recolor_cli.color.letterbox import Letterbox
+from recolor_cli.model.manifest import Manifest
 from recolor_cli.types import AnyPlanes, FloatArray, ImageSize
 from recolor_cli.video.planes import Coding, chroma_planes, matrix_of, reduced
 

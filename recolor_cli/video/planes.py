@@ -18,9 +18,9 @@ from functools import cache
 import cv2
 import numpy as np
 
-from recolor_cli.gamut import clip_chroma
-from recolor_cli.lab import exact_lab
-from recolor_cli.letterbox import Letterbox
+from recolor_cli.color.gamut import clip_chroma
+from recolor_cli.color.lab import exact_lab
+from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.types import AnyPlanes, FloatArray
 
 # What red and blue give to Y', by the number of the matrix in H.273, table 4.

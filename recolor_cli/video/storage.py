@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from recolor_cli.errors import OutputError
-from recolor_cli.files import write_atomic
+from recolor_cli.system.files import write_atomic
 from recolor_cli.video.smoothing import SmootherState
 
 SEGMENT = 500  # frames; each begins with a frame that stands alone

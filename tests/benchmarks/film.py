@@ -26,13 +26,13 @@ import cv2
 import numpy as np
 from skimage.color import deltaE_ciede2000
 
-from recolor_cli.decode import Distribution
+from recolor_cli.color.annealed_mean import Distribution
+from recolor_cli.color.gamut import clip_chroma
+from recolor_cli.color.lab import lab_to_rgb, rgb_to_lab
+from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import ModelError
 from recolor_cli.evaluation.temporal import Motion, color_distribution_consistency, histogram
-from recolor_cli.gamut import clip_chroma
-from recolor_cli.lab import lab_to_rgb, rgb_to_lab
-from recolor_cli.letterbox import Letterbox
-from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.types import FloatArray, ImageSize
 from recolor_cli.video import smoothing
 from recolor_cli.video.smoothing import TemporalSmoother

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from recolor_cli.color.gamut import clip_chroma
+from recolor_cli.color.gray_detection import grayness
+from recolor_cli.color.lab import lab_to_rgb, lightness_of
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.pictures import load_pictures
-from recolor_cli.gamut import clip_chroma
-from recolor_cli.lab import lab_to_rgb, lightness_of
-from recolor_cli.monochrome import grayness
 
 
 def toned(lightness: np.ndarray, kind: str, random: np.random.Generator) -> np.ndarray:

@@ -34,15 +34,15 @@ import numpy as np
 from PIL import Image
 from skimage.color import deltaE_ciede2000
 
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.lab import rgb_to_lab
 from recolor_cli.evaluation.pictures import load_pictures
-from recolor_cli.gamut import AbBins
-from recolor_cli.lab import rgb_to_lab
-from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.guidance.hint_files import Hint, Hints
+from recolor_cli.guidance.palette_files import load_palette
+from recolor_cli.guidance.palette_matching import STRENGTH, Palette
+from recolor_cli.guidance.prediction import Steering
+from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.steering.answer import Steering
-from recolor_cli.steering.hint_files import Hint, Hints
-from recolor_cli.steering.palette import STRENGTH, Palette
-from recolor_cli.steering.palette_files import load_palette
 from recolor_cli.types import RecolorOptions, RgbImage
 
 BINS = AbBins.srgb()
@@ -166,7 +166,7 @@ def _apart(rgb: RgbImage, reference: Palette) -> tuple[float, float, float]:
 
 
 def _swatch(colors: str) -> RgbImage:
-    from recolor_cli.steering.hex_colors import parse_hex
+    from recolor_cli.guidance.hex_colors import parse_hex
 
     parsed = np.array([parse_hex(color) for color in colors.split(",")], np.uint8)
     return np.ascontiguousarray(

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import recolor_cli
 from recolor_cli import Recolorizer, RecolorOptions
-from recolor_cli.image_io import decode
+from recolor_cli.image.decode import decode
 
 _ROWS = (
     ("-T", "temperature", (0.05, 0.2, 0.38, 0.7, 1.5)),

@@ -25,10 +25,10 @@ import cv2
 import numpy as np
 from skimage.color import deltaE_ciede2000
 
+from recolor_cli.color.gamut import clip_chroma
+from recolor_cli.color.lab import lab_to_rgb, rgb_to_lab
+from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.evaluation.pictures import load_pictures
-from recolor_cli.gamut import clip_chroma
-from recolor_cli.lab import lab_to_rgb, rgb_to_lab
-from recolor_cli.letterbox import Letterbox
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
 

@@ -26,12 +26,19 @@ from onnx.external_data_helper import set_external_data
 
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.files import write_atomic
-from recolor_cli.manifest import SharedWeights
-from recolor_cli.network import OnnxColorNetwork
+from recolor_cli.model.manifest import SharedWeights
+from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.system.files import write_atomic
+from recolor_cli.training.compression.int8 import Quantized, fold, mean_difference, tensors_of
+from recolor_cli.training.compression.weight_storage import (
+    HALF,
+    INT8,
+    NETWORK,
+    SCALE,
+    restored,
+    store,
+)
 from recolor_cli.training.export import IR_VERSION
-from recolor_cli.training.quantize import Quantized, fold, mean_difference, tensors_of
-from recolor_cli.training.storage import HALF, INT8, NETWORK, SCALE, restored, store
 
 LIMIT = 0.2  # ab units: the most that the color may move on average
 _COMPARED = 120  # pictures

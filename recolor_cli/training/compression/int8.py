@@ -37,11 +37,11 @@ from onnxruntime.quantization import (
 
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.files import write_atomic
-from recolor_cli.manifest import Manifest
-from recolor_cli.network import ANNEALED, OnnxColorNetwork, captured_output
+from recolor_cli.model.manifest import Manifest
+from recolor_cli.model.onnx_network import ANNEALED, OnnxColorNetwork, captured_output
 from recolor_cli.recolorizer import network_input
-from recolor_cli.training.equalize import equalize, with_outputs
+from recolor_cli.system.files import write_atomic
+from recolor_cli.training.compression.equalize import equalize, with_outputs
 from recolor_cli.types import FloatArray, ImageSize, ModelKind
 
 LIMIT = 0.5  # ab units: the most that the color may move on average

@@ -23,12 +23,12 @@ from torch import Tensor, nn
 
 from recolor_cli.errors import InferenceError, ModelError, UsageError
 from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.network import OnnxColorNetwork, captured_output
-from recolor_cli.profile import Profile
-from recolor_cli.training import keras_loading
+from recolor_cli.model.foreign_profile import Profile
+from recolor_cli.model.onnx_network import OnnxColorNetwork, captured_output
 from recolor_cli.training.export import TOLERANCE, Parity, probes, trace, write_proved
-from recolor_cli.training.keras_loading import keras_on_cpu, load_keras
-from recolor_cli.training.profile_graph import describe, graphs_in, input_of
+from recolor_cli.training.foreign import keras_loading
+from recolor_cli.training.foreign.keras_loading import keras_on_cpu, load_keras
+from recolor_cli.training.foreign.profile_graph import describe, graphs_in, input_of
 from recolor_cli.types import FloatArray, ModelKind
 
 _TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")

@@ -16,8 +16,8 @@ from onnx import compose, version_converter
 from torch import Tensor, nn
 
 from recolor_cli.errors import ModelError
-from recolor_cli.manifest import Manifest
-from recolor_cli.profile import LEAST_PROBABILITY, Answer, Profile
+from recolor_cli.model.foreign_profile import LEAST_PROBABILITY, Answer, Profile
+from recolor_cli.model.manifest import Manifest
 from recolor_cli.training.export import IR_VERSION, OPSET, trace
 from recolor_cli.training.torch_color import ab_of, level_of
 from recolor_cli.training.train import AnnealedNetwork, as_exported

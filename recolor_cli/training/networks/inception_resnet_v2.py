@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from recolor_cli.errors import ModelError
 from recolor_cli.training.checkpoint import Start, load_state_dict
-from recolor_cli.training.keras_loading import SUFFIXES, keras_on_cpu, load_keras
+from recolor_cli.training.foreign.keras_loading import SUFFIXES, keras_on_cpu, load_keras
 
 NAME = "inception_resnet_v2"
 SIDE = 299  # px, as it was trained

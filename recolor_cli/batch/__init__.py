@@ -1,0 +1,1 @@
+"""Many pictures: planning, running in threads or processes, reporting."""

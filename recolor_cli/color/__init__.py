@@ -1,0 +1,1 @@
+"""Color arithmetic, pure: arrays in, arrays out."""

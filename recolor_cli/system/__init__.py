@@ -1,0 +1,1 @@
+"""The operating system: files, memory, devices, threads that read ahead."""

@@ -1,0 +1,1 @@
+"""What people see and pipe: messages, the progress bar, standard streams."""

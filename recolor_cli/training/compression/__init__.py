@@ -1,0 +1,1 @@
+"""Smaller builds of a model: 8-bit and half-precision numbers."""

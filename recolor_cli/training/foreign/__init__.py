@@ -1,0 +1,1 @@
+"""Other frameworks' networks: conversion to ONNX under our contract."""
