@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from recolor_cli.errors import RecolorError
 
 if TYPE_CHECKING:
+    from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.recolorizer import Recolorizer
-    from recolor_cli.types import RecolorOptions
 
 __all__ = ["RecolorError", "RecolorOptions", "Recolorizer"]
 
@@ -25,7 +25,7 @@ def __getattr__(name: str) -> object:
 
         return Recolorizer
     if name == "RecolorOptions":
-        from recolor_cli.types import RecolorOptions
+        from recolor_cli.guidance.recolor_options import RecolorOptions
 
         return RecolorOptions
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,20 +10,15 @@ from typing import cast
 import cv2
 import numpy as np
 
-from recolor_cli.color.blend import OwnColor
-from recolor_cli.color.lab import lightness_of
+from recolor_cli.color.blend import BlendMask
+from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.painting import paint
 from recolor_cli.errors import InferenceError, InputError, ModelError
-from recolor_cli.guidance.prediction import Answer, Steering
-from recolor_cli.types import (
-    AnyRgbImage,
-    ColorNetwork,
-    DistributionNetwork,
-    FloatArray,
-    ImageSize,
-    RecolorOptions,
-)
+from recolor_cli.guidance.prediction import Prediction, Steering
+from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.model.color_network import ColorNetwork, DistributionNetwork
+from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
 
 MIN_SIDE = 8  # px; in less there is nothing for a network to see
 _BAND_PIXELS = 1 << 20  # what is halved at a time
@@ -129,7 +124,7 @@ class Recolorizer:
         """
         timings = timings or StageTimings()
         if self.options.steering:
-            (steered,) = self.consider(rgb, timings).variants(1)
+            (steered,) = self.predict_distribution(rgb, timings).variants(1)
             timings.lap("steering")
             return steered
         manifest = self.network.manifest
@@ -139,7 +134,9 @@ class Recolorizer:
         timings.lap("network")
         return ab * np.float32(self.options.strength * manifest.strength)
 
-    def consider(self, rgb: AnyRgbImage, timings: StageTimings | None = None) -> Answer:
+    def predict_distribution(
+        self, rgb: AnyRgbImage, timings: StageTimings | None = None
+    ) -> Prediction:
         """Ask the network for all that it thinks of a picture, not for one color alone.
 
         Parameters
@@ -170,7 +167,7 @@ class Recolorizer:
         distribution = network.distribution(tensor)
         _check_numbers(distribution.logits)
         timings.lap("network")
-        return Answer(
+        return Prediction(
             distribution=distribution,
             lightness=tensor[0, 0],
             box=self._box(rgb),
@@ -209,7 +206,9 @@ class Recolorizer:
         array of the same shape and dtype
         """
         result = np.empty_like(rgb) if out is None else out
-        paint(rgb, self._box(rgb).enlarge(ab), result, OwnColor.of(rgb, self.options))
+        options = self.options
+        own = BlendMask.of(rgb, options.keep_original, options.only_gray, options.mask)
+        paint(rgb, self._box(rgb).upsample(ab), result, own)
         return result
 
     def _box(self, rgb: AnyRgbImage) -> Letterbox:
@@ -262,7 +261,7 @@ def network_input(rgb: AnyRgbImage, box: Letterbox, pad_lightness: float) -> Flo
         small = np.rint(means).astype(rgb.dtype)
     else:
         small = cast(AnyRgbImage, cv2.resize(small, size, interpolation=cv2.INTER_LINEAR))
-    return box.apply(lightness_of(small), pad_lightness)[None, None]
+    return box.apply(rgb_to_lightness(small), pad_lightness)[None, None]
 
 
 def _halved(rgb: AnyRgbImage, times: int) -> AnyRgbImage:

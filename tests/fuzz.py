@@ -33,7 +33,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from recolor_cli.errors import RecolorError
-from recolor_cli.image.decode import declared, pictures
+from recolor_cli.image.decode import decode_pages, probe
 from recolor_cli.image.encode import Encoding, encode_all
 from recolor_cli.image.formats import ImageFormat
 
@@ -180,14 +180,14 @@ def with_checksums(data: bytes) -> bytes:
 def outcome_of(data: bytes) -> str:
     """Do with a file what a run does, but for the network; say how it ended."""
     try:
-        found = declared(data)
+        found = probe(data)
         if found.pixels > MOST_PIXELS:
             return "too large"
-        results = ((picture, picture.rgb[::-1]) for picture in pictures(data))
+        results = ((picture, picture.rgb[::-1]) for picture in decode_pages(data))
         encoded = encode_all(results, Encoding())
     except RecolorError as error:
         return "clear error" if error.message else "FOUND an error without a message"
-    assert ImageFormat(next(pictures(encoded)).format)
+    assert ImageFormat(next(decode_pages(encoded)).format)
     return "result"
 
 

@@ -31,7 +31,7 @@ def parse(data: bytes) -> None:
         except ValueError:
             pass
     try:
-        block = exif.upright(data)
+        block = exif.reset_orientation(data)
         exif.without_orientation(exif.with_resolution(block, (300.0, 300.0)))
     except ValueError:
         pass
@@ -49,12 +49,12 @@ def parse(data: bytes) -> None:
             pass
     try:
         list(streams.parts(io.BytesIO(data), b"\n"))
-        formats.stranger(data), formats.unknown(data)
+        formats.unsupported_format(data), formats.unrecognized_format(data)
         png_color.color_profile(data, b"")
     except RecolorError:
         pass
 
 
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, parse)
+    atheris.WorkerConfig(sys.argv, parse)
     atheris.Fuzz()

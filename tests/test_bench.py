@@ -7,12 +7,12 @@ import pytest
 
 from conftest import SpyNetwork, draw, encoded
 from recolor_cli.batch.plan import Job, OutputOptions
-from recolor_cli.batch.processes import ProcessWorkers, Setup
+from recolor_cli.batch.processes import ProcessWorkers, WorkerConfig
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.evaluation import bench as room
+from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.decode import decode
 from recolor_cli.model.manifest import find_model
-from recolor_cli.types import RecolorOptions
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def test_pictures_have_the_size_asked_for_and_differ(tmp_path):
 
 
 def setup(model="fruitnet"):
-    return Setup(model, "cpu", 2, None, RecolorOptions(), OutputOptions(overwrite=True))
+    return WorkerConfig(model, "cpu", 2, None, RecolorOptions(), OutputOptions(overwrite=True))
 
 
 def test_throughput_counts_pictures_and_names_stages(tmp_path):

@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import SpyNetwork, draw, encoded
-from recolor_cli.color.blend import OwnColor
-from recolor_cli.color.lab import gray_of, lightness_of, rgb_to_lab
+from recolor_cli.color.blend import BlendMask
+from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.errors import InputError
+from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.decode import decode_mask
 from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.types import RecolorOptions
 
 
 def recolored(manifest, rgb, ab=(12.0, -9.0), **options):
@@ -25,9 +25,9 @@ def test_how_much_of_its_own_color_stays(manifest, dtype):
     np.testing.assert_array_equal(recolored(manifest, rgb, keep_original=1), rgb)
     half = recolored(manifest, rgb, keep_original=0.5)
     as_8_bits = [(a // 257).astype(np.uint8) if dtype is np.uint16 else a for a in (rgb, new, half)]
-    own_ab, new_ab, half_ab = (rgb_to_lab(a)[..., 1:] for a in as_8_bits)
+    own_ab, new_ab, half_ab = (rgb_to_lab_cv2(a)[..., 1:] for a in as_8_bits)
     assert np.abs(half_ab - (own_ab + new_ab) / 2).mean() < 0.5
-    assert np.abs(lightness_of(half) - lightness_of(rgb)).max() < 1
+    assert np.abs(rgb_to_lightness(half) - rgb_to_lightness(rgb)).max() < 1
 
 
 def test_a_mask_says_where(manifest):
@@ -39,7 +39,7 @@ def test_a_mask_says_where(manifest):
     new = recolored(manifest, rgb)
     np.testing.assert_array_equal(result[:, :24], rgb[:, :24])  # bit for bit
     np.testing.assert_array_equal(result[:32, 24:], new[:32, 24:])
-    own, partly, all_new = (rgb_to_lab(a)[32:, 24:, 1:] for a in (rgb, result, new))
+    own, partly, all_new = (rgb_to_lab_cv2(a)[32:, 24:, 1:] for a in (rgb, result, new))
     assert np.abs(partly - (own + (all_new - own) * (127 / 255))).mean() < 0.5
     # half as large, it means the same away from its edges
     small = recolored(manifest, rgb, mask=cv2.resize(mask, (24, 32), interpolation=cv2.INTER_AREA))
@@ -61,7 +61,7 @@ def test_half_a_mask_of_half_the_own_color(manifest):
 def test_strips_are_no_different_from_the_whole(height, width, seed):
     rgb, painted = draw(height, width, seed), draw(height, width, seed + 1)
     mask = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
-    own = OwnColor.of(rgb, RecolorOptions(mask=mask, keep_original=0.25))
+    own = BlendMask.of(rgb, mask=mask, keep_original=0.25)
     whole = own.keep(rgb, painted, 0)
     cut = height // 2
     parts = [own.keep(rgb[:cut], painted[:cut], 0), own.keep(rgb[cut:], painted[cut:], cut)]
@@ -70,7 +70,7 @@ def test_strips_are_no_different_from_the_whole(height, width, seed):
 
 def test_only_gray_parts_are_recolored(manifest):
     rgb = draw(128, 96).copy()  # colored
-    rgb[:, 48:] = gray_of(draw(128, 48, 1))
+    rgb[:, 48:] = rgb_to_gray(draw(128, 48, 1))
     result = recolored(manifest, rgb, only_gray=True)
     new = recolored(manifest, rgb)
     np.testing.assert_array_equal(result[:, :40], rgb[:, :40])
@@ -80,14 +80,14 @@ def test_only_gray_parts_are_recolored(manifest):
 def test_a_colored_picture_is_left_alone_and_a_gray_one_is_not(manifest):
     rgb = draw()
     np.testing.assert_array_equal(recolored(manifest, rgb, only_gray=True), rgb)
-    gray = gray_of(rgb)
+    gray = rgb_to_gray(rgb)
     np.testing.assert_array_equal(
         recolored(manifest, gray, only_gray=True), recolored(manifest, gray)
     )
 
 
 def test_gray_parts_within_a_mask(manifest):
-    rgb = gray_of(draw(64, 64))
+    rgb = rgb_to_gray(draw(64, 64))
     mask = np.zeros((64, 64), np.uint8)
     mask[:32] = 255
     result = recolored(manifest, rgb, only_gray=True, mask=mask)

@@ -17,7 +17,7 @@ from PIL import Image
 from test_image_decode import declared_png
 
 from conftest import draw, encoded
-from recolor_cli.color.lab import lightness_of
+from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.commands.run import run as run_command
 from recolor_cli.model.manifest import find_model
 from recolor_cli.terminal.streams import parts
@@ -47,7 +47,7 @@ def test_one_poster_in_one_recolored_poster_out(recolor, poster):
     assert err == ""
     before, after = (np.asarray(Image.open(p).convert("RGB")) for p in (poster, result))
     assert after.shape == before.shape
-    assert np.abs(lightness_of(after) - lightness_of(before)).mean() < 0.5
+    assert np.abs(rgb_to_lightness(after) - rgb_to_lightness(before)).mean() < 0.5
     assert not np.array_equal(after, before)
 
 

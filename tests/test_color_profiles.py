@@ -9,10 +9,10 @@ import pytest
 from PIL import Image, ImageCms
 
 from conftest import SpyNetwork, draw
-from recolor_cli.color.lab import exact_lab, exact_rgb
+from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.image.color_profiles import SRGB, Space, from_srgb, is_srgb, space_of, to_srgb
-from recolor_cli.image.decode import decode, pictures
+from recolor_cli.image.decode import decode, decode_pages
 from recolor_cli.image.encode import Encoding, encode
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.recolorizer import Recolorizer
@@ -46,12 +46,12 @@ def cmyk_profile() -> bytes:
 
     ink = np.stack(np.meshgrid(*[np.linspace(0, 1, 9)] * 4, indexing="ij"), axis=-1).reshape(-1, 4)
     rgb = 0.12 + 0.83 * (1 - ink[:, :3]) * (1 - ink[:, 3:])
-    to_lab = exact_lab(rgb.astype(np.float32)) * (2.55, 1, 1) + (0, 128, 128)
+    to_lab = rgb_to_lab_cie(rgb.astype(np.float32)) * (2.55, 1, 1) + (0, 128, 128)
     lab = np.stack(np.meshgrid(*[np.linspace(0, 255, 25)] * 3, indexing="ij"), axis=-1).reshape(
         -1, 3
     )
     lab = ((lab - (0, 128, 128)) / (2.55, 1, 1)).astype(np.float32)
-    back = np.clip((exact_rgb(lab[:, 0], lab[:, 1:]) - 0.12) / 0.83, 0, 1)
+    back = np.clip((lab_to_rgb_cie(lab[:, 0], lab[:, 1:]) - 0.12) / 0.83, 0, 1)
     inks = np.concatenate((1 - back, np.zeros((len(back), 1))), axis=1) * 255
     text = b"four inks"
     tags = {
@@ -150,7 +150,7 @@ def test_16_bits_are_converted_with_all_of_them(name):
 def test_colors_that_srgb_lacks_keep_their_lightness_and_hue():
     green = np.full((4, 4, 3), (20, 255, 40), np.uint8)
     rgb = to_srgb(green, WIDE["Adobe RGB"], Space.RGB)
-    lab = exact_lab(rgb.astype(np.float32) / 255)[0, 0]
+    lab = rgb_to_lab_cie(rgb.astype(np.float32) / 255)[0, 0]
     buffer = io.BytesIO()
     Image.fromarray(green).save(buffer, "PNG", icc_profile=WIDE["Adobe RGB"])
     seen = lab_of(buffer.getvalue())[0, 0]
@@ -160,7 +160,7 @@ def test_colors_that_srgb_lacks_keep_their_lightness_and_hue():
         ImageCms.ImageCmsProfile(io.BytesIO(WIDE["Adobe RGB"])),
         ImageCms.createProfile("sRGB"),
     )
-    clipped = exact_lab(np.asarray(plain).astype(np.float32) / 255)[0, 0]
+    clipped = rgb_to_lab_cie(np.asarray(plain).astype(np.float32) / 255)[0, 0]
     assert abs(clipped[0] - seen[0]) > 2.5  # what cutting off each channel would make of it
 
 
@@ -190,7 +190,7 @@ def test_an_srgb_profile_on_a_gray_picture_is_honoured():
 
 
 def test_four_inks_fit_in_jpeg_and_tiff_only():
-    (image,) = pictures(picture_with(CMYK, "CMYK", "TIFF"), ImageFormat.PNG)
+    (image,) = decode_pages(picture_with(CMYK, "CMYK", "TIFF"), ImageFormat.PNG)
     with pytest.raises(OutputError, match="CMYK"):
         encode(image, image.rgb, Encoding(ImageFormat.PNG, source_profile=True))
 

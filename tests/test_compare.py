@@ -8,7 +8,7 @@ from PIL import Image
 from conftest import draw, encoded
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.image.compare import THUMBNAIL_SIDE, side_by_side, thumbnail_pair, thumbnails
-from recolor_cli.image.decode import decode, pictures
+from recolor_cli.image.decode import decode, decode_pages
 from recolor_cli.image.formats import ImageFormat
 
 
@@ -36,22 +36,22 @@ def test_before_and_after_lie_beside_each_other(shape):
 def test_16_bits_stay_as_far_as_the_format_holds_them():
     before, after = (draw(20, 20, seed).astype(np.uint16) * 257 + 3 for seed in (1, 2))
     data = side_by_side(tiff(before), tiff(after), ImageFormat.TIFF, 95)
-    joined = next(pictures(data)).rgb
+    joined = next(decode_pages(data)).rgb
     assert joined.dtype == np.uint16
     np.testing.assert_array_equal(joined[:, :20], before)
     np.testing.assert_array_equal(joined[:, 22:], after)
     shallow = side_by_side(tiff(before), tiff(after), ImageFormat.JPEG, 95)
-    assert next(pictures(shallow)).rgb.dtype == np.uint8
+    assert next(decode_pages(shallow)).rgb.dtype == np.uint8
     mixed = side_by_side(encoded(draw(20, 20, 1), "PNG"), tiff(after), ImageFormat.PNG, 95)
     np.testing.assert_array_equal(
-        next(pictures(mixed)).rgb[:, :20], draw(20, 20, 1) * np.uint16(257)
+        next(decode_pages(mixed)).rgb[:, :20], draw(20, 20, 1) * np.uint16(257)
     )
 
 
 def test_all_pages_and_frames_are_compared():
     pages = [draw(20, 30, seed) for seed in range(3)]
     data = side_by_side(tiff(*pages), tiff(*pages[::-1]), ImageFormat.TIFF, 95)
-    found = list(pictures(data))
+    found = list(decode_pages(data))
     assert len(found) == 3
     np.testing.assert_array_equal(found[0].rgb[:, :30], pages[0])
     np.testing.assert_array_equal(found[0].rgb[:, 32:], pages[2])
@@ -59,7 +59,7 @@ def test_all_pages_and_frames_are_compared():
     buffer = io.BytesIO()
     frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:], duration=120)
     moving = side_by_side(buffer.getvalue(), buffer.getvalue(), ImageFormat.PNG, 95)
-    found = list(pictures(moving))
+    found = list(decode_pages(moving))
     assert [frame.milliseconds for frame in found] == [120] * 3
     assert found[1].rgb.shape == (20, 62, 3)
 

@@ -9,16 +9,17 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from conftest import SpyNetwork, draw, encoded
-from recolor_cli.color.lab import gray_of, lightness_of, rgb_to_lab
+from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.frechet import Encoder, FeatureSet, frechet_distance
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.evaluation.sheet import contact_sheet
 from recolor_cli.evaluation.table import Table, aged_picture, evaluate
+from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.decode import decode
 from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.types import ImageSize, RecolorOptions
+from recolor_cli.types import ImageSize
 
 PICTURES = [Picture(f"{i}.png", encoded(draw(50 + i, 40, seed=i), "PNG")) for i in range(6)]
 OPTIONS = RecolorOptions()
@@ -28,7 +29,7 @@ OPTIONS = RecolorOptions()
 
 
 def test_aging_keeps_shape_and_range_and_depends_on_the_seed_alone():
-    lightness = lightness_of(draw())
+    lightness = rgb_to_lightness(draw())
     seen = [age(lightness, np.random.default_rng(seed)) for seed in range(60)]
     for worn in seen:
         assert worn.shape == lightness.shape
@@ -38,11 +39,11 @@ def test_aging_keeps_shape_and_range_and_depends_on_the_seed_alone():
     changed = [np.abs(worn - lightness).mean() for worn in seen]
     assert np.median(changed) > 3  # most are visibly worn
     assert min(changed) < max(changed) / 10  # and not all alike
-    np.testing.assert_array_equal(lightness, lightness_of(draw()))  # the input is left alone
+    np.testing.assert_array_equal(lightness, rgb_to_lightness(draw()))  # the input is left alone
 
 
 def test_a_worn_picture_is_still_the_same_picture():
-    lightness = lightness_of(draw(120, 90, seed=5))
+    lightness = rgb_to_lightness(draw(120, 90, seed=5))
     like = [
         np.corrcoef(lightness.ravel(), age(lightness, np.random.default_rng(s)).ravel())[0, 1]
         for s in range(40)
@@ -76,7 +77,7 @@ def test_features_see_color_and_fewer_than_two_pictures_have_no_distance():
     rgb = draw()
     features = encoder.features(rgb)
     assert features.shape == (320,)
-    assert np.abs(features - encoder.features(gray_of(rgb))).max() > 0.1
+    assert np.abs(features - encoder.features(rgb_to_gray(rgb))).max() > 0.1
     assert np.isnan(FeatureSet([features]).distance_to(FeatureSet([features])))
 
 
@@ -91,7 +92,7 @@ class Oracle(SpyNetwork):
         self.seen.append((lightness, temperature))
         box = Letterbox.fit(ImageSize(*rgb.shape[:2]), 64)
         small = cv2.resize(rgb, (box.inner.width, box.inner.height))
-        planes = np.moveaxis(rgb_to_lab(small)[..., 1:], -1, 0)
+        planes = np.moveaxis(rgb_to_lab_cv2(small)[..., 1:], -1, 0)
         return np.stack([box.apply(np.ascontiguousarray(p), 0) for p in planes])[None]
 
 
@@ -168,7 +169,7 @@ def test_the_sheet_has_best_median_and_worst(manifest):
         for row, number in enumerate((first, second)):
             truth = decode(PICTURES[number].data).rgb
             result = Recolorizer(network).recolor(truth)
-            for place, expected in enumerate((gray_of(truth), result, truth)):
+            for place, expected in enumerate((rgb_to_gray(truth), result, truth)):
                 top, left = 28 + row * (256 + 14 + 24), column * (768 + 24) + place * 256
                 cell = pixels[top : top + truth.shape[0], left : left + truth.shape[1]]
                 np.testing.assert_array_equal(cell, expected)

@@ -10,6 +10,7 @@ import pytest
 
 from conftest import draw, encoded
 from recolor_cli.errors import InputError, OutputError
+from recolor_cli.image.formats import check_format
 from recolor_cli.system import files, memory
 from recolor_cli.system.files import (
     back_up,
@@ -179,12 +180,12 @@ def test_a_pipe_without_end_is_left_soon(monkeypatch):
 
     words = Endless(b"", b"y")
     with pytest.raises(InputError, match="no picture"):
-        read_pipe(words)
+        read_pipe(words, check_format)
     assert words.count <= 1 << 20
     monkeypatch.setattr(files, "_PIPE_LIMIT", 5 << 20)
     picture = Endless(encoded(draw()), b"\0")
     with pytest.raises(InputError, match="no end"):
-        read_pipe(picture)
+        read_pipe(picture, check_format)
     assert picture.count <= 7 << 20
 
 

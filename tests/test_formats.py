@@ -11,9 +11,9 @@ import tifffile
 from PIL import Image, ImageCms
 
 from conftest import SpyNetwork, draw, encoded
-from recolor_cli.color.lab import exact_lab, lightness_of
+from recolor_cli.color.lab import rgb_to_lab_cie, rgb_to_lightness
 from recolor_cli.errors import InputError
-from recolor_cli.image.decode import declared, decode, pictures
+from recolor_cli.image.decode import decode, decode_pages, probe
 from recolor_cli.image.encode import Encoding, encode, encode_all
 from recolor_cli.image.formats import ImageFormat, color_suffix
 from recolor_cli.recolorizer import Recolorizer
@@ -71,11 +71,13 @@ def bare_png(pixels: np.ndarray, bits: int, color: int, interlaced: bool = False
 
 def same(data: bytes, expected: np.ndarray, within: float = 0) -> None:
     """Check what is read, and that a result of the same format is the same to read."""
-    found = list(pictures(data))
+    found = list(decode_pages(data))
     assert found[0].rgb.dtype == expected.dtype
     expected = expected if expected.ndim == 3 else np.dstack([expected] * 3)
     assert np.abs(found[0].rgb.astype(int) - expected).mean() <= within
-    again = list(pictures(encode_all(((picture, picture.rgb) for picture in found), Encoding())))
+    again = list(
+        decode_pages(encode_all(((picture, picture.rgb) for picture in found), Encoding()))
+    )
     assert len(again) == len(found)
     for before, after in zip(found, again, strict=True):
         assert after.format is before.format
@@ -132,7 +134,7 @@ def test_png_of_16_bits(color, channels, interlaced):
     ]
     data = bare_png(pixels, 16, color, interlaced)
     same(data, DEEP[..., 0] if channels < 3 else DEEP)
-    (image,) = pictures(data)
+    (image,) = decode_pages(data)
     assert (image.alpha is None) == (channels in (1, 3))
 
 
@@ -179,7 +181,7 @@ def test_tiff_of_other_kinds():
 def test_tiff_of_four_inks(depth):
     cmyk = np.asarray(Image.fromarray(RGB).convert("CMYK"))
     pixels = cmyk if depth == 8 else cmyk.astype(np.uint16) * 257
-    (image,) = pictures(tiff(pixels, photometric="separated"))
+    (image,) = decode_pages(tiff(pixels, photometric="separated"))
     assert np.abs(image.rgb / (1 if depth == 8 else 257) - RGB).mean() < 1
     assert "CMYK" in image.warnings[0]
 
@@ -189,7 +191,7 @@ def test_tiff_with_transparency_of_16_bits(kind):
     alpha = np.maximum(ALPHA, 30_000)
     color = DEEP if kind == "unassalpha" else np.rint(DEEP * (alpha / 65535)[..., None])
     pixels = np.dstack((color.astype(np.uint16), alpha))
-    (image,) = pictures(tiff(pixels, photometric="rgb", extrasamples=[kind]))
+    (image,) = decode_pages(tiff(pixels, photometric="rgb", extrasamples=[kind]))
     np.testing.assert_array_equal(image.alpha, alpha)
     np.testing.assert_allclose(image.rgb, DEEP, atol=2)
 
@@ -203,7 +205,7 @@ def test_tiff_of_many_pages_keeps_all_and_drops_thumbnails():
             DEEP, photometric="rgb", compression="lzw", resolution=(300, 300), metadata=None
         )
         writer.write(GRAY, photometric="minisblack", description="third", metadata=None)
-    found = list(pictures(buffer.getvalue()))
+    found = list(decode_pages(buffer.getvalue()))
     result = encode_all(((picture, 255 - picture.rgb) for picture in found), Encoding())
     with tifffile.TiffFile(io.BytesIO(result)) as file:
         assert [page.shape for page in file.pages] == [RGB.shape, DEEP.shape, RGB.shape]
@@ -215,12 +217,12 @@ def test_tiff_of_many_pages_keeps_all_and_drops_thumbnails():
 
 def test_a_tile_that_is_larger_than_its_page_is_counted():
     data = bytearray(tiff(DEEP[..., 0], tile=(16, 16), compression="zlib"))
-    assert declared(bytes(data)).pixels == 60 * 44
+    assert probe(bytes(data)).pixels == 60 * 44
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         place = file.pages[0].tags["TileWidth"].valueoffset
         kind = file.pages[0].tags["TileWidth"].dtype
     struct.pack_into("<H" if kind == 3 else "<I", data, place, 65_520)
-    assert declared(bytes(data)).pixels == 65_520 * 16
+    assert probe(bytes(data)).pixels == 65_520 * 16
 
 
 FLOATS = RGB.astype(np.float32) / 255
@@ -242,14 +244,14 @@ def test_tiff_of_floating_point_numbers(pixels, options):
     if "planarconfig" in options:
         pixels = np.moveaxis(pixels, -1, 0)
     data = tiff(pixels, photometric=kind, **options)
-    picture = next(pictures(data))
+    picture = next(decode_pages(data))
     assert picture.rgb.dtype == np.uint16
     expected = RGB if pixels.ndim == 3 else GRAY[..., None]
     error = np.abs(picture.rgb / 65535 - expected / 255).max()
     assert error < (1e-3 if pixels.dtype == np.float16 else 1e-5)
     assert (picture.alpha is not None) == ("extrasamples" in options)
     assert picture.warnings == ("its floating-point levels are read as sRGB and kept in 16 bits",)
-    assert declared(data).memory > declared(tiff(DEEP)).memory
+    assert probe(data).memory > probe(tiff(DEEP)).memory
 
 
 def test_floating_point_numbers_are_read_by_their_profile():
@@ -259,7 +261,7 @@ def test_floating_point_numbers_are_read_by_their_profile():
     )
     light = np.where(FLOATS <= 0.04045, FLOATS / 12.92, ((FLOATS + 0.055) / 1.055) ** 2.4)
     data = tiff(light.astype(np.float32), photometric="rgb", iccprofile=linear)
-    picture = next(pictures(data))
+    picture = next(decode_pages(data))
     assert np.abs(picture.rgb / 65535 - FLOATS).max() < 2 / 255
     assert picture.warnings == ("its floating-point levels are kept in 16 bits",)
 
@@ -287,7 +289,7 @@ def test_tiff_of_cielab_as_pillow_writes_it():
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), lab, "RGB", "LAB")
     buffer = io.BytesIO()
     ImageCms.applyTransform(Image.fromarray(RGB), to_lab).save(buffer, "TIFF")
-    picture = next(pictures(buffer.getvalue()))
+    picture = next(decode_pages(buffer.getvalue()))
     assert picture.rgb.dtype == np.uint8
     assert picture.warnings == ()
     assert np.abs(picture.rgb.astype(int) - RGB).mean() < 1.5
@@ -308,20 +310,20 @@ def test_tiff_of_cielab_by_its_specification(bits, kind, planes):
         pixels = np.moveaxis(pixels, -1, 0)
     profile = imagecodecs.cms_profile("lab2")  # Photoshop puts one in
     data = tiff(pixels, photometric=kind, planarconfig=planes, iccprofile=profile)
-    picture = next(pictures(data))
+    picture = next(decode_pages(data))
     assert picture.rgb.dtype == pixels.dtype
     assert picture.warnings == ()
     assert np.abs(picture.rgb / top * 255 - RGB).mean() < 1.5
-    lightness = exact_lab(picture.rgb / np.float32(top))[..., 0]
+    lightness = rgb_to_lab_cie(picture.rgb / np.float32(top))[..., 0]
     assert np.abs(lightness - lab[..., 0]).mean() < 0.5
 
 
 def test_tiff_of_cielab_relative_to_d65_says_so_by_its_white_point():
-    lab = exact_lab(RGB / np.float32(255))
+    lab = rgb_to_lab_cie(RGB / np.float32(255))
     levels = np.rint(lab * (655.35, 256, 256)).astype(np.int32) & 65535
     white = (318, 5, 2, (3127, 10000, 3290, 10000), True)
     data = tiff(levels.astype(np.uint16), photometric="cielab", extratags=[white])
-    assert np.abs(next(pictures(data)).rgb / 257 - RGB).mean() < 0.5
+    assert np.abs(next(decode_pages(data)).rgb / 257 - RGB).mean() < 0.5
 
 
 @pytest.mark.parametrize("pixels", [DEEP[..., 0].astype(np.uint32), DEEP.astype(np.int16)])
@@ -381,7 +383,7 @@ def test_pnm(head, body, expected):
 
 def test_pnm_with_fewer_levels_than_its_bytes_hold():
     levels = (DEEP[..., 0] >> 6).astype(">u2")
-    (image,) = pictures(b"P5 44 60 1023\n" + levels.tobytes())
+    (image,) = decode_pages(b"P5 44 60 1023\n" + levels.tobytes())
     np.testing.assert_allclose(image.rgb[..., 0], levels * (65535 / 1023), atol=0.5)
     with pytest.raises(InputError, match="damaged"):
         decode(b"P5 44 60 1022\n" + np.full(44 * 60, 1023, ">u2").tobytes())
@@ -410,7 +412,7 @@ def test_animations_keep_their_frames_and_timing(image_format, target):
         buffer, image_format, save_all=True, append_images=frames[1:],
         duration=[40, 120, 200, 80], loop=0,
     )  # fmt: skip
-    found = list(pictures(buffer.getvalue(), ImageFormat(target)))
+    found = list(decode_pages(buffer.getvalue(), ImageFormat(target)))
     assert len(found) == 4
     assert {picture.warnings for picture in found} == {()}
     result = encode_all(
@@ -435,7 +437,7 @@ def test_an_animation_that_is_shown_once_is_shown_once():
     frames = [Image.fromarray(draw(48, 64, seed=i)) for i in range(2)]
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=50)
-    found = list(pictures(buffer.getvalue()))
+    found = list(decode_pages(buffer.getvalue()))
     result = encode_all(((picture, picture.rgb) for picture in found), Encoding())
     with Image.open(io.BytesIO(result)) as image:
         assert "loop" not in image.info
@@ -444,14 +446,14 @@ def test_an_animation_that_is_shown_once_is_shown_once():
 @pytest.mark.parametrize("target", ["PNG", "TIFF", "JPEG2000", "PPM"])
 def test_16_bits_in_are_16_bits_out_and_the_lightness_is_that_of_all_of_them(manifest, target):
     ramp = np.linspace(2_000, 63_000, 96 * 128).round().astype(np.uint16).reshape(96, 128)
-    (image,) = pictures(tiff(ramp), ImageFormat(target))
+    (image,) = decode_pages(tiff(ramp), ImageFormat(target))
     rgb = Recolorizer(SpyNetwork(manifest, (6.0, -4.0))).recolor(image.rgb)
     data = encode(image, rgb, Encoding(ImageFormat(target)))
-    (result,) = pictures(data)
+    (result,) = decode_pages(data)
     assert result.rgb.dtype == np.uint16
     np.testing.assert_array_equal(result.rgb, rgb)
     # 8 bits would have errors of up to 0.2 and 250 levels; these have more than 10,000.
-    assert np.abs(lightness_of(result.rgb) - lightness_of(image.rgb)).max() < 0.01
+    assert np.abs(rgb_to_lightness(result.rgb) - rgb_to_lightness(image.rgb)).max() < 0.01
     assert len(np.unique(result.rgb[..., 1])) > 10_000
 
 

@@ -8,14 +8,14 @@ from PIL import Image
 from conftest import draw
 from recolor_cli.color.gamut import clip_chroma
 from recolor_cli.color.gray_detection import grayness
-from recolor_cli.color.lab import gray_of, lab_to_rgb, lightness_of
+from recolor_cli.color.lab import lab_to_rgb_cv2, rgb_to_gray, rgb_to_lightness
 
 
 def print_in(lightness, strongest, of_paper=(0.0, 0.0)):
     """Return a toned print: ab that follows lightness."""
     middle = 1 - np.square(lightness / 50 - 1)
     ab = middle[..., None] * np.array(strongest) + (lightness / 100)[..., None] * of_paper
-    return lab_to_rgb(lightness, clip_chroma(lightness, ab.astype(np.float32)))
+    return lab_to_rgb_cv2(lightness, clip_chroma(lightness, ab.astype(np.float32)))
 
 
 def as_jpeg(rgb, quality):
@@ -28,7 +28,7 @@ def as_jpeg(rgb, quality):
 @pytest.mark.parametrize("tone", [(0, 0), (6, 24), (-4, -30), (2, 10)])
 def test_prints_are_monochrome_and_colored_pictures_are_not(seed, tone):
     rgb = draw(300, 200, seed)
-    toned = as_jpeg(print_in(lightness_of(rgb), tone, (1, 6)), 60)
+    toned = as_jpeg(print_in(rgb_to_lightness(rgb), tone, (1, 6)), 60)
     assert grayness(toned).is_monochrome
     assert (grayness(toned).weights(toned) > 250).mean() > 0.99
     assert not grayness(rgb).is_monochrome
@@ -37,15 +37,15 @@ def test_prints_are_monochrome_and_colored_pictures_are_not(seed, tone):
 
 
 def test_paper_that_yellowed_unevenly_is_no_color():
-    lightness = lightness_of(draw(300, 200))
+    lightness = rgb_to_lightness(draw(300, 200))
     y, x = np.mgrid[-1:1:300j, -1:1:200j]
     stains = (8 + 5 * x + 4 * y * y)[..., None] * np.array([0.2, 1.0])
-    toned = lab_to_rgb(lightness, clip_chroma(lightness, stains.astype(np.float32)))
+    toned = lab_to_rgb_cv2(lightness, clip_chroma(lightness, stains.astype(np.float32)))
     assert grayness(toned).is_monochrome
 
 
 def test_a_stamp_keeps_its_color_on_a_sepia_print():
-    toned = print_in(lightness_of(draw(300, 200)), (6, 24)).copy()
+    toned = print_in(rgb_to_lightness(draw(300, 200)), (6, 24)).copy()
     toned[250:275, 150:170] = (200, 20, 120)
     seen = grayness(toned)
     weights = seen.weights(toned)
@@ -55,14 +55,14 @@ def test_a_stamp_keeps_its_color_on_a_sepia_print():
 
 
 def test_a_print_in_one_loud_color_is_colored():
-    lightness = lightness_of(draw(300, 200))
+    lightness = rgb_to_lightness(draw(300, 200))
     ab = np.broadcast_to(np.float32([70, 50]), (*lightness.shape, 2)) * (lightness / 100)[..., None]
-    assert not grayness(lab_to_rgb(lightness, clip_chroma(lightness, ab))).is_monochrome
+    assert not grayness(lab_to_rgb_cv2(lightness, clip_chroma(lightness, ab))).is_monochrome
 
 
 def test_edges_between_gray_and_color_are_smooth():
     rgb = draw(256, 256).copy()
-    rgb[:, 128:] = gray_of(draw(256, 128, 1))
+    rgb[:, 128:] = rgb_to_gray(draw(256, 128, 1))
     weights = grayness(rgb).weights(rgb)
     assert weights[:, :110].max() == 0
     assert weights[:, 146:].min() == 255
@@ -73,7 +73,7 @@ def test_edges_between_gray_and_color_are_smooth():
 
 def test_it_looks_the_same_at_any_size_and_depth():
     rgb = draw(600, 400).copy()
-    rgb[:, 200:] = gray_of(draw(600, 200, 1))
+    rgb[:, 200:] = rgb_to_gray(draw(600, 200, 1))
     small = cv2.resize(rgb, (200, 300), interpolation=cv2.INTER_AREA)
     shares = [grayness(p).share for p in (rgb, small, rgb.astype(np.uint16) * 257)]
     assert max(shares) - min(shares) < 0.02
@@ -83,6 +83,6 @@ def test_it_looks_the_same_at_any_size_and_depth():
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 900), (2000, 9)])
 def test_odd_shapes(shape):
-    gray = gray_of(draw(*shape))
+    gray = rgb_to_gray(draw(*shape))
     assert grayness(gray).is_monochrome
     assert grayness(gray).weights(gray).min() == 255

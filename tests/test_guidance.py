@@ -7,12 +7,12 @@ import pytest
 
 from recolor_cli.color.annealed_mean import annealed_mean, softmax
 from recolor_cli.color.gamut import AbBins
-from recolor_cli.color.lab import rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.guidance.confidence import confidence_map, entropy
 from recolor_cli.guidance.guided_filter import guided
-from recolor_cli.guidance.hint_propagation import Seeds, _grid, spread
-from recolor_cli.guidance.palette_matching import Palette, reweighted
+from recolor_cli.guidance.hint_propagation import HintConstraints, _grid, spread
+from recolor_cli.guidance.palette_matching import Palette, match_palette
 from recolor_cli.guidance.variants import MOST, cie94, variants
 from recolor_cli.types import ImageSize
 
@@ -113,7 +113,7 @@ def test_a_palette_pulls_the_histogram_as_far_as_its_strength():
     lightness, logits = halves()
     palette = Palette.of_colors(np.uint8([[200, 16, 46], [242, 193, 78], [17, 34, 51]]))
     distances = [
-        distance_to(palette, reweighted(logits, BINS, palette, strength, 0.38, lightness))
+        distance_to(palette, match_palette(logits, BINS, palette, strength, 0.38, lightness))
         for strength in (0.0, 0.4, 0.8, 1.0)
     ]
     assert distances == sorted(distances, reverse=True)
@@ -126,7 +126,7 @@ def test_a_palette_leaves_places_to_the_network():
     """Of two colors each goes where the network thinks it more likely."""
     lightness, logits = halves()
     palette = Palette(np.float32([[-30, 20], [10, 50]]), np.float32([0.5, 0.5]))
-    new = reweighted(logits, BINS, palette, 1.0, 0.38, lightness)
+    new = match_palette(logits, BINS, palette, 1.0, 0.38, lightness)
     ab = annealed_mean(new[None], BINS, 0.38)[0]
     np.testing.assert_allclose(ab[:, 8:24, 3:12].mean(axis=(1, 2)), (-30, 20), atol=8)
     np.testing.assert_allclose(ab[:, 8:24, 20:29].mean(axis=(1, 2)), (10, 50), atol=8)
@@ -136,7 +136,7 @@ def test_a_palette_makes_neighbours_less_different():
     lightness, logits = halves()
     palette = Palette.of_colors(np.uint8([[200, 16, 46], [42, 157, 143]]))
     before = annealed_mean(logits[None], BINS, 0.38)[0]
-    new = reweighted(logits, BINS, palette, 1.0, 0.38, lightness)
+    new = match_palette(logits, BINS, palette, 1.0, 0.38, lightness)
     after = annealed_mean(new[None], BINS, 0.38)[0]
     chroma = [np.linalg.norm(ab, axis=0).mean() for ab in (before, after)]
     rough = [np.abs(np.diff(ab, axis=1)).mean() for ab in (before, after)]
@@ -174,14 +174,14 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.zeros((64, 64, 2), np.float32), np.where(inside, lightness, 50), inside
 
 
-def seeds_at(*hints: tuple[int, int, tuple[float, float]]) -> Seeds:
+def seeds_at(*hints: tuple[int, int, tuple[float, float]]) -> HintConstraints:
     y, x = np.mgrid[0:256, 0:256]
     fixed, ab = np.zeros((256, 256), bool), np.zeros((256, 256, 2), np.float32)
     for column, row, color in hints:
         at = np.hypot(x - column, y - row) < 3
         fixed |= at
         ab[at] = color
-    return Seeds(fixed, ab)
+    return HintConstraints(fixed, ab)
 
 
 def test_a_hint_fills_its_region_and_ends_at_its_edge():
@@ -252,7 +252,7 @@ def test_a_map_has_the_pictures_shape_and_a_scale(size):
     share = min(1, 1024 / max(size))
     height, width = round(size[0] * share), round(size[1] * share)
     assert drawn.shape == (height + 28, width, 3)
-    lightness = rgb_to_lab(drawn)[..., 0]
+    lightness = rgb_to_lab_cv2(drawn)[..., 0]
     assert lightness[height // 2, 0] < 20  # certain is dark
     assert lightness[height // 2, -1] > 85
     scale = lightness[height + 5]

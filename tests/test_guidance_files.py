@@ -9,15 +9,16 @@ from PIL import Image
 
 from conftest import SpyNetwork, draw, encoded
 from recolor_cli.color.annealed_mean import Distribution
-from recolor_cli.color.lab import lightness_of, rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import InferenceError, InputError, ModelError, UsageError
 from recolor_cli.guidance.hex_colors import ab_of, parse_hex
 from recolor_cli.guidance.hint_files import Hint, Hints, load_hints
 from recolor_cli.guidance.palette_files import load_palette
 from recolor_cli.guidance.prediction import Steering
+from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.types import ImageSize, RecolorOptions
+from recolor_cli.types import ImageSize
 
 RED, NAVY = ab_of([(200, 16, 46)])[0], ab_of([(17, 34, 51)])[0]
 
@@ -252,17 +253,17 @@ def test_a_hint_gets_its_color_and_lightness_stays(manifest):
     for strength in (1.0, 0.0):
         options = RecolorOptions(strength=strength, steering=Steering(hints=hints))
         result = Recolorizer(Undecided(manifest), options).recolor(MIDDLE)
-        np.testing.assert_allclose(rgb_to_lab(result)[30, 20, 1:], ab_of([color])[0], atol=1)
-        np.testing.assert_allclose(lightness_of(result), lightness_of(MIDDLE), atol=0.6)
+        np.testing.assert_allclose(rgb_to_lab_cv2(result)[30, 20, 1:], ab_of([color])[0], atol=1)
+        np.testing.assert_allclose(rgb_to_lightness(result), rgb_to_lightness(MIDDLE), atol=0.6)
 
 
 def test_a_palette_is_reached_through_the_factors_of_network_and_model(manifest):
     palette = load_palette("#406090")
     options = RecolorOptions(steering=Steering(palette, 1.0))
     result = Recolorizer(Undecided(manifest), options).recolor(MIDDLE)
-    np.testing.assert_allclose(rgb_to_lab(result)[48, 32, 1:], palette.ab[0], atol=4)
+    np.testing.assert_allclose(rgb_to_lab_cv2(result)[48, 32, 1:], palette.ab[0], atol=4)
     weak = RecolorOptions(steering=Steering(palette, 0.0))
-    plain = Recolorizer(Undecided(manifest)).consider(MIDDLE).variants(1)[0]
+    plain = Recolorizer(Undecided(manifest)).predict_distribution(MIDDLE).variants(1)[0]
     np.testing.assert_array_equal(Recolorizer(Undecided(manifest), weak).predict(MIDDLE), plain)
 
 
@@ -271,7 +272,7 @@ def test_every_shape_can_be_steered(manifest, shape):
     steering = Steering(load_palette("#c8102e,#123"), 0.5, Hints((Hint(7, 7, (1, 2, 200)),)))
     recolorizer = Recolorizer(Undecided(manifest), RecolorOptions(steering=steering))
     rgb = draw(*shape)
-    answer = recolorizer.consider(rgb)
+    answer = recolorizer.predict_distribution(rgb)
     for ab in answer.variants(3, seed=1):
         assert recolorizer.paint(rgb, ab).shape == rgb.shape
     assert 1 < answer.uncertainty < np.log(394)
@@ -281,7 +282,7 @@ def test_every_shape_can_be_steered(manifest, shape):
 def test_variants_are_of_the_strength_that_was_asked_for(manifest):
     for strength, least, most in ((0.0, 0, 1e-6), (1.0, 5, 80)):
         recolorizer = Recolorizer(Undecided(manifest), RecolorOptions(strength=strength))
-        first, second = recolorizer.consider(draw()).variants(2)
+        first, second = recolorizer.predict_distribution(draw()).variants(2)
         assert least <= np.abs(first - second).max() <= most
 
 
@@ -296,7 +297,7 @@ def test_a_network_without_a_distribution_cannot_be_steered(manifest):
             raise AssertionError("not needed")
 
     with pytest.raises(ModelError, match="not a choice of colors"):
-        Recolorizer(OneColor()).consider(draw())
+        Recolorizer(OneColor()).predict_distribution(draw())
 
 
 def test_logits_that_are_no_numbers_are_told(manifest):
@@ -307,7 +308,7 @@ def test_logits_that_are_no_numbers_are_told(manifest):
             return found
 
     with pytest.raises(InferenceError, match="not a number"):
-        Recolorizer(Broken(manifest)).consider(draw())
+        Recolorizer(Broken(manifest)).predict_distribution(draw())
 
 
 def test_the_strength_of_a_palette_has_limits():

@@ -10,7 +10,7 @@ from PIL import Image
 from conftest import draw, encoded
 from recolor_cli.batch.outcome import Outcome, Report, Status
 from recolor_cli.batch.plan import Job
-from recolor_cli.color.lab import lightness_of, rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.guidance.hex_colors import ab_of
 from recolor_cli.guidance.sheet import contact_sheet
 
@@ -46,8 +46,8 @@ def test_variants_lie_beside_the_result_with_their_sheet(recolor, scans):
     shown = [pixels(f"{stem}-{number}.png") for number in (1, 2, 3)]
     np.testing.assert_array_equal(shown[0], pixels(f"{stem}.png"))
     for one, other in combinations(shown, 2):
-        assert np.abs(rgb_to_lab(one) - rgb_to_lab(other))[..., 1:].mean() > 2
-        assert np.abs(lightness_of(one) - lightness_of(other)).mean() < 0.3
+        assert np.abs(rgb_to_lab_cv2(one) - rgb_to_lab_cv2(other))[..., 1:].mean() > 2
+        assert np.abs(rgb_to_lightness(one) - rgb_to_lightness(other)).mean() < 0.3
     assert pixels(f"{stem}-variants.png").shape[1] > 2 * 54
     assert pixels(f"{stem}-confidence.png").shape == (72 + 28, 54, 3)
 
@@ -151,12 +151,12 @@ def test_a_palette_and_a_hint_change_the_color_and_not_the_lightness(recolor, sc
     )
     recolor(picture, "-o", "h.png", "--hint", "20,30,#3060a0", "--device", "cpu")
     plain, palette, hint = (pixels(name) for name in ("plain.png", "p.png", "h.png"))
-    assert rgb_to_lab(palette)[..., 1].mean() > rgb_to_lab(plain)[..., 1].mean() + 10
+    assert rgb_to_lab_cv2(palette)[..., 1].mean() > rgb_to_lab_cv2(plain)[..., 1].mean() + 10
     blue = ab_of([(48, 96, 160)])[0]
-    near = [np.linalg.norm(rgb_to_lab(rgb)[30, 20, 1:] - blue) for rgb in (plain, hint)]
+    near = [np.linalg.norm(rgb_to_lab_cv2(rgb)[30, 20, 1:] - blue) for rgb in (plain, hint)]
     assert near[1] < 0.5 * near[0]
     for rgb in (palette, hint):
-        assert np.abs(lightness_of(rgb) - lightness_of(plain)).mean() < 0.5
+        assert np.abs(rgb_to_lightness(rgb) - rgb_to_lightness(plain)).mean() < 0.5
 
 
 def test_places_are_those_of_the_picture_as_it_is_displayed(recolor, tmp_path):
@@ -171,7 +171,7 @@ def test_places_are_those_of_the_picture_as_it_is_displayed(recolor, tmp_path):
     result = pixels(tmp_path / "out.png")
     assert result.shape == (90, 60, 3)
     sought = ab_of([(128, 96, 64)])[0]
-    np.testing.assert_allclose(rgb_to_lab(result)[80, 50, 1:], sought, atol=1)
+    np.testing.assert_allclose(rgb_to_lab_cv2(result)[80, 50, 1:], sought, atol=1)
     recolor(picture, "-o", tmp_path / "no.png", "--hint", "80,50,#806040", *flags, exit_code=1)
 
 

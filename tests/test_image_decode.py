@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from conftest import draw, encoded
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.image import gif_canvas
-from recolor_cli.image.decode import declared, decode, pictures
+from recolor_cli.image.decode import decode, decode_pages, probe
 from recolor_cli.image.encode import Encoding, encode
 from recolor_cli.image.formats import ImageFormat
 
@@ -233,17 +233,17 @@ def test_what_a_format_cannot_hold_is_said():
     pages = [Image.fromarray(draw(seed=i)) for i in range(3)]
     buffer = io.BytesIO()
     pages[0].save(buffer, "TIFF", save_all=True, append_images=pages[1:])
-    (image,) = pictures(buffer.getvalue(), ImageFormat.PNG)
+    (image,) = decode_pages(buffer.getvalue(), ImageFormat.PNG)
     assert "only the first of its 3 pages" in image.warnings[0]
     np.testing.assert_array_equal(image.rgb, np.asarray(pages[0]))
 
     buffer = io.BytesIO()
     pages[0].save(buffer, "GIF", save_all=True, append_images=pages[1:])
-    (image,) = pictures(buffer.getvalue(), ImageFormat.JPEG)
+    (image,) = decode_pages(buffer.getvalue(), ImageFormat.JPEG)
     assert "only the first of its 3 frames" in image.warnings[0]
 
     deep = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
-    (image,) = pictures(encoded(deep, "PNG"), ImageFormat.WEBP)
+    (image,) = decode_pages(encoded(deep, "PNG"), ImageFormat.WEBP)
     assert "16 bits" in image.warnings[0]
     np.testing.assert_allclose(image.rgb[..., 0], deep / 257, atol=0.51)
 
@@ -297,12 +297,12 @@ def declared_png(width: int, height: int) -> bytes:
 
 
 def test_what_a_picture_takes_is_known_from_its_header():
-    found = declared(declared_png(400_000, 300_000))
+    found = probe(declared_png(400_000, 300_000))
     assert found.pixels == 400_000 * 300_000
     assert found.memory == found.pixels * 14
-    assert declared(encoded(draw(), "WEBP")).memory == 90 * 60 * 52
+    assert probe(encoded(draw(), "WEBP")).memory == 90 * 60 * 52
     with pytest.raises(InputError, match="no picture"):
-        declared(b"once upon a time")
+        probe(b"once upon a time")
 
 
 def bombs() -> dict[str, bytes]:
@@ -342,7 +342,7 @@ def test_bombs_are_told_by_their_headers_and_not_decoded(image_format):
     data = bombs()[image_format]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        assert declared(data).pixels >= 16_384**2
+        assert probe(data).pixels >= 16_384**2
     except InputError:
         assert image_format in ("AVIF", "JPEG2000", "WEBP")  # their headers contradict each other
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
@@ -353,10 +353,10 @@ def test_a_frame_that_enlarges_the_canvas_of_a_gif_is_counted():
     frames = [Image.fromarray(draw(seed=i)) for i in range(3)]
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
     data = bytearray(buffer.getvalue())
-    assert declared(bytes(data)).pixels == 3 * 60 * 90
+    assert probe(bytes(data)).pixels == 3 * 60 * 90
     last = data.rindex(b"\x2c" + struct.pack("<HHHH", 0, 0, 60, 90))
     data[last + 1 : last + 9] = struct.pack("<HHHH", 0, 0, 50_000, 60_000)
-    assert declared(bytes(data)).pixels == 3 * 50_000 * 60_000
+    assert probe(bytes(data)).pixels == 3 * 50_000 * 60_000
     assert gif_canvas.canvas_pixels(bytes(data[: last + 20])) == 50_000 * 60_000
     assert gif_canvas.canvas_pixels(bytes(data[:4])) == 0
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from conftest import draw
-from recolor_cli.color.lab import gray_of, lightness_of
+from recolor_cli.color.lab import rgb_to_gray, rgb_to_lightness
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.networks import build_network
@@ -101,7 +101,7 @@ def test_it_answers_as_keras_does(keras_model, tmp_path, name):
     save(tmp_path / name)
     network = InceptionResNetV2().eval()
     load_weights(network, tmp_path / name)
-    picture = gray_of(draw(299, 299)).astype(np.float32)[None] / 127.5 - 1
+    picture = rgb_to_gray(draw(299, 299)).astype(np.float32)[None] / 127.5 - 1
     with torch.inference_mode():
         expected = torch.as_tensor(keras_model(torch.from_numpy(picture), training=False))
         answer = network(torch.from_numpy(picture).permute(0, 3, 1, 2))
@@ -154,7 +154,7 @@ def test_the_weights_of_the_config_reach_the_frozen_branch(network, tmp_path):
     whole = network_of("regression", True, semantic_weights=str(tmp_path / "theirs.pth")).train()
     branch = whole.trunk.semantic
     assert sum(p.numel() for p in whole.parameters() if p.requires_grad) == 6_573_794
-    lightness = torch.from_numpy(lightness_of(draw(64, 64)))[None, None]
+    lightness = torch.from_numpy(rgb_to_lightness(draw(64, 64)))[None, None]
     with torch.inference_mode():
         assert whole(lightness).shape == (1, 2, 32, 32)
         picture = torch.nn.functional.interpolate(

@@ -45,7 +45,7 @@ def test_invert_has_the_source_size_and_none_of_the_padding(height, width, strid
     columns = (centre >= box.left) & (centre <= box.left + box.inner.width)
     planes = np.full((64 // stride, 64 // stride, 2), 1000, np.float32)
     planes[np.ix_(rows, columns)] = 7
-    result = box.enlarge(planes).rows(0, min(height, 20))
+    result = box.upsample(planes).rows(0, min(height, 20))
     assert result.shape == (2, min(height, 20), min(width, 600))
     assert result.dtype == np.float32
     if rows.any() and columns.any():
@@ -78,7 +78,7 @@ def test_invert_puts_each_color_where_it_was(size, multiple, stride):
 def test_strips_make_up_the_whole():
     box = Letterbox.fit(ImageSize(101, 67), 64)
     planes = np.random.default_rng(0).normal(size=(16, 16, 2)).astype(np.float32)
-    enlarged = box.enlarge(planes)
+    enlarged = box.upsample(planes)
     strips = [enlarged.rows(top, min(top + 7, 101)) for top in range(0, 101, 7)]
     whole = np.moveaxis(box.invert(planes), -1, 0)
     np.testing.assert_allclose(np.concatenate(strips, axis=1), whole, atol=1e-5)
@@ -88,7 +88,7 @@ def test_strips_make_up_the_whole():
 def test_strips_may_begin_in_the_middle_of_a_coarse_row(rows):
     # An odd number of rows to each coarse one: every fifth lies in the very middle of one.
     planes = np.random.default_rng(0).normal(0, 30, (64, 64, 2)).astype(np.float32)
-    enlarged = Letterbox.fit(ImageSize(320, 40), 256).enlarge(planes)
+    enlarged = Letterbox.fit(ImageSize(320, 40), 256).upsample(planes)
     strips = [enlarged.rows(top, min(top + rows, 320)) for top in range(0, 320, rows)]
     assert np.abs(np.concatenate(strips, axis=1) - enlarged.rows(0, 320)).max() < 1e-3
 

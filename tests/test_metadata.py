@@ -69,7 +69,7 @@ def test_a_block_is_read_as_it_was_built(order):
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_upright_changes_the_orientation_and_drops_the_thumbnail_and_nothing_else(order):
     before = block(order)
-    after = exif.upright(before)
+    after = exif.reset_orientation(before)
     assert b"old color" not in after
     assert Directory.of_block(after).number(exif.ORIENTATION) == 1
     assert after.index(b"notes") == before.index(b"notes")  # makers' notes hold offsets
@@ -78,7 +78,7 @@ def test_upright_changes_the_orientation_and_drops_the_thumbnail_and_nothing_els
 
 
 def test_resolution_is_added_without_moving_anything():
-    before = exif.upright(block())
+    before = exif.reset_orientation(block())
     after = exif.with_resolution(before, (300.0, 240.5))
     found = Directory.of_block(after)
     assert found.rational(exif.X_RESOLUTION) == (300_000, 1000)
@@ -95,7 +95,7 @@ def test_resolution_is_added_without_moving_anything():
 )
 def test_what_is_no_block_is_an_error(data):
     with pytest.raises(ValueError, match=r"block|cut off"):
-        exif.upright(data)
+        exif.reset_orientation(data)
 
 
 def test_a_directory_that_points_to_itself_ends():

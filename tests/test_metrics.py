@@ -6,7 +6,7 @@ from skimage.color import deltaE_ciede2000, lab2rgb
 
 from conftest import draw
 from recolor_cli.color.gamut import AbBins, cells_of
-from recolor_cli.color.lab import gray_of, rgb_to_lab
+from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2
 from recolor_cli.evaluation.metrics import GLOSSARY, Accumulator, Figures, colorfulness
 
 
@@ -33,8 +33,8 @@ def test_the_truth_itself_is_perfect():
 
 def test_gray_has_no_color():
     truth = draw()
-    f = figures(truth, gray_of(truth))
-    assert f.l2 == pytest.approx(np.square(rgb_to_lab(truth)[..., 1:]).mean(), rel=1e-2)
+    f = figures(truth, rgb_to_gray(truth))
+    assert f.l2 == pytest.approx(np.square(rgb_to_lab_cv2(truth)[..., 1:]).mean(), rel=1e-2)
     assert f.chroma_ratio == pytest.approx(0, abs=1e-3)
     assert f.classes == 1
     assert f.colorfulness == pytest.approx(0, abs=0.1)  # a gray is rounded to a level
@@ -43,7 +43,7 @@ def test_gray_has_no_color():
 
 def test_both_auc_against_the_definition():
     truth, result = draw(seed=0), draw(seed=1)
-    true_ab, ab = rgb_to_lab(truth)[..., 1:], rgb_to_lab(result)[..., 1:]
+    true_ab, ab = rgb_to_lab_cv2(truth)[..., 1:], rgb_to_lab_cv2(result)[..., 1:]
     error = np.linalg.norm(true_ab - ab, axis=-1)
     shares = [(error <= t).mean() for t in range(151)]
     f = figures(truth, result)
@@ -59,7 +59,7 @@ def test_both_auc_against_the_definition():
 def test_the_two_masks_and_where_they_differ():
     truth = from_ab([(0, 0), (0, 40), (16, 0), (40, 40)])
     result = from_ab([(32, 32), (0, 48), (0, 0), (16, 40)])  # 4, 1, 2 and 3 cells away
-    cells = cells_of(rgb_to_lab(result)[..., 1:]) - cells_of(rgb_to_lab(truth)[..., 1:])
+    cells = cells_of(rgb_to_lab_cv2(result)[..., 1:]) - cells_of(rgb_to_lab_cv2(truth)[..., 1:])
     assert np.abs(cells).max(axis=-1).tolist() == [[4, 1, 2, 3]]
     f = figures(truth, result)
     # (0, 40) is a color: only the gray cell is left out.
@@ -100,24 +100,24 @@ def test_the_two_deltas_of_colorfulness_differ():
 
 def test_ciede2000_looks_at_lightness_too():
     truth, result = draw(seed=0), draw(seed=1)
-    expected = deltaE_ciede2000(rgb_to_lab(truth), rgb_to_lab(result)).mean()
+    expected = deltaE_ciede2000(rgb_to_lab_cv2(truth), rgb_to_lab_cv2(result)).mean()
     assert figures(truth, result).ciede2000 == pytest.approx(expected)
     lighter = np.minimum(truth.astype(int) + 40, 255).astype(np.uint8)
-    assert figures(gray_of(truth), gray_of(lighter)).ciede2000 > 5
+    assert figures(rgb_to_gray(truth), rgb_to_gray(lighter)).ciede2000 > 5
 
 
 def test_pictures_count_the_same_whatever_their_size():
     small, large = draw(10, 10, seed=0), draw(100, 100, seed=1)
     accumulator = Accumulator()
     for rgb in (small, large):
-        accumulator.add(rgb, gray_of(rgb))
-    alone = [figures(rgb, gray_of(rgb)).l2 for rgb in (small, large)]
+        accumulator.add(rgb, rgb_to_gray(rgb))
+    alone = [figures(rgb, rgb_to_gray(rgb)).l2 for rgb in (small, large)]
     assert accumulator.figures().l2 == pytest.approx(np.mean(alone))
 
 
 def test_a_gray_picture_does_not_spoil_the_class_accuracy():
     accumulator = Accumulator()
-    gray = gray_of(draw())
+    gray = rgb_to_gray(draw())
     accumulator.add(gray, gray)
     assert math.isnan(accumulator.figures().one_class)
     accumulator.add(draw(), draw())

@@ -9,7 +9,7 @@ import torch
 from conftest import draw, encoded
 from recolor_cli.color.annealed_mean import annealed_mean
 from recolor_cli.color.gamut import AbBins
-from recolor_cli.color.lab import lightness_of
+from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import load_pictures
 from recolor_cli.model.onnx_network import OnnxColorNetwork
@@ -105,7 +105,9 @@ def test_every_network_answers_at_its_stride(architecture):
 def test_two_pictures_have_two_embeddings():
     # The system that this descends from scaled twice, and its branch saw a constant.
     branch = SemanticBranch("efficientnet-lite0", probabilities=True, pretrained=True).train()
-    lightness = [torch.from_numpy(lightness_of(draw(96, 96, seed=s)))[None, None] for s in (0, 1)]
+    lightness = [
+        torch.from_numpy(rgb_to_lightness(draw(96, 96, seed=s)))[None, None] for s in (0, 1)
+    ]
     one, two = (branch(picture) for picture in lightness)
     assert one.shape == (1, 1000)
     torch.testing.assert_close(one.sum(), torch.tensor(1.0))
@@ -116,7 +118,7 @@ def test_two_pictures_have_two_embeddings():
 
 def test_the_vector_reaches_the_answer():
     network = network_of("regression", pretrained=True).eval()
-    lightness = torch.from_numpy(lightness_of(draw(64, 64)))[None, None]
+    lightness = torch.from_numpy(rgb_to_lightness(draw(64, 64)))[None, None]
     with torch.inference_mode():
         before = network(lightness)
         network.trunk.semantic.forward = lambda lightness: torch.eye(1000)[:1]

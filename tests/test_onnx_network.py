@@ -11,14 +11,14 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from conftest import draw
 from recolor_cli.color.annealed_mean import annealed_mean
-from recolor_cli.color.lab import lightness_of
+from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.errors import DeviceError, InferenceError, ModelError, UsageError
 from recolor_cli.model import onnx_network as room
 from recolor_cli.model.manifest import available_models, find_model, twin_of
 from recolor_cli.model.onnx_network import OnnxColorNetwork, read_manifest
 from recolor_cli.recolorizer import network_input
-from recolor_cli.system.device import parse_device
-from recolor_cli.types import Device, ImageSize
+from recolor_cli.system.device import Device, parse_device
+from recolor_cli.types import ImageSize
 
 POSTER = find_model("poster")
 
@@ -103,7 +103,7 @@ def test_the_graph_decodes_as_the_oracle_does(poster_network):
 def test_the_distribution_decodes_to_what_the_graph_gives(poster_network):
     random = np.random.default_rng(0)
     pictures = [draw(256, 256), random.integers(0, 256, (256, 256, 3), dtype=np.uint8)]
-    tensor = np.stack([lightness_of(rgb)[None] for rgb in pictures])
+    tensor = np.stack([rgb_to_lightness(rgb)[None] for rgb in pictures])
     distribution = poster_network.distribution(tensor)
     assert distribution.logits.shape == (2, 394, 64, 64)
     for temperature in (0.2, 0.38):
@@ -112,7 +112,7 @@ def test_the_distribution_decodes_to_what_the_graph_gives(poster_network):
 
 
 def test_the_cpu_takes_the_twin_in_8_bits_of_a_name_and_a_path_as_it_is():
-    tensor = lightness_of(draw(256, 256))[None, None]
+    tensor = rgb_to_lightness(draw(256, 256))[None, None]
     by_name, plain, twin = (
         OnnxColorNetwork.load(model, "cpu").predict(tensor, 0.38)
         for model in ("poster", POSTER, twin_of(POSTER, 8))
@@ -124,7 +124,7 @@ def test_the_cpu_takes_the_twin_in_8_bits_of_a_name_and_a_path_as_it_is():
 
 
 def test_the_twin_in_half_precision_gives_nearly_the_same_colors():
-    tensor = lightness_of(draw(256, 256))[None, None]
+    tensor = rgb_to_lightness(draw(256, 256))[None, None]
     plain, twin = (
         OnnxColorNetwork.load(model, "cpu").predict(tensor, 0.38)
         for model in (POSTER, twin_of(POSTER, 16))
@@ -384,7 +384,7 @@ def test_cuda_gives_the_same_colors(model):
     random = np.random.default_rng(0)
     noise = random.uniform(0, 100, (2, 1, 256, 256)).astype(np.float32)
     pictures = [
-        lightness_of(draw(256, width, seed))[None, None]
+        rgb_to_lightness(draw(256, width, seed))[None, None]
         for seed, width in enumerate((256, 192, 256, 192))
     ]
     with ThreadPoolExecutor(4) as pool:  # each shape twice, some at a time

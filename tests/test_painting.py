@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recolor_cli.color.lab import RGB_OF_XYZ, exact_lab, exact_rgb
+from recolor_cli.color.lab import RGB_OF_XYZ, lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.painting import paint
 from recolor_cli.types import ImageSize
@@ -15,12 +15,12 @@ def every_gray_and_many_colors(ab_range):
     rgb = random.integers(0, 256, (256, 300, 3), dtype=np.uint8)
     rgb[:, :100] = np.arange(256, dtype=np.uint8)[:, None, None]  # grays, each with 100 colors
     ab = random.uniform(-ab_range, ab_range, (64, 64, 2)).astype(np.float32)
-    return rgb, Letterbox.fit(ImageSize(256, 300), 256).enlarge(ab)
+    return rgb, Letterbox.fit(ImageSize(256, 300), 256).upsample(ab)
 
 
 def exactly(rgb, enlarged):
     """Return L*, ab, and whether sRGB reaches the color, by the closed formula."""
-    lightness = exact_lab(rgb / np.float32(np.iinfo(rgb.dtype).max))[..., 0]
+    lightness = rgb_to_lab_cie(rgb / np.float32(np.iinfo(rgb.dtype).max))[..., 0]
     ab = np.ascontiguousarray(np.moveaxis(enlarged.rows(0, len(rgb)), 0, -1))
     y = (lightness + 16) / 116
     f = np.stack((y + ab[..., 0] / 500, y, y - ab[..., 1] / 200), axis=-1)
@@ -36,7 +36,7 @@ def test_tables_paint_what_the_closed_formula_does_to_a_level(ab_range):
     assert inside.mean() > 0.1
     out = np.empty_like(rgb)
     paint(rgb, enlarged, out)
-    difference = np.abs(out[inside] - np.rint(255 * exact_rgb(lightness, ab)[inside]))
+    difference = np.abs(out[inside] - np.rint(255 * lab_to_rgb_cie(lightness, ab)[inside]))
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.06
 
@@ -48,7 +48,7 @@ def test_where_srgb_has_no_such_color_chroma_gives_way(dtype):
     lightness, ab, inside = exactly(rgb, enlarged)
     out = np.empty_like(rgb)
     paint(rgb, enlarged, out)
-    new = exact_lab(out / np.float32(np.iinfo(dtype).max))
+    new = rgb_to_lab_cie(out / np.float32(np.iinfo(dtype).max))
     far = ~inside & (lightness > 5) & (lightness < 98)
     assert far.sum() > 10_000
     # A byte is up to 0.28 of L*; the table of the largest chroma has gaps at few hues.
@@ -75,7 +75,7 @@ def test_in_place_and_into_a_part_of_an_array(dtype):
 
 def test_gray_stays_gray():
     rgb = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, axis=2).repeat(9, axis=1)
-    enlarged = Letterbox.fit(ImageSize(256, 9), 64).enlarge(np.zeros((16, 16, 2), np.float32))
+    enlarged = Letterbox.fit(ImageSize(256, 9), 64).upsample(np.zeros((16, 16, 2), np.float32))
     out = np.empty_like(rgb)
     paint(rgb, enlarged, out)
     np.testing.assert_array_equal(out, rgb)

@@ -289,8 +289,8 @@ def test_what_people_take_for_pictures_is_a_stray_in_a_folder_and_no_failure(tre
     for name in ("phone.HEIC", "scan.pdf", "sub/raw.nef", ".hidden.heic", "film.mp4"):
         (tree / "in" / name).write_bytes(b"x")
     jobs = plan(["in"], True, OutputOptions(out="out"))
-    strays = {job.source: job.error.message for job in jobs if job.is_stray}
-    assert strays == {
+    unsupported_files = {job.source: job.error.message for job in jobs if job.is_unsupported}
+    assert unsupported_files == {
         "in/phone.HEIC": "it is a HEIC file, which cannot be read",
         "in/scan.pdf": "it is a PDF file, which cannot be read",
         "in/sub/raw.nef": "it is a camera RAW file, which cannot be read",
@@ -298,7 +298,7 @@ def test_what_people_take_for_pictures_is_a_stray_in_a_folder_and_no_failure(tre
     }
     assert len(jobs) == 7
     named = plan(["in/phone.HEIC"], True, OutputOptions(out="out"))
-    assert not named[0].is_stray  # who names a file wants it
+    assert not named[0].is_unsupported  # who names a file wants it
 
 
 def test_a_folder_of_strays_alone_is_told_apart_from_an_empty_one(tmp_path):

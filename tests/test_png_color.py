@@ -10,9 +10,9 @@ from PIL import Image
 from test_formats import chunk
 
 from conftest import SpyNetwork, draw, encoded
-from recolor_cli.color.lab import rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import InputError
-from recolor_cli.image.decode import pictures
+from recolor_cli.image.decode import decode_pages
 from recolor_cli.image.encode import Encoding, encode
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.recolorizer import Recolorizer
@@ -86,7 +86,7 @@ def test_numbers_are_what_they_stand_for(name, depth):
     chunks, light, matrix = CASES[name]
     pixels = muted(depth)
     top = np.iinfo(depth).max
-    picture = next(pictures(with_chunks(png(pixels), **chunks)))
+    picture = next(decode_pages(with_chunks(png(pixels), **chunks)))
     expected = srgb_level(light(pixels / top) @ np.transpose(matrix))
     assert picture.warnings == ()
     assert np.abs(picture.rgb / top - expected).max() < 1.6 / 255
@@ -105,7 +105,7 @@ def test_numbers_are_what_they_stand_for(name, depth):
     ],
 )
 def test_srgb_by_any_numbers_is_left_alone(chunks):
-    picture = next(pictures(with_chunks(png(muted()), **chunks)))
+    picture = next(decode_pages(with_chunks(png(muted()), **chunks)))
     assert np.array_equal(picture.rgb, muted())
     assert picture.warnings == ()
     assert picture.profile == b""
@@ -125,7 +125,7 @@ def test_srgb_by_any_numbers_is_left_alone(chunks):
     ],
 )
 def test_what_is_not_understood_is_told_and_read_as_srgb(chunks, told):
-    picture = next(pictures(with_chunks(png(muted()), **chunks)))
+    picture = next(decode_pages(with_chunks(png(muted()), **chunks)))
     assert np.array_equal(picture.rgb, muted())
     assert told in " ".join(picture.warnings)
 
@@ -133,26 +133,26 @@ def test_what_is_not_understood_is_told_and_read_as_srgb(chunks, told):
 @pytest.mark.parametrize(("curve", "name"), [(16, "PQ"), (18, "HLG")])
 def test_high_dynamic_range_is_an_error_that_says_so(curve, name):
     with pytest.raises(InputError, match=f"high dynamic range .{name}"):
-        next(pictures(with_chunks(png(muted()), cICP=bytes([9, curve, 0, 1]))))
+        next(decode_pages(with_chunks(png(muted()), cICP=bytes([9, curve, 0, 1]))))
 
 
 def test_a_profile_comes_before_gamma_and_behind_cicp():
     from test_color_profiles import WIDE
 
     adobe = encoded(muted(), "PNG", icc_profile=WIDE["Adobe RGB"])
-    alone = next(pictures(adobe)).rgb
-    p3 = next(pictures(with_chunks(png(muted()), cICP=bytes([12, 13, 0, 1])))).rgb
-    assert np.array_equal(next(pictures(with_chunks(adobe, gAMA=gama(100000)))).rgb, alone)
-    both = next(pictures(with_chunks(adobe, cICP=bytes([12, 13, 0, 1])))).rgb
+    alone = next(decode_pages(adobe)).rgb
+    p3 = next(decode_pages(with_chunks(png(muted()), cICP=bytes([12, 13, 0, 1])))).rgb
+    assert np.array_equal(next(decode_pages(with_chunks(adobe, gAMA=gama(100000)))).rgb, alone)
+    both = next(decode_pages(with_chunks(adobe, cICP=bytes([12, 13, 0, 1])))).rgb
     assert np.array_equal(both, p3)
     # For who cannot show high dynamic range the profile is what the file offers instead.
-    hdr = next(pictures(with_chunks(adobe, cICP=bytes([9, 16, 0, 1])))).rgb
+    hdr = next(decode_pages(with_chunks(adobe, cICP=bytes([9, 16, 0, 1])))).rgb
     assert np.array_equal(hdr, alone)
 
 
 def test_gray_is_read_by_its_gamma_too():
     gray = muted()[..., 0]
-    picture = next(pictures(with_chunks(png(gray), gAMA=gama(100000))))
+    picture = next(decode_pages(with_chunks(png(gray), gAMA=gama(100000))))
     assert np.abs(picture.rgb[..., 1] / 255 - srgb_level(gray / 255)).max() < 1.6 / 255
 
 
@@ -160,7 +160,7 @@ def test_frames_of_an_animation_have_it_too():
     buffer = io.BytesIO()
     first, *rest = (Image.fromarray(muted() // (n + 1)) for n in range(3))
     first.save(buffer, "PNG", save_all=True, append_images=rest, duration=50)
-    frames = list(pictures(with_chunks(buffer.getvalue(), gAMA=gama(100000))))
+    frames = list(decode_pages(with_chunks(buffer.getvalue(), gAMA=gama(100000))))
     assert len(frames) == 3
     for number, frame in enumerate(frames):
         expected = srgb_level((muted() // (number + 1)) / 255)
@@ -170,10 +170,10 @@ def test_frames_of_an_animation_have_it_too():
 @pytest.mark.parametrize("source_profile", [False, True])
 def test_a_recolored_picture_looks_as_light_as_its_source(manifest, source_profile):
     data = with_chunks(png(muted()), cICP=bytes([12, 13, 0, 1]))
-    picture = next(pictures(data))
+    picture = next(decode_pages(data))
     result = Recolorizer(SpyNetwork(manifest, (9, -9))).recolor(picture.rgb)
     written = encode(picture, result, Encoding(ImageFormat.PNG, source_profile=source_profile))
-    again = next(pictures(written))
+    again = next(decode_pages(written))
     assert bool(again.profile) == source_profile  # as iCCP, which every viewer knows
-    lightness = [rgb_to_lab(rgb)[..., 0] for rgb in (picture.rgb, again.rgb)]
+    lightness = [rgb_to_lab_cv2(rgb)[..., 0] for rgb in (picture.rgb, again.rgb)]
     assert np.abs(lightness[0] - lightness[1]).max() < 1

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from recolor_cli.system.prefetch import ahead, mapped
+from recolor_cli.system.prefetch import prefetch, ordered_parallel_map
 
 
 def counted(limit, made):
@@ -16,7 +16,7 @@ def counted(limit, made):
 
 def test_ahead_is_ahead_but_not_far():
     made = []
-    items = ahead(counted(100, made), 4)
+    items = prefetch(counted(100, made), 4)
     assert next(items) == 0
     deadline = time.monotonic() + 5
     while len(made) < 6 and time.monotonic() < deadline:
@@ -40,7 +40,7 @@ def test_mapped_keeps_order_and_bounds():
         return -number
 
     results = []
-    for result in mapped(slow, counted(20, made), 3):
+    for result in ordered_parallel_map(slow, counted(20, made), 3):
         results.append(result)
         assert len(made) <= len(results) + 3
     assert results == [-number for number in range(20)]
@@ -48,7 +48,7 @@ def test_mapped_keeps_order_and_bounds():
 
 
 @pytest.mark.parametrize(
-    "stage", [lambda items: ahead(items, 2), lambda items: mapped(str, items, 2)]
+    "stage", [lambda items: prefetch(items, 2), lambda items: ordered_parallel_map(str, items, 2)]
 )
 def test_what_goes_wrong_comes_out(stage):
     def broken():
@@ -70,7 +70,7 @@ def test_an_early_end_ends_everything():
         finally:
             closed.append(True)
 
-    items = mapped(lambda number: number, ahead(ahead(endless(), 2), 2), 2)
+    items = ordered_parallel_map(lambda number: number, prefetch(prefetch(endless(), 2), 2), 2)
     assert next(items) == 1
     items.close()
     assert closed == [True]

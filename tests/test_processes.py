@@ -16,13 +16,13 @@ from conftest import BrokenNetwork, SpyNetwork, draw, encoded
 from recolor_cli.batch import processes, run
 from recolor_cli.batch.outcome import Status
 from recolor_cli.batch.plan import Job, OutputOptions, plan
-from recolor_cli.batch.processes import ProcessWorkers, Setup
-from recolor_cli.color.lab import rgb_to_lab
+from recolor_cli.batch.processes import ProcessWorkers, WorkerConfig
+from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import ModelError, RecolorError
-from recolor_cli.image.decode import declared, decode
+from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.image.decode import decode, probe
 from recolor_cli.model.request_batcher import BatchedNetwork
 from recolor_cli.system.memory import MemoryBudget
-from recolor_cli.types import RecolorOptions
 
 # Put before the worker's own start: a picture that holds the word dies in its decoder.
 CRASHES = """
@@ -52,7 +52,7 @@ DIES_AT_THE_SECOND = """
 
 
 def setup(count=2, model="fruitnet", **output):
-    return Setup(model, "cpu", count, None, RecolorOptions(), OutputOptions(**output))
+    return WorkerConfig(model, "cpu", count, None, RecolorOptions(), OutputOptions(**output))
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_where_one_process_cannot_be_replaced_the_others_go_on(
 def test_large_pictures_wait_for_each_other_across_processes(tmp_path, crashing, monkeypatch):
     write(tmp_path, [f"{i}-slow.jpg" for i in range(3)])
     options = OutputOptions(out=str(tmp_path / "out"))
-    needed = declared((tmp_path / "0-slow.jpg").read_bytes()).memory
+    needed = probe((tmp_path / "0-slow.jpg").read_bytes()).memory
 
     def seconds(budget):
         monkeypatch.setattr(processes, "memory_for_pictures", lambda: 10 * budget)
@@ -252,7 +252,7 @@ def test_large_pictures_wait_for_each_other_across_processes(tmp_path, crashing,
 def test_a_crash_gives_back_what_it_held(tmp_path, crashing, monkeypatch):
     write(tmp_path, ["a-crash.jpg", "b-good.jpg"])
     options = OutputOptions(out=str(tmp_path / "out"))
-    budget = MemoryBudget(declared((tmp_path / "b-good.jpg").read_bytes()).memory + 1)
+    budget = MemoryBudget(probe((tmp_path / "b-good.jpg").read_bytes()).memory + 1)
     monkeypatch.setattr(processes, "MemoryBudget", lambda _: budget)
     workers = ProcessWorkers(setup(count=1, out=options.out))
     found = list(run.run(plan([str(tmp_path)], False, options), workers))
@@ -277,7 +277,7 @@ def test_processes_ask_the_network_that_is_held_here(tmp_path, monkeypatch, mani
     found = list(run.run(plan([str(tmp_path)], False, options), workers))
     assert {o.status for o in found} == {Status.WRITTEN}
     assert sum(len(lightness) for lightness, _ in network.seen) >= 6
-    lab = rgb_to_lab(decode((tmp_path / "out/0.jpg").read_bytes()).rgb)
+    lab = rgb_to_lab_cv2(decode((tmp_path / "out/0.jpg").read_bytes()).rgb)
     assert lab[..., 1].mean() > 5
 
 

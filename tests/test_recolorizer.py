@@ -7,10 +7,11 @@ import pytest
 from conftest import BrokenNetwork, SpyNetwork, draw
 from recolor_cli import recolorizer as room
 from recolor_cli.color import painting
-from recolor_cli.color.lab import lightness_of, rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.errors import InferenceError, InputError
+from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.recolorizer import Recolorizer, StageTimings, network_input
-from recolor_cli.types import ImageSize, RecolorOptions
+from recolor_cli.types import ImageSize
 
 
 @pytest.mark.parametrize("shape", [(90, 60), (61, 203), (8, 8), (8, 700), (257, 256)])
@@ -21,9 +22,9 @@ def test_size_and_lightness_stay_and_color_is_the_networks(manifest, shape):
     assert result.shape == rgb.shape
     assert result.dtype == np.uint8
     np.testing.assert_array_equal(rgb, before)
-    difference = np.abs(lightness_of(result) - lightness_of(rgb))
+    difference = np.abs(rgb_to_lightness(result) - rgb_to_lightness(rgb))
     assert difference.mean() < 0.2
-    lab = rgb_to_lab(result)
+    lab = rgb_to_lab_cv2(result)
     # In the middle of the lightness range sRGB has this color: there it is exact.
     middle = np.abs(lab[..., 0] - 50) < 20
     if middle.any():
@@ -37,7 +38,7 @@ def test_a_tall_picture_is_padded_and_not_squashed(manifest):
     ((tensor, temperature),) = network.seen
     assert tensor.shape == (1, 1, 64, 64)
     assert tensor.dtype == np.float32
-    inside = np.abs(tensor[0, 0] - lightness_of(rgb[:1, :1])[0, 0]) < 0.1
+    inside = np.abs(tensor[0, 0] - rgb_to_lightness(rgb[:1, :1])[0, 0]) < 0.1
     assert inside.any(axis=1).sum() == 64
     assert inside.any(axis=0).sum() == 21
     assert (tensor[0, 0][~inside] == manifest.pad_lightness).all()
@@ -54,7 +55,7 @@ def test_a_large_picture_is_shrunk_by_area(manifest, monkeypatch, dtype, shape):
     np.testing.assert_array_equal(network_input(rgb, box, 50.0), found)
     inner = box.inner.width, box.inner.height
     small = cv2.resize(rgb, inner, interpolation=cv2.INTER_AREA)
-    expected = box.apply(lightness_of(small), 50.0)
+    expected = box.apply(rgb_to_lightness(small), 50.0)
     assert np.abs(found[0, 0] - expected).mean() < 0.5
 
 
@@ -76,7 +77,7 @@ def test_strength_scales_chroma_and_zero_is_gray(manifest):
         options = RecolorOptions(strength=strength)
         result = Recolorizer(SpyNetwork(manifest, (20.0, 10.0)), options).recolor(rgb)
         np.testing.assert_allclose(
-            rgb_to_lab(result)[0, 0, 1:], np.array((20, 10)) * strength, atol=0.6
+            rgb_to_lab_cv2(result)[0, 0, 1:], np.array((20, 10)) * strength, atol=0.6
         )
     gray = Recolorizer(SpyNetwork(manifest, (20.0, 10.0)), RecolorOptions(strength=0.0))
     assert (np.ptp(gray.recolor(draw()).astype(int), axis=-1) <= 1).all()
@@ -86,7 +87,7 @@ def test_a_models_own_strength_and_the_users_are_multiplied(manifest):
     rgb = np.full((32, 32, 3), 120, np.uint8)
     paler = SpyNetwork(replace(manifest, strength=1.5), (10.0, 6.0))
     result = Recolorizer(paler, RecolorOptions(strength=2.0)).recolor(rgb)
-    np.testing.assert_allclose(rgb_to_lab(result)[0, 0, 1:], (30, 18), atol=0.6)
+    np.testing.assert_allclose(rgb_to_lab_cv2(result)[0, 0, 1:], (30, 18), atol=0.6)
 
 
 def test_the_color_of_the_input_is_not_looked_at(manifest):

@@ -16,7 +16,7 @@ from torch import nn
 from conftest import draw, drawn, encoded
 from recolor_cli.color.annealed_mean import annealed_mean
 from recolor_cli.color.gamut import AbBins
-from recolor_cli.color.lab import gray_of, lightness_of, rgb_to_lab
+from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.errors import DeviceError, InputError, ModelError, NoInputsError, UsageError
 from recolor_cli.evaluation.pictures import Picture, load_pictures
 from recolor_cli.model.manifest import available_models
@@ -180,8 +180,10 @@ def test_a_sample_is_the_picture_taken_apart(config):
     assert lightness.shape == (1, 32, 32)
     assert ab.shape == (8, 8, 2)
     assert inside.all()
-    np.testing.assert_allclose(lightness, lightness_of(rgb)[0, 0], atol=0.1)
-    np.testing.assert_allclose(ab, np.broadcast_to(rgb_to_lab(rgb)[0, 0, 1:], ab.shape), atol=0.5)
+    np.testing.assert_allclose(lightness, rgb_to_lightness(rgb)[0, 0], atol=0.1)
+    np.testing.assert_allclose(
+        ab, np.broadcast_to(rgb_to_lab_cv2(rgb)[0, 0, 1:], ab.shape), atol=0.5
+    )
 
 
 def test_a_small_picture_is_padded_and_the_padding_is_known(config):
@@ -191,7 +193,7 @@ def test_a_small_picture_is_padded_and_the_padding_is_known(config):
     padded = np.abs(lightness[0] - PAD_LIGHTNESS) < 1e-3
     assert padded.sum() == 32 * 24
     assert 8 <= inside.sum() <= 16  # one or two columns of eight, as the crop happens to lie
-    assert (np.abs(lightness[0][~padded] - lightness_of(rgb)[0, 0]) < 0.1).all()
+    assert (np.abs(lightness[0][~padded] - rgb_to_lightness(rgb)[0, 0]) < 0.1).all()
 
 
 def test_an_aged_sample_has_a_worn_lightness_and_the_same_color(config):
@@ -789,7 +791,7 @@ def test_a_model_of_gray_pictures_tells_no_figures(recolor, checkpoint, tmp_path
     folder = tmp_path / "gray"
     folder.mkdir()
     for i in range(3):
-        (folder / f"{i}.png").write_bytes(encoded(gray_of(draw(50, 40, seed=i)), "PNG"))
+        (folder / f"{i}.png").write_bytes(encoded(rgb_to_gray(draw(50, 40, seed=i)), "PNG"))
     (folder / "tiny.png").write_bytes(encoded(draw(3, 3), "PNG"))
     recolor("export", checkpoint, tmp_path / "gray.onnx", "--pictures", folder)
     figures = OnnxColorNetwork.load(tmp_path / "gray.onnx", "cpu").manifest.training["figures"]

@@ -152,9 +152,9 @@ def test_turned_film_is_seen_upright_and_stays_turned(tmp_path, network):
     assert (columns[:8] == 0).all()  # padded at its sides: it is higher than wide
     assert (columns[8:-8] > 0).all()
     stored = luma(0, *SIZE).astype(float)
-    upright = np.rot90(stored)
+    reset_orientation = np.rot90(stored)
     inner = seen[:, 8:-8]
-    assert np.corrcoef(inner.ravel(), upright.ravel())[0, 1] > 0.98
+    assert np.corrcoef(inner.ravel(), reset_orientation.ravel())[0, 1] > 0.98
 
 
 def test_aspect_ratio_colors_and_fields_survive(tmp_path, network):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from conftest import draw, encoded
-from recolor_cli.color.lab import gray_of
+from recolor_cli.color.lab import rgb_to_gray
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def scans(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "in"
     folder.mkdir()
-    (folder / "gray.png").write_bytes(encoded(gray_of(draw(64, 48)), "PNG"))
+    (folder / "gray.png").write_bytes(encoded(rgb_to_gray(draw(64, 48)), "PNG"))
     (folder / "color.png").write_bytes(encoded(draw(64, 48), "PNG"))
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n")
     return folder

@@ -214,7 +214,7 @@ def test_two_pictures_do_not_take_each_others_place(inbox, tmp_path):
 def test_a_stray_is_told_when_it_is_complete(inbox):
     (inbox.inbox / "phone.heic").write_bytes(b"x")
     (job,) = inbox.after(3 * SETTLED)
-    assert job.is_stray
+    assert job.is_unsupported
     assert "HEIC" in job.error.message
 
 

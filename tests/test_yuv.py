@@ -6,7 +6,7 @@ import torch
 from skimage.color import lab2rgb, rgb2lab, rgb2yuv, yuv2rgb
 
 from conftest import draw
-from recolor_cli.color.lab import lightness_of, rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.training.torch_color import level_of
 from recolor_cli.training.yuv import rgb_to_uv, uv_grid, uv_to_ab
 
@@ -28,7 +28,7 @@ def test_pictures_to_uv():
 def test_the_luma_of_a_gray_is_its_level():
     levels = np.arange(256)
     gray = np.repeat(levels, 3).reshape(1, 256, 3).astype(np.uint8)
-    luma = level_of(torch.from_numpy(lightness_of(gray)))[0]
+    luma = level_of(torch.from_numpy(rgb_to_lightness(gray)))[0]
     np.testing.assert_allclose(luma, levels / 255, atol=2e-3)  # half a level
     beyond = level_of(torch.tensor([-5.0, 105.0]))
     assert beyond.tolist() == pytest.approx([0, 1], abs=1e-6)
@@ -62,7 +62,7 @@ def test_what_srgb_cannot_show_lies_on_its_border_in_the_same_direction():
 
 def test_a_picture_comes_back_from_its_uv():
     rgb = draw()
-    lab = rgb_to_lab(rgb).reshape(-1, 3)
+    lab = rgb_to_lab_cv2(rgb).reshape(-1, 3)
     ab = ab_of(lab[:, 0], rgb_to_uv(rgb).reshape(-1, 2))
     distance = np.linalg.norm(ab - lab[:, 1:], axis=-1)
     # Not exactly: the gray's luma is not that of a saturated color.

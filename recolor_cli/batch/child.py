@@ -14,21 +14,22 @@ from recolor_cli.batch.picture import PictureWork, share_cpus
 from recolor_cli.batch.processes import (
     Channel,
     Distribute,
+    InitMessage,
     Predict,
-    Ready,
+    ReadyMessage,
     Release,
     Reserve,
-    Start,
 )
 from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.errors import RecolorError
+from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.recolorizer import Recolorizer, StageTimings
-from recolor_cli.types import AnyRgbImage, FloatArray, RecolorOptions
+from recolor_cli.types import AnyRgbImage, FloatArray
 
 
 def main() -> None:
-    """Read a `Start` and then jobs from standard input until it ends."""
+    """Read a `InitMessage` and then jobs from standard input until it ends."""
     warnings.simplefilter("ignore")  # decoders', of what they repair in a file
     # What libraries print is not to come between the outcomes, and no picture that is called
     # /dev/stdin is to take the jobs.
@@ -41,32 +42,32 @@ def main() -> None:
 
 def _serve(parent: _Parent) -> None:
     """Do what the parent has to be done, until it has no more."""
-    start: Start | None = parent.hear()
+    start: InitMessage | None = parent.recv()
     if start is None:
         return
     try:
         work, ready = _prepare(start, parent)
     except RecolorError as error:
-        parent.say(error)
+        parent.send(error)
         return
-    parent.say(ready)
-    while job := parent.hear():
-        parent.say(work(job))
+    parent.send(ready)
+    while job := parent.recv():
+        parent.send(work(job))
 
 
-def _prepare(start: Start, parent: _Parent) -> tuple[PictureWork, Ready]:
+def _prepare(start: InitMessage, parent: _Parent) -> tuple[PictureWork, ReadyMessage]:
     """Get the network ready; raises as `OnnxColorNetwork.load` and `require_distribution`."""
     setup, hosted = start.setup, start.hosted
     count = setup.count or 1
     threads = share_cpus(count)
     if setup.model is None:
         recolorizer: Recolorizer = _NoColor()
-        ready = Ready("", setup.device, "", count)
+        ready = ReadyMessage("", setup.device, "", count)
     elif hosted:
         recolorizer = Recolorizer(
             _HostedNetwork(hosted.manifest, hosted.device, parent), setup.recolor
         )
-        ready = Ready(hosted.manifest.name, hosted.device, "", count)
+        ready = ReadyMessage(hosted.manifest.name, hosted.device, "", count)
     else:
         from recolor_cli.model.onnx_network import OnnxColorNetwork  # onnxruntime: only who runs it
 
@@ -74,7 +75,7 @@ def _prepare(start: Start, parent: _Parent) -> tuple[PictureWork, Ready]:
         if setup.needs_distribution:
             network.require_distribution()
         recolorizer = Recolorizer(network, setup.recolor)
-        ready = Ready(network.manifest.name, network.device, network.cpu_reason, count)
+        ready = ReadyMessage(network.manifest.name, network.device, network.cpu_reason, count)
     return PictureWork(recolorizer, setup.output, _ParentsBudget(parent)), ready
 
 
@@ -83,8 +84,8 @@ class _Parent(Channel):
 
     def ask(self, question: object) -> Any:
         """Return the parent's answer, or raise it where it is an error."""
-        self.say(question)
-        answer = self.hear()
+        self.send(question)
+        answer = self.recv()
         if answer is None:
             sys.exit(1)  # nobody wants the picture any more
         if isinstance(answer, RecolorError):
@@ -105,7 +106,7 @@ class _ParentsBudget:
         try:
             yield
         finally:
-            self._parent.say(Release())
+            self._parent.send(Release())
 
 
 @dataclass(frozen=True, slots=True)

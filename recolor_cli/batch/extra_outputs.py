@@ -14,16 +14,16 @@ import cv2
 import numpy as np
 
 from recolor_cli.batch.plan import OutputOptions
-from recolor_cli.guidance.prediction import Answer
+from recolor_cli.guidance.prediction import Prediction
 from recolor_cli.guidance.sheet import SIDE, contact_sheet
-from recolor_cli.image.decode import DecodedImage, pictures
+from recolor_cli.image.decode import DecodedImage, decode_pages
 from recolor_cli.image.encode import Encoding, encode, encode_all, on_white
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer, StageTimings
 from recolor_cli.types import AnyRgbImage, FloatArray, RgbImage
 
 
-class Alternatives:
+class ExtraOutputs:
     """Recolors the pictures of one file, and keeps what its companions need.
 
     Parameters
@@ -38,7 +38,7 @@ class Alternatives:
         self._options = options
         self._colorings: list[list[FloatArray]] = []  # by page, then by variant
         self._entropies: list[float] = []
-        self._first: tuple[DecodedImage, Answer] | None = None  # page, which is kept small
+        self._first: tuple[DecodedImage, Prediction] | None = None  # page, which is kept small
 
     @property
     def entropy(self) -> float | None:
@@ -52,12 +52,12 @@ class Alternatives:
         Raises
         ------
         RecolorError
-            As `Recolorizer.recolor` and `Recolorizer.consider`.
+            As `Recolorizer.recolor` and `Recolorizer.predict_distribution`.
         """
         rgb = picture.rgb
         if not self._options.needs_distribution:
             return self._recolorizer.recolor(rgb, timings, in_place=True)
-        answer = self._recolorizer.consider(rgb, timings)
+        answer = self._recolorizer.predict_distribution(rgb, timings)
         colorings = answer.variants(max(1, self._options.variants), self._options.seed)
         self._entropies.append(answer.uncertainty)
         self._first = self._first or (_small(picture), answer)
@@ -67,7 +67,7 @@ class Alternatives:
         timings.lap("color")
         return result
 
-    def companions(
+    def sidecars(
         self, destination: str, wanted: Collection[str], data: bytes, encoding: Encoding
     ) -> Iterator[tuple[str, bytes]]:
         """Encode what lies beside the result, one after the other.
@@ -88,7 +88,7 @@ class Alternatives:
         (str, bytes)
             Path and file. Sheet and map are of the first page or frame.
         """
-        paths = self._options.considered(destination)
+        paths = self._options.network_sidecars(destination)
         count = self._options.variants
         for number, path in enumerate(paths[:count]):
             if path in wanted:
@@ -101,7 +101,7 @@ class Alternatives:
     def _variant(
         self, number: int, data: bytes, encoding: Encoding
     ) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
-        pages = pictures(data, encoding.format)
+        pages = decode_pages(data, encoding.format)
         for picture, colorings in zip(pages, self._colorings, strict=True):
             yield picture, self._recolorizer.paint(picture.rgb, colorings[number], picture.rgb)
 
@@ -116,7 +116,7 @@ class Alternatives:
         small, answer = self._of_first()
         return _page(answer.confidence_map(), small)
 
-    def _of_first(self) -> tuple[DecodedImage, Answer]:
+    def _of_first(self) -> tuple[DecodedImage, Prediction]:
         if self._first is None:
             raise ValueError("no picture was recolored")
         return self._first

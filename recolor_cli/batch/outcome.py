@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recolor_cli.image.compare import Thumbnails
 
 
-_FLAGGED = 10  # of the pictures that were least certain
+MAX_LISTED = 10  # of the pictures that were least certain
 
 
 class Status(StrEnum):
@@ -65,14 +65,14 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     reason: str = ""
-    companions: tuple[str, ...] = ()
+    sidecars: tuple[str, ...] = ()
     thumbnails: Thumbnails | None = None
     entropy: float | None = None
 
 
 def not_tried(job: Job, error: RecolorError) -> Outcome:
     """Return the outcome of a job that has an error from the start."""
-    return Outcome(job, Status.LEFT_OUT if job.is_stray else Status.FAILED, error)
+    return Outcome(job, Status.LEFT_OUT if job.is_unsupported else Status.FAILED, error)
 
 
 def failed_by_bug(job: Job, error: Exception) -> Outcome:
@@ -89,7 +89,7 @@ class Report:
     counts: Counter[Status] = field(default_factory=Counter)
     bugs: int = 0
     least_certain: list[tuple[float, str]] = field(default_factory=list)  # nats, source; the first
-    strays: Counter[str] = field(default_factory=Counter)  # by what they are
+    unsupported_files: Counter[str] = field(default_factory=Counter)  # by what they are
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -98,9 +98,9 @@ class Report:
         if outcome.entropy is not None:
             self.least_certain.append((outcome.entropy, outcome.job.source))
             self.least_certain.sort(key=lambda known: -known[0])
-            del self.least_certain[_FLAGGED:]
+            del self.least_certain[MAX_LISTED:]
         if outcome.status is Status.LEFT_OUT and outcome.error:
-            self.strays[f"{outcome.error.message}; {outcome.error.hint}"] += 1
+            self.unsupported_files[f"{outcome.error.message}; {outcome.error.hint}"] += 1
 
     @property
     def exit_code(self) -> ExitCode:

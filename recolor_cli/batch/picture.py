@@ -11,7 +11,7 @@ from typing import Protocol
 
 import cv2
 
-from recolor_cli.batch.extra_outputs import Alternatives
+from recolor_cli.batch.extra_outputs import ExtraOutputs
 from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug, not_tried
 from recolor_cli.batch.plan import (
     STREAM,
@@ -19,16 +19,18 @@ from recolor_cli.batch.plan import (
     OutputOptions,
     has_result,
     is_done,
-    missing,
-    unconsidered,
+    missing_comparison_sidecars,
+    missing_network_sidecars,
 )
 from recolor_cli.color.gray_detection import grayness
 from recolor_cli.errors import InputError, OutputError, RecolorError
+from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.compare import Thumbnails, side_by_side, thumbnails
-from recolor_cli.image.decode import DecodedImage, declared, decode, pictures
+from recolor_cli.image.decode import DecodedImage, decode, decode_pages, probe
 from recolor_cli.image.encode import Encoding, encode_all, encode_tiff
-from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.formats import ImageFormat, check_format
 from recolor_cli.recolorizer import Recolorizer, StageTimings
+from recolor_cli.system.device import cpu_count
 from recolor_cli.system.files import (
     Source,
     back_up,
@@ -40,7 +42,7 @@ from recolor_cli.system.files import (
 )
 from recolor_cli.system.memory import MemoryBudget, memory_for_pictures
 from recolor_cli.terminal.streams import stdin, write_stdout
-from recolor_cli.types import AnyRgbImage, ImageSize, RecolorOptions, cpu_count
+from recolor_cli.types import AnyRgbImage, ImageSize
 
 
 class Budget(Protocol):
@@ -124,16 +126,16 @@ def _do(
         return not_tried(job, job.error)
     timings = StageTimings()
     beside = _Beside()
-    alternatives = Alternatives(recolorizer, options)
+    alternatives = ExtraOutputs(recolorizer, options)
     try:
         if is_done(job, options):
             return _done_before(job, options, budget)
         stays = has_result(job, options)  # but something beside it is missing
         path = job.backup if stays and job.backup else job.source
-        source = None if path == STREAM else read(Path(path))
-        data = source.data if source else read_pipe(stdin())
+        source = None if path == STREAM else read(Path(path), check_format)
+        data = source.data if source else read_pipe(stdin(), check_format)
         target = options.format or ImageFormat.of_suffix(Path(job.destination).suffix)
-        found = declared(data, target)
+        found = probe(data, target)
         if found.pixels > options.max_pixels:
             raise InputError(
                 f"it declares {found.pixels / 1e6:,.0f} megapixels, "
@@ -169,14 +171,18 @@ def _do(
                     write_atomic(
                         Path(job.destination), encoded, like, options.preserve_times, mount
                     )
-        wanted = unconsidered(job, options) if stays else options.considered(job.destination)
+        wanted = (
+            missing_network_sidecars(job, options)
+            if stays
+            else options.network_sidecars(job.destination)
+        )
         if wanted:
             with budget.reserve(found.memory):
                 _write_alternatives(job, data, alternatives, wanted, encoding, source)
         timings.lap("write")
         if options.thumbnails or options.compare:
             encoded = read(Path(job.destination)).data if stays else encoded
-            compared = missing(job, options) if stays else None
+            compared = missing_comparison_sidecars(job, options) if stays else None
             beside = _beside(job, data, encoded, options, source, budget, compared)
             timings.lap("compare")
     except RecolorError as error:
@@ -192,7 +198,7 @@ def _do(
         size=told.size,
         seconds=timings.seconds,
         warnings=tuple(told.warnings),
-        companions=(*beside.companions, *wanted),
+        sidecars=(*beside.sidecars, *wanted),
         thumbnails=beside.thumbnails,
         entropy=alternatives.entropy,
     )
@@ -201,14 +207,14 @@ def _do(
 def _write_alternatives(
     job: Job,
     data: bytes,
-    alternatives: Alternatives,
+    alternatives: ExtraOutputs,
     wanted: list[str],
     encoding: Encoding,
     source: Source | None,
 ) -> None:
     """Write what the network thought besides; a picture is not done before all of it is there."""
     try:
-        for path, content in alternatives.companions(job.destination, wanted, data, encoding):
+        for path, content in alternatives.sidecars(job.destination, wanted, data, encoding):
             write_atomic(Path(path), content, source.status if source else None)
     except RecolorError as error:
         raise _not_beside(job, error) from error
@@ -221,20 +227,22 @@ def _not_beside(job: Job, error: RecolorError) -> OutputError:
 
 def _done_before(job: Job, options: OutputOptions, budget: Budget) -> Outcome:
     """Leave a result as it is, and make what is asked for beside it, from the files."""
-    if not (options.thumbnails or missing(job, options)):
+    if not (options.thumbnails or missing_comparison_sidecars(job, options)):
         return Outcome(job, Status.SKIPPED)
     source = None if job.source == STREAM else read(Path(job.backup or job.source))
-    before = source.data if source else read_pipe(stdin())
+    before = source.data if source else read_pipe(stdin(), check_format)
     after = read(Path(job.destination)).data
-    beside = _beside(job, before, after, options, source, budget, missing(job, options))
-    return Outcome(job, Status.SKIPPED, companions=beside.companions, thumbnails=beside.thumbnails)
+    beside = _beside(
+        job, before, after, options, source, budget, missing_comparison_sidecars(job, options)
+    )
+    return Outcome(job, Status.SKIPPED, sidecars=beside.sidecars, thumbnails=beside.thumbnails)
 
 
 @dataclass(frozen=True)
 class _Beside:
     """What was made beside a result."""
 
-    companions: tuple[str, ...] = ()
+    sidecars: tuple[str, ...] = ()
     thumbnails: Thumbnails | None = None
 
 
@@ -248,10 +256,10 @@ def _beside(
     wanted: list[str] | None = None,
 ) -> _Beside:
     """Write what belongs beside a result: all of it, or what is wanted."""
-    paths = options.comparisons(job.destination) if wanted is None else wanted
+    paths = options.comparison_sidecars(job.destination) if wanted is None else wanted
     small = None
     try:
-        with budget.reserve(2 * declared(before).memory):  # both are decoded
+        with budget.reserve(2 * probe(before).memory):  # both are decoded
             for path in paths:
                 image_format = ImageFormat.of_suffix(Path(path).suffix) or ImageFormat.PNG
                 data = side_by_side(before, after, image_format, options.quality)
@@ -275,7 +283,7 @@ def _is_gray(data: bytes, options: RecolorOptions) -> bool:
 def _unchanged(
     data: bytes, target: ImageFormat | None, told: _Told
 ) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
-    for picture in pictures(data, target):
+    for picture in decode_pages(data, target):
         told.size = told.size or picture.size
         yield picture, picture.rgb
 
@@ -291,12 +299,12 @@ class _Told:
 def _recolored(
     data: bytes,
     target: ImageFormat | None,
-    alternatives: Alternatives,
+    alternatives: ExtraOutputs,
     timings: StageTimings,
     told: _Told,
 ) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
     """Recolor the pages or frames of a file, each when it is asked for."""
-    for picture in pictures(data, target):
+    for picture in decode_pages(data, target):
         timings.lap("decode")
         told.size = told.size or picture.size
         told.warnings |= dict.fromkeys(picture.warnings)

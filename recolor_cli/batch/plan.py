@@ -16,19 +16,19 @@ from recolor_cli.batch.sidecars import (
     COMPARE,
     CONFIDENCE,
     VARIANTS,
-    companion,
     is_thumbnail,
+    sidecar_path,
     without_label,
 )
 from recolor_cli.errors import InputError, NoInputsError, OutputError, RecolorError, UsageError
-from recolor_cli.image.formats import READABLE, ImageFormat, color_suffix, stranger_of_suffix
+from recolor_cli.image.formats import READABLE, ImageFormat, color_suffix, unsupported_suffix
 
 STREAM = "-"  # as an input: standard input; as a destination: standard output
 DEFAULT_SUFFIX = "-recolored"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MediaKind:
     """What sort of files is planned for.
 
     Parameters
@@ -55,14 +55,14 @@ class Kind:
     writes: Callable[[str], bool]
     ending: Callable[[str], str]
     ending_of_stream: str
-    stray: Callable[[str], InputError | None]
+    unsupported: Callable[[str], InputError | None]
 
 
 def _is_picture(name: str) -> bool:
     return ImageFormat.of_suffix(Path(name).suffix) is not None
 
 
-PICTURES = Kind(
+PICTURES = MediaKind(
     noun="pictures",
     readable=READABLE,
     writable=", ".join(f.suffix for f in ImageFormat),
@@ -70,7 +70,7 @@ PICTURES = Kind(
     writes=_is_picture,
     ending=color_suffix,
     ending_of_stream=ImageFormat.PNG.suffix,
-    stray=stranger_of_suffix,
+    unsupported=unsupported_suffix,
 )
 
 
@@ -129,27 +129,27 @@ class OutputOptions:
     variants: int = 0
     seed: int = 0
     confidence: bool = False
-    kind: Kind = PICTURES
+    kind: MediaKind = PICTURES
 
     @property
     def needs_distribution(self) -> bool:
         """Whether one color for each place is not enough."""
         return bool(self.variants) or self.confidence
 
-    def companions(self, destination: str) -> list[str]:
+    def sidecars(self, destination: str) -> list[str]:
         """Return the paths of what is written beside a result."""
-        return self.comparisons(destination) + self.considered(destination)
+        return self.comparison_sidecars(destination) + self.network_sidecars(destination)
 
-    def comparisons(self, destination: str) -> list[str]:
+    def comparison_sidecars(self, destination: str) -> list[str]:
         """Return the paths of what is made of a picture and its result."""
-        return [companion(destination, COMPARE)] if self.compare else []
+        return [sidecar_path(destination, COMPARE)] if self.compare else []
 
-    def considered(self, destination: str) -> list[str]:
+    def network_sidecars(self, destination: str) -> list[str]:
         """Return the paths of what the network is needed for."""
         labels = [str(number) for number in range(1, self.variants + 1)]
         labels += [VARIANTS] if self.variants else []
         labels += [CONFIDENCE] if self.confidence else []
-        return [companion(destination, label) for label in labels]
+        return [sidecar_path(destination, label) for label in labels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Job:
     destination: str = ""
     error: RecolorError | None = None
     backup: str = ""
-    is_stray: bool = False
+    is_unsupported: bool = False
     redo: bool = False
 
 
@@ -212,7 +212,7 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
         _check_backup(inputs, options, options.backup)
     out_file = _out_file(inputs, options)
     jobs = [job for name in inputs for job in _jobs_of(name, recursive, options, suffix, out_file)]
-    if jobs and all(job.is_stray and job.error for job in jobs):
+    if jobs and all(job.is_unsupported and job.error for job in jobs):
         first = jobs[0]
         assert first.error
         raise NoInputsError(
@@ -284,7 +284,7 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
                 error = taken(job, "another input")
             else:
                 destinations.add(destination)
-                for path in options.companions(job.destination):
+                for path in options.sidecars(job.destination):
                     if _key(path) in sources or _key(path) in destinations:
                         error = _companion_taken(path)
                     destinations.add(_key(path))
@@ -402,7 +402,7 @@ def _out_file(inputs: Sequence[str], options: OutputOptions) -> str | None:
 def is_done(job: Job, options: OutputOptions) -> bool:
     """Tell whether the network has nothing to do, because all that it is needed for exists."""
     return has_result(job, options) and not (
-        options.needs_distribution and unconsidered(job, options)
+        options.needs_distribution and missing_network_sidecars(job, options)
     )
 
 
@@ -420,15 +420,17 @@ def has_result(job: Job, options: OutputOptions) -> bool:
         return False
 
 
-def unconsidered(job: Job, options: OutputOptions) -> list[str]:
+def missing_network_sidecars(job: Job, options: OutputOptions) -> list[str]:
     """Return what is to lie beside a result, of the network's making, and is not there."""
-    paths = options.considered(job.destination)
+    paths = options.network_sidecars(job.destination)
     return [path for path in paths if options.overwrite or not os.path.exists(path)]
 
 
-def missing(job: Job, options: OutputOptions) -> list[str]:
+def missing_comparison_sidecars(job: Job, options: OutputOptions) -> list[str]:
     """Return what is to be made of a picture and its result and is not there."""
-    return [path for path in options.comparisons(job.destination) if not os.path.exists(path)]
+    return [
+        path for path in options.comparison_sidecars(job.destination) if not os.path.exists(path)
+    ]
 
 
 def _of_stream(options: OutputOptions) -> str:
@@ -468,9 +470,9 @@ def _scan(
         pictures = [path for path in named if options.kind.reads(path.name)]
         stems = {path.stem for path in pictures}
         found += [
-            Job(str(path), error=error, is_stray=True)
+            Job(str(path), error=error, is_unsupported=True)
             for path in named
-            if (error := options.kind.stray(path.suffix))
+            if (error := options.kind.unsupported(path.suffix))
         ]
         for path in pictures:
             original = _original(path.stem, result_suffix)
@@ -524,7 +526,7 @@ def _refused(
     elif (other := writer[_key(job.destination)]) != job.source:
         error = taken(job, other)
     else:
-        for path in options.companions(job.destination):
+        for path in options.sidecars(job.destination):
             if _key(path) in writer or _identity(path) in identities:
                 return replace(job, error=_companion_taken(path))
         return None

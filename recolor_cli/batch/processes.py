@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
 from recolor_cli.batch.plan import Job, OutputOptions
 from recolor_cli.errors import InputError, RecolorError
-from recolor_cli.system.device import parse_device, why_no_driver
+from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.system.device import Device, cpu_count, parse_device, why_no_driver
 from recolor_cli.system.files import remove_leftovers
 from recolor_cli.system.memory import MemoryBudget, available_memory, memory_for_pictures
-from recolor_cli.types import Device, FloatArray, RecolorOptions, cpu_count
+from recolor_cli.types import FloatArray
 
 if TYPE_CHECKING:
     from recolor_cli.model.manifest import Manifest
@@ -42,7 +43,7 @@ _PROGRAM = (
 # glibc gives memory back to the system after each picture, and gets it anew page by page, which is
 # a twelfth of the time for 1.5 megapixels. It is to keep this many bytes; large arrays go back.
 _KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
-_MANY = 256  # processes at most
+MAX_PROCESSES = 256  # processes at most
 _PROCESS_MEMORY = 200 * 2**20  # bytes that a process takes beside its picture, about
 _TRIES = 2  # of a job with which a process dies: it may have been killed for another's sake
 _STARTS = 3  # of a process in a dead one's place, likewise
@@ -50,7 +51,7 @@ _BATCH = 16  # pictures in a run of a GPU
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class WorkerConfig:
     """What is to be known before the first job."""
 
     model: str | None  # None recolors nothing: what `recolor bench` compares with
@@ -75,15 +76,15 @@ class Hosted:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class InitMessage:
     """The first message to a process."""
 
-    setup: Setup  # its count is that of all processes
+    setup: WorkerConfig  # its count is that of all processes
     hosted: Hosted | None
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class ReadyMessage:
     """A process's first answer."""
 
     name: str  # of the model
@@ -119,14 +120,14 @@ class Distribute:
     lightness: FloatArray
 
 
-def pictures_at_a_time(setup: Setup, on_gpu: bool) -> int:
+def pictures_at_a_time(setup: WorkerConfig, on_gpu: bool) -> int:
     """Return how many pictures are to be worked on at a time: what is asked for, or what fits."""
     wanted = setup.count or min(
         # While some wait for the card, others are to decode and encode.
         cpu_count() * (2 if on_gpu else 1),
         max(1, available_memory() // (2 * _PROCESS_MEMORY)),
     )
-    return min(wanted, setup.total or _MANY, _MANY)
+    return min(wanted, setup.total or MAX_PROCESSES, MAX_PROCESSES)
 
 
 class Channel:
@@ -141,13 +142,13 @@ class Channel:
         self._source = source
         self._sink = sink
 
-    def say(self, message: object) -> None:
+    def send(self, message: object) -> None:
         """Send something; if the other has ended, that shows when it is heard."""
         with suppress(OSError):
             self._sink.write(pickle.dumps(message))
             self._sink.flush()
 
-    def hear(self) -> Any:
+    def recv(self) -> Any:
         """Return the next thing that the other says, or None when it has ended."""
         try:
             return pickle.load(self._source)
@@ -174,13 +175,13 @@ class ProcessWorkers:
         If they cannot begin: ModelError, DeviceError, or its kind if one dies at once.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: WorkerConfig) -> None:
         host, cpu_reason = _host(setup)
         count = pictures_at_a_time(setup, on_gpu=host is not None)
         self._host = host
         device = Device.CPU if cpu_reason else setup.device
         hosted = Hosted(host.network.manifest, host.network.device) if host else None
-        self._start = Start(replace(setup, count=count, device=device), hosted)
+        self._start = InitMessage(replace(setup, count=count, device=device), hosted)
         self._lock = threading.Lock()
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Outcome]] | None] = queue.SimpleQueue()
         self._stopped = False
@@ -262,7 +263,7 @@ class ProcessWorkers:
         """Return the outcome, and the process that is to go on; raises if none can be started."""
         tried = 0
         while True:
-            if not process.lives:
+            if not process.is_alive:
                 process.end()
                 process = self._another()
             tried += 1
@@ -296,11 +297,11 @@ class ProcessWorkers:
 
     def _talk(self, process: _Process, job: Job) -> Outcome | None:
         """Give a process a job, and what it asks for; None if it dies meanwhile."""
-        process.say(job)
+        process.send(job)
         held: list[int] = []  # bytes
         try:
             while True:
-                message = process.hear()
+                message = process.recv()
                 if message is None or isinstance(message, Outcome):
                     return message
                 if isinstance(message, Release):
@@ -310,7 +311,7 @@ class ProcessWorkers:
                     answer = self._answer(message, held)
                 except RecolorError as error:  # it is the asker's
                     answer = error
-                process.say(answer)
+                process.send(answer)
         finally:
             for needed in held:
                 self._budget.release(needed)
@@ -348,7 +349,7 @@ class _Host:
     batched: BatchedNetwork
 
 
-def _host(setup: Setup) -> tuple[_Host | None, str]:
+def _host(setup: WorkerConfig) -> tuple[_Host | None, str]:
     """Load the network here if it works on a GPU; else return why not, if that is known."""
     if setup.model is None or parse_device(setup.device)[0] is Device.CPU or why_no_driver():
         return None, ""
@@ -377,7 +378,7 @@ class _Process(Channel):
         If the system does not start it.
     """
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: InitMessage) -> None:
         with _uninterrupted() as flags:
             try:
                 self._process = subprocess.Popen(
@@ -393,20 +394,20 @@ class _Process(Channel):
                     "there may be too many processes, or too little memory",
                 ) from error
         super().__init__(cast(BinaryIO, self._process.stdout), cast(BinaryIO, self._process.stdin))
-        self._ready: Ready | None = None
-        self.say(start)
+        self._ready: ReadyMessage | None = None
+        self.send(start)
 
     @property
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None
 
-    def ready(self) -> Ready:
+    def ready(self) -> ReadyMessage:
         """Wait until it has loaded the model, once; raises RecolorError if it cannot."""
         if self._ready:
             return self._ready
-        answer = self.hear()
-        if isinstance(answer, Ready):
+        answer = self.recv()
+        if isinstance(answer, ReadyMessage):
             self._ready = answer
             return answer
         ended = self.end()

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 from recolor_cli.batch.outcome import Outcome, Status, not_tried
-from recolor_cli.batch.plan import STREAM, Job, OutputOptions, is_done, missing
+from recolor_cli.batch.plan import STREAM, Job, OutputOptions, is_done, missing_comparison_sidecars
 from recolor_cli.errors import InputError
 from recolor_cli.system.files import remove_leftovers
 
-_POLL = 0.1  # s; how soon an interruption is seen while the list of jobs is waited for
-_AHEAD = 64  # jobs of a list that are read before they are asked for
+POLL_SECONDS = 0.1  # s; how soon an interruption is seen while the list of jobs is waited for
+PREFETCH_DEPTH = 64  # jobs of a list that are read before they are asked for
 
 
 class Workers(Protocol):
@@ -55,7 +55,7 @@ def run(
         Once set, what is begun is finished and yielded, and the rest is not begun.
     """
     stop = stop or threading.Event()
-    over = threading.Event()
+    cancelled = threading.Event()
     # The window: with one waiting for each that is at work, nobody is idle. It bounds the memory.
     slots = threading.Semaphore(2 * workers.count + 2)
     begun: queue.SimpleQueue[Future[Outcome] | BaseException | None] = queue.SimpleQueue()
@@ -65,7 +65,7 @@ def run(
         try:
             for job in jobs:
                 slots.acquire()
-                if over.is_set():
+                if cancelled.is_set():
                     return
                 folder = Path(job.destination).parent
                 if job.destination != STREAM and folder not in clean:
@@ -81,7 +81,7 @@ def run(
     try:
         while True:
             try:
-                item = begun.get(timeout=_POLL)
+                item = begun.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 if stop.is_set():
                     return
@@ -93,11 +93,11 @@ def run(
                     raise item
                 return
             while True:
-                if stop.is_set() and not over.is_set():
-                    over.set()
+                if stop.is_set() and not cancelled.is_set():
+                    cancelled.set()
                     workers.stop()
                 try:
-                    outcome = item.result(None if over.is_set() else _POLL)
+                    outcome = item.result(None if cancelled.is_set() else POLL_SECONDS)
                 except TimeoutError:  # it takes long: meanwhile others begin, unless told to stop
                     continue
                 except CancelledError:
@@ -106,12 +106,12 @@ def run(
                 slots.release()
                 break
     finally:  # closed early: what is begun is finished, the rest is not begun
-        over.set()
+        cancelled.set()
         slots.release()
         workers.close()
 
 
-def until(stop: threading.Event, jobs: Iterable[Job]) -> Iterator[Job]:
+def prefetch(stop: threading.Event, jobs: Iterable[Job]) -> Iterator[Job]:
     """Yield jobs as they come, and end when stopped, also while the next one is waited for.
 
     Parameters
@@ -120,7 +120,7 @@ def until(stop: threading.Event, jobs: Iterable[Job]) -> Iterator[Job]:
     jobs : iterable of Job
         May block. It is read a little ahead.
     """
-    read: queue.Queue[Job | BaseException | None] = queue.Queue(_AHEAD)
+    read: queue.Queue[Job | BaseException | None] = queue.Queue(PREFETCH_DEPTH)
 
     def feed() -> None:
         try:
@@ -134,7 +134,7 @@ def until(stop: threading.Event, jobs: Iterable[Job]) -> Iterator[Job]:
     threading.Thread(target=feed, name="recolor-list", daemon=True).start()
     while not stop.is_set():
         try:
-            item = read.get(timeout=_POLL)
+            item = read.get(timeout=POLL_SECONDS)
         except queue.Empty:
             continue
         if item is None:
@@ -161,4 +161,8 @@ def has_work(job: Job, options: OutputOptions) -> bool:
     """Tell whether something is to be done for a job: its result, or what belongs beside it."""
     if job.error:
         return False
-    return not is_done(job, options) or options.thumbnails or bool(missing(job, options))
+    return (
+        not is_done(job, options)
+        or options.thumbnails
+        or bool(missing_comparison_sidecars(job, options))
+    )

@@ -21,12 +21,12 @@ _THUMBNAIL_FOLDER = "-thumbnails"
 THUMBNAIL = re.compile(r"([0-9a-f]{16})-(before|after)\.jpg")  # in a gallery's folder
 
 
-def companion(destination: str, label: str) -> str:
+def sidecar_path(destination: str, label: str) -> str:
     """Return the path of a result's companion.
 
     Examples
     --------
-    >>> companion("new/poster.v2.jpg", COMPARE)
+    >>> sidecar_path("new/poster.v2.jpg", COMPARE)
     'new/poster.v2-compare.jpg'
     """
     path = Path(destination)

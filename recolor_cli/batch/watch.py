@@ -16,7 +16,7 @@ from pathlib import Path
 
 from recolor_cli.batch.plan import STREAM, Job, OutputOptions, job_of, suffix_of, taken
 from recolor_cli.errors import InputError, UsageError
-from recolor_cli.image.formats import ImageFormat, stranger_of_suffix
+from recolor_cli.image.formats import ImageFormat, unsupported_suffix
 
 INTERVAL = 1.0  # seconds from one look to the next
 SETTLED = 2.0  # seconds without a change, after which a file is complete
@@ -24,7 +24,7 @@ EMPTY_PATIENCE = 30.0  # seconds; some programs make a file long before they fil
 _SHARE = 0.2  # of the time may go into looking: large folders are looked at less often
 _TICK = 0.2  # seconds in which an end is noticed
 
-_Print = tuple[int, int, int]  # size, time of the last change in ns, inode
+Fingerprint = tuple[int, int, int]  # size, time of the last change in ns, inode
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class _Found:
     status: os.stat_result
 
     @property
-    def print(self) -> _Print:
+    def print(self) -> Fingerprint:
         return self.status.st_size, self.status.st_mtime_ns, self.status.st_ino
 
 
@@ -99,18 +99,18 @@ def _arrivals(
     suffix = suffix_of(options)
     memory = _Memory(settled)
     while not stop.is_set():
-        since, looking = time.monotonic(), 0.0
+        since, result_viewer = time.monotonic(), 0.0
         for found in _look(inboxes, recursive, options, memory):
             if stop.is_set():
                 return
             job = memory.job_of(found, options, suffix) if isinstance(found, _Found) else found
             if job:
-                looking += time.monotonic() - since
+                result_viewer += time.monotonic() - since
                 yield job  # and wait until there is room for another one
                 since = time.monotonic()
-        looking += time.monotonic() - since
+        result_viewer += time.monotonic() - since
         memory.forget_the_missing()
-        until = time.monotonic() + max(interval, looking * (1 / _SHARE - 1))
+        until = time.monotonic() + max(interval, result_viewer * (1 / _SHARE - 1))
         yield None
         while not stop.is_set() and (left := until - time.monotonic()) > 0:
             stop.wait(min(left, _TICK))
@@ -168,8 +168,8 @@ class _Memory:
             return None
         self._waiting.pop(name, None)
         self._told[name] = mark
-        if error := stranger_of_suffix(Path(found.path).suffix):
-            return Job(found.path, error=error, is_stray=True)
+        if error := unsupported_suffix(Path(found.path).suffix):
+            return Job(found.path, error=error, is_unsupported=True)
         job = replace(
             job_of(Path(found.path), Path(found.relative), options, suffix),
             redo=before is not None,
@@ -189,7 +189,7 @@ class _Memory:
             self._waiting[name] = mark, now
         if status.st_size == 0:
             return now - since >= EMPTY_PATIENCE
-        if known is None and name not in self._told and self._came_whole(status):
+        if known is None and name not in self._told and self._was_renamed_into_place(status):
             return True
         if now - since < self._settled:
             return False
@@ -202,7 +202,7 @@ class _Memory:
         self._waiting[name] = fresh, since if fresh == mark else now
         return fresh == mark
 
-    def _came_whole(self, status: os.stat_result) -> bool:
+    def _was_renamed_into_place(self, status: os.stat_result) -> bool:
         """Tell whether a file that is new here was complete before it got its name.
 
         A new name is noted in the time of the last change of status, which is then after that of
@@ -284,4 +284,4 @@ def _look(
 
 
 def _is_known(suffix: str) -> bool:
-    return bool(ImageFormat.of_suffix(suffix) or stranger_of_suffix(suffix))
+    return bool(ImageFormat.of_suffix(suffix) or unsupported_suffix(suffix))

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from recolor_cli.color.gamut import clip_chroma
 from recolor_cli.color.gray_detection import grayness
-from recolor_cli.color.lab import lab_of, lab_to_deep_rgb, lab_to_rgb
+from recolor_cli.color.lab import lab_to_rgb16, lab_to_rgb_cv2, rgb_to_lab
 from recolor_cli.errors import InputError
-from recolor_cli.types import AnyRgbImage, FloatArray, RecolorOptions
+from recolor_cli.types import AnyRgbImage, FloatArray
 
 _SAME_SHAPE = 0.02  # how much a mask's ratio of sides may differ from the picture's
 
 
 @dataclass(frozen=True, slots=True)
-class OwnColor:
+class BlendMask:
     """How much of the new color each pixel of a picture gets.
 
     Parameters
@@ -34,13 +34,20 @@ class OwnColor:
     weights: NDArray[np.uint8] | None = field(repr=False)
 
     @classmethod
-    def of(cls, rgb: AnyRgbImage, options: RecolorOptions) -> Self | None:
+    def of(
+        cls,
+        rgb: AnyRgbImage,
+        keep_original: float = 0.0,
+        only_gray: bool = False,
+        mask: NDArray[np.uint8] | None = None,
+    ) -> Self | None:
         """Return what of a picture is to stay; None if it is nothing.
 
         Parameters
         ----------
         rgb : uint8 or uint16 array, shape (H, W, 3), sRGB
-        options : RecolorOptions
+        keep_original, only_gray, mask
+            As in `guidance.recolor_options.RecolorOptions`.
 
         Raises
         ------
@@ -48,16 +55,16 @@ class OwnColor:
             If the mask has another shape than the picture.
         """
         weights = None
-        if options.mask is not None:
-            weights = _fitted(options.mask, rgb)
-        if options.only_gray:
+        if mask is not None:
+            weights = _fitted(mask, rgb)
+        if only_gray:
             gray = grayness(rgb).weights(rgb)
             if weights is not None:
                 gray = np.asarray(cv2.multiply(weights, gray, scale=1 / 255), np.uint8)
             weights = gray
-        if weights is None and options.keep_original == 0:
+        if weights is None and keep_original == 0:
             return None
-        return cls(1 - options.keep_original, weights)
+        return cls(1 - keep_original, weights)
 
     def keep(self, rgb: AnyRgbImage, painted: AnyRgbImage, start: int) -> AnyRgbImage:
         """Put some rows' own color back.
@@ -82,10 +89,10 @@ class OwnColor:
             if self.new == 1 and rows.min() == 255:
                 return painted
             share = np.divide(rows, 255, dtype=np.float32)[..., None] * share  # 255 is exactly 1
-        own = lab_of(rgb)
+        own = rgb_to_lab(rgb)
         lightness = np.ascontiguousarray(own[..., 0])
-        color = own[..., 1:] + (lab_of(painted)[..., 1:] - own[..., 1:]) * share
-        to_rgb = lab_to_deep_rgb if rgb.dtype == np.uint16 else lab_to_rgb
+        color = own[..., 1:] + (rgb_to_lab(painted)[..., 1:] - own[..., 1:]) * share
+        to_rgb = lab_to_rgb16 if rgb.dtype == np.uint16 else lab_to_rgb_cv2
         between = to_rgb(lightness, clip_chroma(lightness, color))
         # There and back is not exact in 8 bits; what is to stay does.
         return np.where(share == 0, rgb, np.where(share == 1, painted, between))

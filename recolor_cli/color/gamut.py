@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.color.lab import RGB_OF_XYZ, light_of_f, rgb_to_lab
+from recolor_cli.color.lab import RGB_OF_XYZ, lab_f_inverse, rgb_to_lab_cv2
 from recolor_cli.types import FloatArray
 
 GRID_STEP = 8  # ab units; a cell with centre c covers c - 4 .. c + 4
@@ -117,7 +117,7 @@ def derive_srgb_cells() -> set[tuple[int, int]]:
     cells: set[tuple[int, int]] = set()
     for red in range(256):
         rgb = np.stack((np.full_like(green, red), green, blue), axis=-1).astype(np.uint8)
-        cell = cells_of(rgb_to_lab(rgb)[..., 1:]) * GRID_STEP
+        cell = cells_of(rgb_to_lab_cv2(rgb)[..., 1:]) * GRID_STEP
         cells.update(map(tuple, np.unique(cell.reshape(-1, 2), axis=0).tolist()))
     return cells
 
@@ -168,20 +168,20 @@ def _chroma_table() -> FloatArray:
 
     Bisection on chroma. Where a ray leaves sRGB, comes back and leaves again (a few hues of very
     light and dark colors), it finds
-    one of these places, and a color in the gap between is clipped a little by `lab_to_rgb`.
+    one of these places, and a color in the gap between is clipped a little by `lab_to_rgb_cv2`.
     """
     levels = np.arange(100 * _LEVELS_PER_LIGHTNESS + 1, dtype=np.float32)
     hue = np.deg2rad(np.arange(360 + 1, dtype=np.float32))
     f_y = (levels[:, None] / _LEVELS_PER_LIGHTNESS + 16) / 116
     shape = (len(levels), len(hue))
     inside, outside = np.zeros(shape, np.float32), np.full(shape, 140, np.float32)
-    y = light_of_f(f_y)
+    y = lab_f_inverse(f_y)
     least, most = np.float32(-1e-4), np.float32(1 + 1e-4)
     # It is needed at the first picture: single precision, and as few arrays as can be.
     for _ in range(12):  # 140 / 2^12: to 0.04 units
         chroma = (inside + outside) / 2
-        x = light_of_f(f_y + chroma * (np.cos(hue) / 500))
-        z = light_of_f(f_y - chroma * (np.sin(hue) / 200))
+        x = lab_f_inverse(f_y + chroma * (np.cos(hue) / 500))
+        z = lab_f_inverse(f_y - chroma * (np.sin(hue) / 200))
         fits = np.ones(shape, bool)
         for of_x, of_y, of_z in RGB_OF_XYZ:
             light = of_x * x + of_z * z

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.color.lab import lab_of
+from recolor_cli.color.lab import rgb_to_lab
 from recolor_cli.types import AnyRgbImage, FloatArray
 
 # The limits were chosen on 500 posters and photographs; tests/benchmarks/monochrome.py measures.
@@ -93,7 +93,7 @@ class Grayness:
         for start in range(0, height, rows):
             stop = min(start + rows, height)
             above, below = min(margin, start), min(margin, height - stop)
-            lab = lab_of(rgb[start - above : stop + below])
+            lab = rgb_to_lab(rgb[start - above : stop + below])
             color = lab[..., 1:]
             if self.is_monochrome:
                 color = color - self._tone_of(lab[..., 0], start - above, height)
@@ -142,7 +142,7 @@ def grayness(rgb: AnyRgbImage) -> Grayness:
     height, width = rgb.shape[:2]
     scale = min(1.0, _SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    lab = lab_of(np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)))
+    lab = rgb_to_lab(np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)))
     coefficients, distances, tones = _fitted(lab)
     neutral = (_chroma_around(lab[..., 1:]) < _NEUTRAL).astype(np.uint8)
     kernel = np.ones((_OPENING, _OPENING), np.uint8)

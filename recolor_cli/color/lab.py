@@ -4,8 +4,8 @@ Colors, those that a network learns and is measured by, are OpenCV's float32 con
 degree observer), which differs from the closed formula by up to 0.5 in a*. OpenCV's 8-bit Lab is
 never used: it loses up to 24 levels on the way there and back.
 
-Lightness is that of the closed formula (`exact_lab`), from which OpenCV's, a spline, differs by up
-to 0.2; for bytes it is looked up. Pictures are painted by the closed formula (`exact_rgb`), too,
+Lightness is that of the closed formula (`rgb_to_lab_cie`), from which OpenCV's, a spline, differs
+by up to 0.2; for bytes it is looked up. Pictures are painted by the closed formula, too,
 and networks made elsewhere are fed and read by it (`model.foreign_profile`): a graph can repeat it.
 
 References
@@ -37,7 +37,7 @@ XYZ_OF_RGB = (_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)  # gray: all thr
 RGB_OF_XYZ = np.linalg.inv(_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
 
 
-def rgb_to_lab(rgb: RgbImage | FloatArray) -> FloatArray:
+def rgb_to_lab_cv2(rgb: RgbImage | FloatArray) -> FloatArray:
     """Convert sRGB to CIELAB.
 
     Parameters
@@ -62,39 +62,42 @@ def rgb_to_lab(rgb: RgbImage | FloatArray) -> FloatArray:
     return cast(FloatArray, cv2.cvtColor(scaled, cv2.COLOR_RGB2Lab))
 
 
-def lab_of(rgb: AnyRgbImage | FloatArray) -> FloatArray:
+def rgb_to_lab(rgb: AnyRgbImage | FloatArray) -> FloatArray:
     """Convert sRGB of any depth to CIELAB, float32, shape (H, W, 3).
 
     Parameters
     ----------
     rgb : uint8, uint16 or float32 array, shape (H, W, 3)
-        As in `rgb_to_lab`; 16 bits are converted by `exact_lab`.
+        As in `rgb_to_lab_cv2`; 16 bits are converted by `rgb_to_lab_cie`.
     """
     if rgb.dtype == np.uint16:
-        return exact_lab(np.divide(rgb, 65535, dtype=np.float32))
-    return rgb_to_lab(rgb)
+        return rgb_to_lab_cie(np.divide(rgb, 65535, dtype=np.float32))
+    return rgb_to_lab_cv2(rgb)
 
 
-def lightness_of(rgb: AnyRgbImage | FloatArray) -> FloatArray:
+def rgb_to_lightness(rgb: AnyRgbImage | FloatArray) -> FloatArray:
     """Return L*, float32, shape (H, W), 0..100, by the closed formula.
 
     Parameters
     ----------
     rgb : uint8, uint16 or float32 array, shape (H, W, 3)
-        As in `rgb_to_lab`. Bytes are looked up in tables, to within 0.02.
+        As in `rgb_to_lab_cv2`. Bytes are looked up in tables, to within 0.02.
     """
     if rgb.dtype == np.uint8:
-        return cast(FloatArray, cv2.LUT(light_of(cast(RgbImage, rgb)), light_tables().lightness))
+        return cast(
+            FloatArray,
+            cv2.LUT(relative_luminance(cast(RgbImage, rgb)), luminance_tables().lightness),
+        )
     scale = 1 / 65535 if rgb.dtype == np.uint16 else 1
-    return np.ascontiguousarray(exact_lab(np.multiply(rgb, scale, dtype=np.float32))[..., 0])
+    return np.ascontiguousarray(rgb_to_lab_cie(np.multiply(rgb, scale, dtype=np.float32))[..., 0])
 
 
-def light_of(rgb: RgbImage) -> AnyPlanes:
-    """Return relative Y, linear, of uint8 (H, W, 3): uint16, (H, W), in 1 / `Y_UNITS`."""
+def relative_luminance(rgb: RgbImage) -> AnyPlanes:
+    """Return relative Y, linear, of uint8 (H, W, 3): uint16, (H, W), in 1 / `Y_SCALE`."""
     red, green, blue = cv2.split(rgb)
-    tables = light_tables().of_channels
+    tables = luminance_tables().of_channels
     if _equal(red, green) and _equal(green, blue):  # a third of the work
-        return cast(AnyPlanes, cv2.LUT(red, light_tables().of_gray))
+        return cast(AnyPlanes, cv2.LUT(red, luminance_tables().of_gray))
     y = cv2.LUT(red, tables[0])
     part = cv2.LUT(green, tables[1])
     cv2.add(y, part, y)
@@ -107,10 +110,10 @@ def _equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return np.array_equal(one[:1], other[:1]) and np.array_equal(one, other)
 
 
-Y_UNITS = 65_535
+Y_SCALE = 65_535
 
 
-class LightTables(NamedTuple):
+class LuminanceTables(NamedTuple):
     """What bytes and their light are looked up in."""
 
     of_gray: NDArray[np.uint16]  # (256,): byte to Y, in units
@@ -120,14 +123,14 @@ class LightTables(NamedTuple):
 
 
 @cache
-def light_tables() -> LightTables:
+def luminance_tables() -> LuminanceTables:
     """Return the tables; they take milliseconds to make."""
-    light = light_of_level(np.arange(256) / 255) * Y_UNITS
+    light = srgb_to_linear(np.arange(256) / 255) * Y_SCALE
     of_gray = np.rint(light)
     red, green = (np.rint(weight * light) for weight in XYZ_OF_RGB[1, :2])
     parts = red, green, of_gray - red - green
-    f = f_of_light(np.arange(65_536) / Y_UNITS)
-    return LightTables(
+    f = lab_f(np.arange(65_536) / Y_SCALE)
+    return LuminanceTables(
         of_gray.astype(np.uint16),
         tuple(part.astype(np.uint16) for part in parts),
         f,
@@ -135,17 +138,17 @@ def light_tables() -> LightTables:
     )
 
 
-def gray_of(rgb: RgbImage) -> RgbImage:
+def rgb_to_gray(rgb: RgbImage) -> RgbImage:
     """Return the picture without its color: same shape, same L*, no chroma."""
-    return gray_from(lightness_of(rgb))
+    return lightness_to_gray(rgb_to_lightness(rgb))
 
 
-def gray_from(lightness: FloatArray) -> RgbImage:
+def lightness_to_gray(lightness: FloatArray) -> RgbImage:
     """Return the gray picture, uint8 (H, W, 3), that has this L* (H, W), 0..100."""
-    return lab_to_rgb(lightness, np.zeros((*lightness.shape, 2), np.float32))
+    return lab_to_rgb_cv2(lightness, np.zeros((*lightness.shape, 2), np.float32))
 
 
-def lab_to_rgb(lightness: FloatArray, ab: FloatArray) -> RgbImage:
+def lab_to_rgb_cv2(lightness: FloatArray, ab: FloatArray) -> RgbImage:
     """Convert CIELAB to 8-bit sRGB, rounding to the nearest level.
 
     Colors outside sRGB are clipped channel by channel, which shifts lightness and hue:
@@ -165,13 +168,13 @@ def lab_to_rgb(lightness: FloatArray, ab: FloatArray) -> RgbImage:
     return np.rint(rgb * 255).astype(np.uint8)
 
 
-def lab_to_deep_rgb(lightness: FloatArray, ab: FloatArray) -> NDArray[np.uint16]:
-    """Convert CIELAB to 16-bit sRGB, by `exact_rgb`; otherwise as `lab_to_rgb`."""
-    levels: FloatArray = exact_rgb(lightness, ab) * np.float32(65535)
+def lab_to_rgb16(lightness: FloatArray, ab: FloatArray) -> NDArray[np.uint16]:
+    """Convert CIELAB to 16-bit sRGB, by `lab_to_rgb_cie`; otherwise as `lab_to_rgb_cv2`."""
+    levels: FloatArray = lab_to_rgb_cie(lightness, ab) * np.float32(65535)
     return np.rint(levels).astype(np.uint16)
 
 
-def exact_lab(rgb: FloatArray) -> FloatArray:
+def rgb_to_lab_cie(rgb: FloatArray) -> FloatArray:
     """Convert sRGB to CIELAB by the closed formula, also where it lies outside 0..1.
 
     Parameters
@@ -183,13 +186,13 @@ def exact_lab(rgb: FloatArray) -> FloatArray:
     -------
     float32 array, shape (..., 3)
     """
-    f = f_of_light(light_of_level(rgb) @ XYZ_OF_RGB.T)
+    f = lab_f(srgb_to_linear(rgb) @ XYZ_OF_RGB.T)
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return np.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), axis=-1)
 
 
-def exact_rgb(lightness: FloatArray, ab: FloatArray) -> FloatArray:
-    """Convert CIELAB to sRGB by the closed formula, the inverse of `exact_lab`.
+def lab_to_rgb_cie(lightness: FloatArray, ab: FloatArray) -> FloatArray:
+    """Convert CIELAB to sRGB by the closed formula, the inverse of `rgb_to_lab_cie`.
 
     Parameters
     ----------
@@ -203,31 +206,31 @@ def exact_rgb(lightness: FloatArray, ab: FloatArray) -> FloatArray:
     """
     y = (lightness + 16) / np.float32(116)
     f = np.stack((y + ab[..., 0] / np.float32(500), y, y - ab[..., 1] / np.float32(200)), axis=-1)
-    light = np.clip(light_of_f(f) @ RGB_OF_XYZ.T, 0, 1)
-    return cast(FloatArray, level_of_light(light))
+    light = np.clip(lab_f_inverse(f) @ RGB_OF_XYZ.T, 0, 1)
+    return cast(FloatArray, linear_to_srgb(light))
 
 
 # The four curves of the closed formula, in the precision that they are given; numbers relative to
 # white. sRGB: IEC 61966-2-1; f: CIE 15:2004, section 8.2.1.
 
 
-def light_of_level(level: NDArray[Any]) -> NDArray[Any]:
+def srgb_to_linear(level: NDArray[Any]) -> NDArray[Any]:
     """Return linear light for gamma-encoded sRGB, 0..1; negative levels go on straight."""
     curve = ((np.maximum(level, 0) + 0.055) / 1.055) ** 2.4
     return np.where(level <= 0.04045, level / 12.92, curve)
 
 
-def level_of_light(light: NDArray[Any]) -> NDArray[Any]:
-    """Return gamma-encoded sRGB for linear light, 0..1, the inverse of `light_of_level`."""
+def linear_to_srgb(light: NDArray[Any]) -> NDArray[Any]:
+    """Return gamma-encoded sRGB for linear light, 0..1, the inverse of `srgb_to_linear`."""
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-def f_of_light(light: NDArray[Any]) -> NDArray[Any]:
+def lab_f(light: NDArray[Any]) -> NDArray[Any]:
     """Return CIELAB's f of X, Y or Z."""
     straight = light * ((29 / 6) ** 2 / 3) + 4 / 29
     return np.where(light > (6 / 29) ** 3, np.cbrt(light), straight)
 
 
-def light_of_f(f: NDArray[Any]) -> NDArray[Any]:
-    """Return X, Y or Z for CIELAB's f of it, the inverse of `f_of_light`."""
+def lab_f_inverse(f: NDArray[Any]) -> NDArray[Any]:
+    """Return X, Y or Z for CIELAB's f of it, the inverse of `lab_f`."""
     return np.where(f > 6 / 29, f * f * f, (f - 4 / 29) * (3 * (6 / 29) ** 2))

@@ -86,7 +86,7 @@ class Letterbox:
         padded[rows, columns] = plane
         return padded
 
-    def enlarge(self, planes: FloatArray) -> Enlarged:
+    def upsample(self, planes: FloatArray) -> LazyUpsampled:
         """Cut the padding off a network's answer and enlarge it to the source.
 
         The answer may be coarser than the canvas. The cut is made at its exact place between the
@@ -111,16 +111,16 @@ class Letterbox:
         wide = np.empty((*coarse.shape[:2], self.source.width), np.float32)
         for columns, taken in _blocks(across, 0, self.source.width):
             np.matmul(coarse[..., taken], across[columns, taken].T, out=wide[..., columns])
-        return Enlarged(wide, down)
+        return LazyUpsampled(wide, down)
 
     def invert(self, planes: FloatArray) -> FloatArray:
-        """Return the whole of `enlarge`: float32, shape (source.height, source.width, C)."""
-        rows = self.enlarge(planes).rows(0, self.source.height)
+        """Return the whole of `upsample`: float32, shape (source.height, source.width, C)."""
+        rows = self.upsample(planes).rows(0, self.source.height)
         return np.ascontiguousarray(np.moveaxis(rows, 0, -1))
 
 
 @dataclass(frozen=True, slots=True)
-class Enlarged:
+class LazyUpsampled:
     """A network's answer at a picture's full size, rows of which are computed when asked for.
 
     Parameters

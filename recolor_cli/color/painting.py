@@ -2,7 +2,7 @@
 
 Pictures of 8 bits are painted in integers of 16 bits: a byte to linear light, light to CIELAB's
 f(Y), f to XYZ and light back to a byte are each one look in a table, and the matrix between is
-OpenCV's. That is the closed formula (`color.lab.exact_rgb`) to within one level of 255, in a
+OpenCV's. That is the closed formula (`color.lab.lab_to_rgb_cie`) to within one level of 255, in a
 fraction of the time that floats take. Colors that sRGB does not reach show as linear light below 0
 or above 1; only these go the long way through `recolor_cli.color.gamut.clip_chroma`.
 
@@ -24,25 +24,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.color.blend import OwnColor
+from recolor_cli.color.blend import BlendMask
 from recolor_cli.color.gamut import chroma_scale, clip_chroma
 from recolor_cli.color.lab import (
     RGB_OF_XYZ,
-    Y_UNITS,
-    lab_to_deep_rgb,
-    level_of_light,
-    light_of,
-    light_of_f,
-    light_tables,
-    lightness_of,
+    Y_SCALE,
+    lab_f_inverse,
+    lab_to_rgb16,
+    linear_to_srgb,
+    luminance_tables,
+    relative_luminance,
+    rgb_to_lightness,
 )
-from recolor_cli.color.letterbox import Enlarged
+from recolor_cli.color.letterbox import LazyUpsampled
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray, RgbImage
 
 _STRIP_PIXELS = 1 << 17  # a strip's planes about fill a core's own cache
 
 
-def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage, own: OwnColor | None = None) -> None:
+def paint(
+    rgb: AnyRgbImage, ab: LazyUpsampled, out: AnyRgbImage, own: BlendMask | None = None
+) -> None:
     """Give a picture new color; its lightness stays, chroma gives way where sRGB has no such color.
 
     Parameters
@@ -82,15 +84,15 @@ def paint(rgb: AnyRgbImage, ab: Enlarged, out: AnyRgbImage, own: OwnColor | None
 
 
 def _paint_deep(rgb: AnyRgbImage, ab: FloatArray, out: AnyRgbImage) -> None:
-    lightness = lightness_of(rgb)
+    lightness = rgb_to_lightness(rgb)
     color = clip_chroma(lightness, np.ascontiguousarray(np.moveaxis(ab, 0, -1)))
-    out[:] = lab_to_deep_rgb(lightness, color)
+    out[:] = lab_to_rgb16(lightness, color)
 
 
 def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
     """Paint uint8 (h, w, 3) with what `_in_f` makes of ab, float32 (2, h, w)."""
     tables = _tables()
-    y = light_of(rgb)
+    y = relative_luminance(rgb)
     f = cv2.LUT(y, tables.f_of_y)
     f_x, f_z = ab.astype(np.uint16)
     for of_ab in (f_x, f_z):
@@ -111,7 +113,7 @@ def _paint_bytes(rgb: RgbImage, ab: FloatArray, out: RgbImage) -> None:
         few = _light(f_x, y, f_z, tables).reshape(-1).view(pixel)
         np.put(light.reshape(-1).view(pixel), index, few)
     # Where OpenCV can, it writes into the result itself.
-    level = cv2.LUT(light, tables.level_of_light, out if out.flags.c_contiguous else None)
+    level = cv2.LUT(light, tables.linear_to_srgb, out if out.flags.c_contiguous else None)
     if level is not out:
         out[:] = level
 
@@ -131,7 +133,7 @@ _DARKEST = round(_LIGHT_ZERO - 0.0003 * _LIGHT_UNITS)
 _BRIGHTEST = round(_LIGHT_ZERO + 1.0088 * _LIGHT_UNITS)
 
 
-def _in_f(ab: Enlarged) -> Enlarged:
+def _in_f(ab: LazyUpsampled) -> LazyUpsampled:
     """Return what ab adds to f(Y) for f(X) and f(Z), so that it need only be cut to integers."""
     wide = ab.wide * np.array([_A_UNITS, _B_UNITS], np.float32)[:, None, None]
     wide += _TO_ROUND
@@ -163,19 +165,19 @@ class _Tables(NamedTuple):
 
     f_of_y: NDArray[np.uint16]
     xz_of_f: NDArray[np.uint16]  # f(X) to X, and f(Z) to Z
-    level_of_light: NDArray[np.uint8]
+    linear_to_srgb: NDArray[np.uint8]
     light_of_xyz: FloatArray  # (3, 4), affine
 
 
 @cache
 def _tables() -> _Tables:
     index = np.arange(65_536)
-    xz = light_of_f((index - _SHIFT_ZERO) / _F_UNITS) * _XZ_UNITS + _XZ_ZERO
-    matrix = RGB_OF_XYZ * (_LIGHT_UNITS / np.array([_XZ_UNITS, Y_UNITS, _XZ_UNITS]))
+    xz = lab_f_inverse((index - _SHIFT_ZERO) / _F_UNITS) * _XZ_UNITS + _XZ_ZERO
+    matrix = RGB_OF_XYZ * (_LIGHT_UNITS / np.array([_XZ_UNITS, Y_SCALE, _XZ_UNITS]))
     offset = _LIGHT_ZERO - matrix @ [_XZ_ZERO, 0, _XZ_ZERO]
-    level = level_of_light(np.clip((index - _LIGHT_ZERO) / _LIGHT_UNITS, 0, 1))
+    level = linear_to_srgb(np.clip((index - _LIGHT_ZERO) / _LIGHT_UNITS, 0, 1))
     return _Tables(
-        np.rint(light_tables().f * _F_UNITS).astype(np.uint16),
+        np.rint(luminance_tables().f * _F_UNITS).astype(np.uint16),
         np.rint(xz).clip(0, 65_535).astype(np.uint16),
         np.rint(255 * level).astype(np.uint8),
         np.column_stack((matrix, offset)).astype(np.float32),

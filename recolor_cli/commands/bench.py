@@ -57,11 +57,12 @@ def bench(
 
     from recolor_cli.batch import plan as planning
     from recolor_cli.batch.picture import share_cpus
-    from recolor_cli.batch.processes import Setup, pictures_at_a_time
+    from recolor_cli.batch.processes import WorkerConfig, pictures_at_a_time
     from recolor_cli.evaluation import bench as room
+    from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.model.onnx_network import OnnxColorNetwork
+    from recolor_cli.system.device import Device, cpu_count
     from recolor_cli.terminal.console import Console
-    from recolor_cli.types import Device, RecolorOptions, cpu_count
 
     console = Console(quiet)
     names = tuple(dict.fromkeys(models_)) or ("poster",)  # named twice is timed once
@@ -71,7 +72,7 @@ def bench(
     ]
     output = planning.OutputOptions(overwrite=True)
     setups = {
-        key: Setup(name, device, jobs, None, RecolorOptions(), output)
+        key: WorkerConfig(name, device, jobs, None, RecolorOptions(), output)
         for key, name in zip(keys, names, strict=True)
     }
     threads = share_cpus(jobs or cpu_count())

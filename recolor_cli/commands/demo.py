@@ -11,7 +11,7 @@ from recolor_cli.commands.options import (
     device_option,
     load_network,
     quiet_option,
-    tell,
+    report_outcome,
     verbose_option,
 )
 from recolor_cli.errors import (
@@ -47,5 +47,5 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     report = Report()
     for outcome in run.run(jobs, ThreadWorkers(Recolorizer(network), options, 1)):
         report.add(outcome)
-        tell(outcome, console, False, "poster", network.device)
+        report_outcome(outcome, console, False, "poster", network.device)
     return report.exit_code

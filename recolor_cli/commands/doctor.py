@@ -22,8 +22,8 @@ def doctor() -> ExitCode:
 
     from recolor_cli.model.manifest import DEFAULT_MODEL, available_models, model_folders
     from recolor_cli.model.onnx_network import OnnxColorNetwork, available_providers
+    from recolor_cli.system.device import cpu_count
     from recolor_cli.terminal.console import Console
-    from recolor_cli.types import cpu_count
 
     console = Console()
     rows = [

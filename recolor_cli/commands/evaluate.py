@@ -90,10 +90,11 @@ def evaluate(
         from recolor_cli.evaluation.table import evaluate as measure
     except ImportError as error:
         raise missing_extra("eval", error) from error
+    from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.model.manifest import DEFAULT_MODEL, find_model
     from recolor_cli.model.onnx_network import read_manifest
     from recolor_cli.system.files import write_atomic
-    from recolor_cli.types import ColorSpace, RecolorOptions
+    from recolor_cli.types import ColorSpace
 
     console = Console(quiet)
     found = [p for p in load_pictures(pictures) if only is None or only in p.name]

@@ -32,9 +32,9 @@ from recolor_cli.commands.options import (
     overwrite_option,
     quiet_option,
     recursive_option,
+    report_outcome,
     signals,
     strength_option,
-    tell,
     temperature_option,
     verbose_option,
 )
@@ -44,8 +44,8 @@ from recolor_cli.image.formats import FILM_SUFFIXES, is_film
 if TYPE_CHECKING:
     from recolor_cli.batch.outcome import Outcome
     from recolor_cli.batch.plan import Job, OutputOptions
+    from recolor_cli.model.color_network import ColorNetwork
     from recolor_cli.terminal.console import Console
-    from recolor_cli.types import ColorNetwork
     from recolor_cli.video.film import FilmOptions, FilmReport
     from recolor_cli.video.reading import Film, RawFrames
 
@@ -190,9 +190,10 @@ def film(
     """
     from recolor_cli.batch.outcome import Report
     from recolor_cli.batch.plan import STREAM, plan
+    from recolor_cli.guidance.recolor_options import RecolorOptions
+    from recolor_cli.system.device import cpu_count
     from recolor_cli.terminal.console import Console
     from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
-    from recolor_cli.types import RecolorOptions, cpu_count
 
     try:
         from recolor_cli.video.encoding import EncodingOptions
@@ -240,7 +241,7 @@ def film(
                 network = network or load_network(model, device, cpu_count(), console)
                 outcome = _one(job, network, options, frames, rate, console, stop, also)
             report.add(outcome)
-            tell(outcome, console, as_json, model, network.device if network else "",
+            report_outcome(outcome, console, as_json, model, network.device if network else "",
                  len(jobs) == 1, also)  # fmt: skip
             if stop.is_set():
                 break
@@ -262,10 +263,10 @@ def _output_options(
     out: str | None, suffix: str | None, overwrite: bool, options: FilmOptions
 ) -> OutputOptions:
     """Return where results go; parts of a film do not take the whole film's name."""
-    from recolor_cli.batch.plan import Kind, OutputOptions
+    from recolor_cli.batch.plan import MediaKind, OutputOptions
     from recolor_cli.video.encoding import CONTAINERS, is_written, kept_suffix
 
-    kind = Kind(
+    kind = MediaKind(
         noun="films",
         readable="MP4, Matroska, MOV, AVI and other film",
         writable=", ".join(sorted(CONTAINERS)),
@@ -273,7 +274,7 @@ def _output_options(
         writes=is_written,
         ending=kept_suffix,
         ending_of_stream=".mkv",
-        stray=lambda ending: None,
+        unsupported=lambda ending: None,
     )
     if suffix is None and options.preview:
         suffix = "-preview"

@@ -14,7 +14,7 @@ from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from recolor_cli.batch.outcome import Outcome
-    from recolor_cli.batch.processes import Ready
+    from recolor_cli.batch.processes import ReadyMessage
     from recolor_cli.model.onnx_network import OnnxColorNetwork
     from recolor_cli.terminal.console import Console
 
@@ -83,22 +83,24 @@ dry_run_option = click.option(
 def load_network(model: str, device: str, workers: int, console: Console) -> OnnxColorNetwork:
     """Open a model; several pictures at a time share the CPUs, a single one takes them all."""
     from recolor_cli.batch.picture import share_cpus
-    from recolor_cli.batch.processes import Ready
+    from recolor_cli.batch.processes import ReadyMessage
     from recolor_cli.model.onnx_network import OnnxColorNetwork
 
     network = OnnxColorNetwork.load(model, device, share_cpus(workers))
-    tell_device(Ready(network.manifest.name, network.device, network.cpu_reason, workers), console)
+    report_device(
+        ReadyMessage(network.manifest.name, network.device, network.cpu_reason, workers), console
+    )
     return network
 
 
-def tell_device(ready: Ready, console: Console) -> None:
+def report_device(ready: ReadyMessage, console: Console) -> None:
     """Say why it is not CUDA, if that was to be tried, and, to who asks, what runs where."""
     if ready.cpu_reason:
         console.note(f"running on the CPU: {ready.cpu_reason} (--device cpu is silent)")
     console.detail(f"model {ready.name} on {ready.device}, {ready.count} at a time")
 
 
-def tell(
+def report_outcome(
     outcome: Outcome,
     console: Console,
     as_json: bool,
@@ -138,7 +140,7 @@ def tell(
                 "hint": outcome.error.hint if outcome.error else None,
                 "reason": outcome.reason or None,
                 "entropy": None if outcome.entropy is None else round(outcome.entropy, 3),
-                "companions": list(outcome.companions),
+                "companions": list(outcome.sidecars),
                 "warnings": list(outcome.warnings),
                 "width": outcome.size.width if outcome.size else None,
                 "height": outcome.size.height if outcome.size else None,

@@ -27,14 +27,14 @@ from recolor_cli.commands.options import (
     overwrite_option,
     quiet_option,
     recursive_option,
+    report_device,
+    report_outcome,
     signals,
     strength_option,
-    tell,
-    tell_device,
     temperature_option,
     verbose_option,
 )
-from recolor_cli.commands.viewers import looking, page_of
+from recolor_cli.commands.viewers import page_of, result_viewer
 from recolor_cli.errors import (
     ExitCode,
     InputError,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recolor_cli.batch.outcome import Outcome
-    from recolor_cli.batch.processes import Setup
+    from recolor_cli.batch.processes import WorkerConfig
     from recolor_cli.batch.run import Workers
     from recolor_cli.terminal.console import Console
 
@@ -220,11 +220,11 @@ def run(
     from recolor_cli.batch import run
     from recolor_cli.batch.outcome import Report
     from recolor_cli.batch.plan import STREAM, Job, OutputOptions, plan, plan_lines
-    from recolor_cli.batch.processes import Setup
+    from recolor_cli.batch.processes import WorkerConfig
+    from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.image.formats import ImageFormat
     from recolor_cli.terminal.console import Console
     from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
-    from recolor_cli.types import RecolorOptions
 
     console = Console(quiet, verbose)
     if STREAM in inputs and files_from == "-":
@@ -295,7 +295,7 @@ def run(
 
     def outcomes(stop: threading.Event) -> Iterator[Outcome]:
         # A list may come through a pipe that stays open.
-        jobs_left = iter(planned) if files_from is None else run.until(stop, planned)
+        jobs_left = iter(planned) if files_from is None else run.prefetch(stop, planned)
         for job in jobs_left:  # what is done already needs no network
             if stop.is_set():
                 return
@@ -306,7 +306,7 @@ def run(
 
     def outcomes_of_work(todo: Iterable[Job], stop: threading.Event) -> Iterator[Outcome]:
         nonlocal device_used
-        setup = Setup(model, device, jobs, total, recolor_options, options)
+        setup = WorkerConfig(model, device, jobs, total, recolor_options, options)
         # What goes through our own standard streams, or is alone, needs no other process.
         shared = total != 1 and STREAM not in inputs
         workers, device_used = (_processes if shared else _threads)(setup, console)
@@ -315,7 +315,7 @@ def run(
     page = page_of(out) if gallery and not dry_run else None
     bar_total = 1 if show else total  # a bar and pictures would be in each other's way
     with (
-        looking(console, page, show and not dry_run) as looks,
+        result_viewer(console, page, show and not dry_run) as looks,
         console.progress(bar_total, "pictures", "watching" if watch else "recoloring") as bar,
         signals((signal.SIGINT, signal.SIGTERM) if watch else (signal.SIGINT,)) as stop,
     ):
@@ -327,8 +327,8 @@ def run(
             ended = outcomes(stop)
         for outcome in ended:
             report.add(outcome)
-            tell(outcome, console, as_json, model, device_used, total == 1)
-            if watch and outcome.job.is_stray and outcome.error:  # there may never be an end
+            report_outcome(outcome, console, as_json, model, device_used, total == 1)
+            if watch and outcome.job.is_unsupported and outcome.error:  # there may never be an end
                 console.warn(f"{outcome.job.source} is left out: {outcome.error.message}")
             looks.add(outcome, model)
             bar.advance()
@@ -338,7 +338,7 @@ def run(
         console.note("least certain first, nats:")
         for nats, source in report.least_certain:
             console.note(f"  {nats:.2f}  {source}")
-    for reason, count in report.strays.items():
+    for reason, count in report.unsupported_files.items():
         if count == 1:
             console.warn(f"1 file is left out: {reason}")
         else:
@@ -364,16 +364,16 @@ def _read_mask(path: str) -> NDArray[np.uint8]:
         raise UsageError(f"--mask {path}: {error.message}", error.hint) from error
 
 
-def _processes(setup: Setup, console: Console) -> tuple[Workers, str]:
+def _processes(setup: WorkerConfig, console: Console) -> tuple[Workers, str]:
     """Return workers in other processes, which no crash of a decoder ends, and the device."""
     from recolor_cli.batch.processes import ProcessWorkers
 
     workers = ProcessWorkers(setup)
-    tell_device(workers.ready, console)
+    report_device(workers.ready, console)
     return workers, workers.ready.device
 
 
-def _threads(setup: Setup, console: Console) -> tuple[Workers, str]:
+def _threads(setup: WorkerConfig, console: Console) -> tuple[Workers, str]:
     """Return workers in this process, and the device."""
     from recolor_cli.batch.picture import ThreadWorkers
     from recolor_cli.batch.processes import pictures_at_a_time

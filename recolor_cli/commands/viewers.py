@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recolor_cli.terminal.inline_images import Protocol
 
 
-class Looks:
+class ResultViewer:
     """Puts outcomes on the page and on the screen.
 
     Parameters
@@ -71,7 +71,7 @@ class Looks:
 
 
 @contextlib.contextmanager
-def looking(console: Console, page: Path | None, show: bool) -> Iterator[Looks]:
+def result_viewer(console: Console, page: Path | None, show: bool) -> Iterator[ResultViewer]:
     """Begin the page and find out what the terminal can do; at the end the page is there.
 
     Parameters
@@ -89,7 +89,7 @@ def looking(console: Console, page: Path | None, show: bool) -> Iterator[Looks]:
             from recolor_cli.gallery.page import Gallery
 
             gallery = stack.enter_context(Gallery(page))
-        yield Looks(console, gallery, protocol)
+        yield ResultViewer(console, gallery, protocol)
     if page:
         console.note(f"gallery: {page}")
 

@@ -24,16 +24,18 @@ import numpy as np
 
 from recolor_cli.batch.outcome import Outcome
 from recolor_cli.batch.plan import Job
-from recolor_cli.batch.processes import ProcessWorkers, Setup
+from recolor_cli.batch.processes import ProcessWorkers, WorkerConfig
 from recolor_cli.batch.run import Workers
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.image.decode import DecodedImage, decode
 from recolor_cli.image.encode import Encoding, encode
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.model.manifest import find_model
 from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.system.device import Device, cpu_count
 from recolor_cli.system.files import write_atomic
-from recolor_cli.types import ColorNetwork, Device, RgbImage, cpu_count
+from recolor_cli.types import RgbImage
 
 _ROUNDS = 5
 _TURNS = 3  # of the pictures in a round: the last ones leave CPUs idle
@@ -193,7 +195,7 @@ def make_pictures(source: bytes, megapixels: float, count: int, folder: Path) ->
 
 
 def measure_throughput(
-    paths: Sequence[Path], label: str, setups: Mapping[str, Setup]
+    paths: Sequence[Path], label: str, setups: Mapping[str, WorkerConfig]
 ) -> list[Throughput]:
     """Time the program and its codecs alone, in turns, on the same files.
 
@@ -222,7 +224,7 @@ def measure_throughput(
         return [_throughput(jobs, label, name, setup) for name, setup in setups.items()]
 
 
-def _throughput(jobs: Sequence[Job], label: str, name: str, setup: Setup) -> Throughput:
+def _throughput(jobs: Sequence[Job], label: str, name: str, setup: WorkerConfig) -> Throughput:
     times: list[tuple[float, float]] = []
     with (
         closing(ProcessWorkers(replace(setup, model=None))) as without,

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from skimage.color import deltaE_ciede2000
 
 from recolor_cli.color.gamut import AbBins, cells_of
-from recolor_cli.color.lab import rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.types import FloatArray, RgbImage
 
 _THRESHOLDS = 151  # 0, 1, ... 150
@@ -167,7 +167,7 @@ class Accumulator:
         """
         if truth.shape != result.shape:
             raise ValueError(f"truth {truth.shape} and result {result.shape} differ in shape")
-        true_lab, lab = rgb_to_lab(truth), rgb_to_lab(result)
+        true_lab, lab = rgb_to_lab_cv2(truth), rgb_to_lab_cv2(result)
         error = np.linalg.norm(true_lab[..., 1:] - lab[..., 1:], axis=-1)
         # Column t counts errors in (t - 1, t]; the last one those beyond all thresholds.
         column = np.minimum(np.ceil(error), _THRESHOLDS).astype(np.int64)

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from recolor_cli.color.lab import gray_of
+from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.evaluation.table import aged_picture, color_picture
+from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.types import ColorNetwork, RecolorOptions, RgbImage
+from recolor_cli.types import RgbImage
 
 _CELL = 256  # px, the longest side of a picture in the sheet
 _TEXT = 14  # px, the height of a line
@@ -71,7 +73,7 @@ def contact_sheet(
             truth = color_picture(pictures[number])
             shown = aged_picture(truth, number) if aged else truth
             result = recolorizer.paint(truth, recolorizer.predict(shown))
-            for place, rgb in enumerate((gray_of(shown), result, truth)):
+            for place, rgb in enumerate((rgb_to_gray(shown), result, truth)):
                 sheet.paste(_fitted(rgb), (left + place * _CELL, top + _TEXT))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")

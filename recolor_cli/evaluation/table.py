@@ -12,15 +12,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from recolor_cli.color.lab import gray_from, lightness_of
+from recolor_cli.color.lab import lightness_to_gray, rgb_to_lightness
 from recolor_cli.errors import InputError
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.frechet import ENCODER, Encoder, FeatureSet
 from recolor_cli.evaluation.metrics import GLOSSARY, Accumulator, Figures
 from recolor_cli.evaluation.pictures import Picture
+from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
-from recolor_cli.types import ColorNetwork, FloatArray, RecolorOptions, RgbImage
+from recolor_cli.types import FloatArray, RgbImage
 
 GRAY, PRIOR_MEAN = "gray", "prior mean"  # the baselines' names
 _AGED_SIDE = 256  # px: wear has the size that a network sees, however large the scan is
@@ -262,4 +264,4 @@ def aged_picture(rgb: RgbImage, number: int) -> RgbImage:
     if scale < 1:
         height, width = (max(MIN_SIDE, round(side * scale)) for side in rgb.shape[:2])
         rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    return gray_from(age(lightness_of(rgb), np.random.default_rng(number)))
+    return lightness_to_gray(age(rgb_to_lightness(rgb), np.random.default_rng(number)))

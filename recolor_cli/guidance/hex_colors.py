@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from recolor_cli.color.lab import rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import UsageError
 from recolor_cli.types import FloatArray
 
@@ -35,4 +35,4 @@ def parse_hex(text: str) -> tuple[int, int, int]:
 
 def ab_of(colors: list[tuple[int, int, int]]) -> FloatArray:
     """Return the ab of some sRGB colors, 0..255: float32 (n, 2), CIELAB units."""
-    return np.ascontiguousarray(rgb_to_lab(np.array([colors], np.uint8))[0, :, 1:])
+    return np.ascontiguousarray(rgb_to_lab_cv2(np.array([colors], np.uint8))[0, :, 1:])

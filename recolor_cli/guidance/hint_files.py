@@ -14,11 +14,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.color.lab import rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import InputError, RecolorError, UsageError
 from recolor_cli.guidance.hex_colors import ab_of, parse_hex
-from recolor_cli.guidance.hint_propagation import Seeds
+from recolor_cli.guidance.hint_propagation import HintConstraints
 from recolor_cli.image.decode import decode
 from recolor_cli.types import FloatArray, ImageSize, RgbImage
 
@@ -73,7 +73,7 @@ class Hints:
     points: tuple[Hint, ...]
     scribbles: tuple[Scribble, ...] = ()
 
-    def seeds(self, box: Letterbox) -> Seeds:
+    def seeds(self, box: Letterbox) -> HintConstraints:
         """Put them into a network's canvas.
 
         Parameters
@@ -123,7 +123,7 @@ class Hints:
             nearest[disc] = distance[disc]
             fixed |= disc
             ab[disc] = ab_of([hint.color])[0]
-        return Seeds(fixed, ab)
+        return HintConstraints(fixed, ab)
 
 
 def load_hints(texts: Sequence[str]) -> Hints:
@@ -197,5 +197,5 @@ def _scribble(name: str, data: bytes) -> Scribble:
         raise UsageError(f"the scribble {name} is empty", "draw some strokes of color on it")
     rows, columns = np.nonzero(drawn)
     colors: RgbImage = (rgb[drawn] >> (8 if deep else 0)).astype(np.uint8)
-    ab = np.ascontiguousarray(rgb_to_lab(colors[None])[0, :, 1:])
+    ab = np.ascontiguousarray(rgb_to_lab_cv2(colors[None])[0, :, 1:])
     return Scribble(name, picture.size, rows, columns, ab)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from recolor_cli.types import FloatArray
 
-_PULL = 4e-5  # to none of the hints, where 1 is that to a neighbour of the same look
+UNSEEDED_PRIOR = 4e-5  # to none of the hints, where 1 is that to a neighbour of the same look
 _LIGHTNESS, _COLOR = 2.5, 3.0  # CIELAB units, standard deviations of what is alike
 _LEAST = 1e-5  # likeness across any edge: nothing is wholly cut off
 _NONE, _ALL = 0.15, 0.5  # shares of a hint that count as none and as all of it
@@ -37,7 +37,7 @@ _MULTIPLE = 16  # px, that sides are padded to, so that a grid can be halved
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Seeds:
+class HintConstraints:
     """Hints where they lie in the network's square.
 
     Parameters
@@ -53,7 +53,7 @@ class Seeds:
 
 
 def spread(
-    ab: FloatArray, lightness: FloatArray, inside: NDArray[np.bool_], seeds: Seeds
+    ab: FloatArray, lightness: FloatArray, inside: NDArray[np.bool_], seeds: HintConstraints
 ) -> FloatArray:
     """Let hints spread from where they are.
 
@@ -102,7 +102,7 @@ def _grid(
         ends = np.split(inside, [1, -1], axis)
         both = np.concatenate(ends[:2], axis) & np.concatenate(ends[1:], axis)
         links.append(np.where(both, alike, np.float32(0)))
-    return _Grid(links[0], links[1], np.full(lightness.shape, _PULL, np.float32), fixed)
+    return _Grid(links[0], links[1], np.full(lightness.shape, UNSEEDED_PRIOR, np.float32), fixed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from recolor_cli.color.lab import rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import InputError, RecolorError, UsageError
 from recolor_cli.guidance.hex_colors import ab_of, parse_hex
 from recolor_cli.guidance.palette_matching import Palette
@@ -163,5 +163,5 @@ def _rgb_of(values: tuple[float, ...]) -> tuple[float, float, float]:
 def _ab(red: float, green: float, blue: float) -> tuple[float, float]:
     """Return the ab of sRGB, 0..1."""
     rgb = np.clip(np.array([[[red, green, blue]]], np.float32), 0, 1)
-    _, a, b = rgb_to_lab(rgb)[0, 0]
+    _, a, b = rgb_to_lab_cv2(rgb)[0, 0]
     return float(a), float(b)

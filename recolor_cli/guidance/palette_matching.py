@@ -24,7 +24,7 @@ import numpy as np
 
 from recolor_cli.color.annealed_mean import softmax
 from recolor_cli.color.gamut import AbBins
-from recolor_cli.color.lab import rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.guidance.guided_filter import guided
 from recolor_cli.types import FloatArray, RgbImage
 
@@ -62,7 +62,7 @@ class Palette:
     @classmethod
     def of_picture(cls, rgb: RgbImage) -> Self:
         """Take the colors of a picture, uint8 (H, W, 3), sRGB, as often as they occur there."""
-        ab = rgb_to_lab(rgb)[..., 1:].reshape(-1, 2)
+        ab = rgb_to_lab_cv2(rgb)[..., 1:].reshape(-1, 2)
         return cls(ab, np.full(len(ab), 1 / len(ab), np.float32))
 
     @classmethod
@@ -87,7 +87,7 @@ class Palette:
         return cast(FloatArray, (count / count.sum()).astype(np.float32))
 
 
-def reweighted(
+def match_palette(
     logits: FloatArray,
     bins: AbBins,
     palette: Palette,

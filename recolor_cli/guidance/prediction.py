@@ -16,7 +16,7 @@ from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.guidance.confidence import confidence_map, entropy
 from recolor_cli.guidance.hint_files import Hints
 from recolor_cli.guidance.hint_propagation import spread
-from recolor_cli.guidance.palette_matching import STRENGTH, Palette, reweighted
+from recolor_cli.guidance.palette_matching import STRENGTH, Palette, match_palette
 from recolor_cli.guidance.variants import variants
 from recolor_cli.types import FloatArray, RgbImage
 
@@ -50,7 +50,7 @@ class Steering:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Prediction:
     """The distribution that a network answered with, of one picture.
 
     Parameters
@@ -134,7 +134,9 @@ class Answer:
             return logits
         # The weights are found before the color is scaled.
         sought = Palette(palette.ab / np.float32(max(self._factor, 1e-3)), palette.shares)
-        return reweighted(logits, self._bins, sought, strength, self.temperature, self._lightness)
+        return match_palette(
+            logits, self._bins, sought, strength, self.temperature, self._lightness
+        )
 
     def _hinted(self, ab: FloatArray) -> FloatArray:
         hints = self.steering.hints

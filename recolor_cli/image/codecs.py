@@ -29,7 +29,7 @@ _IHDR_END = 33  # 8 of the signature, 25 of the header
 _JP2_COMPONENT = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)  # SOC, SIZ up to Ssiz
 
 
-def is_deep(data: bytes, image_format: ImageFormat) -> bool:
+def is_16_bit(data: bytes, image_format: ImageFormat) -> bool:
     """Tell by the header whether a file has more than 8 bits a channel.
 
     Parameters
@@ -150,7 +150,7 @@ def _decode_pnm(data: bytes) -> NDArray[np.uint16]:
     return stretched if channels == 3 else stretched[..., 0]
 
 
-def by_strips(
+def map_row_strips(
     make: Callable[[slice], AnyPlanes], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> AnyPlanes:
     """Fill an array with what is made of its rows, some at a time: floats of all would be large."""

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import ImageCms
 
 from recolor_cli.color.gamut import clip_chroma
-from recolor_cli.color.lab import exact_lab, exact_rgb
+from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray
 
@@ -150,12 +150,12 @@ def lab_to_srgb(lab: FloatArray, top: int, is_d65: bool = False) -> FloatArray:
     import imagecodecs
 
     if is_d65:
-        rgb = exact_rgb(lab[..., 0], lab[..., 1:])
-        outside = np.abs(exact_lab(rgb) - lab).max(axis=-1) > _CLIPPED * 100
+        rgb = lab_to_rgb_cie(lab[..., 0], lab[..., 1:])
+        outside = np.abs(rgb_to_lab_cie(rgb) - lab).max(axis=-1) > _CLIPPED * 100
         if outside.any():
             lightness, ab = lab[outside][None, :, 0], lab[outside][None, :, 1:]
             chroma = clip_chroma(np.ascontiguousarray(lightness), np.ascontiguousarray(ab))
-            rgb[outside] = exact_rgb(lightness, chroma)[0]
+            rgb[outside] = lab_to_rgb_cie(lightness, chroma)[0]
     else:
         profile = imagecodecs.cms_profile("lab4")
         rgb = _transform(lab, profile, SRGB, _LAB, Space.RGB, np.dtype(np.float32))
@@ -204,10 +204,10 @@ def _within_gamut(rgb: FloatArray) -> FloatArray:
     result: FloatArray = np.clip(rgb, 0, 1).astype(np.float32, copy=False)
     outside = np.abs(rgb - result).max(axis=-1) > _CLIPPED
     if outside.any():
-        lab = exact_lab(rgb[outside][None])
+        lab = rgb_to_lab_cie(rgb[outside][None])
         lightness = np.clip(lab[..., 0], 0, 100)
         chroma = clip_chroma(lightness, np.ascontiguousarray(lab[..., 1:]))
-        result[outside] = exact_rgb(lightness, chroma)[0]
+        result[outside] = lab_to_rgb_cie(lightness, chroma)[0]
     return result
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from recolor_cli.image.decode import DecodedImage, decode, pictures
+from recolor_cli.image.decode import DecodedImage, decode, decode_pages
 from recolor_cli.image.encode import Encoding, encode_all, on_white
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import Metadata
@@ -59,7 +59,7 @@ def side_by_side(before: bytes, after: bytes, image_format: ImageFormat, quality
     InputError, OutputError
         If one cannot be read, or both together do not fit into the format.
     """
-    pairs = zip(pictures(before, image_format), pictures(after, image_format), strict=False)
+    pairs = zip(decode_pages(before, image_format), decode_pages(after, image_format), strict=False)
     return encode_all(_joined(pairs), Encoding(image_format, quality))
 
 

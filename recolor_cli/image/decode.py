@@ -19,9 +19,9 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.image import codecs, color_profiles, exif, gif_canvas, jp2_boxes, png_color, tiff
-from recolor_cli.image.codecs import STRIP_PIXELS, by_strips
+from recolor_cli.image.codecs import STRIP_PIXELS, map_row_strips
 from recolor_cli.image.color_profiles import Space
-from recolor_cli.image.formats import ImageFormat, stranger, unknown
+from recolor_cli.image.formats import ImageFormat, unrecognized_format, unsupported_format
 from recolor_cli.image.metadata import Metadata, of_image
 from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize
 
@@ -103,7 +103,7 @@ class DecodedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class Header:
     """What a file's header says that it holds.
 
     Parameters
@@ -118,7 +118,7 @@ class Declared:
     memory: int
 
 
-def declared(data: bytes, target: ImageFormat | None = None) -> Declared:
+def probe(data: bytes, target: ImageFormat | None = None) -> Header:
     """Return what a file declares, without decoding a pixel.
 
     Parameters
@@ -137,22 +137,22 @@ def declared(data: bytes, target: ImageFormat | None = None) -> Declared:
         with _damage_is_told(), _opened_tiff(data) as file:
             found = _pages(file, data, target or ImageFormat.TIFF)
             largest = max(page.declared_pixels for page in found)
-            is_deep = any(page.bits > 8 for page in found)
-            per_pixel = _per_pixel(is_deep, {target})
+            is_16_bit = any(page.bits > 8 for page in found)
+            per_pixel = _per_pixel(is_16_bit, {target})
             if any(page.is_float for page in found):
                 per_pixel += max(page.bits for page in found) // 2  # four channels as they are
-            return Declared(largest, largest * per_pixel)
+            return Header(largest, largest * per_pixel)
     with _opened(data) as image:
         source = _format_of(image)
         pixels = image.width * image.height
         if source is ImageFormat.GIF:
             pixels = max(pixels, gif_canvas.canvas_pixels(data))
-        memory = pixels * _per_pixel(codecs.is_deep(data, source), {source, target})
+        memory = pixels * _per_pixel(codecs.is_16_bit(data, source), {source, target})
         with _damage_is_told():
             frames = _frames(image, source, target or source)
         if frames > 1:
             memory += frames * pixels * _BYTES_PER_PIXEL_OF_A_FRAME
-        return Declared(frames * pixels, memory)
+        return Header(frames * pixels, memory)
 
 
 def decode(data: bytes) -> DecodedImage:
@@ -163,7 +163,7 @@ def decode(data: bytes) -> DecodedImage:
     Parameters
     ----------
     data : bytes
-        An encoded file, in any format of `ImageFormat`. `declared` says what it will take. Of
+        An encoded file, in any format of `ImageFormat`. `probe` says what it will take. Of
         several pages or frames it is the first, and 16 bits are reduced.
 
     Raises
@@ -171,7 +171,7 @@ def decode(data: bytes) -> DecodedImage:
     InputError
         If it is empty, of no format that we read, or damaged.
     """
-    picture = next(pictures(data))
+    picture = next(decode_pages(data))
     if picture.rgb.dtype == np.uint8:
         return picture
     alpha = None if picture.alpha is None else _to_8_bits(picture.alpha)
@@ -208,7 +208,7 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
     return mask.astype(np.uint8)
 
 
-def pictures(data: bytes, target: ImageFormat | None = None) -> Iterator[DecodedImage]:
+def decode_pages(data: bytes, target: ImageFormat | None = None) -> Iterator[DecodedImage]:
     """Decode the pictures of a file one after the other, with all their bits.
 
     Parameters
@@ -255,12 +255,12 @@ def _opened(data: bytes) -> Image.Image:
             return Image.open(io.BytesIO(data), formats=list(ImageFormat))
         except UnidentifiedImageError as error:
             damaged = InputError("the picture is damaged: its header", "copy or scan it again")
-            raise stranger(data) or unknown(data) or damaged from error
+            raise unsupported_format(data) or unrecognized_format(data) or damaged from error
 
 
 @contextmanager
 def _opened_tiff(data: bytes) -> Iterator[tifffile.TiffFile]:
-    if error := stranger(data):  # cameras dress up their own formats as TIFF
+    if error := unsupported_format(data):  # cameras dress up their own formats as TIFF
         raise error
     with tiff.opened(data) as file:
         yield file
@@ -271,10 +271,10 @@ def _format_of(image: Image.Image) -> ImageFormat:
     return ImageFormat.JPEG if image.format == "MPO" else ImageFormat(str(image.format))
 
 
-def _per_pixel(is_deep: bool, formats: set[ImageFormat | None]) -> int:
+def _per_pixel(is_16_bit: bool, formats: set[ImageFormat | None]) -> int:
     if _HUNGRY & formats:
         return _BYTES_PER_PIXEL_HUNGRY
-    return _BYTES_PER_PIXEL_DEEP if is_deep else _BYTES_PER_PIXEL
+    return _BYTES_PER_PIXEL_DEEP if is_16_bit else _BYTES_PER_PIXEL
 
 
 def _frames(image: Image.Image, source: ImageFormat, target: ImageFormat) -> int:
@@ -290,17 +290,17 @@ def _decoded(
     if source is ImageFormat.JPEG2000:
         image.info |= {"exif": jp2_boxes.raw_exif(data), "icc_profile": jp2_boxes.icc_profile(data)}
         image.info["xmp"] = jp2_boxes.xmp(data)
-    if codecs.is_deep(data, source):
+    if codecs.is_16_bit(data, source):
         orientation = image.getexif().get(exif.ORIENTATION, 1)
         levels = codecs.decode(data, source).astype(np.uint16, copy=False)
         image.load()  # a PNG's texts may stand behind its pixels
         metadata = of_image(image, image.info.get("exif", b""))
-        return _turned(_of_array(levels, image, metadata, source, target), orientation)
+        return apply_orientation(_of_array(levels, image, metadata, source, target), orientation)
     raw_exif = image.info.get("exif", b"")  # as it is in the file
     if source is ImageFormat.JPEG and image.mode in ("L", "RGB"):
         metadata = of_image(image, raw_exif)
         pixels = codecs.decode_jpeg(data)
-        return _turned(
+        return apply_orientation(
             _of_array(pixels, image, metadata, source, target),
             image.getexif().get(exif.ORIENTATION, 1),
         )
@@ -395,7 +395,7 @@ def _converted(
     elif space is Space.CMYK:
         warnings.append("it is CMYK without a profile, and is converted to RGB by rule of thumb")
     if rgb is None:
-        rgb = _rule_of_thumb(pixels) if space is Space.CMYK else _expanded(pixels)
+        rgb = naive_cmyk_to_rgb(pixels) if space is Space.CMYK else _expanded(pixels)
     if rgb.dtype == np.uint16 and not target.holds_16_bits:
         warnings.append(f"its 16 bits a channel are reduced to 8, as {target} holds no more")
         rgb, alpha = _to_8_bits(rgb), None if alpha is None else _to_8_bits(alpha)
@@ -428,7 +428,7 @@ def _tiff_page(
         if page.is_float:
             read_as = "" if profile else "read as sRGB and "
             picture = _warned(picture, f"its floating-point levels are {read_as}kept in 16 bits")
-        return _turned(picture, page.orientation)
+        return apply_orientation(picture, page.orientation)
     with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
         image.seek(page.index)
         image.load()  # turns it upright, too
@@ -456,8 +456,8 @@ def _animation_frames(
         if metadata is None:
             metadata = of_image(image, raw_exif)
         shown.info = frame.info | {"transparency": None}
-        upright = ImageOps.exif_transpose(shown)
-        picture = _of_pillow(upright, metadata, source, source)
+        reset_orientation = ImageOps.exif_transpose(shown)
+        picture = _of_pillow(reset_orientation, metadata, source, source)
         yield replace(picture, animation=animation, milliseconds=milliseconds)
 
 
@@ -473,14 +473,14 @@ def _expanded(pixels: AnyPlanes) -> AnyRgbImage:
     if pixels.ndim != 2:
         return pixels
     # A tenth of the time that numpy takes; by strips, as OpenCV copies what is not contiguous.
-    return by_strips(
+    return map_row_strips(
         lambda rows: cast(AnyPlanes, cv2.merge([pixels[rows]] * 3)),
         (*pixels.shape, 3),
         pixels.dtype,
     )
 
 
-def _rule_of_thumb(cmyk: AnyPlanes) -> AnyRgbImage:
+def naive_cmyk_to_rgb(cmyk: AnyPlanes) -> AnyRgbImage:
     """Convert CMYK that has no profile."""
     top = int(np.iinfo(cmyk.dtype).max)
 
@@ -488,16 +488,16 @@ def _rule_of_thumb(cmyk: AnyPlanes) -> AnyRgbImage:
         ink = cmyk[rows].astype(np.float32) / top
         return np.rint((1 - ink[..., :3]) * (1 - ink[..., 3:]) * top)
 
-    return by_strips(printed, (*cmyk.shape[:2], 3), cmyk.dtype)
+    return map_row_strips(printed, (*cmyk.shape[:2], 3), cmyk.dtype)
 
 
 def _to_8_bits(levels: AnyPlanes) -> NDArray[np.uint8]:
-    return by_strips(
+    return map_row_strips(
         lambda rows: np.rint(levels[rows] / np.float32(257)), levels.shape, np.dtype(np.uint8)
     )
 
 
-def _turned(picture: DecodedImage, orientation: int) -> DecodedImage:
+def apply_orientation(picture: DecodedImage, orientation: int) -> DecodedImage:
     """Turn a picture upright; `orientation` is EXIF's, 1..8."""
     if orientation not in range(2, 9):
         return picture

@@ -14,7 +14,7 @@ from PIL import Image
 
 from recolor_cli.errors import OutputError, RecolorError
 from recolor_cli.image import codecs, color_profiles, jp2_boxes, tiff
-from recolor_cli.image.codecs import by_strips
+from recolor_cli.image.codecs import map_row_strips
 from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.decode import DecodedImage
 from recolor_cli.image.formats import ImageFormat
@@ -225,7 +225,7 @@ def on_white(source: DecodedImage, rgb: AnyRgbImage) -> AnyRgbImage:
         paper: AnyPlanes = np.rint(rgb[rows] * opacity + top * (1 - opacity))
         return paper
 
-    return by_strips(laid, tuple(rgb.shape), rgb.dtype)
+    return map_row_strips(laid, tuple(rgb.shape), rgb.dtype)
 
 
 @contextmanager

@@ -172,7 +172,7 @@ class Directory:
         return x[0] / x[1] * unit, y[0] / y[1] * unit
 
 
-def upright(block: bytes) -> bytes:
+def reset_orientation(block: bytes) -> bytes:
     """Return an EXIF block that says upright and has no thumbnail; all else stays in its place.
 
     Makers' notes hold offsets: they survive only where nothing moves.

@@ -114,7 +114,7 @@ _JPEG_XL: _Kind = ("JPEG XL", "convert it first: djxl FILE out.png")
 _DJVU: _Kind = ("DjVu", "convert it first: ddjvu -format=tiff FILE out.tif")
 _SVG: _Kind = ("SVG", "render it first: rsvg-convert FILE -o out.png")
 _FILM: _Kind = ("film", "films have a command of their own: recolor film FILE")
-_STRANGERS: tuple[tuple[bytes, int, _Kind], ...] = (
+_UNSUPPORTED_SIGNATURES: tuple[tuple[bytes, int, _Kind], ...] = (
     (b"%PDF", 0, _PDF),
     (b"%!PS", 0, _POSTSCRIPT),
     *((b"ftyp" + brand, 4, _HEIC) for brand in (b"heic", b"heix", b"heim", b"hevc", b"mif1")),
@@ -134,7 +134,7 @@ _STRANGERS: tuple[tuple[bytes, int, _Kind], ...] = (
     *((b"ftyp" + brand, 4, _FILM) for brand in (b"isom", b"mp42", b"M4V ", b"avc1", b"qt  ")),
     (b"\x1f\x8b", 0, ("gzip", "unpack it first: gunzip FILE")),
 )
-_STRANGE_SUFFIXES: dict[str, _Kind] = {
+_UNSUPPORTED_SUFFIXES: dict[str, _Kind] = {
     suffix: kind
     for suffixes, kind in (
         (".heic .heif .hif", _HEIC),
@@ -150,9 +150,9 @@ _STRANGE_SUFFIXES: dict[str, _Kind] = {
 } | dict.fromkeys(FILM_SUFFIXES, _FILM)
 
 
-def stranger(data: bytes) -> InputError | None:
+def unsupported_format(data: bytes) -> InputError | None:
     """Return the error that names a file of a known kind that we do not read, or None."""
-    for signature, offset, kind in _STRANGERS:
+    for signature, offset, kind in _UNSUPPORTED_SIGNATURES:
         if data[offset : offset + len(signature)] == signature:
             return _error(kind)
     head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -161,13 +161,13 @@ def stranger(data: bytes) -> InputError | None:
     return None
 
 
-def stranger_of_suffix(suffix: str) -> InputError | None:
-    """Return `stranger` by the ending of a name alone, such as ``.heic``."""
-    kind = _STRANGE_SUFFIXES.get(suffix.lower())
+def unsupported_suffix(suffix: str) -> InputError | None:
+    """Return `unsupported_format` by the ending of a name alone, such as ``.heic``."""
+    kind = _UNSUPPORTED_SUFFIXES.get(suffix.lower())
     return _error(kind) if kind else None
 
 
-def unknown(data: bytes) -> InputError | None:
+def unrecognized_format(data: bytes) -> InputError | None:
     """Return the error for what begins like no picture at all, or None."""
     begins = data.startswith(_STARTS) or data[4:8] == b"ftyp" or data[8:12] == b"WEBP"
     if begins:
@@ -175,6 +175,12 @@ def unknown(data: bytes) -> InputError | None:
     return InputError(
         "it is no picture, is cut off, or of an unknown kind", f"{READABLE} can be read"
     )
+
+
+def check_format(data: bytes) -> None:
+    """Check that a file begins like a picture that can be read; raises InputError if not."""
+    if error := unsupported_format(data) or unrecognized_format(data):
+        raise error
 
 
 def raw_error() -> InputError:

@@ -75,7 +75,7 @@ def of_image(image: Image.Image, raw_exif: bytes) -> Metadata:
     if found and not raw_exif:  # as a text of a PNG, say
         raw_exif = found.tobytes()
     try:
-        block = exif.upright(raw_exif) if raw_exif else b""
+        block = exif.reset_orientation(raw_exif) if raw_exif else b""
     except ValueError:
         block = b""  # a block that no program can read: there is nothing to keep
     dpi = tuple(float(value) for value in image.info.get("dpi", ()))

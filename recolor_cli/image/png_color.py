@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recolor_cli.color.lab import light_of_level
+from recolor_cli.color.lab import srgb_to_linear
 from recolor_cli.errors import InputError
 from recolor_cli.image import color_profiles
 from recolor_cli.types import FloatArray
@@ -123,7 +123,7 @@ def _curve(number: int) -> FloatArray | None:
     """Return linear light for levels of 0..1 by a curve of H.273, or None."""
     level = np.linspace(0, 1, _STEPS)
     if number == _SRGB_CURVE:
-        return light_of_level(level).astype(np.float32)
+        return srgb_to_linear(level).astype(np.float32)
     if number in _VIDEO_CURVES:
         bright = ((level + 0.099) / 1.099) ** (1 / 0.45)
         return np.where(level < 0.081, level / 4.5, bright).astype(np.float32)

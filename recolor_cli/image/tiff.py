@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from recolor_cli.errors import InputError
 from recolor_cli.image import metadata as metadata_room
-from recolor_cli.image.codecs import by_strips, scaled
+from recolor_cli.image.codecs import map_row_strips, scaled
 from recolor_cli.image.color_profiles import Space, lab_to_srgb
 from recolor_cli.image.exif import (
     ORIENTATION,
@@ -231,7 +231,7 @@ def _of_floats(levels: NDArray[Any]) -> NDArray[np.uint16]:
             f"its floating-point levels are {least:g} to {most:g}, where 0 is black and 1 is white",
             "bring them there first: magick FILE -auto-level -depth 16 out.tif",
         )
-    return by_strips(
+    return map_row_strips(
         lambda rows: np.rint(np.clip(levels[rows], 0, 1) * np.float64(65535)),
         levels.shape,
         np.dtype(np.uint16),
@@ -266,7 +266,7 @@ def _of_lab(levels: AnyPlanes, photometric: int, is_d65: bool) -> AnyPlanes:
             lab[..., 1:] = ab.view(signed).astype(np.float32) / steps
         return cast(AnyPlanes, lab_to_srgb(lab, top, is_d65))
 
-    return by_strips(converted, levels.shape, levels.dtype)
+    return map_row_strips(converted, levels.shape, levels.dtype)
 
 
 @dataclass(frozen=True, slots=True)

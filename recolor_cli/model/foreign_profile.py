@@ -22,7 +22,7 @@ import numpy as np
 
 from recolor_cli.color.annealed_mean import annealed_mean
 from recolor_cli.color.gamut import AbBins
-from recolor_cli.color.lab import exact_lab, exact_rgb
+from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.errors import ModelError
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.types import FloatArray, ModelKind
@@ -340,10 +340,10 @@ def _by_channel(value: float | tuple[float, ...]) -> FloatArray:
 
 def _gray(lightness: FloatArray) -> FloatArray:
     """Return the sRGB value, 0..1, of a gray of this L*, 0..100: float32, the same shape."""
-    return exact_rgb(lightness, np.zeros((*lightness.shape, 2), np.float32))[..., 1]
+    return lab_to_rgb_cie(lightness, np.zeros((*lightness.shape, 2), np.float32))[..., 1]
 
 
 def _ab_of(rgb: FloatArray) -> FloatArray:
     """Return ab (N, 2, h, w), CIELAB units, of sRGB (N, 3, h, w), 0..1."""
-    lab = exact_lab(rgb.transpose(0, 2, 3, 1))
+    lab = rgb_to_lab_cie(rgb.transpose(0, 2, 3, 1))
     return np.ascontiguousarray(lab[..., 1:].transpose(0, 3, 1, 2))

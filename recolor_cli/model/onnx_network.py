@@ -27,8 +27,8 @@ from recolor_cli.color.annealed_mean import Distribution, annealed_mean
 from recolor_cli.errors import DeviceError, InferenceError, ModelError
 from recolor_cli.model.foreign_profile import SUFFIX, Profile
 from recolor_cli.model.manifest import Manifest, SharedWeights, find_model
-from recolor_cli.system.device import parse_device, why_no_driver
-from recolor_cli.types import ColorSpace, Device, FloatArray, ModelKind, cpu_count
+from recolor_cli.system.device import Device, cpu_count, parse_device, why_no_driver
+from recolor_cli.types import ColorSpace, FloatArray, ModelKind
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 # onnxruntime's exceptions have no base class of their own.

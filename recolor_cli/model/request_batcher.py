@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.model.manifest import Manifest
-from recolor_cli.types import ColorNetwork, FloatArray
+from recolor_cli.types import FloatArray
 
 
 class _Request(NamedTuple):

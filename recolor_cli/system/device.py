@@ -1,13 +1,29 @@
-"""Which device is asked for, and whether there may be one: told without onnxruntime."""
+"""CPUs and CUDA devices: how many, which one is asked for, and whether a driver is installed."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import sys
+from enum import StrEnum
 
 from recolor_cli.errors import UsageError
-from recolor_cli.types import Device
+
+
+def cpu_count() -> int:
+    """Return the CPUs that this process may use, not those that the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Device(StrEnum):
+    """Where the network is to run; a device number may follow, as in ``cuda:1``."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 def parse_device(name: str) -> tuple[Device, int]:

@@ -11,13 +11,12 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.image.formats import stranger, unknown
 from recolor_cli.system.memory import available_memory
 
 _PIPE_LIMIT = 2 << 30  # bytes; larger pictures are files
@@ -34,8 +33,14 @@ class Source:
     status: os.stat_result
 
 
-def read(path: Path) -> Source:
+def read(path: Path, check: Callable[[bytes], None] | None = None) -> Source:
     """Return what is in a file.
+
+    Parameters
+    ----------
+    path : Path
+    check : callable or None
+        Of a pipe, as for `read_pipe`.
 
     Raises
     ------
@@ -46,7 +51,7 @@ def read(path: Path) -> Source:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                return Source(read_pipe(file), status)
+                return Source(read_pipe(file, check), status)
             if status.st_size > available_memory():
                 raise InputError("the file is larger than the free memory", "use a larger machine")
             return Source(file.read(), status)
@@ -59,20 +64,26 @@ def read(path: Path) -> Source:
         raise InputError(f"cannot be read: {error.strerror}", advice) from error
 
 
-def read_pipe(pipe: BinaryIO) -> bytes:
-    """Return what comes out of a pipe, unless it is no picture or does not end.
+def read_pipe(pipe: BinaryIO, check: Callable[[bytes], None] | None = None) -> bytes:
+    """Return all bytes of a pipe.
+
+    Parameters
+    ----------
+    pipe : binary stream
+    check : callable or None
+        Gets the first bytes and raises `InputError` if the rest is not worth waiting for.
 
     Raises
     ------
     InputError
-        In these cases.
+        If `check` refuses the first bytes, or more bytes come than memory can hold.
     """
     most = min(_PIPE_LIMIT, available_memory() // 2)
     data = bytearray()
     while chunk := pipe.read(_CHUNK):
         data += chunk
-        if len(data) <= _CHUNK and (error := stranger(bytes(data)) or unknown(bytes(data))):
-            raise error
+        if check and len(data) <= _CHUNK:
+            check(bytes(data))
         if len(data) > most:
             raise InputError(
                 f"more than {most / 2**30:.1f} GiB came, and no end", "save it to a file first"

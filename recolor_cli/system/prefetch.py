@@ -21,7 +21,7 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[_In], depth: int) -> Iterator[_In]:
+def prefetch(items: Iterable[_In], depth: int) -> Iterator[_In]:
     """Yield the items, of which a thread makes up to `depth` before they are asked for.
 
     What goes wrong in there is raised here. When this generator is closed, the thread ends before
@@ -63,7 +63,9 @@ def ahead(items: Iterable[_In], depth: int) -> Iterator[_In]:
         thread.join()
 
 
-def mapped(function: Callable[[_In], _Out], items: Iterable[_In], workers: int) -> Iterator[_Out]:
+def ordered_parallel_map(
+    function: Callable[[_In], _Out], items: Iterable[_In], workers: int
+) -> Iterator[_Out]:
     """Yield function(item) in the order of the items, several at a time and never far ahead."""
     with ThreadPoolExecutor(workers, thread_name_prefix="recolor-film") as pool:
         waiting: deque[Future[_Out]] = deque()

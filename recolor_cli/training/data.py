@@ -17,12 +17,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.color.lab import lightness_of, rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.pictures import Picture
+from recolor_cli.system.device import cpu_count
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.yuv import rgb_to_uv
-from recolor_cli.types import ColorSpace, FloatArray, RgbImage, cpu_count
+from recolor_cli.types import ColorSpace, FloatArray, RgbImage
 
 PAD_LIGHTNESS = 50.0  # L*; about 0 after the encoder's own scaling, as its convolutions pad
 _AHEAD = 3  # batches that are made while one is trained on
@@ -161,7 +162,7 @@ def make_sample(
     columns = slice(max(0, -left), max(0, -left) + rgb.shape[1])
 
     lightness = np.full((size, size), PAD_LIGHTNESS, np.float32)
-    lightness[rows, columns] = lightness_of(rgb)
+    lightness[rows, columns] = rgb_to_lightness(rgb)
     if random.random() < config.aged:  # the color to be learned stays that of the clean picture
         lightness[rows, columns] = age(lightness[rows, columns], random)
     # Labels as a run's answer lies: color of the picture made small, not small color of it.
@@ -171,6 +172,6 @@ def make_sample(
     covered[rows, columns] = 255
     coarse = (size // output_stride, size // output_stride)
     small = cast(RgbImage, cv2.resize(square, coarse, interpolation=cv2.INTER_AREA))
-    color = rgb_to_lab(small)[..., 1:] if space is ColorSpace.LAB else rgb_to_uv(small)
+    color = rgb_to_lab_cv2(small)[..., 1:] if space is ColorSpace.LAB else rgb_to_uv(small)
     inside = cv2.resize(covered, coarse, interpolation=cv2.INTER_AREA) == 255
     return lightness[None], np.ascontiguousarray(color), inside

@@ -19,7 +19,7 @@ from onnx import helper
 from torch import Tensor
 
 from recolor_cli.color.gamut import AbBins
-from recolor_cli.color.lab import gray_of
+from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator
 from recolor_cli.evaluation.pictures import Picture
@@ -399,7 +399,7 @@ def _figures(session: OnnxColorNetwork, pictures: list[Picture]) -> dict[str, fl
     for picture in pictures:
         rgb = picture.rgb()
         result.add(rgb, recolorizer.recolor(rgb))
-        gray.add(rgb, gray_of(rgb))
+        gray.add(rgb, rgb_to_gray(rgb))
     figures, without = result.figures(), gray.figures()
     ratio = figures.l2 / without.l2 if without.l2 else math.nan
     values = {"l2_over_gray": ratio} | {key: getattr(figures, key) for key in _FIGURES}

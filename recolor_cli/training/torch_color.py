@@ -1,6 +1,6 @@
 """Conversions between color spaces that have a gradient and can be traced into a graph.
 
-`exact_rgb` and `exact_lab` of `recolor_cli.color.lab` are the same in numpy.
+`lab_to_rgb_cie` and `rgb_to_lab_cie` of `recolor_cli.color.lab` are the same in numpy.
 """
 
 from __future__ import annotations

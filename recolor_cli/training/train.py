@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from recolor_cli.color.gamut import AbBins
-from recolor_cli.color.lab import gray_of
+from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.errors import DeviceError, NoInputsError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator, Figures
 from recolor_cli.evaluation.pictures import Picture, load_pictures, usable
 from recolor_cli.image.decode import decode
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.system.device import parse_device
+from recolor_cli.system.device import Device, parse_device
 from recolor_cli.system.files import write_atomic
 from recolor_cli.training.checkpoint import centers_of, load_checkpoint, load_start
 from recolor_cli.training.config import TrainConfig
@@ -47,7 +47,7 @@ from recolor_cli.training.targets import (
     squared_distance,
 )
 from recolor_cli.training.yuv import uv_to_ab
-from recolor_cli.types import ColorSpace, Device, FloatArray, ModelKind
+from recolor_cli.types import ColorSpace, FloatArray, ModelKind
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -416,7 +416,7 @@ def sample_sheet(network: nn.Module, manifest: Manifest, pictures: Sequence[Pict
     rows = []
     for picture in pictures:
         rgb = decode(picture.data).rgb
-        rows.append(np.hstack((gray_of(rgb), recolorizer.recolor(rgb), rgb)))
+        rows.append(np.hstack((rgb_to_gray(rgb), recolorizer.recolor(rgb), rgb)))
     sheet = np.full(
         (sum(r.shape[0] for r in rows), max(r.shape[1] for r in rows), 3), 255, np.uint8
     )

@@ -22,11 +22,14 @@ import av.error
 import numpy as np
 
 from recolor_cli.errors import InferenceError, InputError, OutputError
+from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.recolorizer import MIN_SIDE
+from recolor_cli.system.device import cpu_count
 from recolor_cli.system.files import mount_point, remove_leftovers, write_atomic, writing
-from recolor_cli.system.prefetch import ahead, mapped
+from recolor_cli.system.prefetch import prefetch, ordered_parallel_map
 from recolor_cli.terminal.streams import write_stdout
-from recolor_cli.types import ColorNetwork, FloatArray, RecolorOptions, cpu_count
+from recolor_cli.types import FloatArray
 from recolor_cli.video.encoding import SEQUENCE, STREAM, Encoding, EncodingOptions, decide
 from recolor_cli.video.frames import (
     View,
@@ -192,9 +195,9 @@ class _Work:
 
     def encoding(self, destination: str) -> tuple[Encoding, list[str]]:
         """Decide how the result is encoded."""
-        declared = 2 if self.coding.full_range else self.film.info.colors[3]
+        probe = 2 if self.coding.full_range else self.film.info.colors[3]
         return decide(
-            self.film.info, self.coding.bits, declared, self.coding.matrix, destination,
+            self.film.info, self.coding.bits, probe, self.coding.matrix, destination,
             self.options.encoding, self.options.preview,
         )  # fmt: skip
 
@@ -203,11 +206,11 @@ class _Work:
 
         Their times count from the beginning of the span.
         """
-        read = ahead(self._squares(after), _AHEAD)
+        read = prefetch(self._squares(after), _AHEAD)
         batches = _batches(read, _CUDA_BATCH if self._on_cuda else 1)
-        asked = mapped(self._ask, batches, 2 if self._on_cuda else self._cpus)
-        smoothed = ahead(self._smoothed(asked), _AHEAD)
-        return mapped(lambda shot: self._paint(shot, target), smoothed, self._cpus)
+        asked = ordered_parallel_map(self._ask, batches, 2 if self._on_cuda else self._cpus)
+        smoothed = prefetch(self._smoothed(asked), _AHEAD)
+        return ordered_parallel_map(lambda shot: self._paint(shot, target), smoothed, self._cpus)
 
     def _squares(self, after: int | None) -> Iterator[_Shot]:
         """Decode, and make what the network reads."""
@@ -230,7 +233,7 @@ class _Work:
     def _ask(self, shots: list[_Shot]) -> list[_Shot]:
         """Ask the network about some frames at a time."""
         recolor = self.options.recolor
-        tensor = np.stack([self.view.upright(shot.square) for shot in shots])[:, None]
+        tensor = np.stack([self.view.reset_orientation(shot.square) for shot in shots])[:, None]
         temperature = recolor.temperature or self.manifest.temperature
         answer = self._network.predict(tensor, temperature)
         if not np.isfinite(answer).all():

@@ -129,7 +129,7 @@ class View:
         )
         return self.box.apply(coding.lightness(small), fill)
 
-    def upright(self, square: FloatArray) -> FloatArray:
+    def reset_orientation(self, square: FloatArray) -> FloatArray:
         """Turn a stored canvas (h, w) as it is shown."""
         return np.ascontiguousarray(np.rot90(square, self.turns))
 

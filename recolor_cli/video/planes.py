@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from recolor_cli.color.gamut import clip_chroma
-from recolor_cli.color.lab import exact_lab
+from recolor_cli.color.lab import rgb_to_lab_cie
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.types import AnyPlanes, FloatArray
 
@@ -36,7 +36,7 @@ _HIGH_DEFINITION = 720  # lines; what names no matrix is taken for BT.709 from t
 _STRIP_PIXELS = 1 << 15  # a strip's float planes stay within a processor's cache
 
 
-def matrix_of(declared: int, height: int) -> int:
+def matrix_of(probe: int, height: int) -> int:
     """Return the matrix to use: the declared one if there is such, else as players guess it.
 
     Parameters
@@ -46,7 +46,7 @@ def matrix_of(declared: int, height: int) -> int:
     height : int
         Lines of the film.
     """
-    return declared if declared in _MATRICES else (1 if height >= _HIGH_DEFINITION else 6)
+    return probe if probe in _MATRICES else (1 if height >= _HIGH_DEFINITION else 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def _lightness_table(coding: Coding) -> FloatArray:
     """Return L* for each number in a luma plane."""
     numbers = np.arange(1 << coding.bits, dtype=np.float32)
     gray = np.clip((numbers - coding.black) / coding.luma_levels, 0, 1)
-    lightness = exact_lab(np.repeat(gray[:, None], 3, axis=1).astype(np.float32))[:, 0]
+    lightness = rgb_to_lab_cie(np.repeat(gray[:, None], 3, axis=1).astype(np.float32))[:, 0]
     return np.ascontiguousarray(lightness)
 
 
@@ -161,7 +161,7 @@ def chroma_planes(
     height, width = luma.shape
     cb, cr = np.empty_like(luma), np.empty_like(luma)
     most = (1 << coding.bits) - 1
-    enlarged = box.enlarge(ab)
+    enlarged = box.upsample(ab)
     rows = max(1, _STRIP_PIXELS // width)
     for start in range(0, height, rows):
         strip = slice(start, min(start + rows, height))

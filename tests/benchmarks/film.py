@@ -28,7 +28,7 @@ from skimage.color import deltaE_ciede2000
 
 from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.color.gamut import clip_chroma
-from recolor_cli.color.lab import lab_to_rgb, rgb_to_lab
+from recolor_cli.color.lab import lab_to_rgb_cv2, rgb_to_lab_cv2
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import ModelError
 from recolor_cli.evaluation.temporal import Motion, color_distribution_consistency, histogram
@@ -51,7 +51,7 @@ def frames(clip: str, limit: int, size: int) -> Iterator[FloatArray]:
             rgb = frame.to_ndarray(format="rgb24")
             box = Letterbox.fit(ImageSize(*rgb.shape[:2]), size)
             shape = (box.inner.width, box.inner.height)
-            yield rgb_to_lab(cv2.resize(rgb, shape, interpolation=cv2.INTER_AREA))
+            yield rgb_to_lab_cv2(cv2.resize(rgb, shape, interpolation=cv2.INTER_AREA))
 
 
 def aged(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
@@ -135,7 +135,7 @@ def measure(clip: str, network: OnnxColorNetwork, limit: int, is_aged: bool, dee
         for name, color in colors.items():
             if is_cut or not histograms[name]:
                 histograms[name].append([])  # of a shot
-            histograms[name][-1].append(histogram(lab_to_rgb(lightness, color)))
+            histograms[name][-1].append(histogram(lab_to_rgb_cv2(lightness, color)))
             if count % 5 == 0:
                 differences[name].append(
                     deltaE_ciede2000(lab, np.dstack((lightness, color))).mean()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from recolor_cli.color.gamut import clip_chroma
 from recolor_cli.color.gray_detection import grayness
-from recolor_cli.color.lab import lab_to_rgb, lightness_of
+from recolor_cli.color.lab import lab_to_rgb_cv2, rgb_to_lightness
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.pictures import load_pictures
 
@@ -42,7 +42,7 @@ def toned(lightness: np.ndarray, kind: str, random: np.random.Generator) -> np.n
             patches = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
             ab = ab + (patches * random.uniform(1, 4))[..., None] * direction
             ab = ab + random.standard_normal((*shape, 2)) * random.uniform(1, 6)
-    return lab_to_rgb(lightness, clip_chroma(lightness, ab.astype(np.float32)))
+    return lab_to_rgb_cv2(lightness, clip_chroma(lightness, ab.astype(np.float32)))
 
 
 def as_jpeg(rgb: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -65,7 +65,7 @@ def main() -> None:
         group = "photographs" if "photos" in picture.name else "posters"
         group = f"{'old ' if '_old' in picture.name else ''}{group}"
         shown = {group: rgb, f"{group}, JPEG": as_jpeg(rgb, random)}
-        lightness = lightness_of(rgb)
+        lightness = rgb_to_lightness(rgb)
         for kind in ("gray", "sepia", "cyanotype", "split tone", "stained"):
             worn = age(lightness, random) if random.random() < 0.5 else lightness
             shown[f"{kind} prints"] = as_jpeg(toned(worn, kind, random), random)

@@ -35,15 +35,16 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000
 
 from recolor_cli.color.gamut import AbBins
-from recolor_cli.color.lab import rgb_to_lab
+from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.evaluation.pictures import load_pictures
 from recolor_cli.guidance.hint_files import Hint, Hints
 from recolor_cli.guidance.palette_files import load_palette
 from recolor_cli.guidance.palette_matching import STRENGTH, Palette
 from recolor_cli.guidance.prediction import Steering
+from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.types import RecolorOptions, RgbImage
+from recolor_cli.types import RgbImage
 
 BINS = AbBins.srgb()
 COLORS = (
@@ -62,11 +63,11 @@ Rows = list[list[RgbImage]]
 
 def difference(one: RgbImage, other: RgbImage) -> float:
     """Return the mean CIEDE2000 of two pictures."""
-    return float(deltaE_ciede2000(rgb_to_lab(one), rgb_to_lab(other)).mean())
+    return float(deltaE_ciede2000(rgb_to_lab_cv2(one), rgb_to_lab_cv2(other)).mean())
 
 
 def l2(truth: RgbImage, result: RgbImage) -> float:
-    return float(np.square(rgb_to_lab(truth)[..., 1:] - rgb_to_lab(result)[..., 1:]).mean())
+    return float(np.square(rgb_to_lab_cv2(truth)[..., 1:] - rgb_to_lab_cv2(result)[..., 1:]).mean())
 
 
 def splotchiness(rgb: RgbImage) -> float:
@@ -75,7 +76,7 @@ def splotchiness(rgb: RgbImage) -> float:
     1: as much there as anywhere; 0: color changes at edges of lightness only. nan where fewer than
     1 pixel in 20 is flat.
     """
-    lab = cv2.GaussianBlur(rgb_to_lab(rgb), (0, 0), 1)
+    lab = cv2.GaussianBlur(rgb_to_lab_cv2(rgb), (0, 0), 1)
     slopes = []
     for plane in cv2.split(lab):
         across, along = (cv2.Sobel(plane, cv2.CV_32F, *axis) / 8 for axis in ((1, 0), (0, 1)))
@@ -92,7 +93,7 @@ def variants(truths: list[RgbImage], network: OnnxColorNetwork, count: int) -> R
     pairs, errors, splotches, seconds, rows = [], [], [], [], []
     for truth in truths:
         started = time.thread_time()
-        colorings = recolorizer.consider(truth).variants(count)
+        colorings = recolorizer.predict_distribution(truth).variants(count)
         seconds.append(time.thread_time() - started)
         results = [recolorizer.paint(truth, ab) for ab in colorings]
         pairs.append(
@@ -192,17 +193,19 @@ def hints(truths: list[RgbImage], network: OnnxColorNetwork) -> Rows:
             given = tuple(Hint(x, y, tuple(map(int, soft[y, x]))) for x, y in places)
             options = RecolorOptions(steering=Steering(hints=Hints(given)))
             recolorizer = Recolorizer(network, options)
-            answer = recolorizer.consider(truth)
+            answer = recolorizer.predict_distribution(truth)
             started = time.thread_time()
             (ab,) = answer.variants(1)
             seconds.append(time.thread_time() - started)
             result = recolorizer.paint(truth, ab)
             errors.append(difference(truth, result))
             sought, got = (
-                rgb_to_lab(np.array([[p[y, x] for x, y in places]])) for p in (soft, result)
+                rgb_to_lab_cv2(np.array([[p[y, x] for x, y in places]])) for p in (soft, result)
             )
             at_hint.append(np.linalg.norm(sought[..., 1:] - got[..., 1:], axis=-1).mean())
-            moved = np.abs(rgb_to_lab(own)[..., 1:] - rgb_to_lab(result)[..., 1:]).max(axis=-1)
+            moved = np.abs(rgb_to_lab_cv2(own)[..., 1:] - rgb_to_lab_cv2(result)[..., 1:]).max(
+                axis=-1
+            )
             untouched.append(np.mean(moved < 2))
             if count == 3:
                 marked = own.copy()
@@ -225,14 +228,14 @@ def confidence(truths: list[RgbImage], network: OnnxColorNetwork) -> Rows:
     recolorizer = Recolorizer(network)
     entropies, errors, rows, within = [], [], [], []
     for truth in truths:
-        answer = recolorizer.consider(truth)
+        answer = recolorizer.predict_distribution(truth)
         (ab,) = answer.variants(1)
         result = recolorizer.paint(truth, ab)
         entropies.append(answer.uncertainty)
         errors.append(difference(truth, result))
         rows.append([truth, result, answer.confidence_map()])
         plane = answer.box.invert(answer.entropy[..., None])[..., 0]
-        error = deltaE_ciede2000(rgb_to_lab(truth), rgb_to_lab(result))
+        error = deltaE_ciede2000(rgb_to_lab_cv2(truth), rgb_to_lab_cv2(result))
         within.append(spearmanr(plane[::7, ::7].ravel(), error[::7, ::7].ravel()).statistic)
     entropy, error = np.array(entropies), np.array(errors)
     rank = spearmanr(entropy, error).statistic

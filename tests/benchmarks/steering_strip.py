@@ -29,7 +29,7 @@ def main() -> None:
     target = parser.parse_args().picture
     rgb = decode((Path(recolor_cli.__file__).parent / "demo.jpg").read_bytes()).rgb
     plain = Recolorizer()
-    answer = plain.consider(rgb)
+    answer = plain.predict_distribution(rgb)
     cells = [
         (f"--variants 4: {number}", plain.paint(rgb, ab))
         for number, ab in enumerate(answer.variants(4), 1)

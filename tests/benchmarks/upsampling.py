@@ -26,7 +26,7 @@ import numpy as np
 from skimage.color import deltaE_ciede2000
 
 from recolor_cli.color.gamut import clip_chroma
-from recolor_cli.color.lab import lab_to_rgb, rgb_to_lab
+from recolor_cli.color.lab import lab_to_rgb_cv2, rgb_to_lab_cv2
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.evaluation.pictures import load_pictures
 from recolor_cli.recolorizer import Recolorizer
@@ -170,9 +170,9 @@ def color_edges(lab: FloatArray) -> np.ndarray:
 
 def painted(rgb: AnyRgbImage, coarse: FloatArray, box: Letterbox, name: str) -> AnyRgbImage:
     """Return a picture with ab enlarged in one of the ways."""
-    lightness = np.ascontiguousarray(rgb_to_lab(rgb)[..., 0])
+    lightness = np.ascontiguousarray(rgb_to_lab_cv2(rgb)[..., 0])
     ab = WAYS[name](lightness, coarse, box)
-    return lab_to_rgb(lightness, clip_chroma(lightness, ab))
+    return lab_to_rgb_cv2(lightness, clip_chroma(lightness, ab))
 
 
 def main() -> None:
@@ -191,7 +191,7 @@ def main() -> None:
     edges = []
     for number, picture in enumerate(chosen):
         rgb = picture.rgb()
-        lab = rgb_to_lab(rgb)
+        lab = rgb_to_lab_cv2(rgb)
         lightness = np.ascontiguousarray(lab[..., 0])
         size = ImageSize(*rgb.shape[:2])
         box = recolorizer.network.manifest.box(size) if recolorizer else Letterbox.fit(size, SIZE)
@@ -209,7 +209,7 @@ def main() -> None:
             started = time.perf_counter()
             ab = way(lightness, coarse, box)
             seconds = (time.perf_counter() - started) / rgb[..., 0].size * 1e6
-            result = rgb_to_lab(lab_to_rgb(lightness, clip_chroma(lightness, ab)))
+            result = rgb_to_lab_cv2(lab_to_rgb_cv2(lightness, clip_chroma(lightness, ab)))
             difference = deltaE_ciede2000(lab, result)
             near = difference[band].mean() if band.any() else difference.mean()
             given = slopes(np.ascontiguousarray(result[..., 1:]))[edge]
