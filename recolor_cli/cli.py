@@ -15,16 +15,15 @@ from typing import cast
 import click
 from click.shell_completion import CompletionItem
 
-from recolor_cli.commands.help import first_page
+from recolor_cli.commands.help import write_first_page
 from recolor_cli.commands.options import SETTINGS
 from recolor_cli.errors import ExitCode, RecolorError, UsageError
 from recolor_cli.image.formats import is_film
 
 _MOST_USED = ("out", "recursive", "model", "strength", "overwrite")
 _TOPICS = {
-    "more": ("film", "demo", "models", "doctor", "bench"),
+    "more": ("film", "demo", "models", "doctor"),
     "train": ("train", "export", "evaluate", "quantize", "profile"),
-    "shell": ("completion", "man"),
 }
 
 
@@ -67,7 +66,7 @@ class _RunByDefault(click.Group):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write help that fits a screen."""
-        first_page(self, ctx, formatter, "run", _MOST_USED, _TOPICS)
+        write_first_page(self, ctx, formatter, "run", _MOST_USED, _TOPICS)
 
     def _refuse_misspelt(self, name: str) -> None:
         """Raise if a name is no file, but nearly a command."""

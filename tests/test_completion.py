@@ -1,4 +1,4 @@
-"""Completion in the real shells, where they are installed."""
+"""Complete lines in the real shells, where they are installed."""
 
 import os
 import pty
@@ -14,7 +14,7 @@ import pytest
 
 SHELLS = ("bash", "zsh", "fish")
 CASES = {
-    "recolor comp": "completion",
+    "recolor doc": "doctor",
     "recolor --str": "--strength",
     "recolor old.jpg --overw": "--overwrite",
     "recolor -m fru": "fruitnet",
@@ -26,14 +26,16 @@ CASES = {
 
 
 @pytest.fixture
-def folder(tmp_path, recolor) -> Path:
-    """Return a folder with the program in bin/, the scripts, and something to complete."""
+def folder(tmp_path) -> Path:
+    """Return a folder with the program in bin/, click's scripts, and something to complete."""
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "recolor"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m recolor_cli "$@"\n')
     program.chmod(0o755)
     for shell in SHELLS:
-        (tmp_path / shell).write_bytes(recolor("completion", shell)[0])
+        variables = os.environ | {"_RECOLOR_COMPLETE": f"{shell}_source"}
+        done = subprocess.run([program], env=variables, capture_output=True, check=True)
+        (tmp_path / shell).write_bytes(done.stdout)
     (tmp_path / "old.jpg").touch()
     (tmp_path / "results").mkdir()
     return tmp_path

@@ -1,21 +1,23 @@
 import io
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.linalg import sqrtm
 
 from conftest import SpyNetwork, draw, encoded
 from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
+from recolor_cli.errors import InputError, NoInputsError
 from recolor_cli.evaluation.aging import age
-from recolor_cli.evaluation.frechet import Encoder, FeatureSet, frechet_distance
-from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.evaluation.sheet import contact_sheet
-from recolor_cli.evaluation.table import Table, aged_picture, evaluate
+from recolor_cli.evaluation.pictures import Picture, load_pictures
+from recolor_cli.evaluation.sheet import draw_evaluation_sheet
+from recolor_cli.evaluation.table import Table, age_picture, evaluate
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.decode import decode
 from recolor_cli.recolorizer import Recolorizer
@@ -23,6 +25,44 @@ from recolor_cli.types import ImageSize
 
 PICTURES = [Picture(f"{i}.png", encoded(draw(50 + i, 40, seed=i), "PNG")) for i in range(6)]
 OPTIONS = RecolorOptions()
+
+
+# Reading pictures.
+
+
+def test_a_folder_is_no_picture_whatever_its_name(tmp_path):
+    (tmp_path / "x.jpg").mkdir()
+    with pytest.raises(NoInputsError, match="no pictures in"):
+        load_pictures([str(tmp_path)])
+    (tmp_path / "x.jpg" / "y.png").write_bytes(PICTURES[0].data)
+    (found,) = load_pictures([str(tmp_path)])
+    assert Path(found.name) == tmp_path / "x.jpg" / "y.png"
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    with pytest.raises(InputError, match=r"gone\.jpg: no such file") as caught:
+        load_pictures([str(tmp_path)])
+    assert caught.value.hint
+
+
+def test_measuring_needs_no_package_of_training(tmp_path):
+    for picture in PICTURES[:2]:
+        (tmp_path / picture.name).write_bytes(picture.data)
+    # None in sys.modules makes an import fail as if the package were not installed.
+    script = (
+        "import sys\n"
+        "absent = ('torch', 'onnx', 'safetensors', 'keras', 'efficientnet_lite_pytorch')\n"
+        "sys.modules.update(dict.fromkeys(absent))\n"
+        "from recolor_cli.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "evaluate", tmp_path, "--json", "--device", "cpu"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["pictures"] for line in done.stdout.splitlines()] == [2, 2, 2]
 
 
 # Aging.
@@ -57,30 +97,6 @@ def test_tiny_pictures_age_too():
         assert age(np.full((3, 5), 50, np.float32), np.random.default_rng(seed)).shape == (3, 5)
 
 
-# The distance of features.
-
-
-def test_frechet_against_the_matrix_square_root():
-    random = np.random.default_rng(0)
-    one, two = random.normal(size=(50, 6)), random.normal(1, 2, size=(50, 6))
-    means, covariances = zip(*((x.mean(axis=0), np.cov(x.T)) for x in (one, two)), strict=True)
-    root = sqrtm(covariances[0] @ covariances[1])
-    expected = np.square(means[0] - means[1]).sum() + np.trace(sum(covariances) - 2 * root.real)
-    measured = frechet_distance(means[0], covariances[0], means[1], covariances[1])
-    assert measured == pytest.approx(expected, rel=1e-6)
-    same = frechet_distance(means[0], covariances[0], means[0], covariances[0])
-    assert same == pytest.approx(0, abs=1e-9)
-
-
-def test_features_see_color_and_fewer_than_two_pictures_have_no_distance():
-    encoder = Encoder()
-    rgb = draw()
-    features = encoder.features(rgb)
-    assert features.shape == (320,)
-    assert np.abs(features - encoder.features(rgb_to_gray(rgb))).max() > 0.1
-    assert np.isnan(FeatureSet([features]).distance_to(FeatureSet([features])))
-
-
 # The table.
 
 
@@ -103,7 +119,6 @@ def test_the_baselines_come_first_and_who_knows_the_truth_wins(manifest):
     assert gray.values()["l2_over_gray"] == 1
     assert gray.figures.pictures == len(gray.differences) == 6
     assert oracle.values()["l2_over_gray"] < 0.1
-    assert oracle.frechet < gray.frechet / 2
     for better in ("auc", "balanced_auc", "one_class", "two_class", "psnr", "class_ratio"):
         assert getattr(oracle.figures, better) > getattr(gray.figures, better), better
     assert oracle.figures.ciede2000 < gray.figures.ciede2000
@@ -139,15 +154,11 @@ def test_aged_shows_the_network_worn_pictures_and_keeps_the_clean_lightness(mani
 
 def test_the_table_as_text_has_every_line_and_its_meaning(manifest):
     entries = evaluate(PICTURES, {"one": SpyNetwork(manifest, (10.0, 5.0))}, manifest, OPTIONS)
-    table = Table(entries, False, "Six drawn pictures.")
+    table = Table(entries, "Six drawn pictures.")
     markdown = table.to_markdown()
     assert "| L2 / gray |" in markdown
     assert "- **CIEDE2000**:" in markdown
     assert "Six drawn pictures." in markdown
-    legacy = Table(entries, True, "")
-    assert [row[0] for row in legacy.rows() if "class," in row[0]] == [
-        f"{n}-class, legacy mask" for n in range(3)
-    ]
     document = json.loads(table.to_json())
     assert [entry["model"] for entry in document["entries"]] == ["gray", "prior mean", "one"]
     assert set(document["entries"][0]) - set(document["definitions"]) == {
@@ -158,10 +169,10 @@ def test_the_table_as_text_has_every_line_and_its_meaning(manifest):
 def test_the_sheet_has_best_median_and_worst(manifest):
     network = SpyNetwork(manifest, (10.0, 5.0))
     differences = [5.0, 1.0, 3.0, 2.0, 4.0, 6.0]
-    png = contact_sheet(PICTURES, differences, network, OPTIONS, 50)
+    png = draw_evaluation_sheet(PICTURES, differences, network, OPTIONS, rows=50)
     with Image.open(io.BytesIO(png)) as sheet:  # more than there are
         assert sheet.size == (3 * 768 + 2 * 24, 14 + 6 * (256 + 14 + 24))
-    png = contact_sheet(PICTURES, differences, network, OPTIONS, 2)
+    png = draw_evaluation_sheet(PICTURES, differences, network, OPTIONS, rows=2)
     with Image.open(io.BytesIO(png)) as sheet:
         pixels = np.asarray(sheet)
     # Column by column the first and the second row: the best, those around the middle, the worst.
@@ -179,10 +190,10 @@ def test_wear_does_not_depend_on_the_size_of_a_scan():
     small = draw(256, 200, seed=3)
     large = cv2.resize(small, (1600, 2048), interpolation=cv2.INTER_CUBIC)
     for number in range(5):
-        worn, worn_large = aged_picture(small, number), aged_picture(large, number)
+        worn, worn_large = age_picture(small, number), age_picture(large, number)
         assert worn.shape == worn_large.shape == small.shape
         assert np.abs(worn.astype(int) - worn_large).mean() < 3
 
 
 def test_an_aged_picture_is_gray():
-    assert np.ptp(aged_picture(draw(), 3).astype(int), axis=-1).max() <= 1
+    assert np.ptp(age_picture(draw(), 3).astype(int), axis=-1).max() <= 1

@@ -1,18 +1,9 @@
-import shutil
-import subprocess
-import sys
-import tomllib
-from pathlib import Path
-
 import click
 import pytest
 
 from recolor_cli.cli import cli
-from recolor_cli.commands.help import OTHER, sections_of
-from recolor_cli.commands.man import page
+from recolor_cli.commands.help import OTHER, option_records
 from recolor_cli.commands.run import run
-
-ROOT = Path(__file__).parents[1]
 
 
 def test_the_first_page_fits_a_screen_and_begins_with_what_is_used_most(recolor, monkeypatch):
@@ -27,46 +18,38 @@ def test_the_first_page_fits_a_screen_and_begins_with_what_is_used_most(recolor,
         assert name == "run" or f" {name}" in out.decode()
 
 
-def test_the_help_of_a_run_has_each_option_in_a_section(recolor):
-    with click.Context(run) as context:
-        sections = dict(sections_of(run, context))
-    assert OTHER not in sections
-    listed = [option for options in sections.values() for option in options]
-    assert len(listed) == len({option.name for option in listed})
-    assert {name for names in run.sections.values() for name in names} <= {o.name for o in listed}
+def test_the_help_of_a_run_has_each_option_once_in_a_section(recolor):
     out, _ = recolor("run", "--help")
-    for title in (*sections, "--watch", "-h, --help"):
-        assert title in out.decode()
+    lines = out.decode().splitlines()
+    assert [title for title in run.sections if f"{title}:" not in lines] == []
+    assert f"{OTHER}:" not in lines
+    with click.Context(run, info_name="run") as context:
+        records = option_records(run, context)
+    in_sections = [name for names in run.sections.values() for name in names]
+    assert len(in_sections) == len(set(in_sections))
+    assert len(set(records) - set(in_sections)) == 1  # --help
+    for names, _ in records.values():
+        assert len([line for line in lines if line.strip().startswith(names)]) == 1, names
+    assert "-h, --help" in lines[-1]
 
 
-def test_the_manual_page_is_the_one_that_the_program_makes(recolor):
-    out, _ = recolor("man")
-    stored = (ROOT / "docs" / "recolor.1").read_bytes()
-    assert out == stored, "make it anew: python -m recolor_cli man > docs/recolor.1"
-    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    data = config["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
-    assert data["docs/recolor.1"] == "share/man/man1/recolor.1"
+def test_an_option_that_no_section_names_comes_last():
+    parameters = [click.Option([f"--{name}"], help=name) for name in ("one", "two")]
+    command = type(run)("x", params=parameters, sections={"First": ["two"]})
+    with click.Context(command) as context:
+        text = command.get_help(context)
+    assert text.index("First:") < text.index("--two") < text.index(f"{OTHER}:")
+    assert text.index(f"{OTHER}:") < text.index("--one") < text.index("--help")
 
 
-def test_the_manual_page_has_all_that_the_help_has():
-    text = page(cli).replace("\\-", "-").replace("\\fB", "").replace("\\fR", "")
+@pytest.mark.filterwarnings("ignore:.*make_default_short_help:DeprecationWarning")
+def test_click_man_finds_every_command(tmp_path):
+    from click_man.core import write_man_pages
+
+    write_man_pages("recolor", cli, version="1.0", target_dir=str(tmp_path))
     for name, command in cli.commands.items():
-        assert name == "run" or f'.SS "recolor {name} ' in text
+        page = (tmp_path / f"recolor-{name}.1").read_text()
+        assert f".B recolor {name}" in page
         for option in command.params:
             if isinstance(option, click.Option):
-                assert option.opts[-1] in text
-    assert "\n.B 130\n" in text
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no man")
-def test_the_manual_page_is_sound_roff():
-    if not shutil.which("man"):
-        pytest.skip("there is no man here")
-    done = subprocess.run(
-        ["man", "--warnings", "-l", ROOT / "docs" / "recolor.1"],
-        capture_output=True, text=True, env={"MANWIDTH": "80", "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
-    if "RECOLOR(1)" not in done.stdout:
-        pytest.skip("man shows no pages here")
-    assert done.stderr == ""
-    assert "--temperature" in done.stdout
+                assert option.opts[-1].replace("-", r"\-") in page

@@ -24,10 +24,9 @@ def from_ab(ab, lightness=60):
 
 def test_the_truth_itself_is_perfect():
     f = figures(draw(), draw())
-    assert f.l2 == f.l2_padded == f.ciede2000 == f.delta_cf_mean == f.delta_cf_of_means == 0
+    assert f.l2 == f.ciede2000 == f.delta_cf_mean == f.delta_cf_of_means == 0
     assert f.auc == f.balanced_auc == f.chroma_ratio == f.class_ratio == 1
     assert f.zero_class == f.one_class == f.two_class == 1
-    assert f.legacy_zero_class == f.legacy_one_class == f.legacy_two_class == 1
     assert math.isnan(f.psnr)  # infinite: left out of a mean
 
 
@@ -56,7 +55,7 @@ def test_both_auc_against_the_definition():
     assert f.auc != pytest.approx(f.balanced_auc, abs=1e-3)
 
 
-def test_the_two_masks_and_where_they_differ():
+def test_class_accuracy_leaves_out_pixels_whose_truth_is_gray():
     truth = from_ab([(0, 0), (0, 40), (16, 0), (40, 40)])
     result = from_ab([(32, 32), (0, 48), (0, 0), (16, 40)])  # 4, 1, 2 and 3 cells away
     cells = cells_of(rgb_to_lab_cv2(result)[..., 1:]) - cells_of(rgb_to_lab_cv2(truth)[..., 1:])
@@ -64,11 +63,6 @@ def test_the_two_masks_and_where_they_differ():
     f = figures(truth, result)
     # (0, 40) is a color: only the gray cell is left out.
     assert (f.zero_class, f.one_class, f.two_class) == pytest.approx((0, 1 / 3, 2 / 3))
-    # The seed's mask loses the whole row and column of gray: one pixel is left.
-    assert (f.legacy_one_class, f.legacy_two_class) == (0, 0)
-    # 4 x 1 pixels, padded to 4 x 4: 12 of 16 are right because they are white in both.
-    assert f.legacy_zero_class == pytest.approx(12 / 16)
-    assert f.l2_padded == pytest.approx(f.l2 / 4)
 
 
 def test_psnr_in_floating_point():

@@ -1,44 +1,24 @@
-"""`recolor completion`: what a shell asks for when the tab key is pressed."""
+"""Complete file and model names in the shell.
+
+`click` completes commands and options itself and prints the script that a shell needs:
+``_RECOLOR_COMPLETE=bash_source recolor``, likewise ``zsh_source`` and ``fish_source``.
+"""
 
 from __future__ import annotations
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, FishComplete, ZshComplete
-
-from recolor_cli.commands.options import SETTINGS
-from recolor_cli.errors import ExitCode
-
-_SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
-
-
-@click.command(context_settings=SETTINGS)
-@click.argument("shell", type=click.Choice(list(_SHELLS)))
-@click.pass_context
-def completion(ctx: click.Context, shell: str) -> ExitCode:
-    """Print what makes SHELL complete commands, options, models, formats and devices.
-
-    \b
-    bash: recolor completion bash > ~/.local/share/bash-completion/completions/recolor
-    zsh:  recolor completion zsh > ~/.zfunc/_recolor    (a folder of $fpath)
-    fish: recolor completion fish > ~/.config/fish/completions/recolor.fish
-    """  # noqa: D301
-    from recolor_cli.terminal.console import Console
-
-    # The text alone: click's own source() runs bash to see how old it is.
-    found = _SHELLS[shell](ctx.find_root().command, {}, "recolor", "_RECOLOR_COMPLETE")
-    Console().data((found.source_template % found.source_vars()).strip())
-    return ExitCode.OK
+from click.shell_completion import CompletionItem
 
 
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Leave it to the shell to complete the name of a file or folder."""
+    """Return the item that makes the shell complete file and folder names itself."""
     return [CompletionItem(incomplete, type="file")]
 
 
 def model_names(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Complete the name of a model; what is none may be a file."""
+    """Return the models whose name begins so; if there are none, let the shell complete files."""
     from recolor_cli.model.manifest import available_models
 
     names = [name for name in available_models() if name.startswith(incomplete)]

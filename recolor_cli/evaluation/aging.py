@@ -1,7 +1,8 @@
-"""Lightness as old prints have it: for training on what people bring, and for measuring on it.
+"""Wear a picture as an old print is worn, to train and to measure on.
 
-Modern color pictures made gray are too clean: old ones are faded, grainy, screened, blurred,
-stained and creased. Each kind of wear has a chance of its own, so that most pictures get a few.
+Modern color pictures that are turned gray are too clean. Old ones are faded, grainy, screened,
+blurred, stained and creased. Each kind of wear has its own probability, and most pictures get a
+few kinds.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from recolor_cli.types import FloatArray
 
 
 def age(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Wear a picture as decades, cheap printing and scanning do.
+    """Add the wear of decades, cheap printing and scanning to a picture that stays legible.
 
     Parameters
     ----------
     lightness : float32 array, shape (H, W), L* in 0..100
     random : numpy Generator
-        Decides which kinds of wear, and how much of each: strengths that leave the picture legible.
+        Decides the kinds of wear and the strength of each.
 
     Returns
     -------
     float32 array, shape (H, W), L* in 0..100
     """
     worn = lightness.astype(np.float32, copy=True)
-    # In the order in which it happens: lens, print, years, scanner.
+    # The order in which wear happens: lens, print, years, scanner.
     for wear, chance in (
         (_blur, 0.3),
         (_grain, 0.4),
@@ -49,29 +50,29 @@ def _blur(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
 
 
 def _grain(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Film grain: noise of some size, strongest in the middle tones."""
+    """Add film grain: noise of a random grain size, strongest in the middle tones."""
     noise = random.standard_normal(lightness.shape, np.float32)
     if random.random() < 0.5:
         noise = cv2.GaussianBlur(noise, (0, 0), 0.7) * 2.4  # about the same variance as before
     strength = np.float32(random.uniform(1, 7))
-    return lightness + noise * strength * (0.4 + 0.6 * _middle(lightness))
+    return lightness + noise * strength * (0.4 + 0.6 * _midtone_weight(lightness))
 
 
 def _halftone(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Print through a screen, as far as that survives the reduction to the network's size."""
+    """Add the dots of a printing screen, as a scan at the network's size still shows them."""
     period, angle = random.uniform(2, 5), random.uniform(0, np.pi / 2)
     y, x = np.indices(lightness.shape, np.float32)
     across, along = (
         x * np.cos(a) + y * np.sin(a) for a in (np.float32(angle), np.float32(angle + np.pi / 2))
     )
     wave = np.cos(across * (2 * np.pi / period)) * np.cos(along * (2 * np.pi / period))
-    # Paper between the dots of light parts, ink in dark ones: neither white nor black shows dots.
-    dots = wave.astype(np.float32) * random.uniform(4, 20) * _middle(lightness)
+    # White paper and solid ink have no dots.
+    dots = wave.astype(np.float32) * random.uniform(4, 20) * _midtone_weight(lightness)
     return cast(FloatArray, lightness + dots)
 
 
-def _middle(lightness: FloatArray) -> FloatArray:
-    """Return how far a tone is from black and white: 0 there, 1 in the middle."""
+def _midtone_weight(lightness: FloatArray) -> FloatArray:
+    """Return 1 for middle gray, falling to 0 for black and white."""
     return 1 - np.square(lightness / 50 - 1)
 
 
@@ -85,7 +86,7 @@ def _vignette(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
 
 
 def _fade(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Black turns gray, white turns gray, the middle tones shift."""
+    """Turn black and white to grays and shift the middle tones."""
     black, white = random.uniform(0, 35), random.uniform(65, 100)
     gamma = np.exp(random.uniform(-0.45, 0.45))
     curve = (lightness / 100) ** gamma
@@ -93,7 +94,7 @@ def _fade(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
 
 
 def _stain(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Uneven paper: large soft patches, darker and lighter."""
+    """Add uneven paper: large soft patches, darker and lighter."""
     coarse = random.standard_normal((4, 4), np.float32)
     height, width = lightness.shape
     patches = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -101,7 +102,7 @@ def _stain(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
 
 
 def _crease(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Folds and scratches: thin straight lines, mostly light, from edge to edge or short."""
+    """Add folds from edge to edge and short scratches: thin straight lines, mostly light."""
     worn = np.ascontiguousarray(lightness)
     height, width = worn.shape
     for _ in range(int(random.integers(1, 5))):
@@ -128,7 +129,7 @@ def _crease(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
 
 
 def _compress(lightness: FloatArray, random: np.random.Generator) -> FloatArray:
-    """JPEG, as scans are passed around."""
+    """Add the artifacts of a JPEG of low quality, as scans are often shared."""
     levels = np.rint(lightness * 2.55).astype(np.uint8)
     quality = int(random.integers(20, 70))
     _, data = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -1,4 +1,4 @@
-"""One table: models, and what they must beat."""
+"""Measure models on color pictures, beside two baselines that they must beat."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import numpy as np
 from recolor_cli.color.lab import lightness_to_gray, rgb_to_lightness
 from recolor_cli.errors import InputError
 from recolor_cli.evaluation.aging import age
-from recolor_cli.evaluation.frechet import ENCODER, Encoder, FeatureSet
 from recolor_cli.evaluation.metrics import GLOSSARY, Accumulator, Figures
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.guidance.recolor_options import RecolorOptions
@@ -25,18 +24,15 @@ from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
 from recolor_cli.types import FloatArray, RgbImage
 
 GRAY, PRIOR_MEAN = "gray", "prior mean"  # the baselines' names
-_AGED_SIDE = 256  # px: wear has the size that a network sees, however large the scan is
+_AGED_SIDE = 256  # px, the longest side, so that wear is as large for a network on any scan
 _GLOSSARY = GLOSSARY | {
     "l2_over_gray": "L2 over that of the gray column",
-    "frechet": f"Frechet distance between results and truths, of Gaussians over the 320 averaged "
-    f"features of an {ENCODER} with ImageNet weights; not comparable to any published FID",
-    "seconds": "of recoloring a decoded picture, measuring left out",
+    "seconds": "time to recolor a decoded picture, without the time to measure it",
 }
-# Key, title and format, in the order of the table.
-_LINES = (
+# Key, title and format of each row, in the order of the table.
+_ROWS = (
     ("l2", "L2", ".1f"),
     ("l2_over_gray", "L2 / gray", ".3f"),
-    ("l2_padded", "L2 with padding", ".1f"),
     ("auc", "AuC", ".4f"),
     ("balanced_auc", "balanced AuC", ".4f"),
     ("zero_class", "0-class", ".4f"),
@@ -50,13 +46,12 @@ _LINES = (
     ("colorfulness", "colorfulness (abs)", ".1f"),
     ("delta_cf_of_means", "delta CF of means (abs)", ".2f"),
     ("delta_cf_mean", "mean delta CF (abs)", ".2f"),
-    ("frechet", f"Frechet, {ENCODER}", ".1f"),
     ("seconds", "seconds a picture", ".3f"),
 )
 
 
 class ConstantColorNetwork:
-    """A network that gives every pixel the same color: the baselines, and a fake for tests.
+    """A network that gives every pixel the same color, for the baselines.
 
     Parameters
     ----------
@@ -71,82 +66,77 @@ class ConstantColorNetwork:
         self._ab = ab
 
     def predict(self, lightness: FloatArray, temperature: float) -> FloatArray:
-        """Return `ab` everywhere, at a quarter of the input's size."""
+        """Return `ab` everywhere: shape (N, 2, H / 4, W / 4)."""
         count, _, height, width = lightness.shape
         shape = (count, 2, height // 4, width // 4)
         return np.broadcast_to(self._ab[None, :, None, None], shape).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What was measured of one model, or of a baseline."""
+class ModelFigures:
+    """The figures of one model, or of a baseline."""
 
     name: str
     figures: Figures
     gray_l2: float  # L2 of the gray baseline
-    frechet: float
     seconds: float  # a picture
     differences: tuple[float, ...]  # CIEDE2000 of each picture, in their order
 
     def values(self) -> dict[str, float]:
-        """Return the figures by their names in the glossary."""
+        """Return the figures by their keys in the JSON document."""
         return {
             **asdict(self.figures),
             "l2_over_gray": self.figures.l2 / self.gray_l2,
-            "frechet": self.frechet,
             "seconds": self.seconds,
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values; what could not be measured is None."""
+        """Return plain values, with None for NaN, which JSON does not have."""
         values = {k: None if math.isnan(v) else v for k, v in self.values().items()}
         return {"model": self.name, **values}
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A line a figure, a column a model: many figures, few models.
+    """Figures of several models, to be printed or saved.
 
     Parameters
     ----------
-    entries : tuple of Entry
+    models : tuple of ModelFigures
         Gray, the prior's mean, then the models.
-    legacy_mask : bool
-        Show the class accuracies as [Meistrenko]'s code takes them.
     conditions : str
-        What was measured on, and how: for the heading.
+        What was measured, and how. It stands below the heading.
     """
 
-    entries: tuple[Entry, ...]
-    legacy_mask: bool
+    models: tuple[ModelFigures, ...]
     conditions: str
 
     def columns(self) -> tuple[str, ...]:
-        """Return the heads of `rows`."""
-        return ("", "truth", *(entry.name for entry in self.entries))
+        """Return the heads of the columns of `rows`: one for each model."""
+        return ("", "truth", *(model.name for model in self.models))
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Return the figures as text; the truth's own where they say something."""
-        values = [entry.values() for entry in self.entries]
+        """Return a row for each figure, as text, with the truth's own value where it has one."""
+        values = [model.values() for model in self.models]
         truth = {
-            "classes": self.entries[0].figures.true_classes,
-            "colorfulness": self.entries[0].figures.true_colorfulness,
+            "classes": self.models[0].figures.true_classes,
+            "colorfulness": self.models[0].figures.true_colorfulness,
         }
         rows = []
-        for key, title, form in self._lines():
+        for key, title, form in _ROWS:
             own = format(truth[key], form) if key in truth else ""
             rows.append((title, own, *(format(v[key], form) for v in values)))
         return rows
 
     def to_markdown(self) -> str:
-        """Return the table and what its lines mean, as a document."""
+        """Return the table and the definitions of its rows as a document."""
         head = self.columns()
         lines = [f"# Evaluation\n\n{self.conditions}\n"]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in head) + " |")
         lines.append("|---|" + "---:|" * (len(head) - 1))
         lines += ["| " + " | ".join(row) + " |" for row in self.rows()]
         lines.append("\n## What the lines mean\n")
-        lines += [f"- **{title}**: {_GLOSSARY[key]}" for key, title, _ in self._lines()]
+        lines += [f"- **{title}**: {_GLOSSARY[key]}" for key, title, _ in _ROWS]
         lines.append("\nReferences: the docstring of `recolor_cli/evaluation/metrics.py`.")
         return "\n".join(lines) + "\n"
 
@@ -154,18 +144,10 @@ class Table:
         """Return all figures and their definitions as a JSON document."""
         document = {
             "conditions": self.conditions,
-            "entries": [entry.to_json() for entry in self.entries],
+            "entries": [model.to_json() for model in self.models],
             "definitions": _GLOSSARY,
         }
         return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-
-    def _lines(self) -> list[tuple[str, str, str]]:
-        return [
-            (f"legacy_{key}", f"{title}, legacy mask", form)
-            if self.legacy_mask and title.endswith("-class")
-            else (key, title, form)
-            for key, title, form in _LINES
-        ]
 
 
 def evaluate(
@@ -175,35 +157,35 @@ def evaluate(
     options: RecolorOptions,
     aged: bool = False,
     advance: Callable[[], None] = lambda: None,
-) -> tuple[Entry, ...]:
-    """Recolor pictures with each network and measure the results against the pictures.
+) -> tuple[ModelFigures, ...]:
+    """Recolor pictures with each network and compare the results with the pictures.
 
     Parameters
     ----------
     pictures : sequence of Picture
         Color pictures, at least one.
     networks : mapping of str to ColorNetwork
-        By the names that the entries get.
+        The networks by the names that the table gives them.
     baseline : Manifest
-        Of a model with a prior, whose mean is one baseline.
+        The manifest of a model with a prior, whose mean color is one baseline.
     options : RecolorOptions
     aged : bool
-        Show the networks the pictures as old prints, worn the same at each call (`aging.age`). The
-        color that they give is put on the clean picture, so that it alone makes the difference.
+        Predict from pictures that are worn as old prints are (`aging.age`), in the same way at each
+        call. The predicted color is painted on the clean picture, so that nothing else differs.
     advance : callable
         Called after each picture.
 
     Returns
     -------
-    tuple of Entry
+    tuple of ModelFigures
         Gray, the prior's mean, then the networks.
 
     Raises
     ------
     InputError
-        If a picture cannot be decoded (it is named), or all are gray.
+        If a picture cannot be decoded, or all are gray. The message begins with the picture's name.
     """
-    baseline = replace(baseline, strength=1.0)  # what a model was given on top is its own
+    baseline = replace(baseline, strength=1.0)  # a factor that belongs to the model's own network
     gray_network = ConstantColorNetwork(baseline, np.zeros(2, np.float32))
     recolorizers = {
         GRAY: Recolorizer(gray_network),
@@ -211,20 +193,15 @@ def evaluate(
     }
     recolorizers |= {name: Recolorizer(net, options) for name, net in networks.items()}
     accumulators = {name: Accumulator() for name in recolorizers}
-    features = {name: FeatureSet() for name in recolorizers}
-    true_features = FeatureSet()
     seconds = dict.fromkeys(recolorizers, 0.0)
-    encoder = Encoder()
     for number, picture in enumerate(pictures):
-        rgb = color_picture(picture)
-        shown = aged_picture(rgb, number) if aged else rgb
-        true_features.rows.append(encoder.features(rgb))
+        rgb = decode_for_measuring(picture)
+        shown = age_picture(rgb, number) if aged else rgb
         for name, recolorizer in recolorizers.items():
             started = time.perf_counter()
             result = recolorizer.paint(rgb, recolorizer.predict(shown))
             seconds[name] += time.perf_counter() - started
             accumulators[name].add(rgb, result)
-            features[name].rows.append(encoder.features(result))
         advance()
     gray = accumulators[GRAY].figures()
     if math.isnan(gray.one_class):
@@ -232,11 +209,10 @@ def evaluate(
             "all pictures are gray: there is no color to measure against", "use others"
         )
     return tuple(
-        Entry(
+        ModelFigures(
             name,
             accumulator.figures(),
             gray.l2,
-            features[name].distance_to(true_features),
             seconds[name] / len(pictures),
             tuple(picture.ciede2000 for picture in accumulator.per_picture),
         )
@@ -244,13 +220,13 @@ def evaluate(
     )
 
 
-def color_picture(picture: Picture) -> RgbImage:
-    """Decode a picture to measure on: uint8 (H, W, 3).
+def decode_for_measuring(picture: Picture) -> RgbImage:
+    """Decode a picture and check that it is large enough: uint8 (H, W, 3), sRGB.
 
     Raises
     ------
     InputError
-        If it cannot be decoded, or is too small; it is named.
+        If it cannot be decoded, or is too small. The message begins with its name.
     """
     rgb = picture.rgb()
     if min(rgb.shape[:2]) < MIN_SIDE:
@@ -258,8 +234,15 @@ def color_picture(picture: Picture) -> RgbImage:
     return rgb
 
 
-def aged_picture(rgb: RgbImage, number: int) -> RgbImage:
-    """Return a small gray copy as an old print has it; its number decides how worn it is."""
+def age_picture(rgb: RgbImage, number: int) -> RgbImage:
+    """Return a small gray copy that is worn as an old print is.
+
+    Parameters
+    ----------
+    rgb : uint8 array, shape (H, W, 3), sRGB
+    number : int
+        The seed, which decides how the picture is worn.
+    """
     scale = _AGED_SIDE / max(rgb.shape[:2])
     if scale < 1:
         height, width = (max(MIN_SIDE, round(side * scale)) for side in rgb.shape[:2])

@@ -1,19 +1,32 @@
-"""Write ONNX networks of other systems' shapes, with random weights, to be timed beside ours.
+"""Time our network beside the shapes of other systems' networks.
 
     python tests/benchmarks/peers.py peers/
-    recolor bench -m poster -m peers/eccv16.toml -m peers/ddcolor-large.toml --megapixels 1.5
+
+Writes the others as ONNX files with random weights and profiles into the folder, so that `recolor`
+and `speed.py` can run them, too. Then prints the pictures a second of each network alone: it runs
+on one thread for each CPU, in turns with the others, and the median of the rounds counts.
 
 `eccv16` is Zhang et al. 2016, layer by layer (32 million parameters, 256 px). `ddcolor-large` is
 the encoder of DDColor's large model (ConvNeXt-L, 196 million parameters, 512 px) and a plain
-decoder of its widths; its transformer is left out, so the real one is slower.
+decoder of its widths. It lacks the transformer of DDColor, so the real one is slower.
 """
 
+import statistics
 import sys
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
+
+from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.system.device import cpu_count
+
+ROUNDS = 5  # and one before them, which warms up and does not count
+SECONDS = 0.7  # of a network in each round, at least one run on each thread
 
 PROFILES = {
     "eccv16": 'file = "eccv16.onnx"\nsize = 256\noffset = [50.0]\nscale = [100.0]\nanswer = "ab"\n',
@@ -114,8 +127,8 @@ class DDColorLarge(nn.Module):
         return self.head(self.last(x))
 
 
-def main() -> None:
-    folder = Path(sys.argv[1])
+def write_networks(folder: Path) -> None:
+    """Export the networks of the other systems, and a profile for each."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     for name, network, shape in (
@@ -136,6 +149,42 @@ def main() -> None:
                 dynamo=False,
             )
         (folder / f"{name}.toml").write_text(PROFILES[name])
+
+
+def measure_rate(network: OnnxColorNetwork) -> float:
+    """Return the pictures a second of a network that a thread for each CPU runs."""
+    size = network.manifest.size
+    lightness = np.random.default_rng(0).uniform(0, 100, (1, 1, size, size)).astype(np.float32)
+
+    def run_until_end(_: int) -> int:
+        done = 0
+        while time.perf_counter() < end or not done:
+            network.predict(lightness, network.manifest.temperature)
+            done += 1
+        return done
+
+    start = time.perf_counter()
+    end = start + SECONDS
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        done = sum(pool.map(run_until_end, range(cpu_count())))
+    return done / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Write the networks, time them and ours, and print a table."""
+    folder = Path(sys.argv[1])
+    write_networks(folder)
+    models = ("poster", *(str(folder / f"{name}.toml") for name in PROFILES))
+    networks = {Path(model).stem: OnnxColorNetwork.load(model, "cpu", 1) for model in models}
+    rounds = [
+        {name: measure_rate(network) for name, network in networks.items()}
+        for _ in range(1 + ROUNDS)
+    ]
+    print("\n| network | pictures/s | `poster` is faster by |\n|---|---:|---:|")
+    for name in networks:
+        rate = statistics.median(found[name] for found in rounds[1:])
+        ratio = statistics.median(found["poster"] / found[name] for found in rounds[1:])
+        print(f"| {name} | {rate:.1f} | {ratio:.0f} |")
 
 
 if __name__ == "__main__":
