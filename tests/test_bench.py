@@ -12,7 +12,7 @@ from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.evaluation import bench as room
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.decode import decode
-from recolor_cli.model.manifest import find_model
+from recolor_cli.model.registry import find_model
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,7 @@ def model_names(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete the name of a model; what is none may be a file."""
-    from recolor_cli.model.manifest import available_models
+    from recolor_cli.model.registry import available_models
 
     names = [name for name in available_models() if name.startswith(incomplete)]
     return [CompletionItem(name) for name in names] or files(ctx, param, incomplete)

@@ -91,8 +91,8 @@ def evaluate(
     except ImportError as error:
         raise missing_extra("eval", error) from error
     from recolor_cli.guidance.recolor_options import RecolorOptions
-    from recolor_cli.model.manifest import DEFAULT_MODEL, find_model
     from recolor_cli.model.onnx_network import read_manifest
+    from recolor_cli.model.registry import DEFAULT_MODEL, find_model
     from recolor_cli.system.files import write_atomic
     from recolor_cli.types import ColorSpace
 

@@ -31,8 +31,8 @@ from recolor_cli.image.decode import DecodedImage, decode
 from recolor_cli.image.encode import Encoding, encode
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.model.color_network import ColorNetwork
-from recolor_cli.model.manifest import find_model
 from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.model.registry import find_model
 from recolor_cli.system.device import Device, cpu_count
 from recolor_cli.system.files import write_atomic
 from recolor_cli.types import RgbImage
