@@ -19,7 +19,7 @@ from test_image_decode import declared_png
 from conftest import draw, encoded
 from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.commands.run import run as run_command
-from recolor_cli.model.manifest import find_model
+from recolor_cli.model.registry import find_model
 from recolor_cli.terminal.streams import parts
 
 COMMAND = [sys.executable, "-m", "recolor_cli"]

@@ -5,13 +5,12 @@ import onnxruntime
 import pytest
 
 from conftest import drawn
-from recolor_cli.errors import ModelError
-from recolor_cli.model.manifest import available_models, find_model, twin_of
 from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.model.registry import available_models, build_path, find_model
 
-onnx = pytest.importorskip("onnx")  # of the extra that halving belongs to
+onnx = pytest.importorskip("onnx")  # of the extra that quantizing belongs to
 torch = pytest.importorskip("torch")
-room = pytest.importorskip("recolor_cli.training.compression.float16")
+float16 = pytest.importorskip("recolor_cli.training.compression.float16")
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
@@ -21,7 +20,7 @@ def folder(tmp_path):
     return drawn(tmp_path / "pictures", 3, 80, 60)
 
 
-def answers(model):
+def ab_of_ramp(model):
     network = OnnxColorNetwork.load(model, "cpu")
     size = network.manifest.size
     lightness = np.linspace(0, 100, size * size, dtype=np.float32).reshape(1, 1, size, size)
@@ -35,8 +34,8 @@ def types_of(model):
     return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
-def test_convolutions_are_halved_but_the_first_and_the_last(recolor, folder, tmp_path):
-    source, result = find_model("fruitnet"), tmp_path / "twin.onnx"
+def test_convolutions_are_in_float16_but_the_first_and_the_last(recolor, folder, tmp_path):
+    source, result = find_model("fruitnet"), tmp_path / "build.onnx"
     out, err = recolor("quantize", source, "--bits", 16, "--pictures", folder, "-o", result)
     assert out.decode() == f"{result}\n"
     assert "3 of 9 convolutions stay in single precision" in err
@@ -46,59 +45,33 @@ def test_convolutions_are_halved_but_the_first_and_the_last(recolor, folder, tmp
     assert not [node for node in graph.node if node.op_type == "BatchNormalization"]
     assert types["lightness"] == types["ab"] == FLOAT
     assert not any(tensor.external_data for tensor in graph.initializer)  # in another folder
-    expected, found = answers(source), answers(result)
-    assert 0 < np.abs(found - expected).mean() < room.LIMIT
-    assert np.abs(expected).mean() > 3 * room.LIMIT  # there is color to be lost
+    expected, found = ab_of_ramp(source), ab_of_ramp(result)
+    assert 0 < np.abs(found - expected).mean() < float16.MAX_SHIFT
+    assert np.abs(expected).mean() > 3 * float16.MAX_SHIFT  # there is color to be lost
 
 
-@pytest.fixture
-def twin(recolor, folder, tmp_path, monkeypatch):
-    """Make a twin of poster under another name, with weights of its own in place."""
+def test_beside_its_model_a_build_is_taken_of_the_name(recolor, folder, tmp_path, monkeypatch):
     place = tmp_path / "Poster für später"
     place.mkdir()
     model = place / "own.onnx"
     shutil.copyfile(find_model("poster"), model)
     monkeypatch.setenv("RECOLOR_MODELS", str(place))
     recolor("quantize", "own", "--bits", 16, "--pictures", folder)
-    return twin_of(model, 16)
-
-
-def test_beside_its_model_a_twin_uses_the_weights_there(twin, monkeypatch):
-    model = find_model("own")
-    assert find_model("own", bits=16) == twin
+    build = build_path(model, 16)
+    assert find_model("own", bits=16) == build
     assert "own.fp16" not in available_models()
-    assert twin.stat().st_size < 0.3 * model.stat().st_size
-    expected = answers(model)
-    assert 0 < np.abs(answers(twin) - expected).mean() < room.LIMIT
-    monkeypatch.chdir(twin.parent)
-    np.testing.assert_array_equal(answers(twin.name), answers(twin))
-    monkeypatch.chdir(twin.parent.parent)
-    np.testing.assert_array_equal(answers(twin.relative_to(twin.parent.parent)), answers(twin))
-
-
-def test_a_twin_of_another_model_is_refused(twin):
-    model = find_model("own")
-    content = model.read_bytes()
-    half = len(content) // 2
-    for changed in (
-        content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :],
-        content + b"x",
-        b"x" + content,
-    ):
-        model.write_bytes(changed)
-        with pytest.raises(ModelError, match=r"out of own\.onnx, which has changed") as caught:
-            answers(twin)
-        assert "--bits 16" in caught.value.hint
-    model.write_bytes(content[:half])
-    with pytest.raises(ModelError, match="cannot be loaded"):
-        answers(twin)
+    # It stores its weights in 8 bits like the model, and has no external data.
+    assert build.stat().st_size < 1.1 * model.stat().st_size
+    types = {tensor.data_type for tensor in onnx.load(build).graph.initializer}
+    assert onnx.TensorProto.INT8 in types
+    expected = ab_of_ramp(model)
     model.unlink()
-    with pytest.raises(ModelError, match="cannot be loaded"):
-        answers(twin)
+    found = ab_of_ramp(build)
+    assert 0 < np.abs(found - expected).mean() < float16.MAX_SHIFT
 
 
 def test_a_model_whose_color_moves_too_far_is_not_written(recolor, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "LIMIT", 0)
+    monkeypatch.setattr(float16, "MAX_SHIFT", 0)
     result = tmp_path / "result.onnx"
     command = ("quantize", find_model("fruitnet"), "--bits", 16, "--pictures", folder, "-o", result)
     _, err = recolor(*command, exit_code=4)
@@ -106,18 +79,19 @@ def test_a_model_whose_color_moves_too_far_is_not_written(recolor, folder, tmp_p
     assert not result.exists()
 
 
-def test_the_model_itself_is_not_overwritten(recolor, folder, tmp_path):
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_model_itself_is_not_overwritten(recolor, folder, tmp_path, bits):
     model = tmp_path / "own.onnx"
     shutil.copyfile(find_model("fruitnet"), model)
     before = model.read_bytes()
-    command = ("quantize", model, "--bits", 16, "--pictures", folder, "-o", model)
+    command = ("quantize", model, "--bits", bits, "--pictures", folder, "-o", model)
     _, err = recolor(*command, exit_code=2)
     assert "is the model itself" in err
     assert model.read_bytes() == before
 
 
 def test_what_is_measured_rounds_after_each_operation(monkeypatch):
-    monkeypatch.setattr(room, "_FIRST", 0)
+    monkeypatch.setattr(float16, "_FIRST", 0)
     # Numbers that half precision cannot hold, and a second path that is added.
     random = np.random.default_rng(0)
     shapes = {"w1": (8, 1, 3, 3), "b1": (8,), "w2": (8, 8, 3, 3), "b2": (8,), "w3": (2, 8, 1, 1)}
@@ -137,12 +111,13 @@ def test_what_is_measured_rounds_after_each_operation(monkeypatch):
     graph = onnx.helper.make_graph(nodes, "tiny", *value_infos, tensors)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
     model.ir_version = 10
-    chosen = room._chosen(model.graph)
+    chosen = float16._choose_nodes(model.graph)
     assert chosen == {"1", "2", "3", "4"}
-    room._halve_nodes(model.graph, chosen)
+    float16._convert_nodes(model.graph, chosen)
     x = random.uniform(0, 100, shape).astype(np.float32)
     run = onnxruntime.InferenceSession(
-        room._rounding(model, chosen).SerializeToString(), providers=["CPUExecutionProvider"]
+        float16._simulate_rounding(model, chosen).SerializeToString(),
+        providers=["CPUExecutionProvider"],
     ).run
     (found,) = run(["z"], {"x": x})
 

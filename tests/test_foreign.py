@@ -17,7 +17,7 @@ from torch.nn import functional
 from conftest import draw, drawn
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import load_pictures
-from recolor_cli.model.foreign_profile import SHIPPED, Answer, Profile
+from recolor_cli.model.foreign_profile import SHIPPED, ForeignProfile, OutputKind
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.training.export import TOLERANCE, trace
@@ -92,15 +92,15 @@ def save_onnx(network, path, profile, opset=18):
 def by_hand(network, profile, lightness, temperature=0.38):
     """Return the ab that the network in torch gives, by the profile in numpy."""
     with torch.inference_mode():
-        answer = network.eval()(torch.from_numpy(profile.encode(lightness)))
-    return profile.decode(answer.numpy(), temperature)
+        answer = network.eval()(torch.from_numpy(profile.prepare_input(lightness)))
+    return profile.convert_output(answer.numpy(), temperature)
 
 
 @pytest.mark.parametrize("kind", ["traced", "scripted", "free", "exact"])
 def test_networks_of_torch(tmp_path, pictures, kind):
     path = tmp_path / ("theirs.pt2" if kind in ("free", "exact") else "theirs.pt")
     network = Theirs()
-    profile = Profile(SIZE, Answer.AB, offset=50.0, scale=50.0, answer_scale=110.0)
+    profile = ForeignProfile(SIZE, OutputKind.AB, offset=50.0, scale=50.0, answer_scale=110.0)
     save_torch(network, path, profile, kind)
     parity = export_foreign(path, profile, tmp_path / "new.onnx", pictures, trust=True)
     assert parity.framework == "torch"
@@ -126,8 +126,8 @@ def test_all_that_a_profile_can_say(tmp_path, pictures, answer, outputs, last, c
     gray = answer in ("rgb", "probabilities")
     if gray:
         values |= {"channels": 3, "offset": (0.485, 0.456, 0.406), "scale": (0.229, 0.224, 0.225)}
-    profile = Profile(
-        SIZE, Answer(answer), gray_input=gray, channels_last=channels_last, stride=32, **values
+    profile = ForeignProfile(
+        SIZE, OutputKind(answer), gray_input=gray, channels_last=channels_last, stride=32, **values
     )
     last = nn.Softmax(dim=1) if last == "softmax" else last
     network = Theirs(profile.channels, outputs, channels_last, last)
@@ -148,7 +148,7 @@ def test_all_that_a_profile_can_say(tmp_path, pictures, answer, outputs, last, c
 
 @pytest.mark.parametrize("opset", [9, 12, 20, 21])
 def test_onnx_files_old_and_new(tmp_path, pictures, opset):
-    profile = Profile(SIZE, Answer.RGB, gray_input=True, channels=3)
+    profile = ForeignProfile(SIZE, OutputKind.RGB, gray_input=True, channels=3)
     network = Theirs(3, 3)
     save_onnx(network, tmp_path / "theirs.onnx", profile, min(opset, 20))
     if opset > 20:
@@ -162,7 +162,7 @@ def test_onnx_files_old_and_new(tmp_path, pictures, opset):
 
 
 def test_an_onnx_file_in_half_precision(tmp_path, pictures):
-    profile = Profile(SIZE, Answer.AB, answer_scale=100.0, scale=100.0)
+    profile = ForeignProfile(SIZE, OutputKind.AB, answer_scale=100.0, scale=100.0)
     network = Theirs()
     save_onnx(network.half(), tmp_path / "theirs.onnx", profile)
     parity = export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
@@ -174,7 +174,7 @@ def test_an_onnx_file_in_half_precision(tmp_path, pictures):
 
 
 def test_weights_that_are_only_stored_in_half_precision(tmp_path, pictures):
-    profile = Profile(SIZE, Answer.AB, answer_scale=100.0, scale=100.0)
+    profile = ForeignProfile(SIZE, OutputKind.AB, answer_scale=100.0, scale=100.0)
     save_onnx(Theirs(), tmp_path / "theirs.onnx", profile)
     model = onnx.load(tmp_path / "theirs.onnx")
     casts = []
@@ -198,7 +198,7 @@ def test_single_precision_outside_and_half_inside(tmp_path, pictures):
         def forward(self, x):
             return super().forward(x.half()).float()
 
-    profile = Profile(SIZE, Answer.AB, answer_scale=100.0, scale=100.0)
+    profile = ForeignProfile(SIZE, OutputKind.AB, answer_scale=100.0, scale=100.0)
     network = Inside().half()
     save_torch(network, tmp_path / "theirs.pt", profile, "traced")
     parity = export_foreign(
@@ -208,7 +208,7 @@ def test_single_precision_outside_and_half_inside(tmp_path, pictures):
 
 
 def test_more_weights_than_one_file_holds(tmp_path, pictures, monkeypatch):
-    profile = Profile(SIZE, Answer.AB, scale=100.0)
+    profile = ForeignProfile(SIZE, OutputKind.AB, scale=100.0)
     save_onnx(Theirs(), tmp_path / "theirs.onnx", profile)
     weights = sum(parameter.numel() for parameter in Theirs().parameters())
     monkeypatch.setattr(foreign_room, "_MOST_BYTES", 4 * weights - 1)
@@ -220,7 +220,7 @@ def test_more_weights_than_one_file_holds(tmp_path, pictures, monkeypatch):
 
 
 def test_weights_beside_an_onnx_file_come_into_the_model_file(tmp_path, pictures):
-    profile = Profile(SIZE, Answer.AB, scale=100.0, answer_scale=100.0)
+    profile = ForeignProfile(SIZE, OutputKind.AB, scale=100.0, answer_scale=100.0)
     save_onnx(Theirs(), tmp_path / "whole.onnx", profile)
     (tmp_path / "beside").mkdir()
     path = tmp_path / "beside" / "theirs.onnx"
@@ -250,7 +250,7 @@ def test_an_onnx_file_that_takes_one_picture_though_it_says_any_number(tmp_path,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.save(model, tmp_path / "theirs.onnx")
-    profile = Profile(SIZE, Answer.AB)
+    profile = ForeignProfile(SIZE, OutputKind.AB)
     parity = export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
     assert parity.inputs == 3
     lightness = noise(1, 1, SIZE, SIZE)
@@ -298,7 +298,7 @@ def test_branches_that_read_what_stands_outside_of_them(tmp_path, pictures):
     )
     model = helper.make_model(graph, opset_imports=opset, functions=[double], ir_version=10)
     onnx.save(model, tmp_path / "theirs.onnx")
-    profile = Profile(SIZE, Answer.AB)
+    profile = ForeignProfile(SIZE, OutputKind.AB)
     export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
     network = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
     for level, expected in ((80, (163, 157)), (30, (10, 50))):
@@ -313,7 +313,7 @@ def test_bins_of_their_own_and_one_output_of_several(tmp_path, pictures):
             return x * 2, answer
 
     bins = ((-20.0, 30.0), (0.0, 0.0), (40.0, -60.0))
-    profile = Profile(SIZE, Answer.LOGITS, bins=bins, output="1")
+    profile = ForeignProfile(SIZE, OutputKind.LOGITS, bins=bins, output="1")
     network = Two(1, 3, last=nn.Identity())
     save_torch(network, tmp_path / "theirs.pt", profile, "traced")
     export_foreign(tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures, trust=True)
@@ -325,7 +325,7 @@ def test_bins_of_their_own_and_one_output_of_several(tmp_path, pictures):
         shares = torch.softmax(network(torch.from_numpy(lightness))[1] / 0.5, dim=1)
     expected = np.einsum("nqhw,qc->nchw", shares.numpy(), np.array(bins))
     np.testing.assert_allclose(model.predict(lightness, 0.5), expected, atol=TOLERANCE)
-    unclear = Profile(SIZE, Answer.LOGITS, bins=bins)
+    unclear = ForeignProfile(SIZE, OutputKind.LOGITS, bins=bins)
     with pytest.raises(ModelError, match="output must be one of 0, 1"):
         export_foreign(tmp_path / "theirs.pt", unclear, tmp_path / "x.onnx", pictures, trust=True)
 
@@ -374,7 +374,9 @@ def test_ddcolor_runs_by_the_profile_that_comes_along_and_as_one_file(
 
 
 def test_ddcolor_is_fed_and_read_as_its_own_code_does(tmp_path, ddcolor, pictures):
-    export_foreign(ddcolor, Profile.load(SHIPPED["ddcolor"]), tmp_path / "new.onnx", pictures)
+    export_foreign(
+        ddcolor, ForeignProfile.load(SHIPPED["ddcolor"]), tmp_path / "new.onnx", pictures
+    )
     model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
     assert (model.manifest.size, model.manifest.license) == (512, "Apache-2.0")
     lightness = noise(512, 512)
@@ -400,7 +402,7 @@ def test_a_profile_is_written_but_over_nothing(recolor, tmp_path):
     path = tmp_path / "new.toml"
     out, _ = recolor("profile", "ddcolor", "-o", path)
     assert out.decode().strip() == str(path)
-    assert Profile.load(path) == Profile.load(SHIPPED["ddcolor"])
+    assert ForeignProfile.load(path) == ForeignProfile.load(SHIPPED["ddcolor"])
     path.write_text("mine")
     _, err = recolor("profile", "ddcolor", "--out", path, exit_code=2)
     assert "exists already" in err
@@ -454,8 +456,8 @@ def koalarization(keras):
 
 
 # As in its paper: L* to -1..1, ab / 127.
-KOALARIZATION = Profile(
-    SIZE, Answer.AB, offset=50.0, scale=50.0, answer_scale=127.0, channels_last=True
+KOALARIZATION = ForeignProfile(
+    SIZE, OutputKind.AB, offset=50.0, scale=50.0, answer_scale=127.0, channels_last=True
 )
 
 
@@ -482,15 +484,15 @@ def test_a_sequential_keras_model_of_one_picture_at_a_time(tmp_path, pictures, k
     layers = [keras.layers.Conv2D(3, 3, padding="same", activation="sigmoid")]
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3), batch_size=1), *layers])
     model.save(tmp_path / "theirs.keras")
-    profile = Profile(SIZE, Answer.RGB, gray_input=True, channels=3, channels_last=True)
+    profile = ForeignProfile(SIZE, OutputKind.RGB, gray_input=True, channels=3, channels_last=True)
     parity = export_foreign(tmp_path / "theirs.keras", profile, tmp_path / "new.onnx", pictures)
     assert parity.inputs == 3
     network = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
     assert network.manifest.training["made_from"] == "theirs.keras"
     lightness = noise(1, 1, SIZE, SIZE)
-    answer = model(profile.encode(lightness)).detach().numpy()
+    answer = model(profile.prepare_input(lightness)).detach().numpy()
     np.testing.assert_allclose(
-        network.predict(lightness, 1.0), profile.decode(answer, 1.0), atol=TOLERANCE
+        network.predict(lightness, 1.0), profile.convert_output(answer, 1.0), atol=TOLERANCE
     )
     with pytest.warns(UserWarning, match="not yet been built"):
         keras.Sequential([keras.layers.Conv2D(3, 3)]).save(tmp_path / "uncalled.keras")
@@ -527,9 +529,9 @@ def test_keras_models_that_do_not_fit_are_refused(tmp_path, pictures, keras):
     )
     (tmp_path / "bad.keras").write_bytes(b"once upon a time")
     (tmp_path / "bad.h5").write_bytes(b"once upon a time")
-    larger = Profile(128, Answer.AB, channels_last=True)
-    first = Profile(SIZE, Answer.AB)
-    color = Profile(SIZE, Answer.RGB, channels_last=True)
+    larger = ForeignProfile(128, OutputKind.AB, channels_last=True)
+    first = ForeignProfile(SIZE, OutputKind.AB)
+    color = ForeignProfile(SIZE, OutputKind.RGB, channels_last=True)
     for name, profile, words in (
         ("two.keras", KOALARIZATION, "2 inputs"),
         ("one.keras", larger, r"shape \[None, 64, 64, 1\], the profile makes \[1, 128, 128, 1\]"),
@@ -673,8 +675,8 @@ def test_networks_that_cannot_be_exported_leave_nothing(tmp_path, pictures, netw
     torch.jit.trace(network.eval(), example, check_trace=False).save(tmp_path / "theirs.pt")
     with pytest.raises(ModelError, match=words):
         export_foreign(
-            tmp_path / "theirs.pt", Profile(SIZE, Answer.AB, **values), tmp_path / "new.onnx",
-            pictures, trust=True,
+            tmp_path / "theirs.pt", ForeignProfile(SIZE, OutputKind.AB, **values),
+            tmp_path / "new.onnx", pictures, trust=True,
         )  # fmt: skip
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".onnx"]
 
@@ -693,14 +695,17 @@ def test_onnx_files_that_do_not_fit(tmp_path, pictures):
     ):
         with pytest.raises(ModelError, match=words):
             export_foreign(
-                tmp_path / name, Profile(SIZE, Answer.AB), tmp_path / "new.onnx", pictures
+                tmp_path / name,
+                ForeignProfile(SIZE, OutputKind.AB),
+                tmp_path / "new.onnx",
+                pictures,
             )
 
 
 def test_what_torch_cannot_read(tmp_path, pictures):
     torch.save(Theirs().state_dict(), tmp_path / "state.pt")
     (tmp_path / "bad.pt2").write_bytes(b"once upon a time")
-    profile, new = Profile(SIZE, Answer.AB), tmp_path / "new.onnx"
+    profile, new = ForeignProfile(SIZE, OutputKind.AB), tmp_path / "new.onnx"
     with pytest.raises(ModelError, match="cannot be read as TorchScript") as caught:
         export_foreign(tmp_path / "state.pt", profile, new, pictures, trust=True)
     assert "--architecture" in caught.value.hint
@@ -740,7 +745,7 @@ class Writer(nn.Module):
 def test_what_can_run_code_is_not_loaded_without_trust(tmp_path, pictures, suffix):
     path, written = tmp_path / f"theirs.{suffix}", tmp_path / "written"
     torch.jit.script(Writer(str(written))).save(path)
-    profile = Profile(SIZE, Answer.AB)
+    profile = ForeignProfile(SIZE, OutputKind.AB)
     with pytest.raises(UsageError, match="can run code") as caught:
         export_foreign(path, profile, tmp_path / "new.onnx", pictures)
     assert "--trust" in caught.value.hint
@@ -790,7 +795,13 @@ class Talker(nn.Module):
 @pytest.mark.parametrize("known", [True, False])
 def test_what_torch_prints_is_no_data(tmp_path, pictures, capfd, known):
     torch.jit.script(Talker(known)).save(tmp_path / "theirs.pt")
-    call = (tmp_path / "theirs.pt", Profile(SIZE, Answer.AB), tmp_path / "new.onnx", pictures, True)
+    call = (
+        tmp_path / "theirs.pt",
+        ForeignProfile(SIZE, OutputKind.AB),
+        tmp_path / "new.onnx",
+        pictures,
+        True,
+    )
     if known:
         export_foreign(*call)
     else:

@@ -9,7 +9,7 @@ from recolor_cli.color.annealed_mean import annealed_mean
 from recolor_cli.color.gamut import AbBins
 from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.errors import ModelError
-from recolor_cli.model.foreign_profile import Answer, Profile
+from recolor_cli.model.foreign_profile import ForeignProfile, OutputKind
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
 
@@ -70,32 +70,34 @@ def test_lightness_scaled_and_color_scaled_back(tmp_path):
     path = profile_at(tmp_path, channels_last=True)
     with pytest.raises(ModelError, match="2 channels"):  # before the first picture
         OnnxColorNetwork.load(path, "cpu")
-    profile = Profile(64, Answer.AB, offset=50.0, scale=100.0, answer_scale=110.0)
+    profile = ForeignProfile(64, OutputKind.AB, offset=50.0, scale=100.0, answer_scale=110.0)
     lightness = np.full((1, 1, 64, 64), 75, np.float32)
-    np.testing.assert_allclose(profile.encode(lightness), 0.25)
-    np.testing.assert_allclose(profile.decode(np.full((1, 2, 8, 8), 0.5), 0.38), 55)
+    np.testing.assert_allclose(profile.prepare_input(lightness), 0.25)
+    np.testing.assert_allclose(profile.convert_output(np.full((1, 2, 8, 8), 0.5), 0.38), 55)
 
 
 def test_channels_last_both_ways():
-    profile = Profile(64, Answer.AB, channels=3, channels_last=True)
-    assert profile.encode(np.zeros((2, 1, 4, 6), np.float32)).shape == (2, 4, 6, 3)
+    profile = ForeignProfile(64, OutputKind.AB, channels=3, channels_last=True)
+    assert profile.prepare_input(np.zeros((2, 1, 4, 6), np.float32)).shape == (2, 4, 6, 3)
     answer = np.zeros((2, 4, 6, 2), np.float32)
     answer[..., 1] = 7
-    ab = profile.decode(answer, 0.38)
+    ab = profile.convert_output(answer, 0.38)
     assert ab.shape == (2, 2, 4, 6)
     assert (ab[:, 1] == 7).all()
 
 
 def test_gray_input_is_the_srgb_value_of_that_lightness():
     rgb = rgb_to_gray(draw())
-    encoded_gray = Profile(64, Answer.AB, gray_input=True).encode(rgb_to_lightness(rgb)[None, None])
-    np.testing.assert_allclose(encoded_gray[0, 0] * 255, rgb[..., 1], atol=0.6)
+    tensor = ForeignProfile(64, OutputKind.AB, gray_input=True).prepare_input(
+        rgb_to_lightness(rgb)[None, None]
+    )
+    np.testing.assert_allclose(tensor[0, 0] * 255, rgb[..., 1], atol=0.6)
 
 
 def test_an_answer_in_rgb_gives_its_ab():
     rgb = draw()
-    profile = Profile(64, Answer.RGB)
-    ab = profile.decode((rgb / 255).astype(np.float32).transpose(2, 0, 1)[None], 0.38)
+    profile = ForeignProfile(64, OutputKind.RGB)
+    ab = profile.convert_output((rgb / 255).astype(np.float32).transpose(2, 0, 1)[None], 0.38)
     # scikit-image's white is not quite that of its matrix.
     np.testing.assert_allclose(ab[0].transpose(1, 2, 0), rgb2lab(rgb)[..., 1:], atol=0.05)
 
@@ -103,10 +105,12 @@ def test_an_answer_in_rgb_gives_its_ab():
 def test_distributions_are_decoded_by_the_annealed_mean():
     logits = np.random.default_rng(0).normal(size=(1, 394, 3, 2)).astype(np.float32) * 3
     expected = annealed_mean(logits, AbBins.srgb(), 0.5)
-    np.testing.assert_allclose(Profile(64, Answer.LOGITS).decode(logits, 0.5), expected)
+    np.testing.assert_allclose(
+        ForeignProfile(64, OutputKind.LOGITS).convert_output(logits, 0.5), expected
+    )
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    decoded = Profile(64, Answer.PROBABILITIES).decode(shares, 0.5)
-    np.testing.assert_allclose(decoded, expected, atol=1e-2)
+    ab = ForeignProfile(64, OutputKind.PROBABILITIES).convert_output(shares, 0.5)
+    np.testing.assert_allclose(ab, expected, atol=1e-2)
 
 
 def test_a_network_in_half_precision(tmp_path):
@@ -120,23 +124,26 @@ def test_a_network_in_half_precision(tmp_path):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"answer": "hsv"}, "hsv"),
-        ({"sise": 3}, "unknown keys sise"),
+        ({"answer": "hsv"}, "answer must be one of ab, rgb, logits, probabilities, not 'hsv'"),
+        ({"sise": 3}, "unknown keys: sise"),
         ({"size": 1}, "size 1"),
         ({"stride": 60}, "no multiple of stride 60"),
         ({"bins": [[0, 0], [8, 0]]}, "bins mean nothing for ab"),
         ({"answer": "logits", "bins": [[0, 0], [8]]}, "pairs of a and b"),
-        ({"answer": "logits", "bins": [["x", 0]]}, "bins must not be 'x'"),
-        ({"answer": "logits", "bins": [3, 4]}, r"bins must not be \[3, 4\]"),
+        ({"answer": "logits", "bins": [["x", 0]]}, "bins must be of type float, not 'x'"),
+        (
+            {"answer": "logits", "bins": [3, 4]},
+            r"bins must be of type tuple\[float, \.\.\.\], not 3",
+        ),
         ({"channels": 2}, "channels must be 1 or 3"),
         ({"scale": 0}, "scale must not be 0"),
         ({"scale": float("nan")}, "scale must be a number"),
         ({"answer_scale": 0.0}, "answer_scale must not be 0"),
         ({"answer": "logits", "answer_scale": 2.0}, "mean nothing for logits"),
-        ({"size": 64.0}, "size must not be 64"),
-        ({"file": 3}, "file must not be 3"),
-        ({"gray_input": "false"}, "gray_input must not be 'false'"),
-        ({"pad_lightness": "x"}, "pad_lightness must not be 'x'"),
+        ({"size": 64.0}, "size must be of type int, not 64.0"),
+        ({"file": 3}, "file must be of type str, not 3"),
+        ({"gray_input": "false"}, "gray_input must be of type bool, not 'false'"),
+        ({"pad_lightness": "x"}, "pad_lightness must be of type float, not 'x'"),
         ({"size": 32}, r"shape \[1, 2, 64, 64\], the profile makes \[1, 1, 32, 32\]"),
         ({"channels": 3}, r"the profile makes \[1, 3, 64, 64\]"),
         ({"offset": [1.0, 2.0]}, "offset must be"),
@@ -159,10 +166,10 @@ def test_profiles_that_cannot_work_are_refused(tmp_path, values, words):
 
 
 def test_a_stride_needs_a_graph_of_free_sizes():
-    profile = Profile(64, Answer.AB, stride=32)
-    assert profile.manifest("x").stride == 32
-    assert "no room for a stride" in profile.fault_of([1, 1, 64, 64], "tensor(float)")
-    assert not profile.fault_of([1, 1, "H", None], "tensor(float)")
+    profile = ForeignProfile(64, OutputKind.AB, stride=32)
+    assert profile.to_manifest("x").stride == 32
+    assert "no room for a stride" in profile.find_mismatch([1, 1, 64, 64], "tensor(float)")
+    assert not profile.find_mismatch([1, 1, "H", None], "tensor(float)")
 
 
 def test_a_graph_of_whole_numbers_is_refused(tmp_path):
@@ -185,7 +192,9 @@ def test_profiles_as_windows_writes_them(tmp_path, encoding):
     text = 'size = 64\r\nanswer = "ab"\r\ndata = "Gemälde"\r\n'
     bom = "\ufeff" if encoding.startswith("utf-16") else ""
     (tmp_path / "x.toml").write_bytes((bom + text).encode(encoding))
-    assert Profile.load(tmp_path / "x.toml") == Profile(64, Answer.AB, data="Gemälde")
+    assert ForeignProfile.load(tmp_path / "x.toml") == ForeignProfile(
+        64, OutputKind.AB, data="Gemälde"
+    )
 
 
 def test_several_inputs_or_outputs_are_told_by_name(tmp_path):

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from conftest import drawn
-from recolor_cli.model.manifest import find_model
 from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.model.registry import find_model
 
 onnx = pytest.importorskip("onnx")  # of the extra that quantizing belongs to
-room = pytest.importorskip("recolor_cli.training.compression.int8")
+int8 = pytest.importorskip("recolor_cli.training.compression.int8")
 
 
 @pytest.fixture
@@ -29,14 +29,14 @@ def test_a_model_in_8_bits_gives_nearly_the_same_colors(recolor, folder, tmp_pat
     size = before.manifest.size
     lightness = np.linspace(0, 100, size * size, dtype=np.float32).reshape(1, 1, size, size)
     expected, found = (n.predict(lightness, n.manifest.temperature) for n in (before, after))
-    assert 0 < np.abs(found - expected).mean() < 3 * room.LIMIT
+    assert 0 < np.abs(found - expected).mean() < 3 * int8.MAX_SHIFT
     assert after.manifest.strength == pytest.approx(before.manifest.strength, rel=0.1)
     assert after.manifest.strength != before.manifest.strength  # it gives back what got lost
-    assert np.abs(expected).mean() > 3 * room.LIMIT  # there is color to be lost
+    assert np.abs(expected).mean() > 3 * int8.MAX_SHIFT  # there is color to be lost
 
 
 def test_a_model_whose_color_moves_too_far_is_not_written(recolor, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "LIMIT", 0)
+    monkeypatch.setattr(int8, "MAX_SHIFT", 0)
     result = tmp_path / "result.onnx"
     _, err = recolor(
         "quantize", find_model("fruitnet"), "--pictures", folder, "-o", result, exit_code=4

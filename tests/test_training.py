@@ -19,12 +19,17 @@ from recolor_cli.color.gamut import AbBins
 from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.errors import DeviceError, InputError, ModelError, NoInputsError, UsageError
 from recolor_cli.evaluation.pictures import Picture, load_pictures
-from recolor_cli.model.manifest import available_models
 from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.model.registry import available_models
 from recolor_cli.training import export as export_room
 from recolor_cli.training.checkpoint import load_checkpoint, load_mean, load_start
 from recolor_cli.training.compression import weight_storage as storage_room
-from recolor_cli.training.compression.weight_storage import Storage, restore, round_weights, store
+from recolor_cli.training.compression.weight_storage import (
+    WeightStorage,
+    restore_weights,
+    round_weights,
+    store_weights,
+)
 from recolor_cli.training.config import CONFIGS, TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.export import export
@@ -746,7 +751,7 @@ def test_large_weights_are_stored_in_8_bits_small_ones_in_half_precision():
         network[0].weight[3] *= 100  # a channel of another size has a scale of its own
         network[0].weight[4] = 0
     exact = {k: v.clone() for k, v in network.state_dict().items()}
-    stored = round_weights(network, Storage.INT8)
+    stored = round_weights(network, WeightStorage.INT8)
     rounded = network.state_dict()
     steps = exact["0.weight"].abs().amax(dim=(1, 2, 3), keepdim=True) / 127
     assert ((rounded["0.weight"] - exact["0.weight"]).abs() <= steps / 2 + 1e-7).all()
@@ -758,12 +763,12 @@ def test_large_weights_are_stored_in_8_bits_small_ones_in_half_precision():
         numpy_helper.from_array(v.numpy(), n) for n, v in zip(names, rounded.values(), strict=True)
     ]
     model = helper.make_model(helper.make_graph([], "g", [], [], tensors))
-    store(model, stored)
+    store_weights(model, stored)
     kinds = {t.name: t.data_type for t in model.graph.initializer if t.data_type != 7}
     assert kinds["network.0.weight.int8"] == onnx.TensorProto.INT8
     assert kinds["network.2.weight.half"] == onnx.TensorProto.FLOAT16
     assert "network.0.weight" not in kinds
-    again = restore(model)
+    again = restore_weights(model)
     for name, value in rounded.items():
         torch.testing.assert_close(again[name], value.float(), rtol=0, atol=0)
 
@@ -775,7 +780,7 @@ def test_where_8_bits_change_the_color_half_precision_is_taken(
     monkeypatch.setattr(storage_room, "_LARGE", 0)  # its weights are few
     path = tmp_path / "tiny.onnx"
     parity = export([str(checkpoint)], path, pictures)
-    assert parity.storage is Storage.INT8
+    assert parity.storage is WeightStorage.INT8
     types = {t.data_type for t in onnx.load(path).graph.initializer if len(t.dims) == 4}
     assert onnx.TensorProto.INT8 in types
     start, saved = load_start(str(path)), load_checkpoint(checkpoint)
@@ -784,7 +789,7 @@ def test_where_8_bits_change_the_color_half_precision_is_taken(
         start.weights["decoder.0.0.weight"], weight, rtol=0, atol=float(weight.abs().max()) / 127
     )
     monkeypatch.setattr(export_room, "ROUNDING", 0.9 * parity.rounding)
-    assert export([str(checkpoint)], path, pictures).storage is Storage.HALF
+    assert export([str(checkpoint)], path, pictures).storage is WeightStorage.HALF
 
 
 def test_a_model_of_gray_pictures_tells_no_figures(recolor, checkpoint, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ def model_names(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return the models whose name begins so; if there are none, let the shell complete files."""
-    from recolor_cli.model.manifest import available_models
+    from recolor_cli.model.registry import available_models
 
     names = [name for name in available_models() if name.startswith(incomplete)]
     return [CompletionItem(name) for name in names] or files(ctx, param, incomplete)

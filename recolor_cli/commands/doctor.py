@@ -1,16 +1,23 @@
-"""`recolor doctor`: what a run would use."""
+"""`recolor doctor`: the versions, devices and models that a run would use."""
 
 from __future__ import annotations
 
 import click
 
-from recolor_cli.commands.options import (
-    SETTINGS,
-    version_of,
-)
-from recolor_cli.errors import (
-    ExitCode,
-    RecolorError,
+from recolor_cli.commands.options import SETTINGS, version_of
+from recolor_cli.errors import ExitCode, RecolorError
+
+_PACKAGES = (
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "numpy",
+    "opencv-python",
+    "imagecodecs",
+    "tifffile",
+    "pillow",
+    "click",
+    "rich",
+    "av",
 )
 
 
@@ -20,8 +27,9 @@ def doctor() -> ExitCode:
     import platform
     from importlib import metadata
 
-    from recolor_cli.model.manifest import DEFAULT_MODEL, available_models, model_folders
-    from recolor_cli.model.onnx_network import OnnxColorNetwork, available_providers
+    from recolor_cli.model.onnx_network import OnnxColorNetwork
+    from recolor_cli.model.registry import DEFAULT_MODEL, available_models, model_folders
+    from recolor_cli.model.session import available_providers
     from recolor_cli.system.device import cpu_count
     from recolor_cli.terminal.console import Console
 
@@ -29,22 +37,10 @@ def doctor() -> ExitCode:
     rows = [
         ("recolor", metadata.version("recolor-cli")),
         ("python", f"{platform.python_version()} on {platform.platform()}"),
+        *((package, version_of(package)) for package in _PACKAGES),
+        ("providers", ", ".join(available_providers())),
+        ("CPUs to use", str(cpu_count())),
     ]
-    for package in (
-        "onnxruntime-gpu",
-        "onnxruntime",
-        "numpy",
-        "opencv-python",
-        "imagecodecs",
-        "tifffile",
-        "pillow",
-        "click",
-        "rich",
-        "av",
-    ):
-        rows.append((package, version_of(package)))
-    rows.append(("providers", ", ".join(available_providers())))
-    rows.append(("CPUs to use", str(cpu_count())))
     code = ExitCode.OK
     problems = []
     if "not installed" not in (version_of("onnxruntime-gpu"), version_of("onnxruntime")):

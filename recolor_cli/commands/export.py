@@ -18,7 +18,7 @@ from recolor_cli.errors import (
 )
 
 if TYPE_CHECKING:
-    from recolor_cli.model.foreign_profile import Profile
+    from recolor_cli.model.foreign_profile import ForeignProfile
 
 
 _MEASURED = 240  # pictures that `export` takes a model's figures on, at most
@@ -119,11 +119,11 @@ def export(
     return ExitCode.OK
 
 
-def _profile_of(name: str) -> Profile:
+def _profile_of(name: str) -> ForeignProfile:
     """Return a profile by its path, or by the name of one that comes along."""
-    from recolor_cli.model.foreign_profile import SHIPPED, Profile
+    from recolor_cli.model.foreign_profile import SHIPPED, ForeignProfile
 
     path = SHIPPED.get(name) or Path(name)
     if not path.is_file():
         raise UsageError(f"no profile {name}", f"name a TOML file, or one of {', '.join(SHIPPED)}")
-    return Profile.load(path)
+    return ForeignProfile.load(path)

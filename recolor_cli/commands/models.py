@@ -1,24 +1,24 @@
-"""`recolor models`: what -m can name."""
+"""`recolor models`: the models that -m can name."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from recolor_cli.commands.options import (
-    SETTINGS,
-    json_option,
-)
-from recolor_cli.errors import (
-    ExitCode,
-    RecolorError,
-)
+from recolor_cli.commands.options import SETTINGS, json_option
+from recolor_cli.errors import ExitCode, RecolorError
 
-# Figures that `models` lists, and their formats.
-_LISTED = (
-    ("l2_over_gray", ".2f"),
-    ("balanced_auc", ".3f"),
-    ("chroma_ratio", ".2f"),
-    ("class_ratio", ".2f"),
+if TYPE_CHECKING:
+    from recolor_cli.model.manifest import Manifest
+
+# Figures in the table: key in the manifest, title, format.
+_FIGURES = (
+    ("l2_over_gray", "L2 / gray", ".2f"),
+    ("balanced_auc", "balanced AuC", ".3f"),
+    ("chroma_ratio", "color", ".2f"),
+    ("class_ratio", "classes", ".2f"),
 )
 
 
@@ -30,12 +30,13 @@ _LISTED = (
 def models(timed: bool, as_json: bool) -> ExitCode:
     """List the models that -m can name.
 
-    L2 / gray (of no color at all it would be 1) and balanced AuC say how near a model came to the
-    true colors of the pictures that it was exported with; color and classes, how much of theirs it
-    gives. models/README.md in the repository has a table of all on the same pictures.
+    L2 / gray (1 for a result without color) and balanced AuC say how near a model comes to the true
+    colors of the pictures that it was exported with. color and classes are the shares of their
+    chroma and of their kinds of color that it gives. models/README.md in the repository compares
+    all models on the same pictures.
     """
-    from recolor_cli.model.manifest import available_models, model_folders
     from recolor_cli.model.onnx_network import read_manifest
+    from recolor_cli.model.registry import available_models, model_folders
     from recolor_cli.terminal.console import Console
 
     console = Console()
@@ -50,52 +51,60 @@ def models(timed: bool, as_json: bool) -> ExitCode:
     for name, path in found.items():
         try:
             manifest = read_manifest(path)
-            seconds = _seconds_a_picture(name) if timed else None
+            seconds = _time_model(name) if timed else None
         except RecolorError as error:
             console.error(error.message, error.hint)
             code = ExitCode.MODEL
             continue
-        megabytes = path.stat().st_size / 1e6
-        figures = manifest.training.get("figures") or {}
         if as_json:
-            console.json(
-                {
-                    "name": name,
-                    "path": str(path),
-                    "kind": manifest.kind,
-                    "size": manifest.size,
-                    "bins": len(manifest.centers),
-                    "temperature": manifest.temperature,
-                    "megabytes": round(megabytes, 2),
-                    "license": manifest.license,
-                    "data": manifest.data,
-                    "training": manifest.training,
-                    "seconds": seconds,
-                }
-            )
-        rows.append(
-            (
-                name,
-                str(manifest.kind),
-                f"{manifest.size} px",
-                str(len(manifest.centers) or "-"),
-                f"{megabytes:.1f} MB",
-                *("-" if figures.get(k) is None else format(figures[k], f) for k, f in _LISTED),
-                *([f"{1000 * seconds:.0f} ms"] if seconds else []),
-                manifest.license,
-                str(path),
-            )
-        )
+            console.json(_json_of(name, path, manifest, seconds))
+        rows.append(_row_of(name, path, manifest, seconds))
     if not as_json:
-        titles = ("L2 / gray", "balanced AuC", "color", "classes")
-        times = ("a picture",) if timed else ()
+        titles = [title for _, title, _ in _FIGURES]
+        times = ["a picture"] if timed else []
         columns = ("name", "kind", "size", "bins", "file", *titles, *times, "license", "path")
         console.table(columns, rows)
     return code
 
 
-def _seconds_a_picture(name: str) -> float:
-    """Time the network alone on the CPU, on one picture with all threads, after a first run."""
+def _json_of(name: str, path: Path, manifest: Manifest, seconds: float | None) -> dict[str, Any]:
+    """Return the JSON object of a model."""
+    return {
+        "name": name,
+        "path": str(path),
+        "kind": manifest.kind,
+        "size": manifest.size,
+        "bins": len(manifest.centers),
+        "temperature": manifest.temperature,
+        "megabytes": round(path.stat().st_size / 1e6, 2),
+        "license": manifest.license,
+        "data": manifest.data,
+        "training": manifest.training,
+        "seconds": seconds,
+    }
+
+
+def _row_of(name: str, path: Path, manifest: Manifest, seconds: float | None) -> tuple[str, ...]:
+    """Return the table row of a model."""
+    figures = manifest.training.get("figures") or {}
+    return (
+        name,
+        str(manifest.kind),
+        f"{manifest.size} px",
+        str(len(manifest.centers) or "-"),
+        f"{path.stat().st_size / 1e6:.1f} MB",
+        *(
+            "-" if figures.get(key) is None else format(figures[key], spec)
+            for key, _, spec in _FIGURES
+        ),
+        *([f"{1000 * seconds:.0f} ms"] if seconds else []),
+        manifest.license,
+        str(path),
+    )
+
+
+def _time_model(name: str) -> float:
+    """Return the seconds that the network takes for one picture on all CPUs: the median of 3."""
     import time
 
     import numpy as np
@@ -110,4 +119,4 @@ def _seconds_a_picture(name: str) -> float:
         started = time.perf_counter()
         network.predict(lightness, network.manifest.temperature)
         seconds.append(time.perf_counter() - started)
-    return sorted(seconds[1:])[1]
+    return sorted(seconds[1:])[1]  # the first run is a warm-up

@@ -1,4 +1,4 @@
-"""`recolor profile`: descriptions of somebody else's networks."""
+"""`recolor profile`: foreign profiles, which describe networks made elsewhere."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from pathlib import Path
 import click
 
 from recolor_cli.commands.options import SETTINGS
-from recolor_cli.errors import (
-    ExitCode,
-    UsageError,
-)
+from recolor_cli.errors import ExitCode, UsageError
 
 
 @click.command(context_settings=SETTINGS)
 @click.argument("name", required=False)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="File to write; else print it.")
 def profile(name: str | None, out: Path | None) -> ExitCode:
-    """Give a profile that comes along, to lie beside somebody's network; without NAME, list them.
+    """Write a profile that comes along, to lie beside a network made elsewhere.
+
+    Without NAME it lists them.
 
     \b
     recolor profile ddcolor -o ddcolor.toml

@@ -1,1 +1,1 @@
-"""Model files: what they say of themselves, and running them with ONNX Runtime."""
+"""Model files: their manifests, where they are found, and how ONNX Runtime runs them."""

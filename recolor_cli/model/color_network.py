@@ -1,4 +1,4 @@
-"""The protocols that a network keeps, so that a fake or another runtime can stand in for it."""
+"""The protocols of a color network, so that a fake or another runtime can stand in for it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class ColorNetwork(Protocol):
 
     @property
     def manifest(self) -> Manifest:
-        """What the network says about itself."""
+        """The network's description of itself."""
         ...
 
     @property
     def device(self) -> str:
-        """Where it runs: ``cpu`` or ``cuda:N``."""
+        """The device it runs on: ``cpu`` or ``cuda:N``."""
         ...
 
     def predict(self, lightness: FloatArray, temperature: float) -> FloatArray:
@@ -29,8 +29,8 @@ class ColorNetwork(Protocol):
 
 @runtime_checkable
 class DistributionNetwork(ColorNetwork, Protocol):
-    """A color network that also tells the distribution which it decodes."""
+    """A color network that can also return the distribution behind its ab."""
 
     def distribution(self, lightness: FloatArray) -> Distribution:
-        """Return what `predict` decodes; raises ModelError if the model has no distribution."""
+        """Return the distribution that `predict` reduces to ab; ModelError if there is none."""
         ...

@@ -1,22 +1,19 @@
-"""Networks that were made elsewhere: how their input and output map onto our contract.
+"""Foreign profiles: how the input and output of a network made elsewhere map onto our contract.
 
-A profile is a TOML file beside somebody's ONNX file; `recolor -m NAME.toml` runs it like a model of
-ours, and `recolor export --profile` makes a model file of it, or of a network of another framework.
-It covers what colorizers differ in: the size and layout of the input, whether it is L* or the gray
-picture, what it is scaled to, and whether color comes back as ab, as RGB or as a distribution over
-ab bins. What it does here in numpy is the oracle for the graph that `recolor export` puts around a
-network.
+A profile is a TOML file beside an ONNX file made elsewhere. `recolor -m NAME.toml` runs that file
+like one of our models, and `recolor export --profile` makes a model file of it. Colorizers differ
+in the size and layout of the input, in whether it is L* or the gray picture, in its scale, and in
+whether color comes back as ab, as RGB or as a distribution over ab bins. The numpy code here is the
+oracle for the graph that `recolor export` puts around a network.
 """
 
 from __future__ import annotations
 
-import codecs
-import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -25,6 +22,7 @@ from recolor_cli.color.gamut import AbBins
 from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.errors import ModelError
 from recolor_cli.model.manifest import Manifest
+from recolor_cli.system.toml_config import build_config, read_toml
 from recolor_cli.types import FloatArray, ModelKind
 
 SUFFIX = ".toml"
@@ -32,58 +30,67 @@ SHIPPED = {
     path.stem: path for path in sorted((Path(__file__).parent / "profiles").glob(f"*{SUFFIX}"))
 }
 
-LEAST_PROBABILITY = 1e-12  # has a logarithm
+LEAST_PROBABILITY = 1e-12  # so that each probability has a logarithm
 _SIZES = (8, 4096)  # px
+_TEMPERATURES = (0.01, 10)
 
 
-class Answer(StrEnum):
+class OutputKind(StrEnum):
     """What a network's output holds."""
 
     AB = "ab"
     RGB = "rgb"
     LOGITS = "logits"  # over the bins
-    PROBABILITIES = "probabilities"  # likewise, softmax taken
+    PROBABILITIES = "probabilities"  # over the bins, after the softmax
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """What a TOML profile says.
+class ForeignProfile:
+    """The keys of a profile file.
 
     Parameters
     ----------
     size : int
-        Side of the square that the network takes, 8..4096 px. Pictures are letterboxed into it.
-    answer : Answer
+        Longest side of the network's input, 8..4096 px. Without `stride` the input is a square of
+        this side.
+    answer : OutputKind
+        What the output holds.
     file : str
-        The ONNX file, relative to the profile; `recolor export` is told another.
+        The ONNX file, relative to the profile. `recolor export` ignores it.
     stride : int
-        Height and width may be other multiples of this, px; 0 for a network that takes only `size`.
+        Height and width of the input may be other multiples of this, px; 0 for a network that
+        takes only `size`.
     gray_input : bool
-        True: the gray picture, sRGB 0..1. False: L*, 0..100.
+        True: the input is the gray picture, sRGB 0..1. False: it is L*, 0..100.
     channels : int
-        1, or 3 for three times the same.
-    offset, scale : float or 3 floats, one a channel
-        What the network reads is (x - offset) / scale.
-    answer_offset, answer_scale : float or 3 floats, one a channel
-        ab or RGB (0..1) is answer * answer_scale + answer_offset.
+        1, or 3 for three copies of the same plane.
+    offset, scale : float or 3 floats, one per channel
+        The network reads (x - offset) / scale.
+    answer_offset, answer_scale : float or 3 floats, one per channel
+        ab or RGB (0..1) is output * answer_scale + answer_offset.
     channels_last : bool
-        (N, H, W, C) in and out, as Keras has it, instead of (N, C, H, W).
+        Input and output are (N, H, W, C), as in Keras, instead of (N, C, H, W).
     output : str
-        Which output of several: its name, or the number of a PyTorch network's, from 0. Empty for
-        the only one.
+        Name of the output to take, or its number from 0 for a PyTorch network; empty if there is
+        only one.
     bins : tuple of (a, b)
-        Centres of the classes of a distribution, CIELAB units, in the order of its channels; empty
-        for the 394, a-major.
+        Centers of the classes of a distribution, CIELAB units, in the order of its channels; empty
+        for our 394, ordered by a, then b.
     pad_lightness : float
         L* of the padding, 0..100.
     temperature : float
-        Of the annealed mean, for distributions, 0.01..10.
+        Default temperature of the annealed mean for distributions, 0.01..10.
     license, data : str
-        Of the weights; what they were trained on.
+        License of the weights; pictures that they were trained on.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range, or two values contradict each other.
     """
 
     size: int
-    answer: Answer
+    answer: OutputKind
     file: str = ""
     stride: int = 0
     gray_input: bool = False
@@ -100,53 +107,31 @@ class Profile:
     license: str = "unknown"
     data: str = "unknown"
 
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a profile.
-
-        Parameters
-        ----------
-        path : Path
-            A TOML file.
-
-        Raises
-        ------
-        ModelError
-            If it cannot be read, or does not make sense.
-        """
-        known = {f.name for f in fields(cls)}
-        try:
-            values: dict[str, Any] = tomllib.loads(_text_of(path.read_bytes()))
-            if unknown := sorted(values.keys() - known):
-                raise ValueError(f"unknown keys {', '.join(unknown)}")
-            for f in fields(cls):
-                if f.name in values:
-                    values[f.name] = _checked(f.name, values[f.name], str(f.type))
-            profile = cls(**values)
-            profile._check()
-        except OSError as error:
-            raise ModelError(
-                f"cannot read the profile {path}: {error.strerror}", "check the path"
-            ) from error
-        except (TypeError, ValueError) as error:  # TOML and Unicode errors are ValueErrors
-            raise ModelError(
-                f"{path} is not a profile: {error}", f"keys: {', '.join(sorted(known))}"
-            ) from error
-        return profile
-
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
         if not _SIZES[0] <= self.size <= _SIZES[1]:
             raise ValueError(f"size {self.size} is not in {_SIZES[0]}..{_SIZES[1]}")
         if self.stride < 0 or (self.stride and self.size % self.stride):
             raise ValueError(f"size {self.size} is no multiple of stride {self.stride}")
         if self.channels not in (1, 3):
             raise ValueError(f"channels must be 1 or 3, not {self.channels}")
-        outputs = 3 if self.answer is Answer.RGB else 2
+        self._check_scales()
+        if self.bins and not self.is_distribution:
+            raise ValueError(f"bins mean nothing for {self.answer}")
+        if any(len(center) != 2 or not np.isfinite(center).all() for center in self.bins):
+            raise ValueError("bins must be pairs of a and b")
+        if not 0 <= self.pad_lightness <= 100:
+            raise ValueError(f"pad_lightness {self.pad_lightness} is not in 0..100")
+        low, high = _TEMPERATURES
+        if not low <= self.temperature <= high:
+            raise ValueError(f"temperature {self.temperature} is not in {low}..{high}")
+
+    def _check_scales(self) -> None:
+        output_channels = 3 if self.answer is OutputKind.RGB else 2
         for key, channels in (
             ("offset", self.channels),
             ("scale", self.channels),
-            ("answer_offset", outputs),
-            ("answer_scale", outputs),
+            ("answer_offset", output_channels),
+            ("answer_scale", output_channels),
         ):
             value = np.asarray(getattr(self, key), np.float32)
             if value.shape not in ((), (channels,)) or not np.isfinite(value).all():
@@ -155,19 +140,32 @@ class Profile:
                 raise ValueError(f"{key} must not be 0")
         if self.is_distribution and (self.answer_offset, self.answer_scale) != (0, 1):
             raise ValueError(f"answer_offset and answer_scale mean nothing for {self.answer}")
-        if self.bins and not self.is_distribution:
-            raise ValueError(f"bins mean nothing for {self.answer}")
-        if any(len(center) != 2 or not np.isfinite(center).all() for center in self.bins):
-            raise ValueError("bins must be pairs of a and b")
-        if not 0 <= self.pad_lightness <= 100:
-            raise ValueError(f"pad_lightness {self.pad_lightness} is not in 0..100")
-        if not 0.01 <= self.temperature <= 10:
-            raise ValueError(f"temperature {self.temperature} is not in 0.01..10")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a profile from a TOML file.
+
+        Raises
+        ------
+        ModelError
+            If it cannot be read, or does not make sense.
+        """
+        try:
+            return build_config(cls, read_toml(path))
+        except OSError as error:
+            raise ModelError(
+                f"cannot read the profile {path}: {error.strerror}", "check the path"
+            ) from error
+        except ValueError as error:  # TOML and Unicode errors are ValueErrors, too
+            raise ModelError(
+                f"{path} is not a profile: {error}",
+                "correct the file; `recolor profile ddcolor` prints an example",
+            ) from error
 
     @property
     def is_distribution(self) -> bool:
-        """Whether the answer is decoded by the annealed mean."""
-        return self.answer in (Answer.LOGITS, Answer.PROBABILITIES)
+        """Whether the output is a distribution, which the annealed mean reduces to ab."""
+        return self.answer in (OutputKind.LOGITS, OutputKind.PROBABILITIES)
 
     @property
     def ab_bins(self) -> AbBins:
@@ -175,15 +173,26 @@ class Profile:
         return AbBins(np.array(self.bins, np.float32)) if self.bins else AbBins.srgb()
 
     @property
-    def answer_channels(self) -> int:
-        """How many channels the answer has."""
-        return {Answer.AB: 2, Answer.RGB: 3}.get(self.answer) or len(self.ab_bins)
+    def output_channels(self) -> int:
+        """Number of channels of the output."""
+        return {OutputKind.AB: 2, OutputKind.RGB: 3}.get(self.answer) or len(self.ab_bins)
 
-    def manifest(self, name: str) -> Manifest:
-        """Return what a model file of ours would say of itself, were it run by this profile."""
+    @property
+    def spatial_axes(self) -> tuple[int, int]:
+        """Axes of height and width in the network's input."""
+        return (1, 2) if self.channels_last else (2, 3)
+
+    def input_shape(self, count: int) -> tuple[int, ...]:
+        """Return the shape of the network's input for this number of pictures."""
+        if self.channels_last:
+            return (count, self.size, self.size, self.channels)
+        return (count, self.channels, self.size, self.size)
+
+    def to_manifest(self, name: str) -> Manifest:
+        """Return the manifest under which the network runs by this profile."""
         return Manifest(
             name=name,
-            kind=ModelKind.REGRESSION,  # it has no prior, and its graph does not decode
+            kind=ModelKind.REGRESSION,  # it has no prior, and its graph gives no ab of logits
             size=self.size,
             stride=self.stride or self.size,
             pad_lightness=self.pad_lightness,
@@ -195,36 +204,31 @@ class Profile:
             training={},
         )
 
-    def output_of(self, outputs: Sequence[str]) -> str:
-        """Return which of a network's outputs is the answer.
-
-        Parameters
-        ----------
-        outputs : sequence of str
-            Their names.
+    def select_output(self, names: Sequence[str]) -> str:
+        """Return the name of the output to take, of a network with these outputs.
 
         Raises
         ------
         ModelError
-            If that is not clear.
+            If there is no output of the name in the profile, or there are several and it has none.
         """
-        if self.output in outputs:
+        if self.output in names:
             return self.output
-        if self.output or len(outputs) > 1:
+        if self.output or len(names) > 1:
             raise ModelError(
-                f"{self.file}: output must be one of {', '.join(outputs)}", "name it in the profile"
+                f"{self.file}: output must be one of {', '.join(names)}", "name it in the profile"
             )
-        return outputs[0]
+        return names[0]
 
-    def fault_of(self, shape: Sequence[int | str | None], element: str) -> str:
-        """Return why a graph with this input cannot be fed, empty if it can.
+    def find_mismatch(self, shape: Sequence[int | str | None], element: str) -> str:
+        """Return why a graph cannot read the input that this profile makes; empty if it can.
 
         Parameters
         ----------
         shape : sequence of int, str or None
             Of the graph's input; names and None stand for any size.
         element : str
-            Its type, as onnxruntime writes it.
+            Its type in onnxruntime's words, such as ``tensor(float)``.
         """
         own = self.input_shape(1)
         if element not in ("tensor(float)", "tensor(float16)"):
@@ -234,23 +238,12 @@ class Profile:
             for theirs, ours in zip(shape, own, strict=True)
         ):
             return f"its input has the shape {list(shape)}, the profile makes {list(own)}"
-        if self.stride and any(isinstance(shape[axis], int) for axis in self.sides):
+        if self.stride and any(isinstance(shape[axis], int) for axis in self.spatial_axes):
             return f"its input has the shape {list(shape)}, which leaves no room for a stride"
         return ""
 
-    @property
-    def sides(self) -> tuple[int, int]:
-        """Which axes of the network's input are height and width."""
-        return (1, 2) if self.channels_last else (2, 3)
-
-    def input_shape(self, count: int) -> tuple[int, ...]:
-        """Return the shape of the network's input for so many pictures."""
-        if self.channels_last:
-            return (count, self.size, self.size, self.channels)
-        return (count, self.channels, self.size, self.size)
-
-    def encode(self, lightness: FloatArray) -> FloatArray:
-        """Make the network's input.
+    def prepare_input(self, lightness: FloatArray) -> FloatArray:
+        """Return the network's input for L*.
 
         Parameters
         ----------
@@ -260,20 +253,19 @@ class Profile:
         -------
         float32 array, shape (N, C, H, W), or (N, H, W, C) if `channels_last`
         """
-        plane = _gray(lightness) if self.gray_input else lightness
-        tensor = (np.repeat(plane, self.channels, axis=1) - _by_channel(self.offset)) / _by_channel(
-            self.scale
-        )
+        plane = _lightness_to_gray(lightness) if self.gray_input else lightness
+        tensor = np.repeat(plane, self.channels, axis=1)
+        tensor = (tensor - _per_channel(self.offset)) / _per_channel(self.scale)
         if self.channels_last:
             tensor = tensor.transpose(0, 2, 3, 1)
         return np.ascontiguousarray(tensor, np.float32)
 
-    def decode(self, answer: FloatArray, temperature: float) -> FloatArray:
-        """Make ab of the network's output.
+    def convert_output(self, output: FloatArray, temperature: float) -> FloatArray:
+        """Return the ab in a network's output.
 
         Parameters
         ----------
-        answer : float array, shape (N, C, h, w), or (N, h, w, C) if `channels_last`
+        output : float array, shape (N, C, h, w), or (N, h, w, C) if `channels_last`
         temperature : float
             Of the annealed mean, for distributions.
 
@@ -284,66 +276,41 @@ class Profile:
         Raises
         ------
         ModelError
-            If the answer has another number of channels than the profile says.
+            If the output has another number of channels than the profile says.
         """
-        answer = np.asarray(answer, np.float32)
-        if answer.ndim == 4 and self.channels_last:
-            answer = answer.transpose(0, 3, 1, 2)
-        expected = self.answer_channels
-        if answer.ndim != 4 or answer.shape[1] != expected:
+        output = np.asarray(output, np.float32)
+        if output.ndim == 4 and self.channels_last:
+            output = output.transpose(0, 3, 1, 2)
+        expected = self.output_channels
+        if output.ndim != 4 or output.shape[1] != expected:
             raise ModelError(
-                f"{self.file} answers with shape {answer.shape}, its profile says {self.answer} "
+                f"{self.file} answers with shape {output.shape}, its profile says {self.answer} "
                 f"with {expected} channels",
                 "change answer, output or channels_last in the profile",
             )
-        if self.answer is Answer.PROBABILITIES:
-            answer = np.log(np.maximum(answer, LEAST_PROBABILITY))
+        if self.answer is OutputKind.PROBABILITIES:
+            output = np.log(np.maximum(output, LEAST_PROBABILITY))
         if self.is_distribution:
-            return annealed_mean(answer, self.ab_bins, temperature)
-        answer = answer * _by_channel(self.answer_scale) + _by_channel(self.answer_offset)
-        if self.answer is Answer.AB:
-            return answer
-        return _ab_of(np.clip(answer, 0, 1))
+            return annealed_mean(output, self.ab_bins, temperature)
+        output = output * _per_channel(self.answer_scale) + _per_channel(self.answer_offset)
+        return output if self.answer is OutputKind.AB else _rgb_to_ab(np.clip(output, 0, 1))
 
 
-def _text_of(data: bytes) -> str:
-    """Return a text in UTF-8, or in UTF-16, in which an older PowerShell writes what one prints."""
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if utf16 else "utf-8-sig")
-
-
-def _checked(key: str, value: Any, kind: str) -> Any:
-    """Return a value of TOML as the field's type, or say that it is of another."""
-    if kind == "Answer":
-        return Answer(value)
-    if kind.startswith("tuple["):  # of tuples of numbers
-        if isinstance(value, list) and all(isinstance(part, list) for part in value):
-            return tuple(_checked(key, part, "float | tuple") for part in value)
-    elif kind.startswith("float"):
-        if "tuple" in kind and isinstance(value, list):
-            return tuple(_checked(key, part, "float") for part in value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-    elif type(value).__name__ == kind:
-        return value
-    raise ValueError(f"{key} must not be {value!r}")
-
-
-def _by_channel(value: float | tuple[float, ...]) -> FloatArray:
-    """Return it so that it spreads over (N, C, H, W)."""
+def _per_channel(value: float | tuple[float, ...]) -> FloatArray:
+    """Return one number, or one per channel, in a shape that broadcasts over (N, C, H, W)."""
     return np.asarray(value, np.float32).reshape(-1, 1, 1)
 
 
-# Both by the closed formula, since a graph must do the same: OpenCV interpolates in tables, which
-# is up to 0.6 ab units off.
+# Both use the CIE formula because a graph must do the same. OpenCV interpolates in tables, which
+# differ from it by up to 0.6 ab units.
 
 
-def _gray(lightness: FloatArray) -> FloatArray:
-    """Return the sRGB value, 0..1, of a gray of this L*, 0..100: float32, the same shape."""
+def _lightness_to_gray(lightness: FloatArray) -> FloatArray:
+    """Return the sRGB value, 0..1, of the gray of this L*, 0..100: float32, same shape."""
     return lab_to_rgb_cie(lightness, np.zeros((*lightness.shape, 2), np.float32))[..., 1]
 
 
-def _ab_of(rgb: FloatArray) -> FloatArray:
+def _rgb_to_ab(rgb: FloatArray) -> FloatArray:
     """Return ab (N, 2, h, w), CIELAB units, of sRGB (N, 3, h, w), 0..1."""
     lab = rgb_to_lab_cie(rgb.transpose(0, 2, 3, 1))
     return np.ascontiguousarray(lab[..., 1:].transpose(0, 3, 1, 2))

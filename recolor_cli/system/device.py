@@ -1,4 +1,4 @@
-"""CPUs and CUDA devices: how many, which one is asked for, and whether a driver is installed."""
+"""CPUs and CUDA devices: their number, the user's choice, and whether a driver is installed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from recolor_cli.errors import UsageError
 
 
 def cpu_count() -> int:
-    """Return the CPUs that this process may use, not those that the machine has."""
+    """Return the number of CPUs that this process may use, which may be fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class Device(StrEnum):
-    """Where the network is to run; a device number may follow, as in ``cuda:1``."""
+    """The kind of device that runs the network; a number may follow it, as in ``cuda:1``."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -27,12 +27,12 @@ class Device(StrEnum):
 
 
 def parse_device(name: str) -> tuple[Device, int]:
-    """Split ``cuda:1`` into its kind and its number; the number is 0 where none is given.
+    """Split ``cuda:1`` into its kind and its number, which is 0 if it is not given.
 
     Raises
     ------
     UsageError
-        If it is none of ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        If the name is none of ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
     """
     if match := re.fullmatch(r"cuda:(\d{1,2})", name.lower()):
         return Device.CUDA, int(match[1])
@@ -45,7 +45,7 @@ def parse_device(name: str) -> tuple[Device, int]:
 
 
 def why_no_driver() -> str:
-    """Return that there is no NVIDIA driver; empty if there is one."""
+    """Return a message if no NVIDIA driver is installed, else an empty text."""
     library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         ctypes.CDLL(library)

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from recolor_cli.color.gamut import AbBins
 from recolor_cli.errors import ModelError
-from recolor_cli.model.manifest import Manifest, find_model
+from recolor_cli.model.manifest import Manifest
+from recolor_cli.model.registry import find_model
 from recolor_cli.system.files import write_atomic
-from recolor_cli.training.compression.weight_storage import restore
+from recolor_cli.training.compression.weight_storage import restore_weights
 from recolor_cli.types import FloatArray
 
 _Value = TypeVar("_Value")
@@ -136,7 +137,7 @@ def load_start(name: str) -> Start:
         raise ModelError(f"{path} cannot be read as a model: {error}", "name another") from error
     properties = {entry.key: entry.value for entry in model.metadata_props}
     manifest = Manifest.from_properties(properties, path)
-    weights = restore(model)
+    weights = restore_weights(model)
     for key in _HEAD & weights.keys():  # as it was trained
         weights[key] *= manifest.training.get("calibration", 1.0)
     prior = np.array(manifest.prior, np.float32)

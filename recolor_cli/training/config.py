@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from recolor_cli.errors import UsageError
+from recolor_cli.system.toml_config import build_config, read_toml
 
 # The configs that come along, by name.
 CONFIGS = {path.stem: path for path in sorted((Path(__file__).parent / "configs").glob("*.toml"))}
@@ -132,49 +132,38 @@ class TrainConfig:
             If the file cannot be read or parsed, or a key is unknown, missing or of the wrong type.
         """
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = read_toml(path)
         except OSError as error:
             raise UsageError(
                 f"cannot read {path}: {error.strerror}",
                 f"name a TOML file, or one of {', '.join(CONFIGS)}",
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} is not a TOML file: {error}", "mend that line") from error
+        except ValueError as error:
+            raise UsageError(f"{path} is not a TOML file: {error}", "correct that line") from error
         values |= {key: value for key, value in overrides.items() if value is not None}
         return cls.from_values(values, str(path))
 
     @classmethod
     def from_values(cls, values: dict[str, Any], source: str) -> Self:
-        """Check names and types of `values` and make a config; `source` is named in errors."""
-        known = {f.name: f for f in fields(cls)}
-        if unknown := sorted(values.keys() - known.keys()):
-            raise UsageError(
-                f"{source}: unknown keys: {', '.join(unknown)}",
-                f"known keys: {', '.join(known)}",
-            )
-        checked = {
-            key: _checked(key, value, known[key].type, source) for key, value in values.items()
-        }
+        """Make a config of `values` after checking their names and types.
+
+        Parameters
+        ----------
+        values : dict
+            Values by field name.
+        source : str
+            File that they come from, for messages.
+
+        Raises
+        ------
+        UsageError
+            If a key is unknown or missing, or a value is of the wrong type or out of range.
+        """
         try:
-            return cls(**checked)
-        except TypeError as error:  # a field without a default is missing
-            missing = str(error).split("__init__() ")[-1]
-            raise UsageError(f"{source}: {missing}", "add it to the config") from error
+            return build_config(cls, values)
+        except ValueError as error:
+            raise UsageError(f"{source}: {error}", "correct it there") from error
 
     def to_values(self) -> dict[str, Any]:
         """Return plain values that `from_values` takes back."""
         return asdict(self)
-
-
-def _checked(key: str, value: Any, kind: Any, source: str) -> Any:
-    """Return `value` as the field's type, or say what is wrong with it."""
-    kind = str(kind)
-    if kind.startswith("tuple"):
-        item = kind[len("tuple[") :].split(",")[0]
-        if isinstance(value, (list, tuple)):
-            return tuple(_checked(key, part, item, source) for part in value)
-    elif kind == "float" and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    elif type(value).__name__ == kind:
-        return value
-    raise UsageError(f"{source}: {key} must be of type {kind}, not {value!r}", "mend it there")

@@ -24,8 +24,9 @@ from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.model.manifest import Manifest
-from recolor_cli.model.onnx_network import OnnxColorNetwork, captured_output
+from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer, network_input
+from recolor_cli.system.capture import capture_output
 from recolor_cli.system.files import write_atomic
 from recolor_cli.training.checkpoint import (
     Start,
@@ -34,7 +35,11 @@ from recolor_cli.training.checkpoint import (
     load_mean,
     load_state_dict,
 )
-from recolor_cli.training.compression.weight_storage import Storage, round_weights, store
+from recolor_cli.training.compression.weight_storage import (
+    WeightStorage,
+    round_weights,
+    store_weights,
+)
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.base import ColorModule, LogitsNetwork
@@ -64,7 +69,7 @@ class Parity:
     inputs: int
     max_difference: float  # ab units, against the weights as they are stored
     rounding: float = 0.0  # ab units, mean: what storing the weights so changes
-    storage: Storage | None = None
+    storage: WeightStorage | None = None
     framework: str = "torch"
     tolerance: float = TOLERANCE  # ab units: the most that may be
 
@@ -186,7 +191,7 @@ def _write(
     """Write a model file once onnxruntime has answered like torch."""
     exact = as_exported(copy.deepcopy(network), manifest).eval()
     shown = probes(manifest, [], pictures)
-    for storage in Storage:
+    for storage in WeightStorage:
         rounded = copy.deepcopy(network)
         stored = round_weights(rounded, storage)
         answering = as_exported(rounded, manifest).eval()
@@ -200,7 +205,7 @@ def _write(
             "train with a larger weight_decay, so that no weight is out of its range",
         )
     model = _to_onnx(answering, manifest.size)
-    store(model, stored)
+    store_weights(model, stored)
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     return write_proved(
@@ -311,7 +316,7 @@ def trace(
     with (
         tempfile.TemporaryDirectory() as folder,
         warnings.catch_warnings(),
-        captured_output(),  # it prints what it cannot translate
+        capture_output(),  # it prints what it cannot translate
     ):
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         torch.onnx.export(

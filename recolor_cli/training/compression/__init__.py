@@ -1,1 +1,1 @@
-"""Smaller builds of a model: 8-bit and half-precision numbers."""
+"""Builds of a model that compute in fewer bits: int8 for CPUs, float16 for GPUs."""

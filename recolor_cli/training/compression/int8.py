@@ -1,18 +1,19 @@
-"""A model file whose convolutions are computed in 8 bits, for processors.
+"""Make the int8 build of a model, whose convolutions compute in 8 bits, for CPUs.
 
-Static quantization with QDQ pairs (quantize, dequantize) around each convolution, which onnxruntime
-fuses on the CPU; on a GPU they would only slow it down. Weights symmetric, a scale for each output
-channel; activations in 0..255, the range of each tensor taken from pictures.
+Static quantization puts a pair of quantize and dequantize (QDQ) around each convolution.
+onnxruntime fuses the pairs on the CPU; on a GPU they would only cost time. Weights are symmetric,
+with one scale per output channel. Activations are 0..255, with the range of each tensor taken from
+pictures.
 
-The first convolutions stay in single precision: what they get wrong all others build on, and they
-are the cheaper ones. How many is searched for: the fewest with which the color moves by less than
-`LIMIT`. Before, the channels of each tensor are brought to the same range (`equalize`); afterwards
-the strength in the manifest is set so that there is as much color as before.
+The first convolutions stay in float32, because all others build on their errors and they are the
+cheaper ones. A search finds the fewest with which the color shifts by less than `MAX_SHIFT`. Before
+it, the channels of each tensor are scaled to similar ranges (`equalize`). After it, the strength in
+the manifest is set so that there is as much color as before.
 
-The logits of a 1 x 1 head, a quarter of the time in single precision, are a product of 8-bit
-numbers with a result in float32: with the classes last in memory, where softmax wants them, and
-already divided by the temperature, which costs nothing in the scales of the product. So the file
-has the output `annealed_logits`, shape (N, h, w, Q), in the place of `logits`.
+The logits of a 1 x 1 head, a quarter of the time in float32, become a product of 8-bit integers
+with a float32 result. The classes lie last in memory, where softmax wants them, and the division by
+the temperature goes into the scales of the product, where it costs nothing. So the file has the
+output `annealed_logits`, shape (N, h, w, Q), in place of `logits`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,47 +39,41 @@ from onnxruntime.quantization import (
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.model.manifest import Manifest
-from recolor_cli.model.onnx_network import ANNEALED, OnnxColorNetwork, captured_output
-from recolor_cli.recolorizer import network_input
+from recolor_cli.model.onnx_network import ANNEALED_LOGITS, OnnxColorNetwork
+from recolor_cli.model.session import CPU_PROVIDER
+from recolor_cli.system.capture import capture_output
 from recolor_cli.system.files import write_atomic
+from recolor_cli.training.compression.build import (
+    BuildReport,
+    Comparison,
+    fold_norms,
+    network_inputs,
+)
 from recolor_cli.training.compression.equalize import equalize, with_outputs
-from recolor_cli.types import FloatArray, ImageSize, ModelKind
+from recolor_cli.types import FloatArray, ModelKind
 
-LIMIT = 0.5  # ab units: the most that the color may move on average
+MAX_SHIFT = 0.5  # ab units, mean over the pictures
 _ORT_DOMAIN = "com.microsoft"
-_CALIBRATED = 60  # pictures for the ranges; with more, rare outliers make all else coarser
-_COMPARED = 60  # others, that the move is measured on
+_CALIBRATED = 60  # pictures for the ranges; rare outliers in more of them coarsen all other values
+_COMPARED = 60  # other pictures, for the shift
 
 
-@dataclass(frozen=True, slots=True)
-class Quantized:
-    """What became of a model in fewer bits."""
-
-    moved: float  # ab units, mean over pictures that no ranges were taken from
-    kept: int  # convolutions in single precision; in 8 bits the first ones
-    convolutions: int
-
-
-def quantize(model: Path, destination: Path, pictures: list[Picture]) -> Quantized:
-    """Write a model file that computes in 8 bits what another computes in single precision.
+def to_int8(model: Path, destination: Path, pictures: list[Picture]) -> BuildReport:
+    """Write the int8 build of a model.
 
     Parameters
     ----------
     model : Path
-        One that `recolor export` wrote.
+        A file that `recolor export` wrote.
     destination : Path
-        It appears only if the color moves by less than `LIMIT`.
+        Written only if the color shifts by less than `MAX_SHIFT`.
     pictures : list of Picture
-        Every other one for the ranges, the others to compare on.
-
-    Returns
-    -------
-    Quantized
+        Every second one gives ranges, the others are for the comparison.
 
     Raises
     ------
     ModelError
-        If the model is none, or cannot be quantized without moving the color too far.
+        If it is no model, or its color shifts too far.
     UsageError
         If there are fewer than two pictures.
     """
@@ -86,70 +81,46 @@ def quantize(model: Path, destination: Path, pictures: list[Picture]) -> Quantiz
         raise UsageError("ranges are taken from pictures", "name more than one with --pictures")
     network = OnnxColorNetwork.load(model, "cpu")
     manifest = network.manifest
-    shown = list(tensors_of(manifest, pictures[::2][:_CALIBRATED]))
-    others = list(tensors_of(manifest, pictures[1::2][:_COMPARED]))
-    expected = [network.predict(tensor, manifest.temperature) for tensor in others]
+    shown = list(network_inputs(manifest, pictures[::2][:_CALIBRATED]))
+    comparison = Comparison(network, pictures[1::2][:_COMPARED])
     with tempfile.TemporaryDirectory() as folder:
         plain, candidate = Path(folder) / "plain.onnx", Path(folder) / "8-bits.onnx"
-        fold(model, plain)
+        fold_norms(model, plain)
         folded = onnx.load(plain)
-        equalize(folded, lambda model, names: _ranges(model, names, shown, manifest))
+        equalize(folded, lambda model, names: _measure_ranges(model, names, shown, manifest))
         onnx.save(folded, plain)
         names = [node.name for node in folded.graph.node if node.op_type == "Conv"]
-        names.pop()  # it gives the answer itself
+        names.pop()  # the last one makes the logits or ab
 
-        def answers_with(kept: int) -> list[FloatArray]:
+        def run_with(kept: int) -> list[FloatArray]:
             _quantize(plain, candidate, names[kept:], shown, manifest)
-            session = OnnxColorNetwork.load(candidate, "cpu")
-            return [session.predict(tensor, manifest.temperature) for tensor in others]
+            return comparison.run(candidate)
 
         fewest, most = 0, len(names)
         while fewest < most:
             middle = (fewest + most) // 2
-            if mean_difference(answers_with(middle), expected) < LIMIT:
+            if comparison.shift(run_with(middle)) < MAX_SHIFT:
                 most = middle
             else:
                 fewest = middle + 1
         if most == len(names):
             raise ModelError(
-                f"{model} moves its color by more than {LIMIT} ab units in 8 bits",
+                f"{model} moves its color by more than {MAX_SHIFT} ab units in 8 bits",
                 "use it as it is",
             )
-        answers = answers_with(most)
-        result = onnx.load(candidate)
+        found = run_with(most)
+        build = onnx.load(candidate)
         # Rounding makes distributions flatter, and their mean a little paler.
-        strength = round(manifest.strength * _chroma(expected) / _chroma(answers), 4)
-        helper.set_model_props(result, replace(manifest, strength=strength).to_properties())
-        write_atomic(destination, result.SerializeToString())
-    return Quantized(mean_difference(answers, expected), most, len(names) + 1)
+        factor = _mean_chroma(comparison.expected) / _mean_chroma(found)
+        strength = round(manifest.strength * factor, 4)
+        helper.set_model_props(build, replace(manifest, strength=strength).to_properties())
+        write_atomic(destination, build.SerializeToString())
+    return BuildReport(comparison.shift(found), most, len(names) + 1)
 
 
-def mean_difference(answers: list[FloatArray], expected: list[FloatArray]) -> float:
-    """Return how far ab is off on average, each picture counting the same."""
-    pairs = zip(answers, expected, strict=True)
-    return float(np.mean([np.abs(a - b).mean() for a, b in pairs]))
-
-
-def _chroma(answers: list[FloatArray]) -> float:
-    """Return the mean chroma of some pictures' ab."""
+def _mean_chroma(answers: list[FloatArray]) -> float:
+    """Return the mean chroma of some pictures' ab, ab units."""
     return float(np.mean([np.hypot(ab[:, 0], ab[:, 1]).mean() for ab in answers]))
-
-
-def tensors_of(manifest: Manifest, pictures: list[Picture]) -> Iterator[FloatArray]:
-    """Yield what a network reads of each picture."""
-    for picture in pictures:
-        rgb = picture.rgb()
-        box = manifest.box(ImageSize(*rgb.shape[:2]))
-        yield network_input(rgb, box, manifest.pad_lightness)
-
-
-def fold(model: Path, destination: Path) -> None:
-    """Write a model with its stored weights and its norms folded into the convolutions."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(destination)
-    options.log_severity_level = 4
-    onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
 def _quantize(
@@ -157,18 +128,18 @@ def _quantize(
 ) -> None:
     """Write a folded model with these convolutions, and the sums between them, in 8 bits."""
     chosen = set(names)
-    made = set()  # tensors
+    quantized = set()  # tensors
     for node in onnx.load(plain).graph.node:
-        follows = all(name in made for name in node.input if name)
+        all_inputs = all(name in quantized for name in node.input if name)
         if node.op_type == "Conv" and node.name in chosen:
-            made.update(node.output)
-        elif (node.op_type in ("Clip", "Relu") and node.input[0] in made) or (
-            node.op_type == "Add" and follows
+            quantized.update(node.output)
+        elif (node.op_type in ("Clip", "Relu") and node.input[0] in quantized) or (
+            node.op_type == "Add" and all_inputs
         ):
-            made.update(node.output)
+            quantized.update(node.output)
             chosen.add(node.name)
-    with captured_output():
-        logging.disable(logging.WARNING)  # it advises what has been done
+    with capture_output():
+        logging.disable(logging.WARNING)  # it advises preprocessing, which `fold_norms` has done
         try:
             quantize_static(
                 plain,
@@ -185,41 +156,66 @@ def _quantize(
             logging.disable(logging.NOTSET)
     model = onnx.load(destination)
     if manifest.kind is ModelKind.CLASSIFICATION:
-        _multiply_in_8_bits(model)
+        _quantize_head(model)
     helper.set_model_props(model, manifest.to_properties())
     onnx.save(model, destination)
 
 
-def _ranges(
+def _measure_ranges(
     model: onnx.ModelProto, names: Sequence[str], shown: list[FloatArray], manifest: Manifest
 ) -> dict[str, FloatArray]:
     """Return the largest magnitude of each channel of some tensors over pictures, shape (C,)."""
-    asked = with_outputs(model, names).SerializeToString()
-    session = onnxruntime.InferenceSession(asked, providers=["CPUExecutionProvider"])
+    extended = with_outputs(model, names).SerializeToString()
+    session = onnxruntime.InferenceSession(extended, providers=[CPU_PROVIDER])
     widest: dict[str, FloatArray] = {}
     for feed in _feeds(shown, manifest):
-        for name, answer in zip(names, session.run(list(names), feed), strict=True):
-            width = np.abs(answer).max(axis=(0, 2, 3))
+        for name, tensor in zip(names, session.run(list(names), feed), strict=True):
+            width = np.abs(tensor).max(axis=(0, 2, 3))
             widest[name] = np.maximum(widest.get(name, width), width)
     return widest
 
 
-def _multiply_in_8_bits(model: onnx.ModelProto) -> None:
-    """Put a product of 8-bit numbers where a convolution of 1 x 1 makes the logits.
+def _quantize_head(model: onnx.ModelProto) -> None:
+    """Replace the 1 x 1 convolution that makes the logits by a product of 8-bit integers.
 
-    What stands there (`train.AnnealedNetwork`): dequantize, the convolution, transpose, divide by
-    the temperature, softmax.
+    The exported graph there (`AnnealedNetwork`) is: dequantize, convolution, transpose, division by
+    the temperature, softmax. Nothing changes if the head reads more than a pixel, or float32.
     """
     graph = model.graph
-    made = {name: node for node in graph.node for name in node.output}
+    producers = {name: node for node in graph.node for name in node.output}
     weights = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
-    head = made["logits"]
+    head = producers["logits"]
     weight, bias = weights[head.input[1]], weights[head.input[2]]
-    features = made[head.input[0]]
+    features = producers[head.input[0]]
     if weight.shape[2:] != (1, 1) or features.op_type != "DequantizeLinear":
-        return  # it looks at more than a pixel, or at what is in single precision
-    (last,) = (node for node in graph.node if "logits" in node.input)
-    (divided,) = (node for node in graph.node if last.output[0] in node.input)
+        return
+    (transpose,) = (node for node in graph.node if "logits" in node.input)
+    (divide,) = (node for node in graph.node if transpose.output[0] in node.input)
+    graph.initializer.extend(_head_constants(weight, bias))
+    at = list(graph.node).index(head)
+    for old in (head, transpose, divide):
+        graph.node.remove(old)
+    for tensor in list(graph.initializer):
+        if tensor.name in head.input:
+            graph.initializer.remove(tensor)
+    for number, node in enumerate(_head_nodes(*features.input)):
+        graph.node.insert(at + number, node)
+    for node in graph.node:
+        for number, name in enumerate(node.input):
+            if name == divide.output[0]:
+                node.input[number] = ANNEALED_LOGITS
+    (logits,) = (output for output in graph.output if output.name == "logits")
+    graph.output.remove(logits)
+    shape: list[str | int | None] = ["N", "h", "w", len(bias)]
+    graph.output.append(
+        helper.make_tensor_value_info(ANNEALED_LOGITS, onnx.TensorProto.FLOAT, shape)
+    )
+    if all(used.domain != _ORT_DOMAIN for used in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(_ORT_DOMAIN, 1))
+
+
+def _head_constants(weight: FloatArray, bias: FloatArray) -> list[onnx.TensorProto]:
+    """Return the tensors of the 8-bit head, of a weight (Q, C, 1, 1)."""
     matrix = weight[:, :, 0, 0].T  # (C, Q)
     scale = np.maximum(np.abs(matrix).max(axis=0), np.float32(1e-12)) / np.float32(127)
     constants = {
@@ -228,42 +224,27 @@ def _multiply_in_8_bits(model: onnx.ModelProto) -> None:
         "head.scale": scale,
         "head.bias": bias,
     }
-    graph.initializer.extend(numpy_helper.from_array(a, name) for name, a in constants.items())
-    quantized, step, zero = features.input
-    product = ["head.features", "head.weight", step, "head.annealed_scale", zero, "head.zero"]
-    new = [
-        helper.make_node("Transpose", [quantized], ["head.features"], perm=[0, 2, 3, 1]),
+    return [numpy_helper.from_array(values, name) for name, values in constants.items()]
+
+
+def _head_nodes(features: str, step: str, zero: str) -> list[onnx.NodeProto]:
+    """Return the nodes of the 8-bit head, which reads uint8 features of this step and zero."""
+    inputs = ["head.features", "head.weight", step, "head.annealed_scale", zero, "head.zero"]
+    return [
+        helper.make_node("Transpose", [features], ["head.features"], perm=[0, 2, 3, 1]),
         helper.make_node("Div", ["head.scale", "temperature"], ["head.annealed_scale"]),
         helper.make_node("Div", ["head.bias", "temperature"], ["head.annealed_bias"]),
         helper.make_node(
             "MatMulIntegerToFloat",
-            [*product, "head.annealed_bias"],
-            [ANNEALED],
+            [*inputs, "head.annealed_bias"],
+            [ANNEALED_LOGITS],
             domain=_ORT_DOMAIN,
         ),
     ]
-    at = list(graph.node).index(head)
-    for old in (head, last, divided):
-        graph.node.remove(old)
-    for weight in list(graph.initializer):
-        if weight.name in head.input:
-            graph.initializer.remove(weight)
-    for number, node in enumerate(new):
-        graph.node.insert(at + number, node)
-    for node in graph.node:
-        for number, name in enumerate(node.input):
-            if name == divided.output[0]:
-                node.input[number] = ANNEALED
-    (logits,) = (output for output in graph.output if output.name == "logits")
-    graph.output.remove(logits)
-    shape: list[str | int | None] = ["N", "h", "w", len(scale)]
-    graph.output.append(helper.make_tensor_value_info(ANNEALED, onnx.TensorProto.FLOAT, shape))
-    if all(used.domain != _ORT_DOMAIN for used in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(_ORT_DOMAIN, 1))
 
 
 def _feeds(tensors: list[FloatArray], manifest: Manifest) -> Iterator[dict[str, Any]]:
-    """Return the inputs of a model for each picture."""
+    """Return the model's inputs for each picture."""
     more: dict[str, Any] = {}
     if manifest.kind is ModelKind.CLASSIFICATION:
         more["temperature"] = np.array(manifest.temperature, np.float32)
@@ -271,7 +252,7 @@ def _feeds(tensors: list[FloatArray], manifest: Manifest) -> Iterator[dict[str, 
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds the ranges' pictures one by one."""
+    """Give onnxruntime the pictures for the ranges one by one."""
 
     def __init__(self, tensors: list[FloatArray], manifest: Manifest) -> None:
         self._feeds = _feeds(tensors, manifest)

@@ -1,7 +1,7 @@
-"""How a model file stores its weights: in fewer bits than they are computed with.
+"""Weights of a model file, stored in fewer bits than the network computes with.
 
-Casts, and for 8 bits multiplications, stand behind the stored weights; onnxruntime folds them when
-it loads the file, which then runs as fast as one with weights in single precision.
+Casts, and for 8 bits multiplications, follow the stored weights in the graph. onnxruntime folds
+them when it loads the file, which then runs as fast as one with weights in float32.
 """
 
 from __future__ import annotations
@@ -15,99 +15,97 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from recolor_cli.types import FloatArray
+
 NETWORK = "network."  # before the names of a network's weights in a model file
-HALF, INT8, SCALE = ".half", ".int8", ".scale"  # behind the names of what is stored
+HALF, INT8, SCALE = ".half", ".int8", ".scale"  # behind the names of the stored parts
 
-
-# Numbers. The small weights are those of the first layers and of depthwise convolutions: 8 bits of
-# them would save little, and change the color of the default model by 3 ab units instead of 0.07.
+# Number of values. The smaller weights are those of the first layers and of depthwise convolutions:
+# 8 bits of them would save little, and change the color of the default model by 3 ab units instead
+# of 0.07.
 _LARGE = 60_000
 
+StoredWeight = dict[str, NDArray[Any]]
+"""The parts of one weight: `HALF` alone, or `INT8` and `SCALE`."""
 
-class Storage(StrEnum):
-    """Of convolutions and matrices; norms and biases stay as they are."""
 
-    INT8 = "8 bits"  # the large ones, symmetric, a scale for each output channel; the others: half
+class WeightStorage(StrEnum):
+    """How convolutions and matrices are stored. Norms and biases stay in float32."""
+
+    INT8 = "8 bits"  # large weights: symmetric, one scale per output channel; small ones: float16
     HALF = "half precision"
 
 
-def round_weights(network: nn.Module, storage: Storage) -> dict[str, dict[str, NDArray[Any]]]:
-    """Round the weights of a network in place to what can be stored.
+def round_weight(weight: FloatArray, storage: WeightStorage) -> StoredWeight:
+    """Return the stored parts of a weight whose first axis is the output channel."""
+    if storage is WeightStorage.HALF or weight.size < _LARGE:
+        with np.errstate(over="ignore"):  # to infinity; the caller's comparison finds it
+            return {HALF: weight.astype(np.float16)}
+    largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
+    scale = np.maximum(largest, np.float32(1e-12)) / np.float32(127)  # a channel may be all zeros
+    return {INT8: np.rint(weight / scale).astype(np.int8), SCALE: scale}
 
-    Returns
-    -------
-    dict of str to dict
-        For each rounded weight, by its name in the network, what is stored: `HALF`, or `INT8` and
-        `SCALE`.
-    """
-    stored: dict[str, dict[str, NDArray[Any]]] = {}
+
+def dequantize(stored: StoredWeight) -> FloatArray:
+    """Return a stored weight in float32."""
+    if INT8 in stored:
+        weight: FloatArray = stored[INT8].astype(np.float32) * stored[SCALE]
+        return weight
+    return next(iter(stored.values())).astype(np.float32)
+
+
+def round_weights(network: nn.Module, storage: WeightStorage) -> dict[str, StoredWeight]:
+    """Round the weights of a network in place, and return their stored parts by weight name."""
+    stored: dict[str, StoredWeight] = {}
     for name, parameter in network.named_parameters():
-        if parameter.ndim < 2:
-            continue
-        weight = parameter.data
-        if storage is Storage.HALF or weight.numel() < _LARGE:
-            half = weight.half()
-            stored[name] = {HALF: half.numpy()}
-            parameter.data = half.float()
-        else:
-            scale = _largest(weight) / 127
-            number = (weight / scale).round()
-            stored[name] = {INT8: number.to(torch.int8).numpy(), SCALE: scale.numpy()}
-            parameter.data = number * scale
+        if parameter.ndim >= 2:
+            stored[name] = round_weight(parameter.data.numpy(), storage)
+            parameter.data = torch.from_numpy(dequantize(stored[name]))
     return stored
 
 
-def _largest(weight: Tensor) -> Tensor:
-    """Return the largest magnitude of each output channel, of the weight's number of axes."""
-    axes = tuple(range(1, weight.ndim))
-    return weight.abs().amax(dim=axes, keepdim=True).clamp(min=1e-12)  # one may be all zeros
+def store_weights(model: Any, stored: dict[str, StoredWeight]) -> None:
+    """Replace the weights of an ONNX model by stored parts, in place.
 
-
-def store(model: Any, stored: dict[str, dict[str, NDArray[Any]]]) -> None:
-    """Replace the weights of an ONNX model by what `round_weights` returned for its network.
-
-    A weight that the exporter changed is none of those and stays as it is.
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    stored : dict of str to StoredWeight
+        By the weight's name in the network. A weight whose value in the graph is not exactly the
+        stored one, because the exporter changed it, stays as it is.
     """
-    behind = []
+    followers = []
     tensors = list(model.graph.initializer)
     del model.graph.initializer[:]
     for tensor in tensors:
         parts = stored.get(tensor.name.removeprefix(NETWORK), {})
-        if not parts or not np.array_equal(restored(parts), numpy_helper.to_array(tensor)):
+        if not parts or not np.array_equal(dequantize(parts), numpy_helper.to_array(tensor)):
             model.graph.initializer.append(tensor)
             continue
         name = tensor.name
         for suffix, values in parts.items():
             model.graph.initializer.append(numpy_helper.from_array(values, f"{name}{suffix}"))
         if HALF in parts:
-            behind.append(helper.make_node("Cast", [name + HALF], [name], to=TensorProto.FLOAT))
+            followers.append(helper.make_node("Cast", [name + HALF], [name], to=TensorProto.FLOAT))
         else:
             number = f"{name}.number"
-            behind += [
+            followers += [
                 helper.make_node("Cast", [name + INT8], [number], to=TensorProto.FLOAT),
                 helper.make_node("Mul", [number, name + SCALE], [name]),
             ]
-    nodes = behind + list(model.graph.node)
+    nodes = followers + list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
 
-def restore(model: Any) -> dict[str, Tensor]:
-    """Return the weights of the network in an ONNX model, in single precision, by name."""
-    parts: dict[str, dict[str, NDArray[Any]]] = {}
+def restore_weights(model: Any) -> dict[str, Tensor]:
+    """Return the weights of the network in an ONNX model, in float32, by name."""
+    stored: dict[str, StoredWeight] = {}
     for tensor in model.graph.initializer:
         if tensor.name.startswith(NETWORK):
             name, suffix = tensor.name.removeprefix(NETWORK), ""
             for ending in (HALF, INT8, SCALE):
                 if name.endswith(ending):
                     name, suffix = name.removesuffix(ending), ending
-            parts.setdefault(name, {})[suffix] = numpy_helper.to_array(tensor)
-    return {name: torch.from_numpy(restored(part)) for name, part in parts.items()}
-
-
-def restored(parts: dict[str, NDArray[Any]]) -> NDArray[Any]:
-    """Return a weight in single precision, of what is stored of it."""
-    if INT8 in parts:
-        weight: NDArray[np.float32] = parts[INT8].astype(np.float32) * parts[SCALE]
-        return weight
-    return next(iter(parts.values())).astype(np.float32)
+            stored.setdefault(name, {})[suffix] = numpy_helper.to_array(tensor)
+    return {name: torch.from_numpy(dequantize(parts)) for name, parts in stored.items()}

@@ -1,7 +1,7 @@
 """Networks of other frameworks, as model files that describe themselves.
 
 Each kind of file becomes an ONNX graph, gets what its profile says around it, and is compared with
-the answers that its own framework gives by `Profile.encode` and `decode`.
+the answers that its own framework gives by `ForeignProfile.prepare_input` and `convert_output`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from recolor_cli.errors import InferenceError, ModelError, UsageError
 from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.model.foreign_profile import Profile
-from recolor_cli.model.onnx_network import OnnxColorNetwork, captured_output
+from recolor_cli.model.foreign_profile import ForeignProfile
+from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.system.capture import capture_output
 from recolor_cli.training.export import TOLERANCE, Parity, probes, trace, write_proved
 from recolor_cli.training.foreign import keras_loading
 from recolor_cli.training.foreign.keras_loading import keras_on_cpu, load_keras
@@ -65,7 +66,7 @@ class _Original:
 
 def export_foreign(
     source: Path,
-    profile: Profile,
+    profile: ForeignProfile,
     destination: Path,
     pictures: list[Picture],
     trust: bool = False,
@@ -77,7 +78,7 @@ def export_foreign(
     source : Path
         ONNX (``.onnx``), TorchScript (``.pt``, ``.pth``, ``.ts``, ``.torchscript``), an exported
         program (``.pt2``) or a Keras model (``.keras``, ``.h5``, ``.hdf5``).
-    profile : Profile
+    profile : ForeignProfile
         How its input and output map onto ours; the file that it names is not looked at.
     destination : Path
         The ``.onnx`` file; it appears only if the parity holds.
@@ -116,7 +117,7 @@ def export_foreign(
 
     bins = profile.ab_bins.centers.tolist() if profile.is_distribution else []
     manifest = replace(
-        profile.manifest(destination.stem),
+        profile.to_manifest(destination.stem),
         kind=ModelKind.CLASSIFICATION if bins else ModelKind.REGRESSION,
         centers=tuple((a, b) for a, b in bins),
         prior=tuple(1 / len(bins) for _ in bins),  # as for a state dict: nobody knows it
@@ -188,7 +189,7 @@ def _is_half(model: Any) -> bool:
     )
 
 
-def _open(source: Path, profile: Profile, trust: bool) -> _Original:
+def _open(source: Path, profile: ForeignProfile, trust: bool) -> _Original:
     suffix = source.suffix.lower()
     if suffix in _ONNX:
         return _open_onnx(source, profile)
@@ -208,19 +209,19 @@ def _open(source: Path, profile: Profile, trust: bool) -> _Original:
     raise UsageError(f"{source} is of no kind that has a profile", f"there are: {known}")
 
 
-def _open_onnx(source: Path, profile: Profile) -> _Original:
+def _open_onnx(source: Path, profile: ForeignProfile) -> _Original:
     session = OnnxColorNetwork.load(source, "cpu", profile=profile)  # checks that they fit, too
     try:
         graph = onnx.load(source)
     except Exception as error:  # such as of weights in a file beside it
         raise _unreadable(source, "ONNX file", error) from error
-    output = profile.output_of([node.name for node in graph.graph.output])
+    output = profile.select_output([node.name for node in graph.graph.output])
     if not _takes_two(session, profile):  # whatever it says of itself
         input_of(graph).type.tensor_type.shape.dim[0].dim_value = 1
     return _Original(graph, output, session.predict, "the ONNX file as it came")
 
 
-def _takes_two(session: OnnxColorNetwork, profile: Profile) -> bool:
+def _takes_two(session: OnnxColorNetwork, profile: ForeignProfile) -> bool:
     """Return whether a network answers for two pictures at a time."""
     gray = np.full((2, 1, profile.size, profile.size), 50, np.float32)
     try:
@@ -229,9 +230,9 @@ def _takes_two(session: OnnxColorNetwork, profile: Profile) -> bool:
         return False
 
 
-def _open_torchscript(source: Path, profile: Profile) -> _Original:
+def _open_torchscript(source: Path, profile: ForeignProfile) -> _Original:
     try:
-        with warnings.catch_warnings(), captured_output():  # as below
+        with warnings.catch_warnings(), capture_output():  # as below
             warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
             module: Any = torch.jit.load(  # type: ignore[no-untyped-call]
                 str(source), map_location="cpu"
@@ -250,7 +251,7 @@ def _open_torchscript(source: Path, profile: Profile) -> _Original:
     return _traced(module, profile, count, "torch", source)
 
 
-def _open_exported(source: Path, profile: Profile) -> _Original:
+def _open_exported(source: Path, profile: ForeignProfile) -> _Original:
     try:
         with _silent("torch.export"):  # it logs with a traceback what it raises
             program = torch.export.load(source)
@@ -266,7 +267,7 @@ def _open_exported(source: Path, profile: Profile) -> _Original:
     return _traced(module, profile, 1 if shape[0] else 2, "torch", source)
 
 
-def _open_keras(source: Path, profile: Profile) -> _Original:
+def _open_keras(source: Path, profile: ForeignProfile) -> _Original:
     keras = load_keras()
     try:
         with keras_on_cpu(keras):
@@ -313,7 +314,7 @@ def _silent(logger: str) -> Iterator[None]:
 
 def _traced(
     module: Any,
-    profile: Profile,
+    profile: ForeignProfile,
     count: int,
     framework: str,
     source: Path,
@@ -323,11 +324,11 @@ def _traced(
     example = torch.zeros(profile.input_shape(count))
     answers = _answers(module, example, source)
     names = names or [str(number) for number in range(len(answers))]
-    output = names.index(profile.output_of(names))
+    output = names.index(profile.select_output(names))
     outputs = [f"answer_{number}" for number in range(len(answers))]
     free = {0: "N"} if count > 1 else {}
     if profile.stride:
-        free |= dict(zip(profile.sides, ("H", "W"), strict=True))
+        free |= dict(zip(profile.spatial_axes, ("H", "W"), strict=True))
     try:
         graph = trace(module, {"input": example}, outputs, {"input": free})
     except Exception as error:  # whatever an operator's translation raises
@@ -337,8 +338,8 @@ def _traced(
         ) from error
 
     def predict(lightness: FloatArray, temperature: float) -> FloatArray:
-        tensor = torch.from_numpy(profile.encode(lightness))
-        return profile.decode(_answers(module, tensor, source)[output].numpy(), temperature)
+        tensor = torch.from_numpy(profile.prepare_input(lightness))
+        return profile.convert_output(_answers(module, tensor, source)[output].numpy(), temperature)
 
     return _Original(graph, outputs[output], predict, framework)
 
@@ -347,7 +348,7 @@ def _answers(module: Any, tensor: Tensor, source: Path) -> tuple[Tensor, ...]:
     """Return what a network of torch answers, all of it."""
     try:
         # TorchScript keeps constants, which in inference_mode spoil a trace; and it may print.
-        with torch.no_grad(), captured_output():
+        with torch.no_grad(), capture_output():
             answer = module(tensor)
     except Exception as error:  # whatever a layer raises
         raise ModelError(
@@ -372,8 +373,8 @@ def _only_input(source: Path, shapes: Sequence[Any]) -> Any:
     return shapes[0]
 
 
-def _check_input(shape: Sequence[int | None], profile: Profile) -> None:
-    if fault := profile.fault_of(shape, "tensor(float)"):
+def _check_input(shape: Sequence[int | None], profile: ForeignProfile) -> None:
+    if fault := profile.find_mismatch(shape, "tensor(float)"):
         raise ModelError(f"the profile does not fit {profile.file}: {fault}", "change the profile")
 
 

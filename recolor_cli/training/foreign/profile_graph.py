@@ -1,7 +1,7 @@
 """A profile as a graph: what has to stand around a network made elsewhere in a model file.
 
-Written in torch, traced to ONNX and joined to the network; `Profile.encode` and `decode`, in numpy,
-are the oracle that it is compared with.
+Written in torch, traced to ONNX and joined to the network. `ForeignProfile.prepare_input` and
+`convert_output`, in numpy, are the oracle that it is compared with.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from onnx import compose, version_converter
 from torch import Tensor, nn
 
 from recolor_cli.errors import ModelError
-from recolor_cli.model.foreign_profile import LEAST_PROBABILITY, Answer, Profile
+from recolor_cli.model.foreign_profile import LEAST_PROBABILITY, ForeignProfile, OutputKind
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.training.export import IR_VERSION, OPSET, trace
 from recolor_cli.training.torch_color import ab_of, level_of
@@ -31,7 +31,7 @@ class Encoder(nn.Module):
 
     Parameters
     ----------
-    profile : Profile
+    profile : ForeignProfile
     half : bool
         The network reads half precision.
     """
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
     offset: Tensor
     scale: Tensor
 
-    def __init__(self, profile: Profile, half: bool) -> None:
+    def __init__(self, profile: ForeignProfile, half: bool) -> None:
         super().__init__()
         self.profile = profile
         self.half_precision = half
@@ -60,16 +60,16 @@ class Decoder(nn.Module):
 
     Parameters
     ----------
-    profile : Profile
+    profile : ForeignProfile
     """
 
     offset: Tensor
     scale: Tensor
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: ForeignProfile) -> None:
         super().__init__()
         self.profile = profile
-        channels = 1 if profile.is_distribution else profile.answer_channels
+        channels = 1 if profile.is_distribution else profile.output_channels
         self.register_buffer("offset", _by_channel(profile.answer_offset, channels))
         self.register_buffer("scale", _by_channel(profile.answer_scale, channels))
 
@@ -78,17 +78,17 @@ class Decoder(nn.Module):
         answer = answer.float()
         if self.profile.channels_last:
             answer = answer.permute(0, 3, 1, 2)
-        if self.profile.answer is Answer.LOGITS:
+        if self.profile.answer is OutputKind.LOGITS:
             return answer
-        if self.profile.answer is Answer.PROBABILITIES:
+        if self.profile.answer is OutputKind.PROBABILITIES:
             return torch.log(answer.clamp(min=LEAST_PROBABILITY))
         answer = answer * self.scale + self.offset
-        if self.profile.answer is Answer.AB:
+        if self.profile.answer is OutputKind.AB:
             return answer
         return ab_of(answer.clamp(0, 1))
 
 
-def describe(theirs: Any, output: str, profile: Profile, manifest: Manifest) -> Any:
+def describe(theirs: Any, output: str, profile: ForeignProfile, manifest: Manifest) -> Any:
     """Return the model file of a network made elsewhere, but for the manifest in it.
 
     Parameters
@@ -97,7 +97,7 @@ def describe(theirs: Any, output: str, profile: Profile, manifest: Manifest) -> 
         The network, of one input; it is changed.
     output : str
         Which of its outputs is the answer.
-    profile : Profile
+    profile : ForeignProfile
         That fits the network.
     manifest : Manifest
         Of the model file.
@@ -174,17 +174,17 @@ def _encoder(encoder: Encoder, count: str | int, opset: int) -> Any:
     )
 
 
-def _decoder(decoder: nn.Module, profile: Profile, opset: int) -> Any:
+def _decoder(decoder: nn.Module, profile: ForeignProfile, opset: int) -> Any:
     side = 8
-    shape = (2, profile.answer_channels, side, side)
+    shape = (2, profile.output_channels, side, side)
     if profile.channels_last:
-        shape = (2, side, side, profile.answer_channels)
+        shape = (2, side, side, profile.output_channels)
     inputs = {"answer": torch.full(shape, 0.5)}
     outputs = ["ab"]
     if isinstance(decoder, AnnealedNetwork):
         inputs["temperature"] = torch.tensor(0.38)
         outputs.append("logits")
-    height, width = profile.sides
+    height, width = profile.spatial_axes
     free = {"answer": {0: "N", height: "h", width: "w"}}
     free |= {name: {0: "N", 2: "h", 3: "w"} for name in outputs}
     return _traced(decoder, profile, inputs, outputs, free, opset)
@@ -192,7 +192,7 @@ def _decoder(decoder: nn.Module, profile: Profile, opset: int) -> Any:
 
 def _traced(
     module: nn.Module,
-    profile: Profile,
+    profile: ForeignProfile,
     inputs: dict[str, Tensor],
     outputs: Sequence[str],
     free: dict[str, dict[int, str]],
