@@ -20,7 +20,7 @@ from recolor_cli.training.networks import ARCHITECTURES, build_network
 from recolor_cli.training.networks.base import LogitsNetwork
 from recolor_cli.training.networks.semantics import SemanticBranch, semantic_of
 from recolor_cli.training.prior import measure_classes
-from recolor_cli.training.targets import squared_distance
+from recolor_cli.training.losses import squared_distance
 from recolor_cli.training.torch_color import level_of
 from recolor_cli.training.train import CHECKPOINT, Progress, as_exported, make_manifest, train
 from recolor_cli.training.yuv import rgb_to_uv, uv_grid, uv_to_ab

@@ -29,7 +29,7 @@ from recolor_cli.training.config import CONFIGS, TrainConfig
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.export import export
 from recolor_cli.training.networks import build_network
-from recolor_cli.training.targets import (
+from recolor_cli.training.losses import (
     choose_pixels,
     color_distance,
     photograph_loss,

@@ -12,7 +12,7 @@ from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import make_sample
 from recolor_cli.training.networks.base import LogitsNetwork
-from recolor_cli.training.targets import soft_encode
+from recolor_cli.training.losses import soft_encode
 from recolor_cli.training.yuv import uv_grid
 from recolor_cli.types import ColorSpace, FloatArray
 

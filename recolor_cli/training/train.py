@@ -36,7 +36,7 @@ from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.base import AbNetwork, ColorModule, LogitsNetwork, at_pixels
 from recolor_cli.training.networks.efficientnet_unet import EfficientNetUNet
 from recolor_cli.training.prior import measure_classes
-from recolor_cli.training.targets import (
+from recolor_cli.training.losses import (
     choose_pixels,
     color_distance,
     photograph_loss,
