@@ -38,7 +38,7 @@ from recolor_cli.training.compression.weight_storage import (
     restored,
     store,
 )
-from recolor_cli.training.export import IR_VERSION
+from recolor_cli.training.tracing import IR_VERSION
 
 LIMIT = 0.2  # ab units: the most that the color may move on average
 _COMPARED = 120  # pictures

@@ -1,0 +1,66 @@
+"""Convert a torch module to ONNX."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from recolor_cli.model.onnx_network import captured_output
+
+OPSET = 18
+IR_VERSION = 10  # older versions of onnxruntime refuse a newer one
+
+
+def trace(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    free: Mapping[str, Mapping[int, str]],
+    opset: int = OPSET,
+) -> Any:
+    """Return a module as an ONNX graph.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Stays in its mode, training or evaluation.
+    inputs : mapping of str to Tensor
+        Names in the graph, and an example of each input.
+    outputs : sequence of str
+        Names in the graph.
+    free : mapping of str to mapping of int to str
+        Axes of inputs and outputs whose size may differ from the example's, and their names.
+    opset : int
+        Of ONNX.
+
+    Returns
+    -------
+    onnx.ModelProto
+    """
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+        captured_output(),  # torch prints what it cannot convert
+    ):
+        warnings.simplefilter("ignore")  # torch's own deprecations
+        torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            Path(folder) / "network.onnx",
+            input_names=list(inputs),
+            output_names=list(outputs),
+            opset_version=opset,
+            # Otherwise torch folds the batch norms into the weights, which are then no longer
+            # rounded. onnxruntime folds them when it loads the file.
+            training=torch.onnx.TrainingMode.PRESERVE,
+            dynamic_axes={name: dict(axes) for name, axes in free.items()},
+            dynamo=False,
+        )
+        return onnx.load(Path(folder) / "network.onnx")
