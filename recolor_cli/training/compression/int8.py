@@ -207,7 +207,7 @@ def _ranges(
 def _multiply_in_8_bits(model: onnx.ModelProto) -> None:
     """Put a product of 8-bit numbers where a convolution of 1 x 1 makes the logits.
 
-    What stands there (`exported.AnnealedNetwork`): dequantize, the convolution, transpose, divide by
+    What stands there (`train.AnnealedNetwork`): dequantize, the convolution, transpose, divide by
     the temperature, softmax.
     """
     graph = model.graph
