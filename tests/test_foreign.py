@@ -33,7 +33,7 @@ SIZE = 64
 
 
 class Theirs(nn.Module):
-    """A network of somebody's: any channels in, any out, at half the resolution."""
+    """A foreign network: any channels in, any out, at half the resolution."""
 
     def __init__(self, inputs=1, outputs=2, channels_last=False, last=None):
         super().__init__()

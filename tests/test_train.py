@@ -59,7 +59,7 @@ def test_the_gate_wants_photographs_and_others(checkpoint, config, tmp_path):
 
 def test_the_gate_wants_a_network_that_it_is_for(config, tmp_path):
     changed = with_changes(config, photographs=("0.png",))
-    with pytest.raises(UsageError, match="the gate alone"):
+    with pytest.raises(UsageError, match="only the gate of a trained network"):
         train(changed, tmp_path / "gate", "cpu")
 
 

@@ -54,9 +54,9 @@ def export(
 ) -> ExitCode:
     """Write the weights of CHECKPOINT as a model file, if it gives the same colors.
 
-    Several checkpoints, weights files and models are averaged, each as often as it is named; the
-    first one must be a checkpoint, whose config the model file gets. DESTINATION ends in .onnx, or
-    in .safetensors for the weights alone, to start a training from.
+    Several checkpoints, weights files and models are averaged, each as often as it is named. The
+    first one must be a checkpoint: the model file gets its config. DESTINATION ends in .onnx, or in
+    .safetensors for the weights of any of them alone, to start a training from.
 
     With --architecture or --profile, CHECKPOINT is a foreign network.
     """

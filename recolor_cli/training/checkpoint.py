@@ -58,13 +58,7 @@ class InitialWeights:
     centers: FloatArray = field(default_factory=lambda: AbBins.srgb().centers)
 
     def load_into(self, network: nn.Module) -> None:
-        """Load the weights into a network.
-
-        Raises
-        ------
-        ModelError
-            If they are of another architecture.
-        """
+        """Load the weights into a network; raise ModelError if its architecture is another."""
         # Some weights may be missing: the counters of the batch norms, which no computation uses
         # and no model file keeps, and the gate, which older networks did not have.
         own = network.state_dict()
@@ -88,13 +82,7 @@ class InitialWeights:
         network.load_state_dict(network.state_dict() | _trunk(self.weights))
 
     def save(self, path: Path) -> None:
-        """Write a weights file: safetensors, convolutions in float16, norms and biases in float32.
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
-        """
+        """Write a weights file: matrices and convolutions in float16, the rest in float32."""
         tensors = {
             key: (value.half() if value.ndim > 1 else value).contiguous()
             for key, value in self.weights.items()
@@ -220,10 +208,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     ModelError
         If it is missing, or `recolor train` did not write it.
     """
-    checkpoint = _load(path, "name one of `recolor train`; for a foreign network use --profile")
+    checkpoint = _load_dict(
+        path, "name one of `recolor train`; for a foreign network use --profile"
+    )
     if "average" not in checkpoint:
         raise ModelError(
-            f"{path} is no checkpoint of `recolor train`",
+            f"{path} is not a checkpoint of `recolor train`",
             "name another; for a foreign state dict use --architecture, for a whole network "
             "--profile",
         )
@@ -250,7 +240,7 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
             raise ModelError(
                 f"{path} cannot be read as weights: {error}", "name another"
             ) from error
-    weights = _load(path, "name a state dict that torch.save wrote")
+    weights = _load_dict(path, "name a state dict that torch.save wrote")
     weights = weights.get("state_dict", weights)
     if not (
         isinstance(weights, dict)
@@ -261,7 +251,7 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in weights.items()}
 
 
-def _load(path: Path, advice: str) -> dict[str, Any]:
+def _load_dict(path: Path, advice: str) -> dict[str, Any]:
     """Return a dict that torch.save wrote, without running code that may be in the file."""
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)

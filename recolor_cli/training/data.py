@@ -53,12 +53,7 @@ class Sample(NamedTuple):
 class Batch:
     """N samples, stacked.
 
-    Parameters
-    ----------
-    lightness, color, inside : arrays
-        As in `Sample`, with N before the other axes.
-    photograph : bool array, shape (N,)
-        Which pictures are photographs, by their names and the config's `photographs`.
+    `photograph`, bool (N,), tells which pictures are photographs, by their names and the config.
     """
 
     lightness: FloatArray
@@ -90,19 +85,10 @@ def batches(
     first_step: int,
     space: ColorSpace = ColorSpace.LAB,
 ) -> Generator[Batch, None, None]:
-    """Yield the batches of a run, without end. Threads make them in advance.
+    """Yield the batches of a run from a step on, without end. Threads make them in advance.
 
-    Parameters
-    ----------
-    pictures : sequence of Picture
-        Taken by index, only when a sample is made.
-    config : TrainConfig
-    output_stride : int
-        px of the input for each px of the color.
-    first_step : int
-        Step of the first batch.
-    space : ColorSpace
-        Of the color.
+    `output_stride` is the number of px of the input for each px of the color. A picture is taken
+    from the sequence only when a sample of it is made.
     """
     with ThreadPoolExecutor(cpu_count()) as pool:
 

@@ -58,10 +58,6 @@ def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture
         Real color pictures. Some are compared on, besides noise; all are measured for the figures
         in the file.
 
-    Returns
-    -------
-    Parity
-
     Raises
     ------
     ModelError
@@ -110,10 +106,6 @@ def export_state_dict(
         One of `networks.ARCHITECTURES`. The names of the weights tell which classifier is fused in.
     destination, pictures
         As for `export`.
-
-    Returns
-    -------
-    Parity
 
     Raises
     ------

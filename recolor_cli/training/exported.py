@@ -16,15 +16,7 @@ from recolor_cli.types import ColorSpace, FloatArray, ModelKind
 
 
 class AnnealedNetwork(nn.Module):
-    """A classification network followed by the annealed mean, as a model file has it.
-
-    Parameters
-    ----------
-    network : nn.Module
-        L* to logits.
-    manifest : Manifest
-        Names the centers of the bins and their color space.
-    """
+    """A classification network, from L* to logits, followed by the annealed mean of its bins."""
 
     centers: Tensor
 
@@ -78,14 +70,7 @@ def predict_ab(network: ExportedNetwork, lightness: Tensor, temperature: float) 
 
 
 class TorchColorNetwork:
-    """A torch network with the interface of a model file, for validation during training.
-
-    Parameters
-    ----------
-    network : nn.Module
-        L* to logits or to ab, according to the manifest's kind.
-    manifest : Manifest
-    """
+    """A torch network with the interface of a model file, for validation during training."""
 
     def __init__(self, network: nn.Module, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -115,16 +100,8 @@ def make_manifest(
 ) -> Manifest:
     """Return the manifest of a model file of this run.
 
-    Parameters
-    ----------
-    config : TrainConfig
-    network : ColorModule
-    centers : float32 array, shape (Q, 2)
-        The bins, in the network's color space. A regression network has none.
-    prior : float32 array, shape (Q,)
-        Their frequencies.
-    training : dict
-        Facts about the training, such as ``samples``.
+    `centers` (Q, 2) are the bins in the network's color space and `prior` (Q,) their frequencies;
+    a regression network has none. `training` holds facts such as the number of samples.
     """
     classifies = isinstance(network, LogitsNetwork)
     return Manifest(

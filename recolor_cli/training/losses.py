@@ -54,10 +54,6 @@ def rebalance_weights(prior: Tensor, rebalance: float) -> Tensor:
     rebalance : float
         lambda, 0..1: w = 1 / ((1 - lambda) p + lambda / Q), scaled to E_p[w] = 1. 0 weighs classes
         by the inverse prior, 1 weighs all the same.
-
-    Returns
-    -------
-    float tensor, shape (Q,)
     """
     # At lambda = 0 a class that never occurs would have an infinite weight, which nothing uses.
     weights = 1 / ((1 - rebalance) * prior + rebalance / len(prior)).clamp(min=1e-8)
@@ -74,11 +70,6 @@ def smooth_prior(prior: Tensor, centers: Tensor, sigma: float) -> Tensor:
     centers : float tensor, shape (Q, 2), CIELAB units
     sigma : float
         Of the Gaussian, ab units; 0 returns the prior itself. [Zhang2016] uses 5.
-
-    Returns
-    -------
-    float tensor, shape (Q,)
-        Sums to 1.
     """
     if sigma == 0:
         return prior
@@ -98,10 +89,6 @@ def rebalanced_cross_entropy(
         As `soft_encode` returns them.
     pixel_weights : float tensor, shape (P,)
         The class weight of each pixel's nearest bin.
-
-    Returns
-    -------
-    float tensor, shape ()
 
     Notes
     -----
@@ -124,10 +111,6 @@ def color_distance(logits: Tensor, ab: Tensor, centers: Tensor, temperature: flo
     temperature : float
         Of the annealed mean.
 
-    Returns
-    -------
-    float tensor, shape ()
-
     Notes
     -----
     To the cross-entropy all wrong bins are equally wrong, whatever their distance. This term
@@ -140,14 +123,7 @@ def color_distance(logits: Tensor, ab: Tensor, centers: Tensor, temperature: flo
 def squared_distance(ab: Tensor, true: Tensor) -> Tensor:
     """Return the mean of ((a - a')² + (b - b')²) / 2 / 128², the loss of regression networks.
 
-    Parameters
-    ----------
-    ab, true : float tensors, shape (P, 2), CIELAB units
-
-    Returns
-    -------
-    float tensor, shape ()
-        [Meistrenko, Eq. 1] with ab scaled to -1..1.
+    It is [Meistrenko, Eq. 1] with ab scaled to -1..1. Both tensors are (P, 2), CIELAB units.
     """
     return torch.nn.functional.mse_loss(ab / 128, true / 128)
 
@@ -155,16 +131,8 @@ def squared_distance(ab: Tensor, true: Tensor) -> Tensor:
 def choose_pixels(inside: Tensor, share: float) -> Tensor:
     """Return the indices of random pixels inside the picture, by torch's global random state.
 
-    Parameters
-    ----------
-    inside : bool tensor, shape (N, h, w)
-    share : float
-        Of the pixels inside, 0..1; at least one is returned.
-
-    Returns
-    -------
-    int64 tensor, shape (P,)
-        Indices in the order n, h, w.
+    `inside` is bool (N, h, w), `share` of its pixels are returned, but at least one: int64 (P,), in
+    the order n, h, w.
     """
     numbers = inside.flatten().nonzero()[:, 0]
     if share == 1:
@@ -176,15 +144,8 @@ def choose_pixels(inside: Tensor, share: float) -> Tensor:
 def photograph_loss(share: float) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the loss of the gate: binary cross-entropy with equal weight on both kinds of picture.
 
-    Parameters
-    ----------
-    share : float
-        Share of photographs among the pictures, between 0 and 1.
-
-    Returns
-    -------
-    callable
-        Takes logits, float (N,), and the truth (N,): whether each picture is a photograph.
+    `share` is that of photographs among the pictures, between 0 and 1. The loss takes logits (N,)
+    and whether each picture is a photograph (N,).
     """
     weight = torch.tensor((1 - share) / share)
 

@@ -32,22 +32,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # of a prediction in float32 and its 
 
 
 class Objective(ABC):
-    """How a batch becomes a loss.
+    """The prediction for a batch, its target, and the loss of one against the other."""
 
-    Parameters
-    ----------
-    device : torch.device
-        The network's.
-    loss : callable
-        Takes what `predict` returns, the prediction in float32.
-
-    Attributes
-    ----------
-    trains_norms : bool
-        Whether batch norms gather statistics.
-    """
-
-    trains_norms = True
+    trains_norms = True  # whether batch norms gather statistics
 
     def __init__(self, device: torch.device, loss: Loss) -> None:
         self.loss = loss
@@ -141,6 +128,6 @@ def _share_of_photographs(pictures: Sequence[Picture], config: TrainConfig) -> f
     if not 0 < share < 1:
         raise NoInputsError(
             f"{share:.0%} of the pictures are photographs by their names",
-            "the gate is trained on photographs and others: change `photographs` in the config",
+            "the gate needs photographs and other pictures: change `photographs` in the config",
         )
     return share

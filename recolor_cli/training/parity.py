@@ -45,17 +45,7 @@ def make_inputs(
 ) -> list[FloatArray]:
     """Return inputs to compare two networks on: noise, and some of the pictures as they are run.
 
-    Parameters
-    ----------
-    manifest : Manifest
-    shapes : sequence of (N, H, W)
-        Of the noise.
-    pictures : list of Picture
-
-    Returns
-    -------
-    list of float32 arrays, shape (N, 1, H, W)
-        L*, 0..100.
+    `shapes` (N, H, W) are those of the noise. The inputs are L*, float32 (N, 1, H, W), 0..100.
 
     Raises
     ------
@@ -88,17 +78,12 @@ def write_verified(
     ----------
     model : onnx.ModelProto
         Gets the manifest, which gets the figures of the model.
-    manifest : Manifest
     destination : Path
         Appears only if the answers are equal.
     pictures : list of Picture
         The figures are measured on all of them.
     compare : callable
         Compares the file, opened in onnxruntime, with its source.
-
-    Returns
-    -------
-    Parity
 
     Raises
     ------

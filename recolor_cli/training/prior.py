@@ -12,7 +12,7 @@ from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import make_sample
 from recolor_cli.training.losses import soft_encode
-from recolor_cli.training.networks.base import LogitsNetwork
+from recolor_cli.training.networks.base import ColorModule, LogitsNetwork
 from recolor_cli.training.yuv import uv_grid
 from recolor_cli.types import ColorSpace, FloatArray
 
@@ -21,16 +21,9 @@ _MAX_PIXELS = 1000  # of each picture; neighbours are similar
 
 
 def measure_classes(
-    pictures: Sequence[Picture], config: TrainConfig, network: LogitsNetwork
+    pictures: Sequence[Picture], config: TrainConfig, network: ColorModule
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the bins of a run and their frequencies in its samples.
-
-    Parameters
-    ----------
-    pictures : sequence of Picture
-    config : TrainConfig
-    network : LogitsNetwork
-        Gives the color space of the bins and the output stride.
+    """Return the bins of a run and their frequencies in its samples; none for regression.
 
     Returns
     -------
@@ -39,6 +32,8 @@ def measure_classes(
     prior : float32 array, shape (Q,)
         Sums to 1. A color counts for its nearest bin, as in the loss.
     """
+    if not isinstance(network, LogitsNetwork):
+        return np.empty((0, 2), np.float32), np.empty(0, np.float32)
     colors = _sample_colors(pictures, config, network)
     if network.space is ColorSpace.LAB:
         centers = AbBins.srgb().centers
@@ -50,7 +45,7 @@ def measure_classes(
 
 
 def _sample_colors(
-    pictures: Sequence[Picture], config: TrainConfig, network: LogitsNetwork
+    pictures: Sequence[Picture], config: TrainConfig, network: ColorModule
 ) -> list[FloatArray]:
     """Return the colors (P, 2) of random pixels for each of some random pictures."""
     random = np.random.default_rng((config.seed, 2))

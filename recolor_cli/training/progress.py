@@ -40,18 +40,7 @@ class TrainingProgress:
 
 
 class ProgressLog:
-    """Collect the losses of a run and report their mean from time to time.
-
-    Parameters
-    ----------
-    path : Path
-        The log; lines are appended to it.
-    run : RunState
-    report : callable
-        Gets each report, too.
-    every_s : float
-        Seconds between two reports.
-    """
+    """Collect the losses of a run, and report their mean to a file and a callback."""
 
     def __init__(
         self, path: Path, run: RunState, report: Callable[[TrainingProgress], None], every_s: float

@@ -24,7 +24,7 @@ from recolor_cli.training.checkpoint import centers_of, load_checkpoint, load_in
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.exported import make_manifest
 from recolor_cli.training.networks import build_network
-from recolor_cli.training.networks.base import ColorModule, LogitsNetwork
+from recolor_cli.training.networks.base import ColorModule
 from recolor_cli.training.networks.efficientnet_unet import EfficientNetUNet
 from recolor_cli.training.prior import measure_classes
 from recolor_cli.types import FloatArray
@@ -37,26 +37,14 @@ class RunState:
 
     Parameters
     ----------
-    config : TrainConfig
     path : Path
         The checkpoint.
     network : ColorModule
-        On its device; its trainable weights are those that require a gradient.
-    centers : float32 array, shape (Q, 2)
-        The bins, in the network's color space; none for a regression network.
-    prior : float32 array, shape (Q,)
-        Their frequencies.
+        On its device. Weights that require a gradient are trained.
+    centers, prior : float32 arrays, shapes (Q, 2) and (Q,)
+        The bins in the network's color space and their frequencies; empty for a regression network.
     earlier : int
-        Samples seen by the runs that this one started from.
-
-    Attributes
-    ----------
-    average : AveragedModel
-        The moving average of the weights: validated and exported.
-    step : int
-        Optimizer steps taken. It changes together with the weights, in `take_step` alone.
-    figures : Figures or None
-        Of the last validation.
+        Samples of the runs that this one started from.
     """
 
     def __init__(
@@ -73,9 +61,9 @@ class RunState:
         self.centers = centers
         self.prior = prior
         self.steps = config.samples // config.batch_size
-        self.step = 0
-        self.figures: Figures | None = None
-        self.average = AveragedModel(
+        self.step = 0  # changed together with the weights, in `take_step` alone
+        self.figures: Figures | None = None  # of the last validation
+        self.average = AveragedModel(  # is validated and exported
             network,
             multi_avg_fn=get_ema_multi_avg_fn(config.ema),  # type: ignore[no-untyped-call]
             use_buffers=True,
@@ -122,13 +110,7 @@ class RunState:
         return make_manifest(self.config, self.network, self.centers, self.prior, training)
 
     def save(self) -> None:
-        """Write the checkpoint.
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
-        """
+        """Write the checkpoint; raise OutputError if that fails."""
         buffer = io.BytesIO()
         torch.save(
             {
@@ -165,31 +147,23 @@ def open_run(
     pictures: Sequence[Picture],
     device: torch.device,
 ) -> RunState:
-    """Resume the run of a checkpoint, or begin a new one.
+    """Resume the run whose checkpoint is at `path`, or begin a new one.
 
-    Parameters
-    ----------
-    config : TrainConfig
-    path : Path
-        The checkpoint, which need not exist.
-    init : str or None
-        Weights that a new run starts from, as `load_initial_weights` takes them.
-    pictures : sequence of Picture
-        What the class frequencies are measured on where no weights bring their own.
-    device : torch.device
+    A new run starts from the weights of `init`, as `load_initial_weights` takes them. Without them
+    the class frequencies are measured on the pictures.
 
     Raises
     ------
     UsageError
-        If the checkpoint is of another config, or the gate is to be trained on no network.
+        If the checkpoint is of another config, or the gate is trained and there are no weights.
     ModelError
         If weights cannot be read, or do not fit the network.
     """
     saved = load_checkpoint(path) if path.exists() else None
     if config.photographs and not (saved or init):
         raise UsageError(
-            "where photographs are named, the gate alone is trained",
-            "say --init with the network that it is for",
+            "a config with `photographs` trains only the gate of a trained network",
+            "name the network with --init",
         )
     torch.manual_seed(config.seed)  # for the first weights
     network = build_network(config, len(AbBins.srgb()), pretrained=not (saved or init))
@@ -201,7 +175,7 @@ def open_run(
     elif init:
         centers, prior, earlier = _load_initial_weights(network, init, config, pictures)
     else:
-        centers, prior = _measure_classes(network, config, pictures)
+        centers, prior = measure_classes(pictures, config, network)
         earlier = 0
     if config.photographs and isinstance(network, EfficientNetUNet):  # no other has a gate
         network.freeze_all_but_gate()
@@ -247,18 +221,9 @@ def _load_initial_weights(
     initial = load_initial_weights(init)
     if initial.shares_only_trunk(network):
         initial.load_trunk_into(network)
-        return *_measure_classes(network, config, pictures), initial.samples
+        return *measure_classes(pictures, config, network), initial.samples
     initial.load_into(network)
     return initial.centers, initial.prior, initial.samples
-
-
-def _measure_classes(
-    network: ColorModule, config: TrainConfig, pictures: Sequence[Picture]
-) -> tuple[FloatArray, FloatArray]:
-    """Return the bins and their frequencies; empty arrays for a regression network."""
-    if isinstance(network, LogitsNetwork):
-        return measure_classes(pictures, config, network)
-    return np.empty((0, 2), np.float32), np.empty(0, np.float32)
 
 
 def _make_optimizer(network: ColorModule, config: TrainConfig) -> torch.optim.Optimizer:

@@ -25,24 +25,10 @@ def trace(
     free: Mapping[str, Mapping[int, str]],
     opset: int = OPSET,
 ) -> Any:
-    """Return a module as an ONNX graph.
+    """Return a module, in its current mode, as an onnx.ModelProto.
 
-    Parameters
-    ----------
-    module : nn.Module
-        Stays in its mode, training or evaluation.
-    inputs : mapping of str to Tensor
-        Names in the graph, and an example of each input.
-    outputs : sequence of str
-        Names in the graph.
-    free : mapping of str to mapping of int to str
-        Axes of inputs and outputs whose size may differ from the example's, and their names.
-    opset : int
-        Of ONNX.
-
-    Returns
-    -------
-    onnx.ModelProto
+    `inputs` maps the names of the inputs to examples. `free` maps names of inputs and outputs to
+    the axes whose size may differ from the example's, and names those axes.
     """
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -39,24 +39,13 @@ HALF_TOLERANCE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class _Original:
-    """A foreign network.
+    """A foreign network."""
 
-    Parameters
-    ----------
-    graph : onnx.ModelProto
-    output : str
-        The output of the graph that the profile means.
-    predict : callable
-        From L* (N, 1, H, W), 0..100, and a temperature to ab (N, 2, h, w), computed in the
-        network's own framework.
-    framework : str
-        Its name, for messages.
-    """
-
-    graph: Any
-    output: str
+    graph: Any  # onnx.ModelProto
+    output: str  # the output of the graph that the profile means
+    # From L* (N, 1, H, W), 0..100, and a temperature to ab (N, 2, h, w), in its own framework.
     predict: Callable[[FloatArray, float], FloatArray]
-    framework: str
+    framework: str  # for messages
 
 
 def export_foreign(
@@ -76,10 +65,6 @@ def export_foreign(
         number of pictures at a time if the network does, else one.
     pictures : list of Picture
         Real pictures to compare on, besides noise.
-
-    Returns
-    -------
-    Parity
 
     Raises
     ------

@@ -27,14 +27,7 @@ _OPSETS = (9, 20)  # the first and the last that torch can trace to; 9 is the fi
 
 
 class InputAdapter(nn.Module):
-    """Convert L* to the input of the network.
-
-    Parameters
-    ----------
-    profile : Profile
-    half : bool
-        Whether the network reads half precision.
-    """
+    """Convert L* to the input of the network, in half precision if it reads that."""
 
     offset: Tensor
     scale: Tensor
@@ -56,12 +49,7 @@ class InputAdapter(nn.Module):
 
 
 class OutputAdapter(nn.Module):
-    """Convert the output of the network to ab, or to logits over the bins.
-
-    Parameters
-    ----------
-    profile : Profile
-    """
+    """Convert the output of the network to ab, or to logits over the bins."""
 
     offset: Tensor
     scale: Tensor
@@ -97,10 +85,6 @@ def add_profile(theirs: Any, output: str, profile: Profile, manifest: Manifest) 
         The network, which has one input; it is changed.
     output : str
         The output that holds the color.
-    profile : Profile
-        Fits the network.
-    manifest : Manifest
-        Of the model file.
 
     Returns
     -------

@@ -22,21 +22,13 @@ ARCHITECTURES = (
 
 
 def build_network(config: TrainConfig, classes: int, pretrained: bool) -> ColorModule:
-    """Build the network of a config.
+    """Build the network of a config: a `LogitsNetwork` over so many ab bins, or an `AbNetwork`.
 
     Parameters
     ----------
-    config : TrainConfig
-    classes : int
-        Number of ab bins, for a network that classifies ab.
     pretrained : bool
         Load ImageNet weights where the architecture has them; not needed before a checkpoint is
         loaded.
-
-    Returns
-    -------
-    ColorModule
-        A `LogitsNetwork` or an `AbNetwork`.
 
     Raises
     ------

@@ -22,13 +22,6 @@ from recolor_cli.types import ColorSpace
 class ColorUNet(LogitsNetwork):
     """From L* to logits over UV bins at the same resolution.
 
-    Parameters
-    ----------
-    classes : int
-        Number of bins.
-
-    Notes
-    -----
     The released code leaves its batch norms in training mode, so that at inference, too, they
     normalise with the statistics of the batch. Here they use those of the training.
     """

@@ -38,7 +38,7 @@ class EfficientNetUNet(LogitsNetwork):
     frozen_blocks : int
         The stem and this many blocks keep their weights and their batch statistics.
     widths : sequence of 1 to 5 ints
-        Channels of the decoder at strides 32, 16, 8, 4 and 2. The last one is the output stride.
+        Channels of the decoder at strides 32, 16, 8, 4 and 2. Their number sets the output stride.
     photo_strength : float
         Factor on the color of pictures that the gate takes for photographs; 1 without a gate.
     drop_path : float
@@ -48,11 +48,6 @@ class EfficientNetUNet(LogitsNetwork):
         Number of ab bins.
     pretrained : bool
         Load the ImageNet weights from a package of the ``train`` extra.
-
-    Raises
-    ------
-    UsageError
-        If the encoder is unknown, its weights are not installed, or there are too many widths.
     """
 
     input_multiple = 32  # px
@@ -190,17 +185,10 @@ def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
 def efficientnet(encoder: str, pretrained: bool) -> EfficientNet:
     """Return an EfficientNet-Lite with its classifier.
 
-    Parameters
-    ----------
-    encoder : str
-        ``efficientnet-lite0``, ``1`` or ``2``.
-    pretrained : bool
-        Load the ImageNet weights from their package.
-
     Raises
     ------
     UsageError
-        If there is no such encoder, or its package is not installed.
+        If there is no such encoder, or the package of its ImageNet weights is not installed.
     """
     from importlib import import_module
 

@@ -22,10 +22,10 @@ def _convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> n
 
 
 def _plain_convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution with the initial weights of Keras, in which the papers' networks are.
+    """Return a convolution with the initial weights of Keras, with which the papers trained.
 
-    They have no norms. With torch's smaller initial weights the picture does not reach the output,
-    and for a long time they learn only the mean color.
+    These networks have no norms. With torch's smaller initial weights the picture does not reach
+    the output, and for a long time they learn only the mean color.
     """
     convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2)
     initialize_as_keras(convolution)
@@ -66,16 +66,8 @@ class _Trunk(nn.Module):
 class MeistrenkoClassification(LogitsNetwork):
     """From L* to logits over 394 bins at half the resolution [Meistrenko, figure 2].
 
-    Parameters
-    ----------
-    semantic : str
-        Classifier of the semantic branch; empty for none.
-    classes : int
-        Number of bins.
-    pretrained : bool
-        Load the weights of the semantic branch.
-    weights : str
-        Their file, for Inception-ResNet-v2.
+    `semantic` is the classifier of the semantic branch, empty for none; `pretrained` and `weights`
+    are as for `SemanticBranch`.
     """
 
     input_multiple = 8  # px

@@ -166,15 +166,10 @@ def _block8(scale: float, activates: bool = True) -> _Residual:
 
 
 def load_weights(network: InceptionResNetV2, path: Path) -> None:
-    """Load weights from a file.
+    """Load a state dict of a PyTorch port, or weights of `keras.applications.InceptionResNetV2`.
 
-    Parameters
-    ----------
-    network : InceptionResNetV2
-    path : Path
-        A state dict of a PyTorch port (torch.save or safetensors), or weights of
-        `keras.applications.InceptionResNetV2` (``.h5``, ``.keras``). No code in it is run. Of 1001
-        classes the first, the background, is dropped.
+    Keras files end in ``.h5`` or ``.keras``. No code in a file is run. Of 1001 classes the first,
+    the background, is dropped.
 
     Raises
     ------

@@ -38,13 +38,6 @@ class SemanticBranch(nn.Module):
     weights : str
         The file of Inception-ResNet-v2's weights; those of an EfficientNet are a package.
 
-    Raises
-    ------
-    UsageError
-        If there is no such classifier, or its weights are not installed.
-    ModelError
-        If its weights cannot be read.
-
     Notes
     -----
     The released code of [Meistrenko] scales the picture for the classifier twice, so that it sees
