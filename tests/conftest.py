@@ -1,6 +1,7 @@
 """Pictures that are drawn here, and networks that answer as told."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.color.gamut import AbBins
 from recolor_cli.errors import InferenceError
 from recolor_cli.model.manifest import Manifest
+from recolor_cli.training.config import TrainConfig
 from recolor_cli.types import ModelKind
 
 collect_ignore = ["fuzz_parsers.py"]  # needs a package of its own
@@ -129,3 +131,34 @@ def recolor(capfdbinary) -> Callable[..., tuple[bytes, str]]:
         return out, text
 
     return run
+
+
+def tiny_config(folder: Path) -> TrainConfig:
+    """Return a training of six steps on the pictures of a folder."""
+    return TrainConfig(
+        name="tiny",
+        train=(str(folder),),
+        validation=(str(folder),),
+        samples=12,
+        widths=(8, 8, 8, 8),
+        size=32,
+        long_side=(28, 48),
+        run_size=64,
+        batch_size=2,
+        warmup=2,
+        validate_every=6,
+        validation_pictures=2,
+        checkpoint_every=4,
+    )
+
+
+def with_changes(config: TrainConfig, **changes: object) -> TrainConfig:
+    """Return a config with other values, checked like those of a file."""
+    return TrainConfig.from_values(config.to_values() | changes, "test")
+
+
+def write_config(config: TrainConfig, path: Path) -> Path:
+    """Write a config as TOML."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in config.to_values().items()]
+    path.write_text("\n".join(lines))
+    return path

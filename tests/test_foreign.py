@@ -1,4 +1,4 @@
-"""Networks of other frameworks become model files that answer like them."""
+"""Foreign networks become model files that give the same colors."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import helper, numpy_helper, version_converter
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from conftest import draw, drawn
@@ -20,22 +20,20 @@ from recolor_cli.evaluation.pictures import load_pictures
 from recolor_cli.model.foreign_profile import SHIPPED, ForeignProfile, OutputKind
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
-from recolor_cli.training.export import TOLERANCE, trace
-from recolor_cli.training.foreign import conversion as foreign_room
+from recolor_cli.training.foreign import conversion
 from recolor_cli.training.foreign.conversion import HALF_TOLERANCE, export_foreign
 from recolor_cli.training.foreign.keras_loading import load_keras
+from recolor_cli.training.parity import TOLERANCE
+from recolor_cli.training.tracing import trace
 from recolor_cli.types import ModelKind
 
-pytestmark = [
-    # torch's and Keras' own, of what the tests write with them.
-    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-]
+# Keras' own, of what the tests write with it.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SIZE = 64
 
 
 class Theirs(nn.Module):
-    """A network of somebody's: any channels in, any out, at half the resolution."""
+    """A foreign network: any channels in, any out, at half the resolution."""
 
     def __init__(self, inputs=1, outputs=2, channels_last=False, last=None):
         super().__init__()
@@ -66,27 +64,15 @@ def noise(*shape):
     return np.random.default_rng(1).uniform(0, 100, shape).astype(np.float32)
 
 
-def save_torch(network, path, profile, kind):
-    """Write it as somebody would who uses that part of torch; `exact` takes just the example."""
-    network.eval()
-    example = torch.zeros(profile.input_shape(2))
-    if kind == "traced":
-        torch.jit.trace(network, example).save(path)
-    elif kind == "scripted":
-        torch.jit.script(network).save(path)
-    elif kind == "exact":
-        torch.export.save(torch.export.export(network, (example[:1],)), path)
-    else:
-        free = torch.export.Dim("count")
-        program = torch.export.export(network, (example,), dynamic_shapes=({0: free},))
-        torch.export.save(program, path)
-
-
-def save_onnx(network, path, profile, opset=18):
-    example = torch.zeros(profile.input_shape(2))
+def save_onnx(network, path, profile, opset=18, outputs=("y",), count=2):
+    """Write a network as ONNX; `count` is 1 where it takes no other number of pictures."""
+    example = torch.zeros(profile.input_shape(count))
     if next(network.parameters()).dtype == torch.float16:
         example = example.half()
-    onnx.save(trace(network.eval(), {"x": example}, ["y"], {"x": {0: "count"}}, opset), path)
+    free = {0: "count"} if count > 1 else {}
+    if profile.stride:
+        free |= dict(zip(profile.spatial_axes, ("height", "width"), strict=True))
+    onnx.save(trace(network.eval(), {"x": example}, outputs, {"x": free}, opset), path)
 
 
 def by_hand(network, profile, lightness, temperature=0.38):
@@ -96,20 +82,19 @@ def by_hand(network, profile, lightness, temperature=0.38):
     return profile.convert_output(answer.numpy(), temperature)
 
 
-@pytest.mark.parametrize("kind", ["traced", "scripted", "free", "exact"])
-def test_networks_of_torch(tmp_path, pictures, kind):
-    path = tmp_path / ("theirs.pt2" if kind in ("free", "exact") else "theirs.pt")
+@pytest.mark.parametrize("count", [1, 2])
+def test_networks_of_one_picture_and_of_any_number(tmp_path, pictures, count):
     network = Theirs()
     profile = ForeignProfile(SIZE, OutputKind.AB, offset=50.0, scale=50.0, answer_scale=110.0)
-    save_torch(network, path, profile, kind)
-    parity = export_foreign(path, profile, tmp_path / "new.onnx", pictures, trust=True)
-    assert parity.framework == "torch"
+    save_onnx(network, tmp_path / "theirs.onnx", profile, count=count)
+    parity = export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
+    assert parity.framework == "the ONNX file as it came"
     assert parity.max_difference <= TOLERANCE
-    assert parity.inputs == (3 if kind == "exact" else 5)
+    assert parity.inputs == (3 if count == 1 else 5)
     model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
     assert (model.manifest.name, model.manifest.kind) == ("new", ModelKind.REGRESSION)
     assert (model.manifest.size, model.manifest.stride) == (SIZE, SIZE)
-    lightness = noise(1 if kind == "exact" else 4, 1, SIZE, SIZE)
+    lightness = noise(1 if count == 1 else 4, 1, SIZE, SIZE)
     ab = model.predict(lightness, 0.38)
     assert np.ptp(ab) > 10
     np.testing.assert_allclose(ab, by_hand(network, profile, lightness), atol=TOLERANCE)
@@ -131,10 +116,8 @@ def test_all_that_a_profile_can_say(tmp_path, pictures, answer, outputs, last, c
     )
     last = nn.Softmax(dim=1) if last == "softmax" else last
     network = Theirs(profile.channels, outputs, channels_last, last)
-    torch.jit.script(network.eval()).save(tmp_path / "theirs.pt")
-    parity = export_foreign(
-        tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures, trust=True
-    )
+    save_onnx(network, tmp_path / "theirs.onnx", profile)
+    parity = export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
     assert parity.max_difference <= TOLERANCE
     model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
     classifies = profile.is_distribution
@@ -200,10 +183,11 @@ def test_single_precision_outside_and_half_inside(tmp_path, pictures):
 
     profile = ForeignProfile(SIZE, OutputKind.AB, answer_scale=100.0, scale=100.0)
     network = Inside().half()
-    save_torch(network, tmp_path / "theirs.pt", profile, "traced")
-    parity = export_foreign(
-        tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures, trust=True
+    onnx.save(
+        trace(network.eval(), {"x": torch.zeros(profile.input_shape(1))}, ["y"], {}),
+        tmp_path / "theirs.onnx",
     )
+    parity = export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
     assert parity.tolerance == HALF_TOLERANCE
 
 
@@ -211,8 +195,8 @@ def test_more_weights_than_one_file_holds(tmp_path, pictures, monkeypatch):
     profile = ForeignProfile(SIZE, OutputKind.AB, scale=100.0)
     save_onnx(Theirs(), tmp_path / "theirs.onnx", profile)
     weights = sum(parameter.numel() for parameter in Theirs().parameters())
-    monkeypatch.setattr(foreign_room, "_MOST_BYTES", 4 * weights - 1)
-    monkeypatch.setattr(foreign_room, "describe", None)  # onnx joins no larger ones, either
+    monkeypatch.setattr(conversion, "_MAX_BYTES", 4 * weights - 1)
+    monkeypatch.setattr(conversion, "add_profile", None)  # onnx joins no larger ones, either
     with pytest.raises(ModelError, match="one ONNX file holds 2") as caught:
         export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
     assert "half precision" in caught.value.hint
@@ -313,10 +297,10 @@ def test_bins_of_their_own_and_one_output_of_several(tmp_path, pictures):
             return x * 2, answer
 
     bins = ((-20.0, 30.0), (0.0, 0.0), (40.0, -60.0))
-    profile = ForeignProfile(SIZE, OutputKind.LOGITS, bins=bins, output="1")
+    profile = ForeignProfile(SIZE, OutputKind.LOGITS, bins=bins, output="color")
     network = Two(1, 3, last=nn.Identity())
-    save_torch(network, tmp_path / "theirs.pt", profile, "traced")
-    export_foreign(tmp_path / "theirs.pt", profile, tmp_path / "new.onnx", pictures, trust=True)
+    save_onnx(network, tmp_path / "theirs.onnx", profile, outputs=("other", "color"))
+    export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
     model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
     assert model.manifest.centers == bins
     assert sum(model.manifest.prior) == pytest.approx(1)
@@ -326,8 +310,8 @@ def test_bins_of_their_own_and_one_output_of_several(tmp_path, pictures):
     expected = np.einsum("nqhw,qc->nchw", shares.numpy(), np.array(bins))
     np.testing.assert_allclose(model.predict(lightness, 0.5), expected, atol=TOLERANCE)
     unclear = ForeignProfile(SIZE, OutputKind.LOGITS, bins=bins)
-    with pytest.raises(ModelError, match="output must be one of 0, 1"):
-        export_foreign(tmp_path / "theirs.pt", unclear, tmp_path / "x.onnx", pictures, trust=True)
+    with pytest.raises(ModelError, match="output must be one of other, color"):
+        export_foreign(tmp_path / "theirs.onnx", unclear, tmp_path / "x.onnx", pictures)
 
 
 # DDColor.
@@ -545,6 +529,30 @@ def test_keras_models_that_do_not_fit_are_refused(tmp_path, pictures, keras):
     assert not (tmp_path / "new.onnx").exists()
 
 
+def test_a_keras_model_that_fails_on_the_profiles_input(tmp_path, pictures, keras):
+    layers = keras.layers
+    lightness = keras.Input((None, None, 1))
+    even = layers.UpSampling2D()(layers.MaxPooling2D()(lightness))
+    keras.Model(lightness, layers.Concatenate()([lightness, even])).save(tmp_path / "even.keras")
+    odd = ForeignProfile(SIZE - 1, OutputKind.AB, channels_last=True)
+    with pytest.raises(ModelError, match=r"does not accept the shape \(2, 63, 63, 1\)"):
+        export_foreign(tmp_path / "even.keras", odd, tmp_path / "new.onnx", pictures)
+
+
+def test_a_keras_model_that_torch_cannot_convert(tmp_path, pictures, keras, monkeypatch):
+    lightness = keras.Input((SIZE, SIZE, 1))
+    ab = keras.layers.Conv2D(2, 3, padding="same")(lightness)
+    keras.Model(lightness, ab).save(tmp_path / "theirs.keras")
+
+    def refuse(*args):
+        raise RuntimeError("no such\n  operator")
+
+    monkeypatch.setattr(conversion, "trace", refuse)
+    with pytest.raises(ModelError, match="cannot be converted to ONNX: no such operator") as caught:
+        export_foreign(tmp_path / "theirs.keras", KOALARIZATION, tmp_path / "new.onnx", pictures)
+    assert "export it to ONNX" in caught.value.hint
+
+
 def test_without_keras_it_says_how_to_get_it(tmp_path, pictures, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)
     (tmp_path / "x.keras").write_bytes(b"")
@@ -564,7 +572,7 @@ def test_keras_computes_in_torch_whatever_is_set(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "keras")
     assert load_keras().kind == "torch"
     sys.modules["keras"].kind = "tensorflow"
-    with pytest.raises(UsageError, match="already computes in tensorflow"):
+    with pytest.raises(UsageError, match="already loaded with the backend tensorflow"):
         load_keras()
 
 
@@ -665,20 +673,16 @@ class TracedSize(Theirs):
     ("network", "values", "words"),
     [
         (Restless(), {}, "differ by up to"),
-        (TracedSize(), {"stride": 32}, "cannot be given"),
-        (Theirs(3), {}, r"cannot be given the shape \(1, 1, 64, 64\)"),
+        (TracedSize(), {"stride": 32}, "does not accept 2 pictures of 32x64"),
         (Theirs(1, 5), {}, "its profile says ab with 2 channels"),
     ],
 )
 def test_networks_that_cannot_be_exported_leave_nothing(tmp_path, pictures, network, values, words):
-    example = torch.zeros(1, network.layers[0].in_channels, SIZE, SIZE)
-    torch.jit.trace(network.eval(), example, check_trace=False).save(tmp_path / "theirs.pt")
+    profile, path = ForeignProfile(SIZE, OutputKind.AB, **values), tmp_path / "theirs.onnx"
+    save_onnx(network, path, profile)
     with pytest.raises(ModelError, match=words):
-        export_foreign(
-            tmp_path / "theirs.pt", ForeignProfile(SIZE, OutputKind.AB, **values),
-            tmp_path / "new.onnx", pictures, trust=True,
-        )  # fmt: skip
-    assert not [path for path in tmp_path.iterdir() if path.suffix == ".onnx"]
+        export_foreign(path, profile, tmp_path / "new.onnx", pictures)
+    assert [found for found in tmp_path.iterdir() if found.suffix == ".onnx"] == [path]
 
 
 def test_onnx_files_that_do_not_fit(tmp_path, pictures):
@@ -702,109 +706,12 @@ def test_onnx_files_that_do_not_fit(tmp_path, pictures):
             )
 
 
-def test_what_torch_cannot_read(tmp_path, pictures):
-    torch.save(Theirs().state_dict(), tmp_path / "state.pt")
-    (tmp_path / "bad.pt2").write_bytes(b"once upon a time")
-    profile, new = ForeignProfile(SIZE, OutputKind.AB), tmp_path / "new.onnx"
-    with pytest.raises(ModelError, match="cannot be read as TorchScript") as caught:
-        export_foreign(tmp_path / "state.pt", profile, new, pictures, trust=True)
+@pytest.mark.parametrize("name", ["x.pt", "x.pth", "x.pt2", "x.torchscript", "x.caffemodel"])
+def test_other_kinds_of_files_are_refused(tmp_path, pictures, name):
+    torch.save(Theirs().state_dict(), tmp_path / name)
+    with pytest.raises(UsageError, match=r"not a kind of file.*\.onnx, \.keras") as caught:
+        export_foreign(
+            tmp_path / name, ForeignProfile(SIZE, OutputKind.AB), tmp_path / "new.onnx", pictures
+        )
+    assert "export it to ONNX" in caught.value.hint
     assert "--architecture" in caught.value.hint
-    with pytest.raises(ModelError, match="exported program"):
-        export_foreign(tmp_path / "bad.pt2", profile, new, pictures, trust=True)
-    (tmp_path / "x.caffemodel").write_bytes(b"")
-    with pytest.raises(UsageError, match="no kind"):
-        export_foreign(tmp_path / "x.caffemodel", profile, new, pictures)
-
-
-class Writer(nn.Module):
-    """TorchScript that writes a file when it is loaded."""
-
-    path: str
-    written: Tensor
-
-    def __init__(self, path: str):
-        super().__init__()
-        self.path = path
-        self.written = torch.zeros(1)
-
-    @torch.jit.export
-    def __getstate__(self):
-        return self.path, self.training
-
-    @torch.jit.export
-    def __setstate__(self, state: tuple[str, bool]) -> None:
-        self.path, self.training = state
-        here = torch.from_file(self.path, True, 4, dtype=torch.uint8)
-        self.written = here.copy_(torch.zeros(4, dtype=torch.uint8))
-
-    def forward(self, x):
-        return x.repeat(1, 2, 1, 1)
-
-
-@pytest.mark.parametrize("suffix", ["pt", "pth", "ts", "torchscript", "pt2", "PT"])
-def test_what_can_run_code_is_not_loaded_without_trust(tmp_path, pictures, suffix):
-    path, written = tmp_path / f"theirs.{suffix}", tmp_path / "written"
-    torch.jit.script(Writer(str(written))).save(path)
-    profile = ForeignProfile(SIZE, OutputKind.AB)
-    with pytest.raises(UsageError, match="can run code") as caught:
-        export_foreign(path, profile, tmp_path / "new.onnx", pictures)
-    assert "--trust" in caught.value.hint
-    assert not written.exists()
-    if suffix != "pt2":  # it is as bad as it is said to be
-        export_foreign(path, profile, tmp_path / "new.onnx", pictures, trust=True)
-        assert written.exists()
-
-
-def test_trust_by_the_command(recolor, tmp_path, pictures):
-    torch.jit.script(Theirs().eval()).save(tmp_path / "theirs.pt")
-    (tmp_path / "theirs.toml").write_text(f'size = {SIZE}\nanswer = "ab"\n')
-    command = ("export", tmp_path / "theirs.pt", tmp_path / "new.onnx", "--pictures",
-               tmp_path / "pictures", "--profile", tmp_path / "theirs.toml")  # fmt: skip
-    _, err = recolor(*command, exit_code=2)
-    assert "--trust" in err
-    recolor(*command, "--trust")
-
-
-class Talker(nn.Module):
-    """TorchScript that prints, and has no translation where it is told to have none."""
-
-    written: Tensor
-
-    def __init__(self, known: bool):
-        super().__init__()
-        self.known = known
-        self.written = torch.zeros(1)
-
-    @torch.jit.export
-    def __getstate__(self):
-        return self.known, self.training
-
-    @torch.jit.export
-    def __setstate__(self, state: tuple[bool, bool]) -> None:
-        print("once upon")  # noqa: T201
-        self.known, self.training = state
-        self.written = torch.zeros(1)
-
-    def forward(self, x):
-        print("a time")  # noqa: T201
-        if not self.known:
-            x = torch.special.bessel_j0(x)
-        return x.repeat(1, 2, 1, 1)
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_what_torch_prints_is_no_data(tmp_path, pictures, capfd, known):
-    torch.jit.script(Talker(known)).save(tmp_path / "theirs.pt")
-    call = (
-        tmp_path / "theirs.pt",
-        ForeignProfile(SIZE, OutputKind.AB),
-        tmp_path / "new.onnx",
-        pictures,
-        True,
-    )
-    if known:
-        export_foreign(*call)
-    else:
-        with pytest.raises(ModelError, match=r"cannot be turned into ONNX.*bessel_j0"):
-            export_foreign(*call)
-    assert capfd.readouterr().out == ""

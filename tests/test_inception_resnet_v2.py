@@ -124,7 +124,7 @@ def test_what_holds_no_such_weights_is_refused(network, tmp_path, monkeypatch):
     assert "recolor-cli[keras]" in caught.value.hint
     other = SimpleNamespace(backend=SimpleNamespace(backend=lambda: "tensorflow"))
     monkeypatch.setitem(sys.modules, "keras", other)
-    with pytest.raises(UsageError, match="already computes in tensorflow"):
+    with pytest.raises(UsageError, match="already loaded with the backend tensorflow"):
         load_weights(network, tmp_path / "x.keras")
 
 
@@ -144,7 +144,7 @@ def network_of(architecture, pretrained, **values):
 
 
 def test_without_its_weights_there_is_no_branch():
-    with pytest.raises(UsageError, match="do not come along") as caught:
+    with pytest.raises(UsageError, match="are not installed with recolor") as caught:
         network_of("regression", pretrained=True)
     assert "semantic_weights" in caught.value.hint
 

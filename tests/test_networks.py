@@ -13,16 +13,20 @@ from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import load_pictures
 from recolor_cli.model.onnx_network import OnnxColorNetwork
-from recolor_cli.training.checkpoint import load_checkpoint, load_start, load_state_dict
+from recolor_cli.training.checkpoint import load_checkpoint, load_initial_weights, load_state_dict
 from recolor_cli.training.config import TrainConfig
-from recolor_cli.training.export import TOLERANCE, export, export_state_dict
+from recolor_cli.training.export import export, export_state_dict
+from recolor_cli.training.exported import make_manifest, wrap_for_export
+from recolor_cli.training.losses import squared_distance
 from recolor_cli.training.networks import ARCHITECTURES, build_network
 from recolor_cli.training.networks.base import LogitsNetwork
-from recolor_cli.training.networks.semantics import SemanticBranch, semantic_of
+from recolor_cli.training.networks.semantics import SemanticBranch, classifier_of
+from recolor_cli.training.parity import TOLERANCE
 from recolor_cli.training.prior import measure_classes
-from recolor_cli.training.targets import squared_distance
-from recolor_cli.training.torch_color import level_of
-from recolor_cli.training.train import CHECKPOINT, Progress, as_exported, make_manifest, train
+from recolor_cli.training.progress import TrainingProgress
+from recolor_cli.training.run_state import CHECKPOINT
+from recolor_cli.training.torch_color import lightness_to_gray
+from recolor_cli.training.train import train
 from recolor_cli.training.yuv import rgb_to_uv, uv_grid, uv_to_ab
 from recolor_cli.types import ColorSpace, ModelKind
 
@@ -149,7 +153,7 @@ def test_colorunet_reads_luma_and_runs_with_the_statistics_of_training():
     with torch.inference_mode():
         network.eval()
         torch.testing.assert_close(network(lightness)[:1], network(lightness[:1]))
-        torch.testing.assert_close(seen[0], level_of(lightness))
+        torch.testing.assert_close(seen[0], lightness_to_gray(lightness))
         network.train()  # here, a picture's answer depends on its neighbours
         assert not torch.allclose(network(lightness)[:1], network(lightness[:1]), atol=1e-3)
 
@@ -189,9 +193,9 @@ def test_every_class_decodes_to_its_own_color():
     network = network_of("colorunet", uv_bins=100)
     manifest = make_manifest(
         TrainConfig(name="x", train=("x",), validation=(), samples=64),
-        network, uv_grid(), np.full(100, 0.01, np.float32), 0, {},
+        network, uv_grid(), np.full(100, 0.01, np.float32), {},
     )  # fmt: skip
-    annealed = as_exported(network, manifest).eval()
+    annealed = wrap_for_export(network, manifest).eval()
     lightness = torch.full((1, 1, 8, 8), 60.0)
     for number in (0, 57, 99):
         with torch.inference_mode():
@@ -208,9 +212,9 @@ def test_temperature_reaches_the_bins_in_uv():
     network = network_of("colorunet").eval()
     manifest = make_manifest(
         TrainConfig(name="x", train=("x",), validation=(), samples=64),
-        network, uv_grid()[:32], np.full(32, 1 / 32, np.float32), 0, {},
+        network, uv_grid()[:32], np.full(32, 1 / 32, np.float32), {},
     )  # fmt: skip
-    annealed = as_exported(network, manifest).eval()
+    annealed = wrap_for_export(network, manifest).eval()
     lightness = torch.rand(1, 1, 16, 16) * 100
     with torch.inference_mode():
         ab, logits = annealed(lightness, torch.tensor(0.5))
@@ -241,10 +245,10 @@ def test_the_bins_of_a_start_are_kept(painted, tmp_path):
     train(config, tmp_path / "run", "cpu")
     checkpoint, model = tmp_path / "run" / CHECKPOINT, tmp_path / "x.onnx"
     export([str(checkpoint)], model, painted)
-    load_start(str(checkpoint)).save(tmp_path / "x.safetensors")
+    load_initial_weights(str(checkpoint)).save(tmp_path / "x.safetensors")
     saved = load_checkpoint(checkpoint)
     for name in (checkpoint, model, tmp_path / "x.safetensors"):
-        start = load_start(str(name))
+        start = load_initial_weights(str(name))
         assert start.centers.tolist() == saved["centers"]
         assert start.prior.tolist() == pytest.approx(saved["prior"])
     train(replace(config, seed=7, only=("8.png", "9.png")), tmp_path / "on", "cpu", init=str(model))
@@ -275,7 +279,7 @@ def test_every_network_is_trained_and_exported(architecture, tmp_path):
         long_side=(32, 48), run_size=64, batch_size=2, warmup=1, architecture=architecture,
         neighbours=1,
     )  # fmt: skip
-    reports: list[Progress] = []
+    reports: list[TrainingProgress] = []
     train(config, tmp_path / "run", "cpu", report=reports.append)
     assert np.isfinite(reports[-1].loss)
     assert reports[-1].figures.pictures == 3
@@ -314,7 +318,7 @@ def test_somebodys_state_dict_is_exported(recolor, tmp_path, wrapped):
 
 @pytest.mark.parametrize("semantic", ["", "efficientnet-lite0", "inception_resnet_v2"])
 def test_a_state_dict_says_which_classifier_is_fused_in(semantic):
-    assert semantic_of(network_of("regression", semantic=semantic).state_dict()) == semantic
+    assert classifier_of(network_of("regression", semantic=semantic).state_dict()) == semantic
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from skimage.color import lab2rgb, rgb2lab, rgb2yuv, yuv2rgb
 
 from conftest import draw
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
-from recolor_cli.training.torch_color import level_of
+from recolor_cli.training.torch_color import lightness_to_gray
 from recolor_cli.training.yuv import rgb_to_uv, uv_grid, uv_to_ab
 
 
@@ -28,9 +28,9 @@ def test_pictures_to_uv():
 def test_the_luma_of_a_gray_is_its_level():
     levels = np.arange(256)
     gray = np.repeat(levels, 3).reshape(1, 256, 3).astype(np.uint8)
-    luma = level_of(torch.from_numpy(rgb_to_lightness(gray)))[0]
+    luma = lightness_to_gray(torch.from_numpy(rgb_to_lightness(gray)))[0]
     np.testing.assert_allclose(luma, levels / 255, atol=2e-3)  # half a level
-    beyond = level_of(torch.tensor([-5.0, 105.0]))
+    beyond = lightness_to_gray(torch.tensor([-5.0, 105.0]))
     assert beyond.tolist() == pytest.approx([0, 1], abs=1e-6)
 
 

@@ -135,7 +135,7 @@ def _load_networks(
 ) -> dict[str, OnnxColorNetwork]:
     """Load the networks, by names that differ from each other and from the baselines'."""
     from recolor_cli.evaluation.table import GRAY, PRIOR_MEAN
-    from recolor_cli.model.manifest import DEFAULT_MODEL
+    from recolor_cli.model.registry import DEFAULT_MODEL
 
     networks: dict[str, OnnxColorNetwork] = {}
     for model in models or (DEFAULT_MODEL,):
@@ -148,8 +148,8 @@ def _load_networks(
 
 def _baseline_of(networks: Mapping[str, OnnxColorNetwork]) -> Manifest:
     """Return the manifest whose prior gives the mean color: the first one that has a prior."""
-    from recolor_cli.model.manifest import DEFAULT_MODEL, find_model
     from recolor_cli.model.onnx_network import read_manifest
+    from recolor_cli.model.registry import DEFAULT_MODEL, find_model
     from recolor_cli.types import ColorSpace
 
     for network in networks.values():

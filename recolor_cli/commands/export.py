@@ -1,4 +1,4 @@
-"""`recolor export`: a model file from a training, or from a network made elsewhere."""
+"""`recolor export`: write a model file from a training, or from a foreign network."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from recolor_cli.errors import (
 )
 
 if TYPE_CHECKING:
+    from recolor_cli.evaluation.pictures import Picture
     from recolor_cli.model.foreign_profile import ForeignProfile
+    from recolor_cli.terminal.console import Console
 
-
-_MEASURED = 240  # pictures that `export` takes a model's figures on, at most
+_MAX_MEASURED = 240  # pictures
 
 
 @click.command(context_settings=SETTINGS)
@@ -31,19 +32,16 @@ _MEASURED = 240  # pictures that `export` takes a model's figures on, at most
     "--pictures",
     multiple=True,
     metavar="SOURCE",
-    help="Folders or tar files: real pictures to compare the model file's answers on.",
+    help="Folders or tar files of real pictures, on which the colors are compared.",
 )
-@click.option("--architecture", help="CHECKPOINT is somebody's state dict of this one of ours.")
+@click.option(
+    "--architecture", help="CHECKPOINT is a foreign state dict of this architecture of ours."
+)
 @click.option(
     "--profile",
     metavar="PROFILE",
-    help="CHECKPOINT is a network made elsewhere, which this TOML file, or one that comes along, "
-    "describes: .onnx, TorchScript (.pt), .pt2, .keras or .h5.",
-)
-@click.option(
-    "--trust",
-    is_flag=True,
-    help="Load a TorchScript or .pt2 file, though it can run code of its own; others run none.",
+    help="CHECKPOINT is a foreign network (.onnx, .keras or .h5), which this TOML file, or an "
+    "included one, describes.",
 )
 @quiet_option
 def export(
@@ -52,21 +50,19 @@ def export(
     pictures: tuple[str, ...],
     architecture: str | None,
     profile: str | None,
-    trust: bool,
     quiet: bool,
 ) -> ExitCode:
-    """Make a model file from a training's CHECKPOINT, and prove that it gives the same colors.
+    """Write the weights of CHECKPOINT as a model file, if it gives the same colors.
 
-    Of several, the mean of their weights, each as often as it is named; the first says what the
-    model is, the others may be weights files and models. DESTINATION ends in .onnx, or in
-    .safetensors for the weights alone, to train on from.
+    Several checkpoints, weights files and models are averaged, each as often as it is named. The
+    first one must be a checkpoint: the model file gets its config. DESTINATION ends in .onnx, or in
+    .safetensors for the weights of any of them alone, to start a training from.
 
-    With --architecture or --profile, from a network that was made elsewhere.
+    With --architecture or --profile, CHECKPOINT is a foreign network.
     """
     from recolor_cli.terminal.console import Console
 
     try:
-        from recolor_cli.evaluation.pictures import load_pictures, usable
         from recolor_cli.training.checkpoint import WEIGHTS_SUFFIX, load_mean
         from recolor_cli.training.export import export as export_model
         from recolor_cli.training.export import export_state_dict
@@ -74,38 +70,21 @@ def export(
     except ImportError as error:
         raise missing_extra("train", error) from error
     console = Console(quiet)
-    elsewhere = architecture or profile
-    if architecture and profile:
-        raise UsageError(
-            "--architecture and --profile exclude each other",
-            "a state dict has an architecture, everything else a profile",
-        )
-    if elsewhere and len(checkpoints) > 1:
-        raise UsageError("--architecture and --profile take one file", "name just one")
-    if destination.suffix == WEIGHTS_SUFFIX and not elsewhere:
+    _check_sources(checkpoints, destination, architecture, profile)
+    is_foreign = bool(architecture or profile)
+    if destination.suffix == WEIGHTS_SUFFIX and not is_foreign:
         load_mean(checkpoints).save(destination)
         console.data(str(destination))
         return ExitCode.OK
     if destination.suffix != ".onnx":
-        suffixes = ".onnx" if elsewhere else f".onnx or {WEIGHTS_SUFFIX}"
+        suffixes = ".onnx" if is_foreign else f".onnx or {WEIGHTS_SUFFIX}"
         raise UsageError(f"{destination} must end in {suffixes}", f"name it {destination}.onnx")
     source = Path(checkpoints[0])
-    if profile and destination.exists() and source.exists() and destination.samefile(source):
-        raise UsageError(f"{destination} is the network itself", "name another file")
-    if not elsewhere and source.suffix in (".onnx", ".pt2", ".keras", ".h5", ".hdf5"):
-        raise UsageError(
-            f"{source} is no checkpoint of `recolor train`",
-            "describe it with --profile THEIRS.toml",
-        )
-    found = load_pictures(pictures)
-    if not found:
-        raise UsageError("export compares on real pictures, too", "name some with --pictures")
-    chosen = usable(found[:: -(-len(found) // _MEASURED)])
-    console.note(f"comparing and measuring on {len(chosen)} pictures")
+    chosen = _load_pictures(pictures, console)
     if architecture:
         parity = export_state_dict(source, architecture, destination, chosen)
     elif profile:
-        parity = export_foreign(source, _profile_of(profile), destination, chosen, trust)
+        parity = export_foreign(source, _load_profile(profile), destination, chosen)
     else:
         parity = export_model(checkpoints, destination, chosen)
     note = (
@@ -119,8 +98,44 @@ def export(
     return ExitCode.OK
 
 
-def _profile_of(name: str) -> ForeignProfile:
-    """Return a profile by its path, or by the name of one that comes along."""
+def _check_sources(
+    checkpoints: tuple[str, ...], destination: Path, architecture: str | None, profile: str | None
+) -> None:
+    """Raise UsageError if the options do not fit the files."""
+    source = Path(checkpoints[0])
+    if architecture and profile:
+        raise UsageError(
+            "--architecture and --profile exclude each other",
+            "a state dict needs an architecture, a whole network a profile",
+        )
+    if (architecture or profile) and len(checkpoints) > 1:
+        raise UsageError("--architecture and --profile take one file", "name just one")
+    if profile and destination.exists() and source.exists() and destination.samefile(source):
+        raise UsageError(f"{destination} is the network itself", "name another file")
+    if (
+        not (architecture or profile)
+        and destination.suffix == ".onnx"
+        and source.suffix in (".onnx", ".keras", ".h5", ".hdf5")
+    ):
+        raise UsageError(
+            f"{source} is not a checkpoint of `recolor train`",
+            "describe it with --profile THEIRS.toml",
+        )
+
+
+def _load_pictures(sources: tuple[str, ...], console: Console) -> list[Picture]:
+    from recolor_cli.evaluation.pictures import load_pictures, usable
+
+    found = load_pictures(sources)
+    if not found:
+        raise UsageError("export compares on real pictures, too", "name some with --pictures")
+    chosen = usable(found[:: -(-len(found) // _MAX_MEASURED)])
+    console.note(f"comparing and measuring on {len(chosen)} pictures")
+    return chosen
+
+
+def _load_profile(name: str) -> ForeignProfile:
+    """Return a profile by its path, or by the name of an included one."""
     from recolor_cli.model.foreign_profile import SHIPPED, ForeignProfile
 
     path = SHIPPED.get(name) or Path(name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,12 +14,17 @@ from recolor_cli.commands.options import (
     device_option,
     missing_extra,
     quiet_option,
+    signals,
     verbose_option,
 )
 from recolor_cli.errors import (
     ExitCode,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from recolor_cli.evaluation.metrics import Figures
+    from recolor_cli.training.progress import TrainingProgress
 
 
 @click.command(context_settings=SETTINGS)
@@ -27,7 +33,9 @@ from recolor_cli.errors import (
 @click.option(
     "--data", multiple=True, metavar="SOURCE", help="Folders or tar files, instead of the config's."
 )
-@click.option("--validation", multiple=True, metavar="SOURCE", help="Likewise, to measure on.")
+@click.option(
+    "--validation", multiple=True, metavar="SOURCE", help="The same, of the validation pictures."
+)
 @click.option("--samples", type=click.IntRange(1), help="Pictures to see, instead of the config's.")
 @click.option("--init", help="Start from the weights of a model, a weights file or a checkpoint.")
 @click.option(
@@ -35,7 +43,7 @@ from recolor_cli.errors import (
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Another value than the config's, as in TOML; repeatable.",
+    help="Change a value of the config, in TOML's syntax; repeatable.",
 )
 @device_option
 @quiet_option
@@ -52,54 +60,56 @@ def train(
     quiet: bool,
     verbose: bool,
 ) -> ExitCode:
-    """Train a network as CONFIG says: a TOML file, or the name of one that comes along (tune).
+    """Train a network by CONFIG, a TOML file or the name of an included one (tune).
 
-    Stopped at any time, the same command goes on from the last checkpoint.
+    After an interruption, the same command resumes from the last checkpoint.
     """
     from recolor_cli.terminal.console import Console
 
     console = Console(quiet, verbose)
     try:
         from recolor_cli.training.config import CONFIGS, TrainConfig
-        from recolor_cli.training.train import Progress
         from recolor_cli.training.train import train as run_training
     except ImportError as error:
         raise missing_extra("train", error) from error
 
     if not config.is_file() and len(config.parts) == 1:
         config = CONFIGS.get(str(config), config)
-    own: dict[str, Any] = {}
-    if data:  # the file's words are about other pictures
-        own = {"description": "the user's own pictures"} | ({"name": out.name} if out else {})
-    own |= {"train": data or None, "validation": validation or None, "samples": samples}
-    own |= _values_of(settings)
-    plan = TrainConfig.load(config, **own)
+    values: dict[str, Any] = {}
+    if data:  # the config's name and description are about other pictures
+        values = {"description": "the user's own pictures"} | ({"name": out.name} if out else {})
+    values |= {"train": data or None, "validation": validation or None, "samples": samples}
+    plan = TrainConfig.load(config, **(values | _parse_settings(settings)))
     folder = out or Path("runs") / plan.name
     with console.progress(plan.samples, "samples", plan.name) as bar:
         seen = 0
 
-        def report(progress: Progress) -> None:
+        def report(progress: TrainingProgress) -> None:
             nonlocal seen
-            line = (
-                f"{progress.samples:,} of {progress.total:,} samples, loss {progress.loss:.3f}, "
-                f"{progress.rate:.1f} samples/s"
-            )
-            if progress.figures:
-                line += "; validation: " + _figures_line(progress.figures)
-                console.note(line)
-            elif not bar.is_shown:
-                console.note(line)
+            if progress.figures or not bar.is_shown:
+                console.note(_progress_line(progress))
             bar.describe(f"{plan.name} loss {progress.loss:.3f}")
             bar.advance(progress.samples - seen)
             seen = progress.samples
 
-        run_training(plan, folder, device, init, report, 5.0 if bar.is_shown else 30.0)
+        is_finished = run_training(
+            plan,
+            folder,
+            device,
+            init,
+            report,
+            report_every_s=5.0 if bar.is_shown else 30.0,
+            interrupts=signals((signal.SIGINT,)),
+        )
+    if not is_finished:
+        console.error("interrupted", "the same command resumes the training")
+        return ExitCode.INTERRUPTED
     console.data(str(folder))
     return ExitCode.OK
 
 
-def _values_of(settings: Sequence[str]) -> dict[str, Any]:
-    """Read ``KEY=VALUE`` as lines of TOML; a word that is no value of TOML is text."""
+def _parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Parse ``KEY=VALUE`` as lines of TOML. A word that is not a TOML value is text."""
     import tomllib
 
     values: dict[str, Any] = {}
@@ -115,7 +125,17 @@ def _values_of(settings: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _figures_line(figures: Any) -> str:
+def _progress_line(progress: TrainingProgress) -> str:
+    line = (
+        f"{progress.samples:,} of {progress.total:,} samples, loss {progress.loss:.3f}, "
+        f"{progress.rate:.1f} samples/s"
+    )
+    if progress.figures:
+        line += f"; validation: {_figures_line(progress.figures)}"
+    return line
+
+
+def _figures_line(figures: Figures) -> str:
     return (
         f"balanced AuC {figures.balanced_auc:.3f}, 1-class {figures.one_class:.3f}, "
         f"2-class {figures.two_class:.3f}, L2 {figures.l2:.0f}, "

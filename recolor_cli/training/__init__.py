@@ -1,1 +1,1 @@
-"""Making the networks: data, losses, the loop, export. The only room that imports torch."""
+"""Train networks and export them. No other package imports torch."""

@@ -1,4 +1,4 @@
-"""What a training run is made of: one TOML file, one frozen value."""
+"""The config of a training run: a TOML file, read into a frozen dataclass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Self
 from recolor_cli.errors import UsageError
 from recolor_cli.system.toml_config import build_config, read_toml
 
-# The configs that come along, by name.
+# The included configs, by name.
 CONFIGS = {path.stem: path for path in sorted((Path(__file__).parent / "configs").glob("*.toml"))}
 
 
@@ -17,64 +17,65 @@ CONFIGS = {path.stem: path for path in sorted((Path(__file__).parent / "configs"
 class TrainConfig:
     """Everything that decides the outcome of a run, besides the pictures themselves.
 
-    Sizes are px, rates per optimizer step, `samples` are pictures seen (each epoch counts anew).
+    Sizes are in px, rates per optimizer step. A sample is one crop of one picture, so that each
+    epoch adds as many samples as there are pictures.
     """
 
     name: str  # of the model file
-    train: tuple[str, ...]  # folders, tar files or globs of them; relative to where one runs
+    train: tuple[str, ...]  # folders, tar files or globs of them; relative to the working directory
     validation: tuple[str, ...]
     samples: int
-    only: tuple[str, ...] = ()  # train on pictures alone whose name contains one of these
-    # Pictures whose name contains one of these are photographs. Where some are named, the run
-    # trains the gate alone that tells them from posters: all other weights stay as they are.
+    only: tuple[str, ...] = ()  # train only on pictures whose name contains one of these
+    # Pictures whose name contains one of these are photographs. If any are given, the run trains
+    # only the gate that tells photographs from posters, and no other weights.
     photographs: tuple[str, ...] = ()
-    description: str = ""  # of the pictures, for the model file
+    description: str = ""  # of the pictures; goes into the model file
     license: str = "MIT"  # of the weights
     seed: int = 0
 
     architecture: str = "efficientnet_unet"
     encoder: str = "efficientnet-lite0"  # of efficientnet_unet
-    frozen_blocks: int = 5  # stem and first blocks stay as ImageNet made them
-    # Of the decoder, from stride 32 on; each doubles the resolution: 3 end at stride 8, 5 at 2.
+    frozen_blocks: int = 5  # the stem and so many blocks keep their ImageNet weights
+    # Channels of the decoder from stride 32 on. Each level halves the stride: 3 end at 8, 5 at 2.
     widths: tuple[int, ...] = (192, 128, 96, 64)
-    uv_bins: int = 32  # classes of colorunet: the most frequent of the 100 bins of its UV plane
-    # Classifier that is fused in, where one is: this, or "inception_resnet_v2"; "" for none.
+    uv_bins: int = 32  # of colorunet: the most frequent of the 100 bins of its UV plane
+    # Classifier of a semantic branch: an EfficientNet-Lite, "inception_resnet_v2", or "" for none.
     semantic: str = "efficientnet-lite0"
-    semantic_weights: str = ""  # file of inception_resnet_v2's: a state dict, or Keras' .h5
-    drop_path: float = 0.0  # chance that the encoder's last block is skipped; less for earlier ones
+    semantic_weights: str = ""  # file for inception_resnet_v2: a state dict, or a Keras .h5
+    drop_path: float = 0.0  # probability to skip the encoder's last block; less for earlier ones
 
-    size: int = 128  # side of the square that is trained on
-    long_side: tuple[int, int] = (128, 224)  # a picture is scaled to between these, then cropped
-    run_size: int = 256  # side of the square when the model runs, and in validation
+    size: int = 128  # side of a training crop
+    long_side: tuple[int, int] = (128, 224)  # a picture's, scaled at random before the crop
+    run_size: int = 256  # long side of the canvas at inference and in validation
     batch_size: int = 32
-    aged: float = 0.0  # share of the samples whose lightness is worn as old prints are
-    loss_pixels: float = 0.25  # share of the pixels that the loss looks at; neighbours are alike
-    rebalance: float = 0.9  # lambda: 0 weighs by the inverse prior alone, 1 not at all
-    smoothing: float = 0.0  # of the prior before it weighs: sigma of a Gaussian, ab units
-    color_loss: float = 0.0  # weight of the smooth L1 distance of the decoded ab to the true one
+    aged: float = 0.0  # share of the samples whose lightness is aged like an old print
+    loss_pixels: float = 0.25  # share of the pixels in the loss; neighbours are similar
+    rebalance: float = 0.9  # lambda: 0 weighs classes by the inverse prior, 1 weighs all the same
+    smoothing: float = 0.0  # sigma of a Gaussian that blurs the prior before rebalancing, ab units
+    color_loss: float = 0.0  # weight of the smooth L1 distance of the decoded ab to the true ab
     neighbours: int = 5  # bins that share a soft label
     sigma: float = 5.0  # of the soft label, ab units
     temperature: float = 0.38
-    # Found on validation, used when the model is exported: what its logits are divided by, so that
-    # the temperature suits how sure it is of unseen pictures, and a factor on its color.
+    # Used at export, found on validation pictures. The logits are divided by `calibration`, so that
+    # the temperature suits the network's confidence on unseen pictures.
     calibration: float = 1.0
-    strength: float = 1.0
-    # On top, for what looks like a photograph: the world is paler than what is printed to be seen.
+    strength: float = 1.0  # factor on the color
+    # A further factor for pictures that look like photographs, because photographs are paler.
     photo_strength: float = 1.0
 
     learning_rate: float = 2e-3
     encoder_rate: float = 0.25  # factor on the learning rate
-    warmup: int = 100  # steps; then a cosine to zero
+    warmup: int = 100  # steps; then the learning rate falls to zero as a cosine
     weight_decay: float = 0.01
     gradient_clip: float = 5.0
-    ema: float = 0.998  # share of the old average kept at each step
+    ema: float = 0.998  # weight of the old average at each step
 
     validate_every: int = 16_000  # samples
     validation_pictures: int = 120
     checkpoint_every: int = 3_200  # samples
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work, at the border.
+        """Refuse values that cannot work.
 
         Raises
         ------
@@ -104,7 +105,7 @@ class TrainConfig:
             "neighbours must be at least 1, sigma positive": self.neighbours >= 1
             and self.sigma > 0,
             "uv_bins must lie in 1..100": 1 <= self.uv_bins <= 100,
-            # Their sigmas and distances are in ab units, and its bins lie in UV.
+            # These are in ab units, and the bins of colorunet lie in UV.
             "colorunet wants neighbours = 1, smoothing = 0 and color_loss = 0": (
                 self.architecture != "colorunet"
                 or (self.neighbours, self.smoothing, self.color_loss) == (1, 0, 0)
@@ -124,7 +125,7 @@ class TrainConfig:
         path : Path
             The file; keys are the field names.
         **overrides
-            Values that stand above the file's; None is left out.
+            Values that replace those of the file, unless they are None.
 
         Raises
         ------
@@ -165,5 +166,5 @@ class TrainConfig:
             raise UsageError(f"{source}: {error}", "correct it there") from error
 
     def to_values(self) -> dict[str, Any]:
-        """Return plain values that `from_values` takes back."""
+        """Return plain values, which `from_values` accepts."""
         return asdict(self)

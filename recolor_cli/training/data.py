@@ -1,23 +1,25 @@
-"""Samples for training: encoded pictures to batches of lightness and true color.
+"""Turn encoded pictures into batches of lightness and true color.
 
-What a sample looks like depends on the seed and its number alone, so that a resumed run sees what
-an uninterrupted one would have seen.
+A sample depends on the seed and on its number alone, so that a resumed run sees the samples of an
+uninterrupted one.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
+from recolor_cli.errors import NoInputsError
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.system.device import cpu_count
@@ -25,23 +27,33 @@ from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.yuv import rgb_to_uv
 from recolor_cli.types import ColorSpace, FloatArray, RgbImage
 
-PAD_LIGHTNESS = 50.0  # L*; about 0 after the encoder's own scaling, as its convolutions pad
-_AHEAD = 3  # batches that are made while one is trained on
+PAD_LIGHTNESS = 50.0  # L*; the encoder scales it to about 0, with which its convolutions pad
+_PREFETCH_DEPTH = 3  # batches
+
+
+class Sample(NamedTuple):
+    """A crop of a picture.
+
+    Parameters
+    ----------
+    lightness : float32 array, shape (1, S, S)
+        L*, 0..100.
+    color : float32 array, shape (s, s, 2), s = S / output stride
+        ab in CIELAB units, or UV.
+    inside : bool array, shape (s, s)
+        False on padding.
+    """
+
+    lightness: FloatArray
+    color: FloatArray
+    inside: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """N samples.
+    """N samples, stacked.
 
-    Parameters
-    ----------
-    lightness : float32 array, shape (N, 1, S, S), 0..100
-    color : float32 array, shape (N, s, s, 2), s = S / output stride
-        ab in CIELAB units, or UV, as the network's space is.
-    inside : bool array, shape (N, s, s)
-        False where there is padding.
-    photograph : bool array, shape (N,)
-        Whether it is one, by its name and the config's `photographs`.
+    `photograph`, bool (N,), tells which pictures are photographs, by their names and the config.
     """
 
     lightness: FloatArray
@@ -50,8 +62,20 @@ class Batch:
     photograph: NDArray[np.bool_]
 
 
-# The samples of a batch, and which of them are photographs.
-_Begun = tuple[list[Future[tuple[FloatArray, FloatArray, NDArray[np.bool_]]]], list[bool]]
+def select_pictures(pictures: Sequence[Picture], parts: Sequence[str]) -> list[Picture]:
+    """Return the pictures whose name contains one of `parts`, or all where there are no parts.
+
+    Raises
+    ------
+    NoInputsError
+        If no name does.
+    """
+    kept = [p for p in pictures if not parts or p.is_one_of(parts)]
+    if not kept:
+        raise NoInputsError(
+            f"no picture's name contains {' or '.join(parts)}", "change `only` in the config"
+        )
+    return kept
 
 
 def batches(
@@ -61,56 +85,44 @@ def batches(
     first_step: int,
     space: ColorSpace = ColorSpace.LAB,
 ) -> Generator[Batch, None, None]:
-    """Yield the batches of a run without end, made ahead by threads.
+    """Yield the batches of a run from a step on, without end. Threads make them in advance.
 
-    Parameters
-    ----------
-    pictures : sequence of Picture
-    config : TrainConfig
-    output_stride : int
-        Of the network, px: how coarse the color is.
-    first_step : int
-        The step to begin with, for a run that is resumed.
-    space : ColorSpace
-        Of the color.
+    `output_stride` is the number of px of the input for each px of the color. A picture is taken
+    from the sequence only when a sample of it is made.
     """
     with ThreadPoolExecutor(cpu_count()) as pool:
 
-        def submit(step: int) -> _Begun:
-            numbers = range(step * config.batch_size, (step + 1) * config.batch_size)
-            picked = [_picked(pictures, config.seed, n) for n in numbers]
-            futures = [
-                pool.submit(make_sample, picture, config, output_stride, n, space)
-                for picture, n in zip(picked, numbers, strict=True)
-            ]
-            return futures, [picture.is_one_of(config.photographs) for picture in picked]
+        def submit(step: int) -> list[tuple[Picture, Future[Sample]]]:
+            pending = []
+            for number in range(step * config.batch_size, (step + 1) * config.batch_size):
+                picture = pictures[draw_index(len(pictures), config.seed, number)]
+                sample = pool.submit(make_sample, picture, config, output_stride, number, space)
+                pending.append((picture, sample))
+            return pending
 
-        queue = deque(submit(step) for step in range(first_step, first_step + _AHEAD))
-        step = first_step + _AHEAD
+        queue = deque(submit(first_step + ahead) for ahead in range(_PREFETCH_DEPTH))
         try:
-            while True:
-                futures, photograph = queue.popleft()
-                samples = [future.result() for future in futures]
+            for step in itertools.count(first_step + _PREFETCH_DEPTH):
+                pending = queue.popleft()
+                samples = [sample.result() for _, sample in pending]
                 queue.append(submit(step))
-                step += 1
-                lightness, color, inside = zip(*samples, strict=True)
-                yield Batch(
-                    np.stack(lightness), np.stack(color), np.stack(inside), np.array(photograph)
-                )
+                lightness, color, inside = map(np.stack, zip(*samples, strict=True))
+                photograph = [picture.is_one_of(config.photographs) for picture, _ in pending]
+                yield Batch(lightness, color, inside, np.array(photograph))
         finally:
-            for futures, _ in queue:
-                for future in futures:
-                    future.cancel()
+            for pending in queue:
+                for _, sample in pending:
+                    sample.cancel()
 
 
-def _picked(pictures: Sequence[Picture], seed: int, number: int) -> Picture:
-    """Return the picture of a sample: each epoch has all of them, in an order of its own."""
-    epoch, position = divmod(number, len(pictures))
-    return pictures[int(_order(len(pictures), seed, epoch)[position])]
+def draw_index(count: int, seed: int, number: int) -> int:
+    """Return which of `count` pictures a sample shows. Each epoch shows all, in its own order."""
+    epoch, position = divmod(number, count)
+    return int(_permutation(count, seed, epoch)[position])
 
 
-@lru_cache(maxsize=1)  # an epoch is not come back to
-def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+@lru_cache(maxsize=1)  # no sample goes back to an earlier epoch
+def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(count)
 
 
@@ -120,25 +132,16 @@ def make_sample(
     output_stride: int,
     number: int,
     space: ColorSpace = ColorSpace.LAB,
-) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-    """Scale, crop and mirror one picture at random and take it apart.
+) -> Sample:
+    """Scale, crop and mirror a picture at random, and split it into lightness and color.
 
-    Returns
-    -------
-    lightness : float32 array, shape (1, S, S), 0..100
-    color : float32 array, shape (s, s, 2)
-        ab in CIELAB units, or UV, as `space` has it.
-    inside : bool array, shape (s, s)
+    A scaled picture that is smaller than the crop is padded, as at inference. Of a larger one the
+    network sees a part, at the scale of inference.
 
     Raises
     ------
     InputError
-        If the picture cannot be decoded; it is named.
-
-    Notes
-    -----
-    A picture that is smaller than the square after scaling is padded, as in a run; what is larger
-    shows the network parts at the scale that a run has at its larger size.
+        If the picture cannot be decoded; the message names it.
     """
     random = np.random.default_rng((config.seed, 1, number))
     rgb = picture.rgb()
@@ -150,7 +153,7 @@ def make_sample(
         rgb, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     )
     size = config.size
-    # Where the crop begins; negative where there is padding before the picture.
+    # Start of the crop; negative where padding comes before the picture.
     top, left = (
         int(random.integers(min(0, side - size), max(0, side - size) + 1))
         for side in (height, width)
@@ -163,15 +166,15 @@ def make_sample(
 
     lightness = np.full((size, size), PAD_LIGHTNESS, np.float32)
     lightness[rows, columns] = rgb_to_lightness(rgb)
-    if random.random() < config.aged:  # the color to be learned stays that of the clean picture
+    if random.random() < config.aged:  # the target keeps the color of the clean picture
         lightness[rows, columns] = age(lightness[rows, columns], random)
-    # Labels as a run's answer lies: color of the picture made small, not small color of it.
-    square = np.zeros((size, size, 3), np.uint8)
-    square[rows, columns] = rgb
+    # The target is the color of the downsampled picture, not the downsampled color.
+    crop = np.zeros((size, size, 3), np.uint8)
+    crop[rows, columns] = rgb
     covered = np.zeros((size, size), np.uint8)
     covered[rows, columns] = 255
     coarse = (size // output_stride, size // output_stride)
-    small = cast(RgbImage, cv2.resize(square, coarse, interpolation=cv2.INTER_AREA))
+    small = cast(RgbImage, cv2.resize(crop, coarse, interpolation=cv2.INTER_AREA))
     color = rgb_to_lab_cv2(small)[..., 1:] if space is ColorSpace.LAB else rgb_to_uv(small)
     inside = cv2.resize(covered, coarse, interpolation=cv2.INTER_AREA) == 255
-    return lightness[None], np.ascontiguousarray(color), inside
+    return Sample(lightness[None], np.ascontiguousarray(color), inside)

@@ -1,13 +1,10 @@
-"""From a checkpoint to a self-describing ONNX file that gives the same colors as torch does."""
+"""Export trained weights as a self-describing ONNX file that gives the same colors as torch."""
 
 from __future__ import annotations
 
 import copy
-import math
-import tempfile
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,21 +12,14 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import helper
-from torch import Tensor
 
 from recolor_cli.color.gamut import AbBins
-from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.errors import ModelError, UsageError
-from recolor_cli.evaluation.metrics import Accumulator
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.model.onnx_network import OnnxColorNetwork
-from recolor_cli.recolorizer import Recolorizer, network_input
-from recolor_cli.system.capture import capture_output
-from recolor_cli.system.files import write_atomic
 from recolor_cli.training.checkpoint import (
-    Start,
+    InitialWeights,
     centers_of,
     load_checkpoint,
     load_mean,
@@ -41,37 +31,21 @@ from recolor_cli.training.compression.weight_storage import (
     store_weights,
 )
 from recolor_cli.training.config import TrainConfig
+from recolor_cli.training.exported import (
+    AnnealedNetwork,
+    ExportedNetwork,
+    make_manifest,
+    predict_ab,
+    wrap_for_export,
+)
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.base import ColorModule, LogitsNetwork
-from recolor_cli.training.networks.semantics import semantic_of
-from recolor_cli.training.train import (
-    AnnealedNetwork,
-    PlainNetwork,
-    as_exported,
-    color_of,
-    make_manifest,
-)
-from recolor_cli.types import FloatArray, ImageSize
+from recolor_cli.training.networks.semantics import classifier_of
+from recolor_cli.training.parity import Parity, make_inputs, write_verified
+from recolor_cli.training.tracing import IR_VERSION, trace
+from recolor_cli.types import FloatArray
 
-TOLERANCE = 1e-2  # ab units: the most that onnxruntime may differ from what a network comes from
-ROUNDING = 0.25  # ab units: the most that rounding the weights may change on average
-_COMPARED = 16  # pictures at most
-# What a model file tells of itself: how near it comes to the truth, how much color it gives.
-_FIGURES = ("balanced_auc", "one_class", "two_class", "class_ratio", "chroma_ratio", "ciede2000")
-OPSET = 18
-IR_VERSION = 10  # a newer one would shut out older onnxruntimes
-
-
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """How near onnxruntime comes to the framework that a network comes from."""
-
-    inputs: int
-    max_difference: float  # ab units, against the weights as they are stored
-    rounding: float = 0.0  # ab units, mean: what storing the weights so changes
-    storage: WeightStorage | None = None
-    framework: str = "torch"
-    tolerance: float = TOLERANCE  # ab units: the most that may be
+ROUNDING = 0.25  # ab units: the largest accepted mean difference by rounding the weights
 
 
 def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture]) -> Parity:
@@ -80,30 +54,27 @@ def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture
     Parameters
     ----------
     checkpoints : sequence of str
-        A checkpoint of `recolor train`; with others, or weights files or models, the mean of them.
+        A checkpoint of `recolor train`. Further checkpoints, weights files or models are averaged
+        with it.
     destination : Path
-        The ``.onnx`` file; it appears only if the parity holds.
+        The ``.onnx`` file; appears only if torch and onnxruntime give the same colors.
     pictures : list of Picture
-        Real color pictures: to compare on, besides random noise, some of them, and to take the
-        figures on that the file tells of itself, all.
-
-    Returns
-    -------
-    Parity
+        Real color pictures. Some are compared on, besides noise; all are measured for the figures
+        in the file.
 
     Raises
     ------
     ModelError
-        If the checkpoint is none, or onnxruntime and torch differ by more than `TOLERANCE`.
+        If a checkpoint cannot be read, or onnxruntime and torch differ by more than `TOLERANCE`.
     UsageError
         If there is no picture to compare on.
 
     Notes
     -----
-    The logits are divided by the config's `calibration`, so that the model's temperature, 0.38 as
-    in the literature, decodes them well. Weights are stored in 8 bits, or in half precision where
-    8 bits would change the color by more than `ROUNDING`, and computed with in single. They are
-    rounded before the comparison, so what is compared is what is shipped.
+    The logits are divided by the config's `calibration`, so that the usual temperature of 0.38
+    decodes them well. Weights are stored in 8 bits, or in half precision where 8 bits would change
+    the color by more than `ROUNDING`, and computed with in single precision. They are rounded
+    before the comparison, so that it is made with the weights of the file.
     """
     saved = load_checkpoint(Path(checkpoints[0]))
     config = TrainConfig.from_values(saved["config"], checkpoints[0])
@@ -114,40 +85,31 @@ def export(checkpoints: Sequence[str], destination: Path, pictures: list[Picture
         if network.head.bias is not None:
             network.head.bias.data /= config.calibration
     training = {
+        "samples": saved["earlier"] + saved["samples"],
         "calibration": config.calibration,
         "steps": saved["step"],
         "seed": config.seed,
         "version": metadata.version("recolor-cli"),
     }
-    manifest = make_manifest(
-        config,
-        network,
-        centers_of(saved),
-        np.array(saved["prior"], np.float32),
-        saved["earlier"] + saved["samples"],
-        training,
-    )
+    prior = np.array(saved["prior"], np.float32)
+    manifest = make_manifest(config, network, centers_of(saved), prior, training)
     return _write(network, manifest, destination, pictures)
 
 
 def export_state_dict(
     weights: Path, architecture: str, destination: Path, pictures: list[Picture]
 ) -> Parity:
-    """Write somebody's weights of one of our architectures as a model file.
+    """Write a foreign state dict of one of our architectures as a model file.
 
     Parameters
     ----------
     weights : Path
-        A state dict that `torch.save` wrote, alone or under ``state_dict`` in a dict. It is loaded
-        without running any code in it.
+        A file of `torch.save`: the state dict alone, or under ``state_dict`` in a dict. No code in
+        it is run.
     architecture : str
-        One of `networks.ARCHITECTURES`. The weights say which classifier is fused in, if one is.
+        One of `networks.ARCHITECTURES`. The names of the weights tell which classifier is fused in.
     destination, pictures
         As for `export`.
-
-    Returns
-    -------
-    Parity
 
     Raises
     ------
@@ -156,8 +118,8 @@ def export_state_dict(
 
     Notes
     -----
-    For a classification network without a prior of its own the bins are taken to be equally
-    frequent; only the prior-mean baseline of `recolor evaluate` looks at it.
+    A classification network gets equally frequent bins, because a state dict has no prior. Only the
+    prior-mean baseline of `recolor evaluate` uses it.
     """
     if architecture == "colorunet":
         raise UsageError(
@@ -172,30 +134,30 @@ def export_state_dict(
         samples=1,
         batch_size=1,
         architecture=architecture,
-        semantic=semantic_of(state),
+        semantic=classifier_of(state),
         description="unknown: made elsewhere",
         license="unknown",
     )
     bins = AbBins.srgb()
     network = build_network(config, len(bins), pretrained=False)
-    Start(state, np.empty(0, np.float32), 0, str(weights)).load_into(network)
+    InitialWeights(state, np.empty(0, np.float32), 0, str(weights)).load_into(network)
     prior = np.full(len(bins), 1 / len(bins), np.float32)
-    training = {"version": metadata.version("recolor-cli")}
-    manifest = make_manifest(config, network, bins.centers, prior, 0, training)
+    training = {"samples": 0, "version": metadata.version("recolor-cli")}
+    manifest = make_manifest(config, network, bins.centers, prior, training)
     return _write(network, manifest, destination, pictures)
 
 
 def _write(
     network: ColorModule, manifest: Manifest, destination: Path, pictures: list[Picture]
 ) -> Parity:
-    """Write a model file once onnxruntime has answered like torch."""
-    exact = as_exported(copy.deepcopy(network), manifest).eval()
-    shown = probes(manifest, [], pictures)
+    """Round the weights, convert the network to ONNX, and write it if it answers like torch."""
+    exact = wrap_for_export(copy.deepcopy(network), manifest).eval()
+    inputs = make_inputs(manifest, [], pictures)
     for storage in WeightStorage:
         rounded = copy.deepcopy(network)
         stored = round_weights(rounded, storage)
-        answering = as_exported(rounded, manifest).eval()
-        rounding = _rounding(answering, exact, shown, manifest.temperature)
+        exported = wrap_for_export(rounded, manifest).eval()
+        rounding = _mean_difference(exported, exact, inputs, manifest.temperature)
         if rounding <= ROUNDING:
             break
     else:
@@ -204,209 +166,62 @@ def _write(
             f"average, more than {ROUNDING}: {destination} was not written",
             "train with a larger weight_decay, so that no weight is out of its range",
         )
-    model = _to_onnx(answering, manifest.size)
+    model = _to_onnx(exported, manifest.size)
     store_weights(model, stored)
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
-    return write_proved(
+    return write_verified(
         model,
         manifest,
         destination,
         pictures,
         lambda session: replace(
-            _compare(answering, session, pictures), rounding=rounding, storage=storage
+            _compare(exported, session, pictures), rounding=rounding, storage=storage
         ),
     )
 
 
-def write_proved(
-    model: Any,
-    manifest: Manifest,
-    destination: Path,
-    pictures: list[Picture],
-    compare: Callable[[OnnxColorNetwork], Parity],
-) -> Parity:
-    """Write a model file once onnxruntime answers like the framework that it comes from.
-
-    Parameters
-    ----------
-    model : onnx.ModelProto
-        It gets the manifest, and in it the figures of the model.
-    manifest : Manifest
-    destination : Path
-        It appears only if the parity holds.
-    pictures : list of Picture
-        What is compared and measured on.
-    compare : callable
-        From the file, opened in onnxruntime, to its parity.
-
-    Returns
-    -------
-    Parity
-
-    Raises
-    ------
-    ModelError
-        If the file cannot be run, or its answers differ by more than the parity's tolerance.
-    UsageError
-        If there is no picture to compare on.
-    """
-    helper.set_model_props(model, manifest.to_properties())
-    with tempfile.TemporaryDirectory() as folder:
-        unproved = Path(folder) / destination.name
-        unproved.write_bytes(model.SerializeToString())
-        session = OnnxColorNetwork.load(unproved, "cpu")
-        parity = compare(session)
-        if not parity.max_difference <= parity.tolerance:  # also when it is no number
-            raise ModelError(
-                f"{parity.framework} and onnxruntime differ by up to {parity.max_difference:.4f} "
-                f"ab units, more than {parity.tolerance}: {destination} was not written",
-                "report this with the versions that `recolor doctor` prints",
-            )
-        training = {**manifest.training, "figures": _figures(session, pictures)}
-    helper.set_model_props(model, replace(manifest, training=training).to_properties())
-    write_atomic(destination, model.SerializeToString())
-    return parity
-
-
-def _to_onnx(network: AnnealedNetwork | PlainNetwork, size: int) -> Any:
-    """Trace the network with a free number of pictures, height and width."""
-    lightness, temperature = torch.full((2, 1, size, size), 50.0), torch.tensor(0.38)
-    anneals = isinstance(network, AnnealedNetwork)
-    return trace(
-        network,
-        {"lightness": lightness, "temperature": temperature}
-        if anneals
-        else {"lightness": lightness},
-        ["ab", "logits"] if anneals else ["ab"],
-        {
-            "lightness": {0: "N", 2: "H", 3: "W"},
-            "ab": {0: "N", 2: "h", 3: "w"},
-            "logits": {0: "N", 2: "h", 3: "w"},
-        },
-    )
-
-
-def trace(
-    module: Any,
-    inputs: Mapping[str, Tensor],
-    outputs: Sequence[str],
-    free: Mapping[str, Mapping[int, str]],
-    opset: int = OPSET,
-) -> Any:
-    """Turn what torch computes into ONNX.
-
-    Parameters
-    ----------
-    module : nn.Module or torch.jit.ScriptModule
-        It stays in the mode, of training or evaluation, that it is in.
-    inputs : mapping of str to Tensor
-        Their names in the graph, and an example of each.
-    outputs : sequence of str
-        Their names in the graph.
-    free : mapping of str to mapping of int to str
-        The axes of inputs and outputs that may have other sizes than the examples, and names.
-    opset : int
-        Of ONNX.
-
-    Returns
-    -------
-    onnx.ModelProto
-    """
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        warnings.catch_warnings(),
-        capture_output(),  # it prints what it cannot translate
-    ):
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
-        torch.onnx.export(
-            module,
-            tuple(inputs.values()),
-            Path(folder) / "network.onnx",
-            input_names=list(inputs),
-            output_names=list(outputs),
-            opset_version=opset,
-            # Else it folds the batch norms into the weights, which then are no longer rounded;
-            # onnxruntime folds them when it loads the file.
-            training=torch.onnx.TrainingMode.PRESERVE,
-            dynamic_axes={name: dict(axes) for name, axes in free.items()},
-            dynamo=False,
-        )
-        return onnx.load(Path(folder) / "network.onnx")
+def _to_onnx(network: ExportedNetwork, size: int) -> Any:
+    """Trace a network with a free number of pictures, height and width."""
+    inputs, outputs = {"lightness": torch.full((2, 1, size, size), 50.0)}, ["ab"]
+    if isinstance(network, AnnealedNetwork):
+        inputs["temperature"] = torch.tensor(0.38)
+        outputs.append("logits")
+    free = {
+        "lightness": {0: "N", 2: "H", 3: "W"},
+        "ab": {0: "N", 2: "h", 3: "w"},
+        "logits": {0: "N", 2: "h", 3: "w"},
+    }
+    return trace(network, inputs, outputs, free)
 
 
 def _compare(
-    network: AnnealedNetwork | PlainNetwork, session: OnnxColorNetwork, pictures: list[Picture]
+    network: ExportedNetwork, session: OnnxColorNetwork, pictures: list[Picture]
 ) -> Parity:
-    """Run both on noise of several shapes and on pictures."""
+    """Compare torch and onnxruntime on noise of several shapes and on pictures."""
     manifest = session.manifest
     side = manifest.size
     shapes = [(1, side, side), (2, side, side), (3, manifest.stride, side)]
     if side > manifest.stride:
         shapes.append((2, side, side - manifest.stride))
-    tensors = probes(manifest, shapes, pictures)
+    inputs = make_inputs(manifest, shapes, pictures)
     differences = []
-    for tensor in tensors:
+    for lightness in inputs:
         for temperature in (manifest.temperature, 1.0):
             with torch.inference_mode():
-                expected = color_of(network, torch.from_numpy(tensor), temperature).numpy()
-            differences.append(np.abs(session.predict(tensor, temperature) - expected).max())
-    # numpy's max, unlike Python's, is no number as soon as one of them is none.
-    return Parity(len(tensors), float(np.max(differences)))
+                expected = predict_ab(network, torch.from_numpy(lightness), temperature).numpy()
+            differences.append(np.abs(session.predict(lightness, temperature) - expected).max())
+    # numpy's max, unlike Python's, is NaN as soon as one value is.
+    return Parity(len(inputs), float(np.max(differences)))
 
 
-def _rounding(
-    rounded: AnnealedNetwork | PlainNetwork,
-    exact: AnnealedNetwork | PlainNetwork,
-    shown: list[FloatArray],
-    temperature: float,
+def _mean_difference(
+    one: ExportedNetwork, other: ExportedNetwork, inputs: list[FloatArray], temperature: float
 ) -> float:
-    """Return the mean difference of two networks' ab on some pictures."""
+    """Return the mean difference of two networks' ab, each input counting the same."""
     differences = []
     with torch.inference_mode():
-        for tensor in map(torch.from_numpy, shown):
-            one, other = (color_of(net, tensor, temperature) for net in (rounded, exact))
-            differences.append(float((one - other).abs().mean()))
+        for lightness in map(torch.from_numpy, inputs):
+            first, second = (predict_ab(net, lightness, temperature) for net in (one, other))
+            differences.append(float((first - second).abs().mean()))
     return float(np.mean(differences))
-
-
-def probes(
-    manifest: Manifest, shapes: Sequence[tuple[int, int, int]], pictures: list[Picture]
-) -> list[FloatArray]:
-    """Return what to compare on: noise of some shapes (N, H, W), and some pictures as they are run.
-
-    Returns
-    -------
-    list of float32 arrays, shape (N, 1, H, W)
-        L*, 0..100.
-
-    Raises
-    ------
-    UsageError
-        If there is no picture.
-    """
-    if not pictures:
-        raise UsageError("export compares on real pictures, too", "name some with --pictures")
-    random = np.random.default_rng(0)
-    tensors: list[FloatArray] = [
-        random.uniform(0, 100, (n, 1, h, w)).astype(np.float32) for n, h, w in shapes
-    ]
-    for picture in pictures[:: math.ceil(len(pictures) / _COMPARED)]:
-        rgb = picture.rgb()
-        box = manifest.box(ImageSize(*rgb.shape[:2]))
-        tensors.append(network_input(rgb, box, manifest.pad_lightness))
-    return tensors
-
-
-def _figures(session: OnnxColorNetwork, pictures: list[Picture]) -> dict[str, float | None]:
-    """Measure the finished model, by the names of `evaluation.metrics`; None without any color."""
-    recolorizer, result, gray = Recolorizer(session), Accumulator(), Accumulator()
-    for picture in pictures:
-        rgb = picture.rgb()
-        result.add(rgb, recolorizer.recolor(rgb))
-        gray.add(rgb, rgb_to_gray(rgb))
-    figures, without = result.figures(), gray.figures()
-    ratio = figures.l2 / without.l2 if without.l2 else math.nan
-    values = {"l2_over_gray": ratio} | {key: getattr(figures, key) for key in _FIGURES}
-    rounded = {k: None if math.isnan(v) else round(float(v), 4) for k, v in values.items()}
-    return {"pictures": len(pictures), **rounded}

@@ -1,4 +1,4 @@
-"""Which classes a run has, and how often each occurs in its pictures."""
+"""Measure the classes of a run and their frequencies in its pictures."""
 
 from __future__ import annotations
 
@@ -11,34 +11,29 @@ from recolor_cli.color.gamut import AbBins
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import make_sample
-from recolor_cli.training.networks.base import LogitsNetwork
-from recolor_cli.training.targets import soft_encode
+from recolor_cli.training.losses import soft_encode
+from recolor_cli.training.networks.base import ColorModule, LogitsNetwork
 from recolor_cli.training.yuv import uv_grid
 from recolor_cli.types import ColorSpace, FloatArray
 
-_PICTURES = 3000  # enough for the frequency of all but the rarest bins
-_PIXELS = 1000  # of a picture; neighbours are alike
+_MAX_PICTURES = 3000  # enough for the frequency of all but the rarest bins
+_MAX_PIXELS = 1000  # of each picture; neighbours are similar
 
 
 def measure_classes(
-    pictures: Sequence[Picture], config: TrainConfig, network: LogitsNetwork
+    pictures: Sequence[Picture], config: TrainConfig, network: ColorModule
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the bins of a run and how often each occurs in its samples.
-
-    Parameters
-    ----------
-    pictures : sequence of Picture
-    config : TrainConfig
-    network : LogitsNetwork
-        Says in which space the bins lie, and how coarse its answer is.
+    """Return the bins of a run and their frequencies in its samples; none for regression.
 
     Returns
     -------
     centers : float32 array, shape (Q, 2)
-        In ab all bins that sRGB reaches, CIELAB units; in UV the most frequent ones.
+        In ab all bins that sRGB reaches, CIELAB units; in UV the most frequent bins.
     prior : float32 array, shape (Q,)
-        Sums to 1. A color that lies in no bin counts for the nearest one, as it does in the loss.
+        Sums to 1. A color counts for its nearest bin, as in the loss.
     """
+    if not isinstance(network, LogitsNetwork):
+        return np.empty((0, 2), np.float32), np.empty(0, np.float32)
     colors = _sample_colors(pictures, config, network)
     if network.space is ColorSpace.LAB:
         centers = AbBins.srgb().centers
@@ -50,23 +45,22 @@ def measure_classes(
 
 
 def _sample_colors(
-    pictures: Sequence[Picture], config: TrainConfig, network: LogitsNetwork
+    pictures: Sequence[Picture], config: TrainConfig, network: ColorModule
 ) -> list[FloatArray]:
-    """Return (P, 2) for each of some pictures: the color of some pixels of a sample."""
+    """Return the colors (P, 2) of random pixels for each of some random pictures."""
     random = np.random.default_rng((config.seed, 2))
     colors = []
-    for number in random.permutation(len(pictures))[:_PICTURES]:
+    for number in random.permutation(len(pictures))[:_MAX_PICTURES]:
         sample = make_sample(
             pictures[number], config, network.output_stride, int(number), network.space
         )
-        _, color, inside = sample
-        pixels = color[inside]
-        colors.append(pixels[random.permutation(len(pixels))[:_PIXELS]])
+        pixels = sample.color[sample.inside]
+        colors.append(pixels[random.permutation(len(pixels))[:_MAX_PIXELS]])
     return colors
 
 
 def _frequency(colors: Sequence[FloatArray], centers: FloatArray) -> FloatArray:
-    """Return for how many of the colors each centre is the nearest: float32 (Q,), sum 1."""
+    """Return the share of colors that are nearest to each center: float32 (Q,), sums to 1."""
     counts = np.zeros(len(centers), np.int64)
     for pixels in colors:
         index, _ = soft_encode(torch.from_numpy(pixels), torch.from_numpy(centers), 1, 1.0)

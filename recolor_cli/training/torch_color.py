@@ -1,6 +1,6 @@
-"""Conversions between color spaces that have a gradient and can be traced into a graph.
+"""Convert between CIELAB and sRGB in torch, so that the conversions can be traced into a graph.
 
-`lab_to_rgb_cie` and `rgb_to_lab_cie` of `recolor_cli.color.lab` are the same in numpy.
+`lab_to_rgb_cie` and `rgb_to_lab_cie` of `recolor_cli.color.lab` compute the same in numpy.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from torch.nn import functional
 
 from recolor_cli.color.lab import XYZ_OF_RGB
 
-_KNEE = 6 / 29  # of CIELAB's cube root
+_KNEE = 6 / 29  # where CIELAB's cube root becomes linear
 
-# `clamp` keeps powers that `where` does not take from having no gradient.
+# `where` computes both branches. `clamp` keeps the unused powers, and their gradients, finite.
 
 
-def level_of(lightness: Tensor) -> Tensor:
+def lightness_to_gray(lightness: Tensor) -> Tensor:
     """Return the sRGB value, 0..1, of the gray that has this L*, 0..100; any shape."""
     f = (lightness.clamp(0, 100) + 16) / 116
     linear = torch.where(f > _KNEE, f**3, 3 * _KNEE**2 * (f - 4 / 29))
@@ -24,7 +24,7 @@ def level_of(lightness: Tensor) -> Tensor:
     return torch.where(linear > 0.0031308, encoded, 12.92 * linear).clamp(0, 1)
 
 
-def ab_of(rgb: Tensor) -> Tensor:
+def rgb_to_ab(rgb: Tensor) -> Tensor:
     """Return ab (N, 2, h, w), CIELAB units, of sRGB (N, 3, h, w), 0..1."""
     linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     xyz = functional.conv2d(linear, torch.from_numpy(XYZ_OF_RGB).to(linear)[:, :, None, None])

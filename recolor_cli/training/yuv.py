@@ -1,4 +1,4 @@
-"""YUV, in which [Billaut] sorts colors: pictures to UV and its bins, and back to ab.
+"""Convert to and from YUV, the color space of the bins of [Billaut].
 
 References
 ----------
@@ -15,18 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recolor_cli.training.torch_color import ab_of, level_of
+from recolor_cli.training.torch_color import lightness_to_gray, rgb_to_ab
 from recolor_cli.types import FloatArray, RgbImage
 
 GRID = 10  # cells a side
-_U_REACH, _V_REACH = 0.45, 0.65  # of the grid, on either side of gray; sRGB reaches .436 and .615
+_U_REACH, _V_REACH = 0.45, 0.65  # the grid's largest U and V; those of sRGB are .436 and .615
 
 _LUMA = (0.299, 0.587, 0.114)
 _U_SCALE, _V_SCALE = 0.492, 0.877
 
 
 def uv_grid() -> FloatArray:
-    """Return the middles of all cells: float32 (100, 2), U-major, then V. None is gray itself."""
+    """Return the centers of all cells: float32 (100, 2), U-major. No center is gray."""
     u, v = ((np.arange(GRID) + 0.5) * (2 * reach / GRID) - reach for reach in (_U_REACH, _V_REACH))
     return np.stack(np.meshgrid(u, v, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float32)
 
@@ -38,13 +38,13 @@ def rgb_to_uv(rgb: RgbImage) -> FloatArray:
 
 
 def uv_to_ab(lightness: Tensor, uv: Tensor) -> Tensor:
-    """Return the ab that a color of this UV has where its gray has this L*.
+    """Return the ab of the color with this UV whose gray has this L*.
 
     Parameters
     ----------
     lightness : float tensor, shape (N, 1, h, w), 0..100
     uv : float tensor, shape (N, 2, h, w)
-        What sRGB cannot show at that luma is moved towards gray as far as it must: the hue stays.
+        Colors outside sRGB at that luma are moved towards gray up to its border: the hue stays.
 
     Returns
     -------
@@ -52,14 +52,14 @@ def uv_to_ab(lightness: Tensor, uv: Tensor) -> Tensor:
 
     Notes
     -----
-    The luma is taken from the gray, as a colorizer in YUV has no other. That of a saturated color
-    lies below its gray's: over 300 pictures that moved ab by 0.3 on average and 1.2 at the 95th
-    percentile, where sorting into the bins moved it by 9.7.
+    The luma is that of the gray, because a colorizer in YUV has no other. The luma of a saturated
+    color is lower: over 300 pictures the difference moved ab by 0.3 on average and by 1.2 at the
+    95th percentile. Rounding to the bins moved it by 9.7.
     """
-    luma = level_of(lightness)  # of its gray
+    luma = lightness_to_gray(lightness)
     u, v = uv[:, :1], uv[:, 1:]
     blue, red = u / _U_SCALE, v / _V_SCALE
     green = -(_LUMA[0] * red + _LUMA[2] * blue) / _LUMA[1]
-    color = torch.cat((red, green, blue), dim=1)  # RGB less its luma
+    color = torch.cat((red, green, blue), dim=1)  # RGB minus its luma
     room = torch.where(color > 0, 1 - luma, luma) / color.abs().clamp(min=1e-6)
-    return ab_of(luma + color * room.amin(dim=1, keepdim=True).clamp(max=1))
+    return rgb_to_ab(luma + color * room.amin(dim=1, keepdim=True).clamp(max=1))

@@ -32,7 +32,7 @@ from recolor_cli.training.compression.weight_storage import (
     round_weight,
     store_weights,
 )
-from recolor_cli.training.export import IR_VERSION
+from recolor_cli.training.tracing import IR_VERSION
 
 MAX_SHIFT = 0.2  # ab units, mean over the pictures
 _COMPARED = 120  # pictures

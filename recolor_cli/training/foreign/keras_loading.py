@@ -1,4 +1,4 @@
-"""Keras, computing in torch on the CPU."""
+"""Load Keras so that it computes in torch, on the CPU."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def load_keras() -> Any:
-    """Return Keras, computing in torch, whatever else the user has set for it.
+    """Return Keras with torch as its backend, whatever backend the user has set.
 
     Raises
     ------
     UsageError
-        If it is not installed, or was loaded before and computes in something else.
+        If it is not installed, or was loaded before with another backend.
     """
     if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "torch"  # looked at once, at the import
+        os.environ["KERAS_BACKEND"] = "torch"  # read at the import alone
     try:
         import keras
     except ImportError as error:
@@ -32,15 +32,15 @@ def load_keras() -> Any:
         ) from error
     if (backend := keras.backend.backend()) != "torch":
         raise UsageError(
-            f"Keras already computes in {backend} here", "set KERAS_BACKEND=torch before"
+            f"Keras is already loaded with the backend {backend}", "set KERAS_BACKEND=torch before"
         )
     return keras
 
 
 @contextlib.contextmanager
 def keras_on_cpu(keras: Any) -> Iterator[None]:
-    """Let Keras compute on the CPU."""
+    """Make Keras compute on the CPU."""
     with keras.device("cpu"), warnings.catch_warnings():
-        # Keras' variables do not yet know numpy 2's way of saying it.
+        # Keras' variables lack the `copy` argument of numpy 2.
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         yield

@@ -1,7 +1,8 @@
-"""A profile as a graph: what has to stand around a network made elsewhere in a model file.
+"""Join a foreign network with its profile: one ONNX graph with the inputs and outputs of ours.
 
-Written in torch, traced to ONNX and joined to the network. `ForeignProfile.prepare_input` and
-`convert_output`, in numpy, are the oracle that it is compared with.
+The conversions of the profile are torch modules here, traced to ONNX. In numpy,
+`ForeignProfile.prepare_input` and `ForeignProfile.convert_output` compute the same; the graph is
+compared with them.
 """
 
 from __future__ import annotations
@@ -18,23 +19,16 @@ from torch import Tensor, nn
 from recolor_cli.errors import ModelError
 from recolor_cli.model.foreign_profile import LEAST_PROBABILITY, ForeignProfile, OutputKind
 from recolor_cli.model.manifest import Manifest
-from recolor_cli.training.export import IR_VERSION, OPSET, trace
-from recolor_cli.training.torch_color import ab_of, level_of
-from recolor_cli.training.train import AnnealedNetwork, as_exported
+from recolor_cli.training.exported import AnnealedNetwork, wrap_for_export
+from recolor_cli.training.torch_color import lightness_to_gray, rgb_to_ab
+from recolor_cli.training.tracing import IR_VERSION, OPSET, trace
 
-_THEIRS = "theirs/"  # before the names in the network, which then are none of ours
-_OPSETS = (9, 20)  # that torch can trace to; 9 is the first with Where
+_PREFIX = "theirs/"  # of the names in the foreign network, so that they differ from ours
+_OPSETS = (9, 20)  # the first and the last that torch can trace to; 9 is the first with Where
 
 
-class Encoder(nn.Module):
-    """L* in, what the network reads out.
-
-    Parameters
-    ----------
-    profile : ForeignProfile
-    half : bool
-        The network reads half precision.
-    """
+class InputAdapter(nn.Module):
+    """Convert L* to the input of the network, in half precision if it reads that."""
 
     offset: Tensor
     scale: Tensor
@@ -48,20 +42,15 @@ class Encoder(nn.Module):
 
     def forward(self, lightness: Tensor) -> Tensor:
         """Return (N, C, H, W), or (N, H, W, C), for L* (N, 1, H, W), 0..100."""
-        plane = level_of(lightness) if self.profile.gray_input else lightness
+        plane = lightness_to_gray(lightness) if self.profile.gray_input else lightness
         tensor = (plane - self.offset) / self.scale
         if self.profile.channels_last:
             tensor = tensor.permute(0, 2, 3, 1)
         return tensor.half() if self.half_precision else tensor
 
 
-class Decoder(nn.Module):
-    """What the network answers in, ab or logits over the bins out.
-
-    Parameters
-    ----------
-    profile : ForeignProfile
-    """
+class OutputAdapter(nn.Module):
+    """Convert the output of the network to ab, or to logits over the bins."""
 
     offset: Tensor
     scale: Tensor
@@ -85,54 +74,50 @@ class Decoder(nn.Module):
         answer = answer * self.scale + self.offset
         if self.profile.answer is OutputKind.AB:
             return answer
-        return ab_of(answer.clamp(0, 1))
+        return rgb_to_ab(answer.clamp(0, 1))
 
 
-def describe(theirs: Any, output: str, profile: ForeignProfile, manifest: Manifest) -> Any:
-    """Return the model file of a network made elsewhere, but for the manifest in it.
+def add_profile(theirs: Any, output: str, profile: ForeignProfile, manifest: Manifest) -> Any:
+    """Return a foreign network with the inputs and outputs of a model file, without a manifest.
 
     Parameters
     ----------
     theirs : onnx.ModelProto
-        The network, of one input; it is changed.
+        The network, which has one input; it is changed.
     output : str
-        Which of its outputs is the answer.
-    profile : ForeignProfile
-        That fits the network.
-    manifest : Manifest
-        Of the model file.
+        The output that holds the color.
 
     Returns
     -------
     onnx.ModelProto
-        The contract's inputs and outputs. It takes any number of pictures if the network does, and
-        any height and width of the manifest's stride if the profile has one.
+        It takes any number of pictures if the network does, and any multiples of the stride as
+        height and width if the profile has a stride.
 
     Raises
     ------
     ModelError
-        If the network is in a form that cannot be joined to anything.
+        If the network cannot be joined to other graphs.
     """
     own_input = input_of(theirs)
     name, tensor_type = own_input.name, own_input.type.tensor_type
     count = "N" if not tensor_type.shape.dim[0].dim_value else 1
 
-    _keep_only(theirs.graph.input, [name])  # old files list their weights as inputs, too
-    _keep_only(theirs.graph.output, [output])
-    del theirs.graph.value_info[:]  # its names of sizes need not mean what ours mean
+    _keep_only(theirs.graph.input, name)  # old files list their weights as inputs, too
+    _keep_only(theirs.graph.output, output)
+    del theirs.graph.value_info[:]  # its named sizes may clash with ours
     domains = {entry.domain: entry.version for entry in theirs.opset_import}
     opset = domains.get("", domains.get("ai.onnx", OPSET))
     version = max(IR_VERSION, theirs.ir_version)
 
     half = tensor_type.elem_type == onnx.TensorProto.FLOAT16
-    encoder = _encoder(Encoder(profile, half), count, opset)
-    decoder = _decoder(as_exported(Decoder(profile), manifest), profile, opset)
+    before = _trace_input(InputAdapter(profile, half), count, opset)
+    after = _trace_output(wrap_for_export(OutputAdapter(profile), manifest), profile, opset)
     try:
-        for model in (theirs, encoder, decoder):
+        for model in (theirs, before, after):
             model.ir_version = version
-        _add_prefix(theirs.graph)  # functions keep their names: ours have none
-        model = compose.merge_models(encoder, theirs, io_map=[("encoded", _THEIRS + name)])
-        return compose.merge_models(model, decoder, io_map=[(_THEIRS + output, "answer")])
+        _add_prefix(theirs.graph)  # functions keep their names, because our graphs have none
+        model = compose.merge_models(before, theirs, io_map=[("encoded", _PREFIX + name)])
+        return compose.merge_models(model, after, io_map=[(_PREFIX + output, "answer")])
     except (ValueError, TypeError, onnx.checker.ValidationError) as error:
         raise ModelError(
             f"{profile.file} cannot be joined to its profile: {error}",
@@ -141,13 +126,13 @@ def describe(theirs: Any, output: str, profile: ForeignProfile, manifest: Manife
 
 
 def input_of(model: Any) -> Any:
-    """Return the input of a network of one; old files list their weights as inputs, too."""
+    """Return the only input of a network. Old files list their weights as inputs, too."""
     constants = {tensor.name for tensor in model.graph.initializer}
     return next(node for node in model.graph.input if node.name not in constants)
 
 
 def graphs_in(graph: Any) -> Iterator[Any]:
-    """Return a graph, and those of the branches and loops in it."""
+    """Yield a graph and the graphs of the branches and loops in it."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -156,41 +141,42 @@ def graphs_in(graph: Any) -> Iterator[Any]:
 
 
 def _add_prefix(graph: Any) -> None:
-    """Set `_THEIRS` before all names in a graph."""
-    # Told beforehand: onnx gets to the weights only after the branches and loops that read them.
+    """Put `_PREFIX` before all names in a graph."""
+    # onnx renames the branches and loops before the weights that they read. So it gets the new
+    # names of the weights.
     weights = [tensor.name for inner in graphs_in(graph) for tensor in inner.initializer]
-    names = {name: _THEIRS + name for name in weights}
-    compose.add_prefix_graph(graph, _THEIRS, inplace=True, name_map=names)
+    names = {name: _PREFIX + name for name in weights}
+    compose.add_prefix_graph(graph, _PREFIX, inplace=True, name_map=names)
 
 
-def _encoder(encoder: Encoder, count: str | int, opset: int) -> Any:
-    side = encoder.profile.size
+def _trace_input(adapter: InputAdapter, count: str | int, opset: int) -> Any:
+    profile = adapter.profile
     free = {0: "N"} if count == "N" else {}
-    if encoder.profile.stride:
+    if profile.stride:
         free |= {2: "H", 3: "W"}
-    lightness = torch.full((2 if free.get(0) else 1, 1, side, side), 50.0)
-    return _traced(
-        encoder, encoder.profile, {"lightness": lightness}, ["encoded"], {"lightness": free}, opset
+    lightness = torch.full((2 if free.get(0) else 1, 1, profile.size, profile.size), 50.0)
+    return _trace(
+        adapter, profile, {"lightness": lightness}, ["encoded"], {"lightness": free}, opset
     )
 
 
-def _decoder(decoder: nn.Module, profile: ForeignProfile, opset: int) -> Any:
-    side = 8
+def _trace_output(adapter: nn.Module, profile: ForeignProfile, opset: int) -> Any:
+    side = 8  # px, of the example
     shape = (2, profile.output_channels, side, side)
     if profile.channels_last:
         shape = (2, side, side, profile.output_channels)
     inputs = {"answer": torch.full(shape, 0.5)}
     outputs = ["ab"]
-    if isinstance(decoder, AnnealedNetwork):
+    if isinstance(adapter, AnnealedNetwork):
         inputs["temperature"] = torch.tensor(0.38)
         outputs.append("logits")
     height, width = profile.spatial_axes
     free = {"answer": {0: "N", height: "h", width: "w"}}
     free |= {name: {0: "N", 2: "h", 3: "w"} for name in outputs}
-    return _traced(decoder, profile, inputs, outputs, free, opset)
+    return _trace(adapter, profile, inputs, outputs, free, opset)
 
 
-def _traced(
+def _trace(
     module: nn.Module,
     profile: ForeignProfile,
     inputs: dict[str, Tensor],
@@ -198,7 +184,7 @@ def _traced(
     free: dict[str, dict[int, str]],
     opset: int,
 ) -> Any:
-    """Return a module in ONNX of the network's own opset, with names that are in no other part."""
+    """Return a module as ONNX of the network's opset; its class is the prefix of all names."""
     low, high = _OPSETS
     model = trace(module.eval(), inputs, outputs, free, min(max(opset, low), high))
     try:
@@ -206,7 +192,7 @@ def _traced(
             model = version_converter.convert_version(model, opset)
     except (RuntimeError, onnx.checker.ValidationError) as error:
         raise ModelError(
-            f"{profile.file} is of ONNX opset {opset}, in which its profile cannot be written: "
+            f"{profile.file} has ONNX opset {opset}, to which its profile cannot be converted: "
             f"{error}",
             f"export it with an opset of {low} to {high}",
         ) from error
@@ -215,13 +201,13 @@ def _traced(
     )
 
 
-def _keep_only(nodes: Any, names: Sequence[str]) -> None:
-    kept = [node for node in nodes if node.name in names]
+def _keep_only(nodes: Any, name: str) -> None:
+    kept = [node for node in nodes if node.name == name]
     del nodes[:]
     nodes.extend(kept)
 
 
 def _by_channel(value: float | tuple[float, ...], channels: int) -> Tensor:
-    """Return it so that it spreads over (N, channels, H, W)."""
+    """Return a tensor (channels, 1, 1), which broadcasts over (N, channels, H, W)."""
     values = np.broadcast_to(np.asarray(value, np.float32), (channels,))
     return torch.from_numpy(values.copy())[:, None, None]

@@ -1,4 +1,4 @@
-"""The architectures, a file a family, by the name that a training config gives them."""
+"""Build the network that a training config names. Each family of architectures has a module."""
 
 from __future__ import annotations
 
@@ -22,28 +22,20 @@ ARCHITECTURES = (
 
 
 def build_network(config: TrainConfig, classes: int, pretrained: bool) -> ColorModule:
-    """Make the network of a config.
+    """Build the network of a config: a `LogitsNetwork` over so many ab bins, or an `AbNetwork`.
 
     Parameters
     ----------
-    config : TrainConfig
-    classes : int
-        Channels of the answer of a network that classifies ab.
     pretrained : bool
-        Start from ImageNet weights where the architecture has them; not needed before a
-        checkpoint is loaded.
-
-    Returns
-    -------
-    ColorModule
-        A `LogitsNetwork` or an `AbNetwork`.
+        Load ImageNet weights where the architecture has them; not needed before a checkpoint is
+        loaded.
 
     Raises
     ------
     UsageError
-        If the architecture is unknown, or weights that it starts from are not at hand.
+        If the architecture is unknown, or its ImageNet weights are not installed.
     ModelError
-        If those weights cannot be read.
+        If the ImageNet weights cannot be read.
     """
     match config.architecture:
         case "efficientnet_unet":

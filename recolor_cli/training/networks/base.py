@@ -1,4 +1,4 @@
-"""What every architecture tells the trainer about itself."""
+"""The base classes of all architectures, which tell the trainer what it must know."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from recolor_cli.types import ColorSpace
 
 
 class ColorModule(nn.Module):
-    """L* in, color out.
+    """A network from L* to color.
 
     Attributes
     ----------
     input_multiple : int
         Height and width of the input must be multiples of this, px.
     output_stride : int
-        How coarse the answer is, px of the input.
+        px of the input for each px of the output.
     space : ColorSpace
-        Of the colors that it is trained towards.
+        Of the training targets.
     square : bool
-        Whether pictures are padded to squares when it runs, as in training. Less padding is less
-        work, but what a network makes of it must be measured.
+        Whether pictures are padded to squares at inference, as in training. Less padding is less
+        work, but its effect on the color must be measured for each network.
     """
 
     input_multiple: int
@@ -34,25 +34,40 @@ class ColorModule(nn.Module):
     square = True
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Return the trainable weights that came pretrained: they want a lower learning rate."""
+        """Return the pretrained weights that are trained, at a lower learning rate."""
         return []
+
+    @abstractmethod
+    def predict_at(self, lightness: Tensor, pixels: Tensor) -> Tensor:
+        """Return the output at some pixels only: logits (P, Q) or ab (P, 2).
+
+        Parameters
+        ----------
+        lightness : float tensor, shape (N, 1, H, W), 0..100
+        pixels : int64 tensor, shape (P,)
+            Indices of pixels of the output, in the order n, h, w.
+        """
 
 
 class AbNetwork(ColorModule):
-    """A regression network: L* in, ab out."""
+    """A regression network, from L* to ab."""
 
     @abstractmethod
     def forward(self, lightness: Tensor) -> Tensor:
         """Return ab (N, 2, H / s, W / s), CIELAB units, for L* (N, 1, H, W), 0..100."""
 
+    def predict_at(self, lightness: Tensor, pixels: Tensor) -> Tensor:
+        """Return ab (P, 2) at some pixels."""
+        return select_pixels(self(lightness), pixels)
+
 
 class LogitsNetwork(ColorModule):
-    """A classification network: L* in, logits over the bins of its space out.
+    """A classification network, from L* to logits over the bins of its color space.
 
     Attributes
     ----------
     head : nn.Conv2d
-        From features to logits.
+        The last layer, from features to logits.
     """
 
     head: nn.Conv2d
@@ -66,24 +81,13 @@ class LogitsNetwork(ColorModule):
         return cast(Tensor, self.head(self.features(lightness)))
 
     def logits_and_strength(self, lightness: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the logits, and a factor (N, 1, 1, 1) on each picture's color if there is one."""
+        """Return the logits, and a factor (N, 1, 1, 1) on each picture's color or None."""
         return self(lightness), None
 
-    def logits_at(self, lightness: Tensor, pixels: Tensor) -> Tensor:
-        """Return the logits of some pixels only: in training a wide head is much of the work.
-
-        Parameters
-        ----------
-        lightness : float tensor, shape (N, 1, H, W), 0..100
-        pixels : int64 tensor, shape (P,)
-            Numbers of pixels of the answer, in the order n, h, w.
-
-        Returns
-        -------
-        float tensor, shape (P, Q)
-        """
+    def predict_at(self, lightness: Tensor, pixels: Tensor) -> Tensor:
+        """Return logits (P, Q) at some pixels; a wide head computes them there alone."""
         features = self.features(lightness)
-        side = self.head.kernel_size[0]  # px: what the head looks at around each pixel
+        side = self.head.kernel_size[0]  # px
         height, width = features.shape[2:]
         reach = side // 2
         padded = functional.pad(features, (reach, reach, reach, reach))
@@ -91,20 +95,20 @@ class LogitsNetwork(ColorModule):
         row, column = place // width, place % width
         corner = (picture * (height + 2 * reach) + row) * (width + 2 * reach) + column
         around = [
-            at_pixels(padded, corner + y * (width + 2 * reach) + x)
+            select_pixels(padded, corner + y * (width + 2 * reach) + x)
             for y in range(side)
             for x in range(side)
         ]
-        weight = self.head.weight.permute(0, 2, 3, 1).flatten(1)  # in that order
+        weight = self.head.weight.permute(0, 2, 3, 1).flatten(1)  # in the order of `around`
         return functional.linear(torch.cat(around, dim=1), weight, self.head.bias)
 
 
-def start_as_keras(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    """Give a convolution the first weights that Keras and TensorFlow give: Xavier's, no bias."""
+def initialize_as_keras(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Set the initial weights that Keras and TensorFlow use: Xavier's, with zero bias."""
     nn.init.xavier_uniform_(convolution.weight)
     nn.init.zeros_(cast(Tensor, convolution.bias))
 
 
-def at_pixels(planes: Tensor, pixels: Tensor) -> Tensor:
-    """Return (P, C) of planes (N, C, h, w) at pixels numbered in the order n, h, w."""
+def select_pixels(planes: Tensor, pixels: Tensor) -> Tensor:
+    """Return (P, C) of planes (N, C, h, w) at pixel indices in the order n, h, w."""
     return planes.permute(0, 2, 3, 1).flatten(0, 2)[pixels]

@@ -1,4 +1,4 @@
-"""ColorUNet, a small U-Net that reads luma and sorts colors into bins of the UV plane.
+"""ColorUNet, a small U-Net that reads luma and classifies colors into bins of the UV plane.
 
 References
 ----------
@@ -14,23 +14,16 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from recolor_cli.training.networks.base import LogitsNetwork, start_as_keras
-from recolor_cli.training.torch_color import level_of
+from recolor_cli.training.networks.base import LogitsNetwork, initialize_as_keras
+from recolor_cli.training.torch_color import lightness_to_gray
 from recolor_cli.types import ColorSpace
 
 
 class ColorUNet(LogitsNetwork):
-    """L* in, logits over UV bins at the same resolution out.
+    """From L* to logits over UV bins at the same resolution.
 
-    Parameters
-    ----------
-    classes : int
-        Channels of the answer.
-
-    Notes
-    -----
-    The released code normalises with the statistics of the batch in use, too: its batch norms were
-    never told that they are not training. Here they are, as everywhere in torch.
+    The released code leaves its batch norms in training mode, so that at inference, too, they
+    normalise with the statistics of the batch. Here they use those of the training.
     """
 
     input_multiple = 8  # px
@@ -50,13 +43,13 @@ class ColorUNet(LogitsNetwork):
             )
         )
         self.head = nn.Conv2d(16, classes, kernel_size=1)
-        for module in self.modules():  # as they start theirs
+        for module in self.modules():  # as in the released code
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-                start_as_keras(module)
+                initialize_as_keras(module)
 
     def features(self, lightness: Tensor) -> Tensor:
         """Return (N, 16, H, W) for L* (N, 1, H, W), 0..100."""
-        half = self.down[0](level_of(lightness))
+        half = self.down[0](lightness_to_gray(lightness))
         quarter = self.down[1](half)
         x = self.up[0](self.down[2](quarter))
         x = self.up[1](torch.cat((x, quarter), dim=1))

@@ -29,7 +29,7 @@ ENCODERS = tuple(_WEIGHTS)
 
 
 class EfficientNetUNet(LogitsNetwork):
-    """L* in, logits over the ab bins out.
+    """From L* to logits over the ab bins.
 
     Parameters
     ----------
@@ -38,21 +38,16 @@ class EfficientNetUNet(LogitsNetwork):
     frozen_blocks : int
         The stem and this many blocks keep their weights and their batch statistics.
     widths : sequence of 1 to 5 ints
-        Channels of the decoder at strides 32, 16, 8, 4 and 2; the last is the stride of the answer.
+        Channels of the decoder at strides 32, 16, 8, 4 and 2. Their number sets the output stride.
     photo_strength : float
-        Factor on the color of what looks like a photograph; 1 where the gate is not trained.
+        Factor on the color of pictures that the gate takes for photographs; 1 without a gate.
     drop_path : float
-        Chance that the last block's branch is left out for a sample in training, 0..1; it falls
-        linearly to 0 at the stem.
+        Probability, 0..1, that the last block's branch is skipped for a sample in training. It
+        falls linearly to 0 at the stem.
     classes : int
-        Channels of the answer.
+        Number of ab bins.
     pretrained : bool
-        Load the ImageNet weights, which a package of the ``train`` extra carries.
-
-    Raises
-    ------
-    UsageError
-        If the encoder is unknown, its weights are not installed, or there are too many widths.
+        Load the ImageNet weights from a package of the ``train`` extra.
     """
 
     input_multiple = 32  # px
@@ -72,7 +67,7 @@ class EfficientNetUNet(LogitsNetwork):
         if not 1 <= len(widths) <= 5:
             raise UsageError(
                 f"widths must be 1 to 5 numbers, not {widths}",
-                "give one each for strides 32, 16, 8, 4 and 2, as far as wanted",
+                "give one for each of the strides 32, 16, 8, 4 and 2, and stop at any of them",
             )
         self.output_stride = 32 >> (len(widths) - 1)  # px
         self.frozen_blocks = frozen_blocks
@@ -83,16 +78,17 @@ class EfficientNetUNet(LogitsNetwork):
         for unused in ("_conv_head", "_bn1", "_avg_pooling", "_dropout", "_fc"):
             delattr(self.encoder, unused)
         blocks = self.encoder._blocks
-        # The last block of each resolution hands its features to the decoder.
+        # The decoder gets the features of the last block of each resolution.
         strides = [block._depthwise_conv.stride[0] for block in blocks]
         self._taps = [i for i in range(len(blocks)) if i + 1 == len(blocks) or strides[i + 1] == 2]
         channels = [blocks[i]._project_conv.out_channels for i in self._taps]  # strides 2, 4, .. 32
         for parameter in self._frozen_parameters():
             parameter.requires_grad_(False)
 
-        # Colors belong to the scene as a whole: the mean of the deepest features, added everywhere.
+        # The mean of the deepest features is added at every pixel, because colors depend on the
+        # whole scene.
         self.overview = nn.Linear(channels[-1], channels[-1])
-        # From the same mean: is this a photograph? Until it is trained it knows nothing.
+        # Tells photographs from the same mean. Untrained it answers one half for every picture.
         self.gate = nn.Linear(channels[-1], 1)
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
@@ -108,9 +104,9 @@ class EfficientNetUNet(LogitsNetwork):
         """Return (N, C, H / s, W / s) for L* (N, 1, H, W), 0..100; s is `output_stride`."""
         return self._decode(self._encode(lightness))
 
-    def photograph(self, lightness: Tensor) -> Tensor:
-        """Return the logits, (N,), of whether each picture is a photograph; L* as above."""
-        return self._photograph(self._encode(lightness))
+    def photograph_logits(self, lightness: Tensor) -> Tensor:
+        """Return logits (N,) of being a photograph for L* (N, 1, H, W), 0..100."""
+        return self._gate_logits(self._encode(lightness))
 
     def logits_and_strength(self, lightness: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the logits, and the factor (N, 1, 1, 1) on each picture's color."""
@@ -118,17 +114,17 @@ class EfficientNetUNet(LogitsNetwork):
         logits = cast(Tensor, self.head(self._decode(features)))
         if self.photo_strength == 1:
             return logits, None
-        photograph = torch.sigmoid(self._photograph(features))[:, None, None, None]
+        photograph = torch.sigmoid(self._gate_logits(features))[:, None, None, None]
         return logits, 1 + (self.photo_strength - 1) * photograph
 
-    def train_gate_alone(self) -> None:
-        """Let all other weights stay as they are."""
+    def freeze_all_but_gate(self) -> None:
+        """Make the gate the only part with trainable weights."""
         for parameter in self.parameters():
             parameter.requires_grad_(False)
         for parameter in self.gate.parameters():
             parameter.requires_grad_(True)
 
-    def _photograph(self, features: list[Tensor]) -> Tensor:
+    def _gate_logits(self, features: list[Tensor]) -> Tensor:
         return cast(Tensor, self.gate(features[-1].mean(dim=(2, 3))))[:, 0]
 
     def _encode(self, lightness: Tensor) -> list[Tensor]:
@@ -157,7 +153,7 @@ class EfficientNetUNet(LogitsNetwork):
         return cast(Tensor, x)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and running; the frozen part always runs."""
+        """Switch to training or evaluation mode; the frozen part stays in evaluation mode."""
         super().train(mode)
         self.encoder._bn0.eval()
         for block in self.encoder._blocks[: self.frozen_blocks]:
@@ -165,7 +161,7 @@ class EfficientNetUNet(LogitsNetwork):
         return self
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Return the trainable weights that came pretrained: they want a lower learning rate."""
+        """Return the pretrained weights that are trained, at a lower learning rate."""
         return [p for p in self.encoder.parameters() if p.requires_grad]
 
     def _frozen_parameters(self) -> list[nn.Parameter]:
@@ -175,7 +171,7 @@ class EfficientNetUNet(LogitsNetwork):
 
 
 def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
-    """Return twice (3x3 convolution, batch norm, ReLU)."""
+    """Return two times 3x3 convolution, batch norm, ReLU."""
     layers: list[nn.Module] = []
     for width in (inputs, outputs):
         layers += [
@@ -189,17 +185,10 @@ def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
 def efficientnet(encoder: str, pretrained: bool) -> EfficientNet:
     """Return an EfficientNet-Lite with its classifier.
 
-    Parameters
-    ----------
-    encoder : str
-        ``efficientnet-lite0``, ``1`` or ``2``.
-    pretrained : bool
-        Load the ImageNet weights, which a package carries.
-
     Raises
     ------
     UsageError
-        If there is no such encoder, or its package is not installed.
+        If there is no such encoder, or the package of its ImageNet weights is not installed.
     """
     from importlib import import_module
 

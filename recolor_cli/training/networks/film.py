@@ -1,6 +1,6 @@
 """ColorizationNet: the first half of a ResNet-18 on one channel, and an upsampling decoder.
 
-The names of the weights are those of the published state dicts.
+The weights have the names of the published state dicts.
 
 References
 ----------
@@ -19,7 +19,7 @@ from recolor_cli.training.networks.fruitnet import AB_OFFSET, AB_RANGE
 
 
 class _BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut, as in torchvision, with its names."""
+    """Two 3x3 convolutions and a shortcut, with the names of torchvision."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _BasicBlock(nn.Module):
 
 
 class FilmNet(AbNetwork):
-    """L* in, ab at half the resolution out."""
+    """From L* to ab at half the resolution."""
 
     input_multiple = 8  # px
     output_stride = 2  # px
@@ -49,14 +49,14 @@ class FilmNet(AbNetwork):
     def __init__(self) -> None:
         super().__init__()
         self.midlevel_resnet = nn.Sequential(
-            nn.Conv2d(1, 64, 7, 2, padding=3, bias=False),  # the RGB kernel, summed
+            nn.Conv2d(1, 64, 7, 2, padding=3, bias=False),  # RGB's kernel, summed
             nn.BatchNorm2d(64),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(3, 2, padding=1),
             nn.Sequential(_BasicBlock(64, 64, 1), _BasicBlock(64, 64, 1)),
             nn.Sequential(_BasicBlock(64, 128, 2), _BasicBlock(128, 128, 1)),
         )
-        # The published module doubles once more behind the last layer; the run does that.
+        # The published module doubles the resolution once more; here the recolorizer upsamples.
         self.upsample = nn.Sequential(
             nn.Conv2d(128, 128, 3, padding=1),
             nn.BatchNorm2d(128),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from recolor_cli.training.networks.base import AbNetwork
 
-AB_RANGE = 255.0  # ab units of an answer of 1; [Ljung], code: (ab + 128) / 255
+AB_RANGE = 255.0  # ab units for an output of 1; in [Ljung]'s code: (ab + 128) / 255
 AB_OFFSET = 128.0
 
 
@@ -27,7 +27,7 @@ def convolution_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequentia
 
 
 class FruitNet(AbNetwork):
-    """L* in, ab at the same resolution out."""
+    """From L* to ab at the same resolution."""
 
     input_multiple = 4  # px
     output_stride = 1  # px

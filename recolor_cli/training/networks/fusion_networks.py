@@ -1,4 +1,4 @@
-"""The encoder-decoders with a semantic branch: of [Meistrenko], two, and of [Baldassarre].
+"""Encoder-decoders with a semantic branch: two of [Meistrenko], one of [Baldassarre].
 
 References
 ----------
@@ -12,7 +12,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from recolor_cli.training.networks.base import AbNetwork, LogitsNetwork, start_as_keras
+from recolor_cli.training.networks.base import AbNetwork, LogitsNetwork, initialize_as_keras
 from recolor_cli.training.networks.semantics import CLASSES, Fusion, SemanticBranch
 
 
@@ -22,18 +22,18 @@ def _convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> n
 
 
 def _plain_convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution that starts as Keras starts them, in which these networks were made.
+    """Return a convolution with the initial weights of Keras, with which the papers trained.
 
-    There is no norm in them: from torch's smaller weights nothing of the picture reaches the
-    answer, and they learn no more than the mean color for a long time.
+    These networks have no norms. With torch's smaller initial weights the picture does not reach
+    the output, and for a long time they learn only the mean color.
     """
     convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2)
-    start_as_keras(convolution)
+    initialize_as_keras(convolution)
     return convolution
 
 
 def _encoder() -> nn.Sequential:
-    """Return the eight convolutions that all three share: (N, 1, H, W) to (N, 256, H/8, W/8)."""
+    """Return the eight convolutions of all three: (N, 1, H, W) to (N, 256, H/8, W/8)."""
     widths = (64, 128, 128, 256, 256, 512, 512, 256)
     strides = (2, 1, 2, 1, 2, 1, 1, 1)
     layers, width = [], 1
@@ -43,8 +43,8 @@ def _encoder() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class _Semantic(nn.Module):
-    """The encoder, and the semantic branch where there is one."""
+class _Trunk(nn.Module):
+    """The encoder, with the output of the semantic branch, if there is one, fused in."""
 
     def __init__(self, semantic: str, probabilities: bool, pretrained: bool, weights: str) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class _Semantic(nn.Module):
         self.width = 256 + (CLASSES if semantic else 0)
 
     def forward(self, scaled: Tensor, lightness: Tensor) -> Tensor:
-        """Return (N, width, H/8, W/8): scaled is what the encoder reads, lightness L* 0..100."""
+        """Return (N, width, H/8, W/8) for the encoder's input and for L* 0..100."""
         features = self.encoder(scaled)
         if self.semantic is None:
             return cast(Tensor, features)
@@ -64,18 +64,10 @@ class _Semantic(nn.Module):
 
 
 class MeistrenkoClassification(LogitsNetwork):
-    """L* in, logits over 394 bins at half the resolution out [Meistrenko, figure 2].
+    """From L* to logits over 394 bins at half the resolution [Meistrenko, figure 2].
 
-    Parameters
-    ----------
-    semantic : str
-        Classifier of the semantic branch; empty for none.
-    classes : int
-        Channels of the answer.
-    pretrained : bool
-        Load the semantic branch's weights.
-    weights : str
-        The file of them, where they do not come along.
+    `semantic` is the classifier of the semantic branch, empty for none; `pretrained` and `weights`
+    are as for `SemanticBranch`.
     """
 
     input_multiple = 8  # px
@@ -83,7 +75,7 @@ class MeistrenkoClassification(LogitsNetwork):
 
     def __init__(self, semantic: str, classes: int, pretrained: bool, weights: str = "") -> None:
         super().__init__()
-        self.trunk = _Semantic(semantic, True, pretrained, weights)
+        self.trunk = _Trunk(semantic, True, pretrained, weights)
         self.decoder = nn.Sequential(
             _convolution(self.trunk.width, 512, 1),
             _convolution(512, 512),
@@ -94,12 +86,12 @@ class MeistrenkoClassification(LogitsNetwork):
         self.head = _plain_convolution(256, classes)
 
     def features(self, lightness: Tensor) -> Tensor:
-        """Return (N, 256, H / 2, W / 2) for L* (N, 1, H, W), 0..100, read as it is."""
+        """Return (N, 256, H / 2, W / 2) for L* (N, 1, H, W), 0..100, read unscaled."""
         return cast(Tensor, self.decoder(self.trunk(lightness, lightness)))
 
 
 def _regression_decoder(inputs: int) -> nn.Sequential:
-    # The last doubling of the papers, by nearest neighbour, says nothing and is left to the run.
+    # The papers end with a doubling by nearest neighbour. Here the recolorizer upsamples.
     return nn.Sequential(
         _convolution(inputs, 256, 1),
         _convolution(256, 128),
@@ -114,34 +106,34 @@ def _regression_decoder(inputs: int) -> nn.Sequential:
 
 
 class MeistrenkoRegression(AbNetwork):
-    """L* in, ab at half the resolution out [Meistrenko, figure 1]; parameters as above."""
+    """From L* to ab at half the resolution [Meistrenko, figure 1]; parameters as above."""
 
     input_multiple = 8  # px
     output_stride = 2  # px
     fuses_probabilities = True
-    ab_scale = 128.0  # ab units of an answer of 1
+    ab_scale = 128.0  # ab units for an output of 1
 
     def __init__(self, semantic: str, pretrained: bool, weights: str = "") -> None:
         super().__init__()
-        self.trunk = _Semantic(semantic, self.fuses_probabilities, pretrained, weights)
+        self.trunk = _Trunk(semantic, self.fuses_probabilities, pretrained, weights)
         self.decoder = _regression_decoder(self.trunk.width)
 
     def forward(self, lightness: Tensor) -> Tensor:
         """Return ab (N, 2, H / 2, W / 2), CIELAB units, for L* (N, 1, H, W), 0..100."""
-        answer = cast(Tensor, self.decoder(self.trunk(self._scaled(lightness), lightness)))
-        return answer.float() * self.ab_scale  # in half precision that would be steps of an ab unit
+        answer = cast(Tensor, self.decoder(self.trunk(self._scale(lightness), lightness)))
+        return answer.float() * self.ab_scale  # bfloat16 would have steps of an ab unit
 
-    def _scaled(self, lightness: Tensor) -> Tensor:
-        """Return what the encoder reads: L* as it is."""
+    def _scale(self, lightness: Tensor) -> Tensor:
+        """Return the encoder's input: L*, unscaled."""
         return lightness
 
 
 class Koalarization(MeistrenkoRegression):
-    """The same family, L* and ab scaled to -1..1, fused with logits [Baldassarre]."""
+    """The same layers, with L* and ab scaled to -1..1 and logits fused in [Baldassarre]."""
 
     fuses_probabilities = False
-    ab_scale = 127.0  # [Baldassarre], code
+    ab_scale = 127.0  # of [Baldassarre]'s code
 
-    def _scaled(self, lightness: Tensor) -> Tensor:
-        """Return what the encoder reads: L* scaled to -1..1."""
+    def _scale(self, lightness: Tensor) -> Tensor:
+        """Return the encoder's input: L* scaled to -1..1."""
         return lightness / 50 - 1

@@ -1,7 +1,7 @@
-"""Inception-ResNet-v2, the classifier that the papers with a semantic branch have there.
+"""Inception-ResNet-v2, the classifier of the papers with a semantic branch.
 
-Its ImageNet weights do not come along: they are read from a file that the user has. Modules bear
-the names that the usual PyTorch ports give them, so that state dicts of those fit.
+Its ImageNet weights are read from a file of the user. The modules have the names of the usual
+PyTorch ports, so that their state dicts fit.
 
 References
 ----------
@@ -22,19 +22,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recolor_cli.errors import ModelError
-from recolor_cli.training.checkpoint import Start, load_state_dict
+from recolor_cli.training.checkpoint import InitialWeights, load_state_dict
 from recolor_cli.training.foreign.keras_loading import SUFFIXES, keras_on_cpu, load_keras
 
 NAME = "inception_resnet_v2"
-SIDE = 299  # px, as it was trained
+SIDE = 299  # px of the input
 CLASSES = 1000
-_CLASSIFIERS = ("last_linear.", "classif.")  # names that the ports give the last layer
+_CLASSIFIERS = ("last_linear.", "classif.")  # prefixes of the last layer in the ports
 
 
 class InceptionResNetV2(nn.Module):
-    """A picture in, logits of the 1000 classes of ImageNet out.
+    """From a picture to logits of the 1000 classes of ImageNet.
 
-    Without the auxiliary classifier, which is for training alone.
+    The auxiliary classifier, which only training needs, is left out.
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class _Unit(nn.Module):
 
 
 class _Mixed(nn.Module):
-    """Branches side by side, their channels one after another."""
+    """Parallel branches, whose channels are concatenated."""
 
     def __init__(self, *branches: nn.Module) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class _Mixed(nn.Module):
 
 
 class _Residual(_Mixed):
-    """What the branches say, scaled and added to what came in."""
+    """Parallel branches, whose scaled output is added to the input."""
 
     def __init__(self, width: int, inside: int, scale: float, *branches: nn.Module) -> None:
         super().__init__(*branches)
@@ -166,32 +166,27 @@ def _block8(scale: float, activates: bool = True) -> _Residual:
 
 
 def load_weights(network: InceptionResNetV2, path: Path) -> None:
-    """Give it weights from a file that the user has.
+    """Load a state dict of a PyTorch port, or weights of `keras.applications.InceptionResNetV2`.
 
-    Parameters
-    ----------
-    network : InceptionResNetV2
-    path : Path
-        A state dict of one of the PyTorch ports (torch.save or safetensors), which is read without
-        running code in it; or weights of `keras.applications.InceptionResNetV2` (``.h5``,
-        ``.keras``). Of 1001 classes the first, the background, is left out.
+    Keras files end in ``.h5`` or ``.keras``. No code in a file is run. Of 1001 classes the first,
+    the background, is dropped.
 
     Raises
     ------
     ModelError
         If the file is missing, broken, or of another network.
     UsageError
-        If it is Keras' and Keras is not installed.
+        If it is a Keras file and Keras is not installed.
     """
     if path.suffix.lower() in SUFFIXES:
         weights = _from_keras(network, path)
     else:
         weights = _from_torch(load_state_dict(path))
-    Start(weights, np.empty(0, np.float32), 0, str(path)).load_into(network)
+    InitialWeights(weights, np.empty(0, np.float32), 0, str(path)).load_into(network)
 
 
 def _from_torch(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a port's state dict under our names, with 1000 classes."""
+    """Return the state dict of a port with our names and 1000 classes."""
     weights = {}
     for key, value in state.items():
         for prefix in _CLASSIFIERS:
@@ -203,7 +198,7 @@ def _from_torch(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_keras(network: InceptionResNetV2, path: Path) -> dict[str, Tensor]:
-    """Return the weights of a Keras file as a state dict; nothing but arrays is read from it."""
+    """Return the weights of a Keras file as a state dict. Only arrays are read from the file."""
     if not path.is_file():
         raise ModelError(f"there is no file {path}", "check semantic_weights")
     keras = load_keras()
@@ -211,7 +206,7 @@ def _from_keras(network: InceptionResNetV2, path: Path) -> dict[str, Tensor]:
         model = keras.applications.InceptionResNetV2(weights=None, classifier_activation=None)
         try:
             model.load_weights(path)
-        except Exception as error:  # Keras names no common class for what can be wrong in a file
+        except Exception as error:  # Keras names no common class
             raise ModelError(
                 f"{path} holds no weights of keras.applications.InceptionResNetV2: {error}",
                 "save them with the classifier (include_top)",
@@ -220,14 +215,14 @@ def _from_keras(network: InceptionResNetV2, path: Path) -> dict[str, Tensor]:
     layers = {layer.name: layer for layer in model.layers if layer.weights}
     units = [name for name, module in network.named_modules() if isinstance(module, _Unit)]
     blocks = [name for name, module in network.named_modules() if isinstance(module, _Residual)]
-    # Keras numbers what it makes, and both make the same in the same order.
+    # Keras numbers its layers in the order of their making, which is the order here.
     convolutions = [*_numbered(layers, "conv2d"), layers["conv_7b"]]
     norms = [*_numbered(layers, "batch_normalization"), layers["conv_7b_bn"]]
     sums = [layers[f"{kind}_{i + 1}_conv"] for kind, count in _BLOCKS for i in range(count)]
     weights: dict[str, Tensor] = {}
     for name, convolution, norm in zip(units, convolutions, norms, strict=True):
         (kernel,) = convolution.get_weights()
-        beta, mean, variance = norm.get_weights()  # no gamma: it is 1
+        beta, mean, variance = norm.get_weights()  # gamma is 1 and not stored
         weights |= {
             f"{name}.conv.weight": _to_torch(kernel),
             f"{name}.bn.weight": torch.ones(len(beta)),

@@ -1,9 +1,9 @@
-"""What a picture shows, as one vector: the semantic branch that some networks fuse with their own.
+"""The semantic branch: a classifier's view of the picture, which some networks fuse in.
 
 References
 ----------
 Iizuka, Simo-Serra, Ishikawa: Let there be color, SIGGRAPH 2016 (fusion). [Meistrenko],
-[Baldassarre] have Inception-ResNet-v2 here.
+[Baldassarre] use Inception-ResNet-v2.
 """
 
 from __future__ import annotations
@@ -25,31 +25,24 @@ CLASSES = 1000  # of ImageNet
 
 
 class SemanticBranch(nn.Module):
-    """A frozen ImageNet classifier that looks at the same gray as the encoder does.
+    """A frozen ImageNet classifier that reads the same gray picture as the encoder.
 
     Parameters
     ----------
     classifier : str
         ``efficientnet-lite0``, ``1`` or ``2``, or ``inception_resnet_v2``.
     probabilities : bool
-        Answer with the softmax of the classes [Meistrenko], or with their logits [Baldassarre].
+        Return the softmax of the classes [Meistrenko], or else their logits [Baldassarre].
     pretrained : bool
         Load the ImageNet weights; not needed before a checkpoint is loaded.
     weights : str
-        The file that Inception-ResNet-v2's are loaded from; an EfficientNet's come along.
-
-    Raises
-    ------
-    UsageError
-        If there is no such classifier, or its weights are not at hand.
-    ModelError
-        If its weights cannot be read.
+        The file of Inception-ResNet-v2's weights; those of an EfficientNet are a package.
 
     Notes
     -----
-    The released code of [Meistrenko] scaled the picture twice on its way to the classifier, which
-    then saw nearly the same constant for every picture. And it made another gray for the classifier
-    than for the encoder: here both read L*.
+    The released code of [Meistrenko] scales the picture for the classifier twice, so that it sees
+    nearly the same constant for every picture. It also makes a different gray for the classifier
+    than for the encoder. Here both read L*.
     """
 
     classifier: nn.Module
@@ -59,7 +52,7 @@ class SemanticBranch(nn.Module):
     ) -> None:
         super().__init__()
         self.probabilities = probabilities
-        # As they were trained: px, and the level 0..255 that is 0 to them, and what is 1 above it.
+        # Input of the classifier: side in px; it reads (level - middle) / reach of levels 0..255.
         if classifier == inception_resnet_v2.NAME:
             self.classifier = _inception_resnet_v2(pretrained, weights)
             self.side, self.middle, self.reach = inception_resnet_v2.SIDE, 127.5, 127.5
@@ -74,7 +67,7 @@ class SemanticBranch(nn.Module):
             parameter.requires_grad_(False)
 
     def forward(self, lightness: Tensor) -> Tensor:
-        """Return what is thought of the classes, (N, 1000), for L* (N, 1, H, W), 0..100."""
+        """Return probabilities or logits (N, 1000) for L* (N, 1, H, W), 0..100."""
         gray = (lightness * 2.55 - self.middle) / self.reach
         small = functional.interpolate(
             gray.expand(-1, 3, -1, -1),
@@ -86,12 +79,12 @@ class SemanticBranch(nn.Module):
         return torch.softmax(logits, dim=1) if self.probabilities else logits
 
     def train(self, mode: bool = True) -> Self:
-        """Stay as it is: it is not trained."""
+        """Stay in evaluation mode, because the branch is not trained."""
         return super().train(False)
 
 
-def semantic_of(state: Mapping[str, Tensor]) -> str:
-    """Return the classifier in a state dict of a network, as `TrainConfig.semantic` names it."""
+def classifier_of(state: Mapping[str, Tensor]) -> str:
+    """Return the name of the classifier in a state dict, as in `TrainConfig.semantic`."""
     prefix = "trunk.semantic.classifier."  # in `fusion_networks`
     if not any(key.startswith(prefix) for key in state):
         return ""
@@ -105,7 +98,7 @@ def _inception_resnet_v2(pretrained: bool, weights: str) -> InceptionResNetV2:
     if pretrained:
         if not weights:
             raise UsageError(
-                f"the weights of {inception_resnet_v2.NAME} do not come along",
+                f"the weights of {inception_resnet_v2.NAME} are not installed with recolor",
                 "set semantic_weights to a PyTorch state dict or a Keras file of them, "
                 "or semantic to efficientnet-lite0",
             )
@@ -114,7 +107,7 @@ def _inception_resnet_v2(pretrained: bool, weights: str) -> InceptionResNetV2:
 
 
 class Fusion(nn.Module):
-    """Put the vector of the whole picture beside the features of every place in it."""
+    """Append a vector of the whole picture to the features at every pixel."""
 
     def forward(self, features: Tensor, vector: Tensor) -> Tensor:
         """Return (N, C + D, h, w) for features (N, C, h, w) and vectors (N, D)."""

@@ -1,4 +1,4 @@
-"""What a classification network is trained towards: soft labels, rebalanced cross-entropy.
+"""Loss functions, and the soft labels and class weights of classification.
 
 References
 ----------
@@ -23,7 +23,7 @@ def soft_encode(
     ab : float tensor, shape (P, 2), CIELAB units
     centers : float tensor, shape (Q, 2), CIELAB units
     neighbours : int
-        How many bins share a label.
+        Number of bins that share a label.
     sigma : float
         Of the Gaussian on the distance, ab units.
 
@@ -36,36 +36,32 @@ def soft_encode(
 
     Notes
     -----
-    Only the neighbours are kept: the dense label would be 394 wide and 98 % zeros.
+    Only the neighbours are kept, because 98 % of the 394 values of a dense label are zero.
     """
     squared = torch.cdist(ab, centers, compute_mode="donot_use_mm_for_euclid_dist").square()
     squared, index = squared.topk(neighbours, dim=1, largest=False)
-    # softmax normalises, and a color far outside all bins cannot underflow to 0 / 0.
+    # softmax normalises without 0 / 0 for a color far outside all bins.
     return index, torch.softmax(-squared / (2 * sigma**2), dim=1)
 
 
 def rebalance_weights(prior: Tensor, rebalance: float) -> Tensor:
-    """Return a weight for each class, larger for the rare ones, whose mean under the prior is 1.
+    """Return class weights, larger for rare classes, whose mean under the prior is 1.
 
     Parameters
     ----------
     prior : float tensor, shape (Q,)
         Frequency of each bin in the training pictures; sums to 1.
     rebalance : float
-        lambda, 0..1: w = 1 / ((1 - lambda) p + lambda / Q), scaled to E_p[w] = 1. 0 weighs by the
-        inverse prior alone, 1 weighs all classes the same.
-
-    Returns
-    -------
-    float tensor, shape (Q,)
+        lambda, 0..1: w = 1 / ((1 - lambda) p + lambda / Q), scaled to E_p[w] = 1. 0 weighs classes
+        by the inverse prior, 1 weighs all the same.
     """
-    # A class that never occurred would weigh infinitely at lambda = 0; none asks for its weight.
+    # At lambda = 0 a class that never occurs would have an infinite weight, which nothing uses.
     weights = 1 / ((1 - rebalance) * prior + rebalance / len(prior)).clamp(min=1e-8)
     return weights / (weights * prior).sum()
 
 
 def smooth_prior(prior: Tensor, centers: Tensor, sigma: float) -> Tensor:
-    """Spread a prior over the ab plane: a rare bin among frequent ones is no rare color.
+    """Blur a prior over the ab plane, because a rare bin among frequent ones is not a rare color.
 
     Parameters
     ----------
@@ -73,23 +69,18 @@ def smooth_prior(prior: Tensor, centers: Tensor, sigma: float) -> Tensor:
         Sums to 1.
     centers : float tensor, shape (Q, 2), CIELAB units
     sigma : float
-        Of the Gaussian, ab units; 0 leaves the prior as it is. [Zhang2016] has 5.
-
-    Returns
-    -------
-    float tensor, shape (Q,)
-        Sums to 1.
+        Of the Gaussian, ab units; 0 returns the prior itself. [Zhang2016] uses 5.
     """
     if sigma == 0:
         return prior
     kernel = torch.exp(-torch.cdist(centers, centers).square() / (2 * sigma**2))
-    return kernel / kernel.sum(dim=0) @ prior  # each bin gives away just what it has
+    return kernel / kernel.sum(dim=0) @ prior  # each bin's share is kept in the sum
 
 
 def rebalanced_cross_entropy(
     logits: Tensor, index: Tensor, weight: Tensor, pixel_weights: Tensor
 ) -> Tensor:
-    """Return the mean cross-entropy against soft labels, nats a pixel, weighted by class.
+    """Return the mean cross-entropy against soft labels, weighted by class, in nats per pixel.
 
     Parameters
     ----------
@@ -97,19 +88,15 @@ def rebalanced_cross_entropy(
     index, weight : tensors, shape (P, neighbours)
         As `soft_encode` returns them.
     pixel_weights : float tensor, shape (P,)
-        Of `rebalance_weights` at each pixel's nearest bin; all ones for none.
-
-    Returns
-    -------
-    float tensor, shape ()
+        The class weight of each pixel's nearest bin.
 
     Notes
     -----
-    logsumexp minus the labels' share of the logits: the log-probabilities of the other 389 classes
-    are never formed.
+    It is logsumexp minus the weighted logits of the labels, so that the log-probabilities of the
+    other 389 classes are not computed.
     """
     loss = logits.logsumexp(dim=1) - (logits.gather(1, index) * weight).sum(dim=1)
-    # Not over the sum of the weights: that would undo the rebalancing between pictures.
+    # Not divided by the sum of the weights, which would undo the rebalancing between pictures.
     return (loss * pixel_weights).mean()
 
 
@@ -122,49 +109,30 @@ def color_distance(logits: Tensor, ab: Tensor, centers: Tensor, temperature: flo
     ab : float tensor, shape (P, 2), CIELAB units
     centers : float tensor, shape (Q, 2), CIELAB units
     temperature : float
-        As the model is decoded with.
-
-    Returns
-    -------
-    float tensor, shape ()
+        Of the annealed mean.
 
     Notes
     -----
-    The cross-entropy knows no distance: a wrong bin is as wrong next door as across the plane. This
-    term does, and sees what the decoder makes of an undecided distribution.
+    To the cross-entropy all wrong bins are equally wrong, whatever their distance. This term
+    measures the distance, after the decoding of an undecided distribution.
     """
     decoded = torch.softmax(logits / temperature, dim=1) @ centers
     return torch.nn.functional.smooth_l1_loss(decoded, ab, beta=10.0)
 
 
 def squared_distance(ab: Tensor, true: Tensor) -> Tensor:
-    """Return the loss of regression networks: the mean of ((a - a')² + (b - b')²) / 2, over 128².
+    """Return the mean of ((a - a')² + (b - b')²) / 2 / 128², the loss of regression networks.
 
-    Parameters
-    ----------
-    ab, true : float tensors, shape (P, 2), CIELAB units
-
-    Returns
-    -------
-    float tensor, shape ()
-        [Meistrenko, Eq. 1] with ab scaled to -1..1.
+    It is [Meistrenko, Eq. 1] with ab scaled to -1..1. Both tensors are (P, 2), CIELAB units.
     """
     return torch.nn.functional.mse_loss(ab / 128, true / 128)
 
 
 def choose_pixels(inside: Tensor, share: float) -> Tensor:
-    """Return the numbers of some pixels that are no padding, at random (torch's global state).
+    """Return the indices of random pixels inside the picture, by torch's global random state.
 
-    Parameters
-    ----------
-    inside : bool tensor, shape (N, h, w)
-    share : float
-        Of those inside, 0..1; at least one is returned.
-
-    Returns
-    -------
-    int64 tensor, shape (P,)
-        In the order n, h, w.
+    `inside` is bool (N, h, w), `share` of its pixels are returned, but at least one: int64 (P,), in
+    the order n, h, w.
     """
     numbers = inside.flatten().nonzero()[:, 0]
     if share == 1:
@@ -174,17 +142,10 @@ def choose_pixels(inside: Tensor, share: float) -> Tensor:
 
 
 def photograph_loss(share: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the loss of the gate: binary cross-entropy, both kinds of pictures counting the same.
+    """Return the loss of the gate: binary cross-entropy with equal weight on both kinds of picture.
 
-    Parameters
-    ----------
-    share : float
-        Of photographs among the pictures, between 0 and 1.
-
-    Returns
-    -------
-    callable
-        Of logits, float (N,), and what is true, float (N,) of zeros and ones.
+    `share` is that of photographs among the pictures, between 0 and 1. The loss takes logits (N,)
+    and whether each picture is a photograph (N,).
     """
     weight = torch.tensor((1 - share) / share)
 

@@ -1,0 +1,131 @@
+"""Weights that a training starts from: checkpoints, weights files, models, means."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from conftest import drawn, tiny_config, with_changes
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.errors import ModelError
+from recolor_cli.evaluation.pictures import load_pictures
+from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.training.checkpoint import load_checkpoint, load_initial_weights, load_mean
+from recolor_cli.training.config import TrainConfig
+from recolor_cli.training.export import export
+from recolor_cli.training.networks import build_network
+from recolor_cli.training.run_state import CHECKPOINT
+from recolor_cli.training.train import train
+
+BINS = AbBins.srgb()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return drawn(tmp_path / "pictures", 6, 50, 40)
+
+
+@pytest.fixture
+def config(folder):
+    return tiny_config(folder)
+
+
+@pytest.fixture
+def checkpoint(config, tmp_path):
+    train(config, tmp_path / "run", "cpu")
+    return tmp_path / "run" / CHECKPOINT
+
+
+def test_the_mean_of_several_weighs_as_named(config, folder, tmp_path):
+    names = [str(tmp_path / run / CHECKPOINT) for run in ("one", "two")]
+    train(config, tmp_path / "one", "cpu")
+    train(with_changes(config, seed=5), tmp_path / "two", "cpu", init=names[0])
+    one, two = (load_initial_weights(name).weights["head.weight"] for name in names)
+    assert not torch.allclose(one, two)
+    mean = load_mean([names[0], names[1], names[1]])
+    torch.testing.assert_close(mean.weights["head.weight"], (one + 2 * two) / 3)
+    assert mean.samples == 24
+    pictures = load_pictures([str(folder)])
+    export([names[0], names[1], names[1]], tmp_path / "mean.onnx", pictures)
+    exported = load_initial_weights(str(tmp_path / "mean.onnx")).weights["head.weight"]
+    torch.testing.assert_close(exported, (one + 2 * two) / 3, rtol=1e-3, atol=1e-6)
+    alone = OnnxColorNetwork.load(tmp_path / "mean.onnx", "cpu").manifest.training
+    assert alone["figures"]["pictures"] == 6
+    load_mean([names[0], str(tmp_path / "mean.onnx")])  # whose gate was of no use there
+    other = with_changes(config, widths=[8, 8, 8, 16])
+    train(other, tmp_path / "other", "cpu")
+    with pytest.raises(ModelError, match="different architectures"):
+        load_mean([names[0], str(tmp_path / "other" / CHECKPOINT)])
+    saved = load_checkpoint(Path(names[1]))
+    saved["centers"][3] = [100.0, 100.0]
+    torch.save(saved, tmp_path / "moved.pt")
+    with pytest.raises(ModelError, match="different bins"):
+        load_mean([names[0], str(tmp_path / "moved.pt")])
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    (tmp_path / "x.pt").write_bytes(b"bad")
+    torch.save({"other": 1}, tmp_path / "y.pt")
+    for name in ("x.pt", "y.pt", "gone.pt"):
+        with pytest.raises(ModelError, match=name):
+            load_checkpoint(tmp_path / name)
+
+
+def assert_as_stored(weight, exact):
+    """Weights of a model file are rounded: large ones to 8 bits of their largest."""
+    half_a_step = float(exact.abs().max()) / 127 / 2
+    torch.testing.assert_close(weight, exact, rtol=1e-3, atol=1.01 * half_a_step)
+
+
+def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
+    path = tmp_path / "tiny.onnx"
+    export([str(checkpoint)], path, load_pictures([str(folder)]))
+    start, saved = load_initial_weights(str(path)), load_checkpoint(checkpoint)
+    assert start.samples == 12
+    np.testing.assert_allclose(start.prior, saved["prior"], atol=1e-7)
+    floats = {k: v for k, v in saved["average"].items() if v.is_floating_point()}
+    del floats["gate.weight"], floats["gate.bias"]  # not trained: the graph has no use for it
+    assert start.weights.keys() == floats.keys()
+    for key, value in floats.items():
+        assert_as_stored(start.weights[key], value)
+    train(config, tmp_path / "tuned", "cpu", init=str(path))
+    assert load_checkpoint(tmp_path / "tuned" / CHECKPOINT)["earlier"] == 12
+    (tmp_path / "bad.onnx").write_bytes(b"once upon a time")
+    for name in ("gone", str(tmp_path / "bad.onnx")):
+        with pytest.raises(ModelError):
+            load_initial_weights(name)
+
+
+def test_a_weights_file_is_a_start_too(checkpoint, config, recolor, folder, tmp_path):
+    path, model = tmp_path / "tiny.safetensors", tmp_path / "tiny.onnx"
+    recolor("export", checkpoint, path)
+    export([str(checkpoint)], model, load_pictures([str(folder)]))
+    recolor("export", model, tmp_path / "again.safetensors")
+    start, saved = load_initial_weights(str(path)), load_checkpoint(checkpoint)
+    np.testing.assert_allclose(start.prior, saved["prior"], atol=1e-7)
+    again = load_initial_weights(str(tmp_path / "again.safetensors"))
+    assert start.samples == again.samples == 12
+    floats = {k: v for k, v in saved["average"].items() if v.is_floating_point()}
+    assert start.weights.keys() == floats.keys()
+    assert floats.keys() - again.weights.keys() == {"gate.weight", "gate.bias"}
+    floats = {k: v for k, v in floats.items() if k in again.weights}
+    for key, value in floats.items():
+        torch.testing.assert_close(start.weights[key], value, rtol=1e-3, atol=1e-6)
+        assert_as_stored(again.weights[key], value)
+    matrices = sum(v.numel() for v in floats.values() if v.ndim > 1)
+    assert path.stat().st_size < 2.2 * matrices + 4 * 30_000  # half precision
+    train(config, tmp_path / "tuned", "cpu", init=str(path))
+    (tmp_path / "bad.safetensors").write_bytes(b"once upon a time")
+    save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
+    for name in ("gone", "bad", "other"):
+        with pytest.raises(ModelError, match=name):
+            load_initial_weights(str(tmp_path / f"{name}.safetensors"))
+
+
+def test_the_shipped_model_can_be_trained_on():
+    network = build_network(
+        TrainConfig(name="x", train=("x",), validation=(), samples=100), len(BINS), False
+    )
+    load_initial_weights("poster").load_into(network)

@@ -1,0 +1,273 @@
+"""The training loop: what a run writes, resumes, starts from and refuses."""
+
+import json
+import signal
+import threading
+from contextlib import nullcontext
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conftest import draw, drawn, encoded, tiny_config, with_changes, write_config
+from recolor_cli.color.lab import rgb_to_gray
+from recolor_cli.errors import DeviceError, ModelError, NoInputsError, UsageError
+from recolor_cli.training.checkpoint import load_checkpoint
+from recolor_cli.training.config import TrainConfig
+from recolor_cli.training.progress import LOG, TrainingProgress
+from recolor_cli.training.run_state import CHECKPOINT
+from recolor_cli.training.train import train
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return drawn(tmp_path / "pictures", 6, 50, 40)
+
+
+@pytest.fixture
+def config(folder):
+    return tiny_config(folder)
+
+
+@pytest.fixture
+def checkpoint(config, tmp_path):
+    train(config, tmp_path / "run", "cpu")
+    return tmp_path / "run" / CHECKPOINT
+
+
+def test_the_gate_alone_is_trained_where_photographs_are_named(checkpoint, config, tmp_path):
+    changed = with_changes(
+        config, photographs=("0.png", "1.png"), photo_strength=0.5, learning_rate=0.1
+    )
+    train(changed, tmp_path / "gate", "cpu", init=str(checkpoint))
+    before = load_checkpoint(checkpoint)["average"]
+    after = load_checkpoint(tmp_path / "gate" / CHECKPOINT)["average"]
+    changes = {k for k, v in after.items() if not torch.equal(v, before[k])}
+    assert changes == {"gate.weight", "gate.bias"}  # and no norm has gathered statistics
+
+
+def test_the_gate_wants_photographs_and_others(checkpoint, config, tmp_path):
+    for names in (("png",), ("jpeg",)):
+        changed = with_changes(config, photographs=names)
+        with pytest.raises(NoInputsError, match="are photographs by their names"):
+            train(changed, tmp_path / "gate", "cpu", init=str(checkpoint))
+    with pytest.raises(UsageError, match="gate"):
+        with_changes(config, architecture="film", photo_strength=0.5)
+
+
+def test_the_gate_wants_a_network_that_it_is_for(config, tmp_path):
+    changed = with_changes(config, photographs=("0.png",))
+    with pytest.raises(UsageError, match="only the gate of a trained network"):
+        train(changed, tmp_path / "gate", "cpu")
+
+
+def test_a_run_from_before_the_gate_cannot_be_gone_on_with(checkpoint, config, tmp_path):
+    saved = load_checkpoint(checkpoint)
+    for weights in (saved["network"], saved["average"]):
+        del weights["gate.weight"], weights["gate.bias"]
+    (tmp_path / "old").mkdir()
+    torch.save(saved, tmp_path / "old" / CHECKPOINT)
+    with pytest.raises(UsageError, match="another version"):
+        train(config, tmp_path / "old", "cpu")
+    train(config, tmp_path / "new", "cpu", init=str(tmp_path / "old" / CHECKPOINT))
+
+
+def test_a_run_leaves_checkpoint_log_and_sheets(config, tmp_path):
+    reports: list[TrainingProgress] = []
+    train(config, tmp_path / "run", "cpu", report=reports.append)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        CHECKPOINT, LOG, "samples-000000006.png", "samples-000000012.png",
+    ]  # fmt: skip
+    assert reports[-1].samples == 12
+    assert reports[-1].figures.pictures == 2
+    assert reports[-1].learning_rate == pytest.approx(0, abs=1e-4)
+    log = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
+    assert log[-1]["figures"]["balanced_auc"] == reports[-1].figures.balanced_auc
+    with Image.open(tmp_path / "run" / "samples-000000012.png") as sheet:
+        assert sheet.width >= 3 * 40  # gray | prediction | truth
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(config, tmp_path):
+    train(config, tmp_path / "whole", "cpu")
+
+    class Stop(Exception):
+        pass
+
+    def stop(progress):
+        if progress.samples >= 6:
+            raise Stop
+
+    with pytest.raises(Stop):  # after the checkpoint of sample 4
+        train(config, tmp_path / "parts", "cpu", report=stop)
+    assert load_checkpoint(tmp_path / "parts" / CHECKPOINT)["samples"] == 4
+    train(config, tmp_path / "parts", "cpu")
+    whole, parts = (load_checkpoint(tmp_path / r / CHECKPOINT) for r in ("whole", "parts"))
+    assert whole["samples"] == parts["samples"] == 12
+    for key, value in whole["average"].items():
+        torch.testing.assert_close(parts["average"][key], value, rtol=1e-4, atol=1e-5)
+
+
+def test_an_interrupt_saves_first(config, tmp_path):
+    interrupt = threading.Event()
+    arguments = {"report": lambda progress: interrupt.set(), "interrupts": nullcontext(interrupt)}
+    assert not train(config, tmp_path / "run", "cpu", **arguments)
+    saved = load_checkpoint(tmp_path / "run" / CHECKPOINT)
+    assert saved["samples"] == 6
+    assert saved["figures"]["pictures"] == 2
+    assert train(config, tmp_path / "run", "cpu")
+
+
+@pytest.fixture
+def ctrl_c():
+    """Let SIGINT interrupt, as in a shell, and restore what pytest had set."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, previous)
+
+
+def test_ctrl_c_within_a_step_neither_loses_nor_repeats_it(
+    recolor, ctrl_c, config, tmp_path, monkeypatch
+):
+    config = with_changes(config, validation=[])
+    train(config, tmp_path / "whole", "cpu")
+    counted = 0
+    step = torch.optim.AdamW.step
+
+    def interrupted_step(*args, **kwargs):
+        nonlocal counted
+        result = step(*args, **kwargs)
+        counted += 1
+        if counted == 3:  # the weights are new, the number of the step is old
+            ctrl_c()
+        return result
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", interrupted_step)
+    command = ("train", write_config(config, tmp_path / "c.toml"), "--out", tmp_path / "parts",
+               "--device", "cpu")  # fmt: skip
+    _, err = recolor(*command, exit_code=130)
+    assert "interrupted" in err
+    assert load_checkpoint(tmp_path / "parts" / CHECKPOINT)["step"] == counted == 3
+    recolor(*command)
+    assert counted == 6
+    whole, parts = (load_checkpoint(tmp_path / r / CHECKPOINT) for r in ("whole", "parts"))
+    for key, value in whole["average"].items():
+        torch.testing.assert_close(parts["average"][key], value, rtol=1e-4, atol=1e-5)
+
+
+def test_the_log_has_null_where_a_figure_is_nan(config, tmp_path):
+    gray = tmp_path / "gray"
+    gray.mkdir()
+    (gray / "0.png").write_bytes(encoded(rgb_to_gray(draw(50, 40)), "PNG"))
+    reports: list[TrainingProgress] = []
+    changed = with_changes(config, samples=2, validation=[str(gray)])
+    train(changed, tmp_path / "run", "cpu", report=reports.append)
+    (line,) = (tmp_path / "run" / LOG).read_text().splitlines()
+    logged = json.loads(line, parse_constant=pytest.fail)  # called for NaN and Infinity
+    assert np.isnan(reports[0].figures.one_class)
+    assert logged["figures"]["one_class"] is None
+    assert logged["figures"]["l2"] == reports[0].figures.l2
+    diverged = replace(reports[0], loss=float("inf"), figures=None)
+    assert json.loads(diverged.to_json(), parse_constant=pytest.fail)["loss"] is None
+
+
+def test_a_finished_run_stays_as_it_is(config, tmp_path):
+    train(config, tmp_path / "run", "cpu")
+    before = (tmp_path / "run" / CHECKPOINT).read_bytes()
+    train(config, tmp_path / "run", "cpu")
+    train(with_changes(config, semantic_weights="moved.h5"), tmp_path / "run", "cpu")
+    assert (tmp_path / "run" / CHECKPOINT).read_bytes() == before
+
+
+def test_a_checkpoint_from_before_a_field_existed_goes_on(config, tmp_path):
+    train(config, tmp_path / "run", "cpu")
+    path = tmp_path / "run" / CHECKPOINT
+    saved = load_checkpoint(path)
+    del saved["config"]["semantic"]
+    torch.save(saved, path)
+    train(config, tmp_path / "run", "cpu")
+
+
+def test_another_config_does_not_go_on_with_a_run(config, tmp_path):
+    train(config, tmp_path / "run", "cpu")
+    with pytest.raises(UsageError, match="learning_rate"):
+        train(with_changes(config, learning_rate=0.1), tmp_path / "run", "cpu")
+
+
+def test_weights_of_another_run_are_a_start(config, tmp_path):
+    train(config, tmp_path / "one", "cpu")
+    init = tmp_path / "one" / CHECKPOINT
+    still = with_changes(config, learning_rate=1e-12, seed=5)
+    train(still, tmp_path / "two", "cpu", init=str(init))
+    one, two = load_checkpoint(init), load_checkpoint(tmp_path / "two" / CHECKPOINT)
+    assert one["prior"] == two["prior"]
+    assert (two["earlier"], two["samples"]) == (12, 12)
+    torch.testing.assert_close(two["network"]["head.weight"], one["average"]["head.weight"])
+    with pytest.raises(ModelError, match="another architecture"):
+        train(with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=str(init))
+
+
+def test_the_trunk_of_a_sibling_is_a_start(config, tmp_path):
+    one = with_changes(config, architecture="regression", semantic="", size=32, run_size=32)
+    train(one, tmp_path / "one", "cpu")
+    init = tmp_path / "one" / CHECKPOINT
+    two = with_changes(one, architecture="classification", learning_rate=1e-12)
+    train(two, tmp_path / "two", "cpu", init=str(init))
+    before, after = load_checkpoint(init), load_checkpoint(tmp_path / "two" / CHECKPOINT)
+    key = "trunk.encoder.3.0.weight"
+    torch.testing.assert_close(after["network"][key], before["average"][key])
+    assert len(after["prior"]) == 394  # measured: the sibling has none
+    assert after["earlier"] == 12
+    three = with_changes(two, architecture="koalarization", semantic="efficientnet-lite0")
+    with pytest.raises(ModelError, match="another architecture"):  # fused, which is no sibling
+        train(three, tmp_path / "three", "cpu", init=str(init))
+
+
+def test_each_option_of_a_recipe_changes_the_loss(config, tmp_path):
+    recipe = {"color_loss": 0.1, "smoothing": 5.0, "drop_path": 0.9, "aged": 1.0}
+    changes = [{}, *({key: value} for key, value in recipe.items()), {"loss_pixels": 1}, recipe]
+    losses = []
+    for number, values in enumerate(changes):
+        run = with_changes(config, samples=2, validation=[], **values)
+        train(run, tmp_path / str(number), "cpu", report=lambda p: losses.append(p.loss))
+    assert np.isfinite(losses).all()
+    assert len(losses) == len(changes)
+    assert all(abs(loss - losses[0]) > 1e-5 for loss in losses[1:]), losses
+
+
+def test_only_some_pictures_are_trained_on(config, folder, tmp_path):
+    (folder / "1.png").write_bytes(b"broken")
+    kept = with_changes(config, only=["0.png", "2.png"], validation=[])
+    train(kept, tmp_path / "run", "cpu")  # what is broken is not looked at
+    with pytest.raises(NoInputsError, match="contains oil or water"):
+        train(with_changes(config, only=["oil", "water"]), tmp_path / "none", "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is CUDA")
+def test_cuda_is_a_demand(config, tmp_path):
+    for device in ("cuda", "cuda:3"):
+        with pytest.raises(DeviceError, match="0 CUDA devices"):
+            train(config, tmp_path / "run", device)
+    with pytest.raises(UsageError, match="no device gpu"):
+        train(config, tmp_path / "run", "gpu")
+
+
+@pytest.mark.slow
+def test_it_learns_two_pictures_by_heart(tmp_path):
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for i, color in enumerate([(190, 90, 60), (70, 110, 190)]):
+        rgb = np.full((64, 64, 3), color, np.uint8)
+        rgb[16:48, 16 + 8 * i : 40 + 8 * i] = 230 - 200 * i
+        (folder / f"{i}.png").write_bytes(encoded(rgb, "PNG"))
+    config = TrainConfig(
+        name="heart", train=(str(folder),), validation=(str(folder),), samples=800, size=64,
+        widths=(32, 32, 32, 32), long_side=(64, 64), run_size=64, batch_size=4, warmup=10,
+        ema=0.9, validate_every=800, rebalance=1.0,
+    )  # fmt: skip
+    reports: list[TrainingProgress] = []
+    train(config, tmp_path / "run", "cpu", report=reports.append)
+    figures = reports[-1].figures
+    assert figures.two_class > 0.8
+    assert 0.8 < figures.chroma_ratio < 1.2

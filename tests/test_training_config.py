@@ -1,0 +1,75 @@
+"""Training configs: what is refused, and those that are included."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from conftest import drawn, tiny_config
+from recolor_cli.color.gamut import AbBins
+from recolor_cli.errors import UsageError
+from recolor_cli.model.registry import available_models
+from recolor_cli.training.config import CONFIGS, TrainConfig
+from recolor_cli.training.networks import build_network
+
+BINS = AbBins.srgb()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return drawn(tmp_path / "pictures", 6, 50, 40)
+
+
+@pytest.fixture
+def config(folder):
+    return tiny_config(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name = 'x'", "missing"),
+        ("nane = 'x'", "unknown keys: nane"),
+        ("name = 1\ntrain = ['x']\nvalidation = []\nsamples = 100", "name must be of type str"),
+        ("name = 'x'\ntrain = [1]\nvalidation = []\nsamples = 100", "train must be of type"),
+        ("name = 'x'\ntrain = ['x']\nvalidation = []\nsamples = 1", "at least one batch"),
+        (
+            "name = 'x'\ntrain = ['x']\nvalidation = []\nsamples = 100\nsize = 100",
+            "multiples of 32",
+        ),
+        ("name = ", "not a TOML file"),
+    ],
+)
+def test_configs_that_cannot_work_are_refused(tmp_path, text, words):
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(UsageError, match=words):
+        TrainConfig.load(tmp_path / "c.toml")
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_the_configs_that_come_along_load(name):
+    config = TrainConfig.load(CONFIGS[name])
+    build_network(config, len(BINS), pretrained=False)
+
+
+def test_the_documents_name_configs_that_there_are():
+    root = Path(__file__).parents[1]
+    for document in (
+        "README.md",
+        "docs/training.md",
+        *(f"models/{name}.md" for name in available_models()),
+    ):
+        text = (root / document).read_text()
+        named = set(re.findall(r"recolor train ([a-z0-9-]+)", text))
+        assert named
+        assert named <= set(CONFIGS), document
+
+
+def test_an_override_stands_above_the_file(tmp_path):
+    text = "name = 'x'\ntrain = ['x']\nvalidation = []\nsamples = 100"
+    (tmp_path / "c.toml").write_text(text)
+    config = TrainConfig.load(tmp_path / "c.toml", samples=500, train=None)
+    assert config.samples == 500
+    assert config.train == ("x",)
+    with pytest.raises(UsageError, match="cannot read"):
+        TrainConfig.load(tmp_path / "gone.toml")

@@ -1,0 +1,106 @@
+"""Samples and batches."""
+
+import tarfile
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from conftest import draw, drawn, encoded, tiny_config, with_changes
+from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
+from recolor_cli.errors import InputError, NoInputsError
+from recolor_cli.evaluation.pictures import Picture, load_pictures
+from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return drawn(tmp_path / "pictures", 6, 50, 40)
+
+
+@pytest.fixture
+def config(folder):
+    return tiny_config(folder)
+
+
+def test_a_sample_is_the_picture_taken_apart(config):
+    rgb = np.full((64, 64, 3), (200, 80, 60), np.uint8)
+    whole = with_changes(config, long_side=[32, 32])
+    lightness, ab, inside = make_sample(Picture("x", encoded(rgb, "PNG")), whole, 4, 0)
+    assert lightness.shape == (1, 32, 32)
+    assert ab.shape == (8, 8, 2)
+    assert inside.all()
+    np.testing.assert_allclose(lightness, rgb_to_lightness(rgb)[0, 0], atol=0.1)
+    np.testing.assert_allclose(
+        ab, np.broadcast_to(rgb_to_lab_cv2(rgb)[0, 0, 1:], ab.shape), atol=0.5
+    )
+
+
+def test_a_small_picture_is_padded_and_the_padding_is_known(config):
+    rgb = np.full((64, 16, 3), 220, np.uint8)  # 32 x 8 of 32 x 32
+    whole = with_changes(config, long_side=[32, 32])
+    lightness, _, inside = make_sample(Picture("x", encoded(rgb, "PNG")), whole, 4, 0)
+    padded = np.abs(lightness[0] - PAD_LIGHTNESS) < 1e-3
+    assert padded.sum() == 32 * 24
+    assert 8 <= inside.sum() <= 16  # one or two columns of eight, as the crop happens to lie
+    assert (np.abs(lightness[0][~padded] - rgb_to_lightness(rgb)[0, 0]) < 0.1).all()
+
+
+def test_an_aged_sample_has_a_worn_lightness_and_the_same_color(config):
+    picture = Picture("x", encoded(draw(), "PNG"))
+    for number in range(5):
+        clean = make_sample(picture, config, 4, number)
+        worn = make_sample(picture, with_changes(config, aged=1.0), 4, number)
+        padded = clean[0] == PAD_LIGHTNESS
+        np.testing.assert_array_equal(worn[0][padded], PAD_LIGHTNESS)
+        np.testing.assert_array_equal(worn[1], clean[1])
+        np.testing.assert_array_equal(worn[2], clean[2])
+    assert not np.array_equal(worn[0], clean[0])
+
+
+def test_samples_depend_on_their_number_alone(config):
+    picture = Picture("x", encoded(draw(), "PNG"))
+    first, again, other = (make_sample(picture, config, 4, n)[0] for n in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_batches_go_on_where_a_run_stopped(config, folder):
+    pictures = load_pictures([str(folder)])
+    stream, later = batches(pictures, config, 4, 0), batches(pictures, config, 4, 2)
+    next(stream), next(stream)
+    np.testing.assert_array_equal(next(stream).lightness, next(later).lightness)
+    stream.close(), later.close()
+
+
+def test_batches_tell_photographs_by_their_names(config, folder):
+    pictures = load_pictures([str(folder)])
+    config = with_changes(config, photographs=("0.png", "2.png"))
+    with closing(batches(pictures, config, 4, 0)) as stream:
+        found = [next(stream).photograph for _ in range(3)]
+    assert np.concatenate(found).sum() == 2  # each once an epoch of six
+
+
+def test_a_broken_picture_is_named(config):
+    with pytest.raises(InputError, match=r"x\.png: .*no picture"):
+        make_sample(Picture("x.png", b"bad"), config, 4, 0)
+
+
+def test_folders_and_tar_files_are_read_alike(folder, tmp_path):
+    with tarfile.open(tmp_path / "shard.tar", "w") as tar:
+        for path in sorted(folder.iterdir()):
+            tar.add(path, arcname=f"posters/{path.name}")
+    from_folder = load_pictures([str(folder)])
+    from_tar = load_pictures([str(tmp_path / "sh*.tar")])
+    assert [p.data for p in from_folder] == [p.data for p in from_tar]
+    assert len(from_folder) == 6
+
+
+def test_sources_that_hold_nothing_are_errors(tmp_path):
+    with pytest.raises(NoInputsError):
+        load_pictures([str(tmp_path / "gone")])
+    with pytest.raises(NoInputsError):
+        load_pictures([str(tmp_path)])
+    (tmp_path / "x.tar").write_bytes(b"bad")
+    with pytest.raises(InputError, match=r"x\.tar"):
+        load_pictures([str(tmp_path / "x.tar")])
