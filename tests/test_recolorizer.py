@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from conftest import BrokenNetwork, SpyNetwork, draw
-from recolor_cli import recolorizer as room
+from recolor_cli import recolorizer
 from recolor_cli.color import painting
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.errors import InferenceError, InputError
@@ -51,7 +51,7 @@ def test_a_large_picture_is_shrunk_by_area(manifest, monkeypatch, dtype, shape):
     rgb = draw(*shape).astype(dtype) * (np.iinfo(dtype).max // 255)
     box = manifest.box(ImageSize(*shape))
     found = network_input(rgb, box, 50.0)
-    monkeypatch.setattr(room, "_BAND_PIXELS", 5000)
+    monkeypatch.setattr(recolorizer, "_STRIP_PIXELS", 5000)
     np.testing.assert_array_equal(network_input(rgb, box, 50.0), found)
     inner = box.inner.width, box.inner.height
     small = cv2.resize(rgb, inner, interpolation=cv2.INTER_AREA)

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from conftest import draw, drawn, encoded
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean
-from recolor_cli.color.gamut import AbBins
 from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.errors import DeviceError, InputError, ModelError, NoInputsError, UsageError
 from recolor_cli.evaluation.pictures import Picture, load_pictures

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 
 from recolor_cli.color.lab import lightness_to_gray, rgb_to_lightness
+from recolor_cli.color.resize import shrink_to_side
 from recolor_cli.errors import InputError
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.frechet import ENCODER, Encoder, FeatureSet
@@ -260,8 +260,5 @@ def color_picture(picture: Picture) -> RgbImage:
 
 def aged_picture(rgb: RgbImage, number: int) -> RgbImage:
     """Return a small gray copy as an old print has it; its number decides how worn it is."""
-    scale = _AGED_SIDE / max(rgb.shape[:2])
-    if scale < 1:
-        height, width = (max(MIN_SIDE, round(side * scale)) for side in rgb.shape[:2])
-        rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    return lightness_to_gray(age(rgb_to_lightness(rgb), np.random.default_rng(number)))
+    small = shrink_to_side(rgb, _AGED_SIDE, MIN_SIDE)
+    return lightness_to_gray(age(rgb_to_lightness(small), np.random.default_rng(number)))

@@ -1,10 +1,11 @@
-"""Colors as users write them: #rrggbb and #rgb."""
+"""Parse colors as users write them: #rrggbb and #rgb."""
 
 from __future__ import annotations
 
 import re
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import UsageError
@@ -12,12 +13,12 @@ from recolor_cli.types import FloatArray
 
 
 def parse_hex(text: str) -> tuple[int, int, int]:
-    """Return red, green and blue, 0..255.
+    """Parse a color to red, green and blue, 0..255.
 
     Raises
     ------
     UsageError
-        If it is no such color.
+        If it is neither #rrggbb nor #rgb.
 
     Examples
     --------
@@ -33,6 +34,7 @@ def parse_hex(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def ab_of(colors: list[tuple[int, int, int]]) -> FloatArray:
-    """Return the ab of some sRGB colors, 0..255: float32 (n, 2), CIELAB units."""
-    return np.ascontiguousarray(rgb_to_lab_cv2(np.array([colors], np.uint8))[0, :, 1:])
+def rgb_to_ab(colors: ArrayLike) -> FloatArray:
+    """Convert n sRGB colors, (n, 3), 0..255, to ab: float32 (n, 2), CIELAB units."""
+    rgb = np.asarray(colors, np.uint8)[None]
+    return np.ascontiguousarray(rgb_to_lab_cv2(rgb)[0, :, 1:])

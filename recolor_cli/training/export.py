@@ -18,7 +18,7 @@ import torch
 from onnx import helper
 from torch import Tensor
 
-from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.errors import DeviceError, NoInputsError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator, Figures

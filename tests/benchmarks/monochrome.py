@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from recolor_cli.color.gamut import clip_chroma
-from recolor_cli.color.gray_detection import grayness
+from recolor_cli.color.gamut_mapping import clip_chroma
+from recolor_cli.color.gray_detection import detect_gray
 from recolor_cli.color.lab import lab_to_rgb_cv2, rgb_to_lightness
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.pictures import load_pictures
@@ -70,7 +70,7 @@ def main() -> None:
             worn = age(lightness, random) if random.random() < 0.5 else lightness
             shown[f"{kind} prints"] = as_jpeg(toned(worn, kind, random), random)
         for name, pixels in shown.items():
-            seen = grayness(pixels)
+            seen = detect_gray(pixels)
             found.setdefault(name, []).append(
                 (seen.spread, seen.is_monochrome, seen.has_gray_parts)
             )

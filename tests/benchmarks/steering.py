@@ -34,14 +34,13 @@ import numpy as np
 from PIL import Image
 from skimage.color import deltaE_ciede2000
 
-from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.evaluation.pictures import load_pictures
-from recolor_cli.guidance.hint_files import Hint, Hints
+from recolor_cli.guidance.hints import Hint, Hints
 from recolor_cli.guidance.palette_files import load_palette
-from recolor_cli.guidance.palette_matching import STRENGTH, Palette
-from recolor_cli.guidance.prediction import Steering
-from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.guidance.palette_matching import DEFAULT_STRENGTH, Palette
+from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import RgbImage
@@ -234,7 +233,7 @@ def confidence(truths: list[RgbImage], network: OnnxColorNetwork) -> Rows:
         entropies.append(answer.uncertainty)
         errors.append(difference(truth, result))
         rows.append([truth, result, answer.confidence_map()])
-        plane = answer.box.invert(answer.entropy[..., None])[..., 0]
+        plane = answer.letterbox.invert(answer.entropy[..., None])[..., 0]
         error = deltaE_ciede2000(rgb_to_lab_cv2(truth), rgb_to_lab_cv2(result))
         within.append(spearmanr(plane[::7, ::7].ravel(), error[::7, ::7].ravel()).statistic)
     entropy, error = np.array(entropies), np.array(errors)
@@ -273,7 +272,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=60, help="how many, evenly spread")
     parser.add_argument("--only", default="", help="part of the names of the pictures")
     parser.add_argument("--count", type=int, default=4, help="of variants")
-    parser.add_argument("--strength", type=float, default=STRENGTH, help="of the palette")
+    parser.add_argument("--strength", type=float, default=DEFAULT_STRENGTH, help="of the palette")
     parser.add_argument("--sheet", type=Path, help="a PNG to show some results in")
     arguments = parser.parse_args()
     found = [p for p in load_pictures(arguments.sources) if p.is_one_of([arguments.only])]

@@ -14,7 +14,7 @@ import recolor_cli
 from recolor_cli import Recolorizer, RecolorOptions
 from recolor_cli.guidance.hint_files import load_hints
 from recolor_cli.guidance.palette_files import load_palette
-from recolor_cli.guidance.prediction import Steering
+from recolor_cli.guidance.recolor_options import Steering
 from recolor_cli.image.decode import decode
 
 _PALETTES = ("#c8102e,#f2c14e,#123", "#264653,#2a9d8f,#e9c46a")
