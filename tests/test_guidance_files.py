@@ -185,9 +185,8 @@ def test_constraints_lie_where_the_hints_are(tmp_path, shape):
 
 def test_of_two_hints_the_nearer_counts():
     box = Letterbox.fit(ImageSize(256, 256), 256)
-    constraints = Hints((Hint(100, 100, (200, 16, 46)), Hint(103, 100, (17, 34, 51)))).constraints(
-        box
-    )
+    hints = Hints((Hint(100, 100, (200, 16, 46)), Hint(103, 100, (17, 34, 51))))
+    constraints = hints.constraints(box)
     np.testing.assert_array_equal(constraints.ab[100, 101], RED)
     np.testing.assert_array_equal(constraints.ab[100, 102], NAVY)
 

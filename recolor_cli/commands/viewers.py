@@ -126,10 +126,10 @@ def _protocol(console: Console) -> Protocol | None:
 
 def _entry(outcome: Outcome, model: str) -> Any:
     from recolor_cli.batch.outcome import Status
-    from recolor_cli.gallery.page import Entry
+    from recolor_cli.gallery.page import GalleryEntry
 
     job, error = outcome.job, outcome.error
-    return Entry(
+    return GalleryEntry(
         source=job.source,
         destination=job.destination,
         status=outcome.status,
