@@ -110,17 +110,12 @@ class Recolorizer:
         Parameters
         ----------
         rgb, timings
-            As for `recolor`.
+            As for `recolor`, which raises the same errors.
 
         Returns
         -------
         float32 array, shape (h, w, 2)
             ab in CIELAB units over the letterboxed canvas, with all factors applied.
-
-        Raises
-        ------
-        InputError, InferenceError, ValueError
-            As `recolor`.
         """
         timings = timings or StageTimings()
         if self.options.steering:
@@ -218,13 +213,7 @@ class Recolorizer:
 
 
 def check_size(size: ImageSize) -> None:
-    """Check that a picture or frame is large enough for a network.
-
-    Raises
-    ------
-    InputError
-        If a side is shorter than `MIN_SIDE`.
-    """
+    """Raise InputError if a picture or frame has a side shorter than `MIN_SIDE`."""
     if min(size.height, size.width) < MIN_SIDE:
         raise InputError(
             f"{size} pixels are too few to recolor; the least is {MIN_SIDE} a side",
@@ -239,9 +228,8 @@ def predict_ab(network: ColorNetwork, tensor: FloatArray, options: RecolorOption
     ----------
     network : ColorNetwork
     tensor : float32 array, shape (N, 1, H, W)
-        L*, 0..100, as `network_input` makes it.
+        As `network_input` makes it.
     options : RecolorOptions
-        Of which the temperature and the strength are used.
 
     Returns
     -------

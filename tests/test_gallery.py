@@ -15,7 +15,7 @@ from conftest import draw, encoded
 from recolor_cli.batch.sidecars import thumbnail_folder
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.gallery import page as page_module
-from recolor_cli.gallery.page import Gallery, GalleryEntry
+from recolor_cli.gallery.page import Gallery, GalleryEntry, RunFacts
 from recolor_cli.image.compare import thumbnails
 
 ODD_NAMES = [
@@ -44,12 +44,12 @@ def add(gallery, folder: Path, name: str, **more):
     gallery.add(entry, thumbnails(BEFORE, AFTER))
 
 
-def write(folder: Path, names, **run) -> Path:
+def write(folder: Path, names) -> Path:
     page = folder / "out" / "gallery.html"
     with Gallery(page) as gallery:
         for number, name in enumerate(names):
             add(gallery, folder, name, model="poster", seconds=0.1 * (number + 1))
-        gallery.finish(model="poster", device="cpu", version="1", date="today", **run)
+        gallery.finish(RunFacts(9.0, "1", "today", "poster", "cpu", interrupted=False))
     return page
 
 
@@ -150,7 +150,7 @@ def page(tmp_path_factory):
             GalleryEntry("broken.jpg", "", "failed", error="it is <cut> off", hint="scan it"), None
         )
         add(gallery, folder, "a-done.png", status="skipped")
-        gallery.finish(model="poster", device="cpu", seconds=9.0, version="1", date="today")
+        gallery.finish(RunFacts(9.0, "1", "today", "poster", "cpu", interrupted=False))
     return path
 
 

@@ -173,20 +173,10 @@ def _canvas_side(side: int, size: int, multiple: int) -> int:
 
 @lru_cache(8)  # many pictures have the same size; a matrix takes about 2 MB
 def _upsampling_matrix(source: int, offset: int, inner: int, coarse: int, size: int) -> FloatArray:
-    """Return the weight of each coarse pixel in each source pixel along one axis.
+    """Return the weight of each coarse pixel in each source pixel, shape (source, coarse).
 
-    Parameters
-    ----------
-    source : int
-        Side of the source, px.
-    offset, inner, size : int
-        Start and length of the picture in the canvas, and side of the canvas, px.
-    coarse : int
-        Side of the network's output, coarse pixels.
-
-    Returns
-    -------
-    float32 array, shape (source, coarse), read-only
+    All arguments are sides along one axis, px: of the source, of the picture's offset and length
+    in the canvas, of the network's output, and of the canvas.
     """
     begin, end = offset * coarse / size, (offset + inner) * coarse / size  # in coarse pixels
     # A coarse pixel is inside if its centre is; a thin picture keeps at least one.

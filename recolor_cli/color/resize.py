@@ -43,17 +43,10 @@ def shrink_to_side(rgb: AnyRgbImage, longest: int, shortest: int = 1) -> AnyRgbI
 def check_same_aspect(name: str, size: ImageSize, picture: ImageSize) -> None:
     """Check that an overlay, such as a mask, has the shape of its picture, at any size.
 
-    Parameters
-    ----------
-    name : str
-        What the error message calls the overlay.
-    size, picture : ImageSize
-        Of the overlay, and of the picture that it is laid over.
-
     Raises
     ------
     InputError
-        If the aspect ratios differ by more than 2 %.
+        If the aspect ratios differ by more than 2 %. Its message calls the overlay `name`.
     """
     ratio = (picture.width * size.height) / (picture.height * size.width)
     if abs(ratio - 1) > _MAX_ASPECT_DEVIATION:

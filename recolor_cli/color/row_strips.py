@@ -11,15 +11,7 @@ from recolor_cli.types import AnyPlanes
 
 
 def row_strips(height: int, width: int, strip_pixels: int) -> list[slice]:
-    """Return the rows of each strip of a picture, from the top.
-
-    Parameters
-    ----------
-    height, width : int
-        Size of the picture, px.
-    strip_pixels : int
-        Pixels of a strip, at most; a strip has at least one row.
-    """
+    """Divide a picture into strips of at most `strip_pixels`, or of one row; return their rows."""
     rows = max(1, strip_pixels // width)
     return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
 
@@ -30,18 +22,7 @@ def map_row_strips(
     dtype: np.dtype[Any],
     strip_pixels: int,
 ) -> AnyPlanes:
-    """Return an array whose strips of rows are made one after the other.
-
-    Parameters
-    ----------
-    make : callable
-        Takes the rows of the result as a slice, and returns their content.
-    shape : tuple of int
-        Of the result: height, width, and channels if there are any.
-    dtype : numpy dtype
-    strip_pixels : int
-        Pixels of a strip, at most; a strip has at least one row.
-    """
+    """Return an array, (H, W) or (H, W, C), whose strips `make` returns when given their rows."""
     result: AnyPlanes = np.empty(shape, dtype)
     for rows in row_strips(shape[0], shape[1], strip_pixels):
         result[rows] = make(rows)

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -67,6 +67,18 @@ class GalleryEntry:
     before: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the page says about the whole run."""
+
+    seconds: float
+    version: str
+    date: str
+    model: str
+    device: str
+    interrupted: bool
+
+
 class Gallery:
     """Writes a page; a context manager that puts the page in place when its block ends.
 
@@ -90,7 +102,7 @@ class Gallery:
         self._thumbnails = self._folder / thumbnail_folder(page).name
         self._used_keys: set[bytes] = set()  # of thumbnails, 8 bytes a picture
         self._stack = contextlib.ExitStack()
-        self._run: dict[str, Any] = {}
+        self._facts: dict[str, Any] = {}
         with contextlib.suppress(FileNotFoundError):
             try:
                 is_ours = _MARK in page.read_bytes()[:1000]
@@ -125,7 +137,7 @@ class Gallery:
                 self._stack.__exit__(_Abandoned, _Abandoned(), None)
             return
         with self._stack:
-            self._file.write(self._middle + _script_json(self._run) + self._tail)
+            self._file.write(self._middle + _script_json(self._facts) + self._tail)
         self._remove_unused_thumbnails()
 
     def add(self, entry: GalleryEntry, thumbnails: Thumbnails | None) -> None:
@@ -164,25 +176,9 @@ class Gallery:
                 f"cannot write {self._page}: {error.strerror}", "make room on its disk"
             ) from error
 
-    def finish(
-        self,
-        *,
-        model: str,
-        device: str,
-        version: str,
-        date: str,
-        seconds: float = 0.0,
-        interrupted: bool = False,
-    ) -> None:
+    def finish(self, facts: RunFacts) -> None:
         """Store the facts about the whole run, which the end of the page shows."""
-        self._run = {
-            "seconds": seconds,
-            "version": version,
-            "date": date,
-            "model": model,
-            "device": device,
-            "interrupted": interrupted,
-        }
+        self._facts = asdict(facts)
 
     def _write_thumbnails(self, entry: GalleryEntry, thumbnails: Thumbnails) -> dict[str, str]:
         """Write the thumbnails of a picture, and return their URLs and those of the large view."""

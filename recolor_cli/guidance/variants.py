@@ -50,26 +50,13 @@ _COHERENCE_WINDOW, _EDGE_WINDOW = (6 / 64, 40.0), (3 / 64, 30.0)
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """One goal for each region, and its effect on some places of the picture.
+    """One goal for each region, and its effect on some places of the picture."""
 
-    Parameters
-    ----------
-    goals : float32 array, shape (K, 2), ab
-    power : float
-        Of the goals' Gaussians.
-    shown : float32 array, shape (places, 2), ab
-        As a screen shows it.
-    distance : float
-        From the network's own coloring, CIE94.
-    unlikeliness : float
-        Relative entropy plus the cost of saturation, nats.
-    """
-
-    goals: FloatArray
-    power: float
-    shown: FloatArray
-    distance: float
-    unlikeliness: float
+    goals: FloatArray  # (K, 2), ab
+    power: float  # of the goals' Gaussians
+    shown: FloatArray  # (places, 2), ab as a screen shows it
+    distance: float  # CIE94 from the network's own coloring
+    unlikeliness: float  # nats: relative entropy plus the cost of saturation
 
 
 def generate_variants(

@@ -1,25 +1,26 @@
-"""Do variants, palettes, hints and entropy do what docs/steering.md says of them?
+"""Measure variants, palettes, hints and confidence, for docs/steering.md.
 
     python tests/benchmarks/steering.py variants posters.tar --pictures 200
     python tests/benchmarks/steering.py palette posters.tar --pictures 60
     python tests/benchmarks/steering.py hints posters.tar --pictures 40
     python tests/benchmarks/steering.py confidence posters.tar --pictures 200
 
-takes color pictures, evenly spread over the sources, as truths. ``--sheet FILE.png`` shows some.
+The sources are color pictures, which serve as truths; N of them are taken, evenly spread.
+``--sheet FILE.png`` draws some of the results.
 
-variants: CIEDE2000 between the variants of a picture, each pair, averaged; L2 to the truth of each
-variant, of the best and of the first; how much of the change of color lies where lightness is flat
-(splotches; see `splotchiness`).
+variants: Print the mean CIEDE2000 between the variants of a picture; the L2 to the truth of each
+variant, of the best and of the first; and the share of the change of color that lies where
+lightness is flat (see `splotchiness`).
 
-palette: pulls each picture toward another picture and toward a list of colors, and measures how far
-the histograms over the 394 bins are apart before and after: as the earth mover's distance in ab
-units, and as total variation, plain and after a blur of 8 ab units.
+palette: Pull each picture toward another picture and toward a list of colors. Print the distance of
+the histograms over the 394 bins before and after: the earth mover's distance in ab units, and total
+variation, plain and after a blur of 8 ab units.
 
-hints: gives the true color of one to ten places, and measures seconds of a CPU, the hinted places,
-and CIEDE2000 of the whole picture. Truths stand for what a user knows.
+hints: Give the true color of one to ten places. Print the CPU seconds, the error at the hinted
+places, and the CIEDE2000 of the whole picture. Truths stand for the knowledge of a user.
 
-confidence: how well the mean entropy of a picture foretells its CIEDE2000, as Spearman's rank
-correlation; and the error of the tenth that is flagged as least certain.
+confidence: Print how well the mean entropy of a picture predicts its CIEDE2000, as Spearman's rank
+correlation, and the error of the least certain tenth.
 """
 
 from __future__ import annotations
@@ -131,12 +132,12 @@ def palette(truths: list[RgbImage], network: OnnxColorNetwork, strength: float) 
                 reference = Palette.of_picture(shown)
             else:
                 reference = load_palette(COLORS[number % len(COLORS)])
-                shown = _swatch(COLORS[number % len(COLORS)])
+                shown = _draw_swatch(COLORS[number % len(COLORS)])
             if shown is truth:
                 continue
             steered = RecolorOptions(steering=Steering(reference, strength))
             before, after = plain.recolor(truth), Recolorizer(network, steered).recolor(truth)
-            figures.append([_apart(before, reference), _apart(after, reference)])
+            figures.append([_histogram_distances(rgb, reference) for rgb in (before, after)])
             splotches.append([splotchiness(rgb) for rgb in (truth, before, after)])
             rows.append([shown, before, after])
         values = np.array(figures)  # (pictures, before and after, distances)
@@ -154,7 +155,7 @@ def palette(truths: list[RgbImage], network: OnnxColorNetwork, strength: float) 
     return rows
 
 
-def _apart(rgb: RgbImage, reference: Palette) -> tuple[float, float, float]:
+def _histogram_distances(rgb: RgbImage, reference: Palette) -> tuple[float, float, float]:
     found = Palette.of_picture(rgb)
     one, other = found.histogram(BINS), reference.histogram(BINS)
     signatures = [
@@ -165,7 +166,7 @@ def _apart(rgb: RgbImage, reference: Palette) -> tuple[float, float, float]:
     return moved, float(np.abs(one - other).sum() / 2), float(blurred)
 
 
-def _swatch(colors: str) -> RgbImage:
+def _draw_swatch(colors: str) -> RgbImage:
     from recolor_cli.guidance.hex_colors import parse_hex
 
     parsed = np.array([parse_hex(color) for color in colors.split(",")], np.uint8)

@@ -1,4 +1,4 @@
-"""Draw docs/steering.jpg: variants, palettes, a hint and confidence on the demo's picture.
+"""Draw docs/steering.jpg: variants, palettes, a hint and confidence for the demo's picture.
 
 python tests/benchmarks/steering_strip.py docs/steering.jpg
 """
@@ -23,7 +23,7 @@ _WIDTH, _TEXT, _GAP, _COLUMNS = 210, 22, 6, 4  # px
 
 
 def main() -> None:
-    """Draw it."""
+    """Draw the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", type=Path)
     target = parser.parse_args().picture
