@@ -253,7 +253,7 @@ def _temperature(network: ColorNetwork, options: RecolorOptions) -> float:
 def _check_finite(output: FloatArray) -> None:
     if not np.isfinite(output).all():
         raise InferenceError(
-            "the network's answer is not a number", "try --device cpu, or another model"
+            "the network's output is not a number", "try --device cpu, or another model"
         )
 
 

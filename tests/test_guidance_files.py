@@ -146,7 +146,7 @@ def test_hex_colors():
     assert parse_hex("#C8102e") == (200, 16, 46)
     assert parse_hex(" #123 ") == (17, 34, 51)
     for text in ("123", "#12345", "#ggg", "", "# 12"):
-        with pytest.raises(UsageError, match="no color"):
+        with pytest.raises(UsageError, match="not a color"):
             parse_hex(text)
 
 

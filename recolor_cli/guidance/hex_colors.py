@@ -27,7 +27,7 @@ def parse_hex(text: str) -> tuple[int, int, int]:
     """
     digits = text.strip().removeprefix("#")
     if not re.fullmatch(r"[0-9a-fA-F]{3}|[0-9a-fA-F]{6}", digits) or "#" not in text:
-        raise UsageError(f"{text!r} is no color", "write #rrggbb or #rgb, such as #c8102e")
+        raise UsageError(f"{text!r} is not a color", "write #rrggbb or #rgb, such as #c8102e")
     if len(digits) == 3:
         digits = "".join(2 * digit for digit in digits)
     red, green, blue = bytes.fromhex(digits)

@@ -55,7 +55,7 @@ def _parse_point(text: str) -> Hint:
     parts = text.split(",")
     number = r"\s*\d{1,9}(\.\d*)?\s*"
     if len(parts) != 3 or not all(re.fullmatch(number, part) for part in parts[:2]):
-        raise UsageError(f"{text!r} is no hint", _ADVICE)
+        raise UsageError(f"{text!r} is not a hint", _ADVICE)
     return Hint(float(parts[0]), float(parts[1]), parse_hex(parts[2]))
 
 

@@ -98,7 +98,7 @@ def _parse_gimp(data: bytes) -> FloatArray:
             continue
         levels = [int(word) for word in words[:3]]
         if len(levels) < 3 or not all(0 <= level <= 255 for level in levels):
-            raise ValueError(f"{line.strip()!r} is no color")
+            raise ValueError(f"{line.strip()!r} is not a color")
         colors.append((levels[0], levels[1], levels[2]))
     return rgb_to_ab(colors) if colors else np.empty((0, 2), np.float32)
 
