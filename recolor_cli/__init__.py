@@ -1,4 +1,4 @@
-"""New, believable color for old film posters, photographs and films.
+"""Give old film posters, photographs and films new, believable color.
 
 >>> from recolor_cli import Recolorizer
 >>> recolorizer = Recolorizer("poster")  # doctest: +SKIP
@@ -19,7 +19,7 @@ __all__ = ["RecolorError", "RecolorOptions", "Recolorizer"]
 
 
 def __getattr__(name: str) -> object:
-    """Load what needs numpy and OpenCV when it is first asked for: ``--help`` does not."""
+    """Import numpy and OpenCV on first use only, because ``--help`` needs neither."""
     if name == "Recolorizer":
         from recolor_cli.recolorizer import Recolorizer
 

@@ -1,4 +1,4 @@
-"""``python -m recolor_cli``."""
+"""Run the program by ``python -m recolor_cli``."""
 
 import sys
 

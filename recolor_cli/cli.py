@@ -1,4 +1,4 @@
-"""The command line: argv to a command to an exit code."""
+"""The command line: find the command for argv, run it, and turn errors into exit codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from recolor_cli.commands.help import write_first_page
-from recolor_cli.commands.options import SETTINGS
+from recolor_cli.commands.options import SETTINGS, GlobalFlags
 from recolor_cli.errors import ExitCode, RecolorError, UsageError
 from recolor_cli.image.formats import is_film
 
@@ -28,7 +28,7 @@ _TOPICS = {
 
 
 class _Commands(Mapping[str, click.Command]):
-    """The commands by their names, each loaded when it is asked for: a run needs but one."""
+    """The commands by name. Each is imported on first access, because a run needs only one."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
@@ -40,7 +40,7 @@ class _Commands(Mapping[str, click.Command]):
         return command
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names  # without loading it
+        return name in self._names  # without an import
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -50,12 +50,12 @@ class _Commands(Mapping[str, click.Command]):
 
 
 class _RunByDefault(click.Group):
-    """A group whose commands ``run`` and ``film`` need not be named: ``recolor poster.jpg``."""
+    """A group in which the names of ``run`` and ``film`` can be left out."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert ``run``, or ``film`` where a film is named, unless a command, or help, is.
+        """Insert ``film`` if an argument names a film, else ``run``, unless a command is named.
 
-        -NAME may be a file.
+        An argument -NAME may be a file.
         """
         args = [_as_path(argument) for argument in args]
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
@@ -69,13 +69,13 @@ class _RunByDefault(click.Group):
         write_first_page(self, ctx, formatter, "run", _MOST_USED, _TOPICS)
 
     def _refuse_misspelt(self, name: str) -> None:
-        """Raise if a name is no file, but nearly a command."""
+        """Raise UsageError if a name is nearly that of a command, and there is no such file."""
         meant = get_close_matches(name, self.commands, 1, cutoff=0.75)
         if meant and not os.path.lexists(name):
             raise UsageError(f"{name} is no command and no file", f"did you mean {meant[0]}?")
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a command, an option of ``run``, or the name of a file."""
+        """Complete the name of a command or file, or an option of ``run``."""
         found = super().shell_complete(ctx, incomplete)
         if incomplete.startswith("-"):
             return found + self.commands["run"].shell_complete(ctx, incomplete)
@@ -98,19 +98,19 @@ def cli() -> None:
 
 
 def _as_path(argument: str) -> str:
-    """Return ./-NAME for a file -NAME: a shell's ``*.jpg`` does not know which names look odd."""
+    """Return ./-NAME for an existing file -NAME, which a shell's ``*.jpg`` may expand to."""
     is_file = argument.startswith("-") and "." in argument and Path(argument).is_file()
     return f"./{argument}" if is_file else argument
 
 
 cli.commands = cast(
-    MutableMapping[str, click.Command],  # nobody adds one
+    MutableMapping[str, click.Command],  # click's type; nothing adds a command
     _Commands(["run", *(name for names in _TOPICS.values() for name in names)]),
 )
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program and return its exit code: the one place where errors become exits.
+    """Run the program and return its exit code. No other place turns errors into exit codes.
 
     Parameters
     ----------
@@ -118,20 +118,20 @@ def main(argv: list[str] | None = None) -> int:
         Without the program's name; None takes `sys.argv`.
     """
     arguments = sys.argv[1:] if argv is None else argv
-    # Numpy is not loaded yet. Our products of matrices are small: its threads would take more time
-    # to meet than to multiply, and pictures are worked on in threads of our own.
+    # Set before numpy is imported. Its threads would only slow down our small matrix products, and
+    # pictures are recolored in threads of our own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Decoders warn through Python of what they repair in a file; our own messages go their own way.
+    # Decoders issue Python warnings when they repair a file; our own warnings take another way.
     warnings.simplefilter("ignore")
-    verbose = "-v" in arguments or "--verbose" in arguments
+    flags = GlobalFlags()
     try:
-        result = cli.main(arguments, prog_name="recolor", standalone_mode=False)
+        result = cli.main(arguments, prog_name="recolor", standalone_mode=False, obj=flags)
         return int(result) if isinstance(result, int) else ExitCode.OK
     except RecolorError as error:
         from recolor_cli.terminal.console import Console
 
         Console().error(error.message, error.hint)
-        if verbose:
+        if flags.verbose:
             traceback.print_exc()
         return error.exit_code
     except click.ClickException as error:
@@ -144,15 +144,24 @@ def main(argv: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return ExitCode.INTERRUPTED
-    except OSError as error:  # of our own streams: a full disk behind --help, say
-        from recolor_cli.terminal.streams import abandon_stdout
+    except Exception as error:
+        if _is_output_error(error):  # for example --help > /dev/full
+            from recolor_cli.terminal.streams import abandon_stdout
 
-        abandon_stdout()
-        click.echo(f"error: {error}", err=True)
-        return ExitCode.SOME_FAILED
-    except Exception:
+            abandon_stdout()
+            click.echo(f"error: {error}", err=True)
+            return ExitCode.SOME_FAILED
         traceback.print_exc()
         click.echo(
             "error: this is a bug in recolor; please report it with the lines above", err=True
         )
         return ExitCode.BUG
+
+
+def _is_output_error(error: Exception) -> bool:
+    """Tell whether an error was raised by printing, which click and rich do."""
+    if not isinstance(error, OSError):
+        return False
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    package = frame.f_globals.get("__name__", "").partition(".")[0]
+    return package in ("click", "rich")

@@ -1,15 +1,15 @@
-"""Every error that a user can meet, and the exit code that it ends with.
+"""All errors that users meet, and their exit codes.
 
 RecolorError
 ├── UsageError          2   the options do not make sense together
 ├── NoInputsError       3   nothing matched
-├── ModelError          4   the model is missing, or is not fit to run
+├── ModelError          4   the model is missing or cannot be run
 ├── DeviceError         5   the requested device cannot be used
-├── InputError          1   this picture cannot be read
+├── InputError          1   this picture cannot be read or recolored
 ├── OutputError         1   this result cannot be written
 └── InferenceError      1   the network failed on this picture
 
-The codes are part of the interface: the README documents them and they do not change.
+The codes are part of the interface. The README documents them, and they do not change.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process returns."""
+    """Exit codes of the process."""
 
     OK = 0
     SOME_FAILED = 1
@@ -31,7 +31,7 @@ class ExitCode(IntEnum):
 
 
 class RecolorError(Exception):
-    """A failure that is the world's fault or the user's, not a bug.
+    """A failure that is caused by the user, a file or the system, not by a bug.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class RecolorError(Exception):
         self.hint = hint
 
     def __reduce__(self) -> tuple[type[RecolorError], tuple[str, str]]:
-        # An exception's own way between processes would lose the hint.
+        # The default pickling would lose the hint between processes.
         return type(self), (self.message, self.hint)
 
 
@@ -66,19 +66,19 @@ class NoInputsError(RecolorError):
 
 
 class ModelError(RecolorError):
-    """The model file is missing, broken, or does not keep the contract."""
+    """The model file is missing or broken, or violates the contract for model files."""
 
     exit_code = ExitCode.MODEL
 
 
 class DeviceError(RecolorError):
-    """The device that was demanded cannot run the network."""
+    """The requested device cannot run the network."""
 
     exit_code = ExitCode.DEVICE
 
 
 class InputError(RecolorError):
-    """One picture cannot be read, or is not fit to be recolored."""
+    """One picture cannot be read or recolored."""
 
 
 class OutputError(RecolorError):

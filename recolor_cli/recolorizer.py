@@ -1,4 +1,4 @@
-"""One picture in memory, one recolored picture out: the heart of the program."""
+"""Recolor one picture in memory: predict its color with a network, and paint it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from recolor_cli.color.blend import BlendMask
 from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.painting import paint
+from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InferenceError, InputError, ModelError
-from recolor_cli.guidance.prediction import Prediction, Steering
-from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.guidance.prediction import ColorFactors, Prediction
+from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.model.color_network import ColorNetwork, DistributionNetwork
 from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
 
-MIN_SIDE = 8  # px; in less there is nothing for a network to see
-_BAND_PIXELS = 1 << 20  # what is halved at a time
+MIN_SIDE = 8  # px; a network recognizes nothing in less
+_STRIP_PIXELS = 1 << 20  # pixels of the picture that are halved at a time
 
 
 @dataclass
@@ -32,21 +33,21 @@ class StageTimings:
     _since: float = field(default_factory=time.perf_counter)
 
     def lap(self, stage: str) -> None:
-        """Book the time since the last lap on `stage`."""
+        """Add the time since the last lap to `stage`."""
         now = time.perf_counter()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
         self._since = now
 
 
 class Recolorizer:
-    """A network and how it is to be used; safe to share between threads.
+    """A network with the options of a recoloring; safe to share between threads.
 
     Parameters
     ----------
     network : str, Path or ColorNetwork
-        A model by name or path, which is then run on the best device there is; or a network.
-    options : RecolorOptions
-        Temperature and strength.
+        A network, or the name or path of a model to run on the best device there is.
+    options : RecolorOptions or None
+        None takes the defaults.
 
     Raises
     ------
@@ -63,7 +64,7 @@ class Recolorizer:
         self, network: str | Path | ColorNetwork = "poster", options: RecolorOptions | None = None
     ) -> None:
         if isinstance(network, (str, Path)):
-            # Not needed by whoever brings a network of their own.
+            # Imported here because callers with a network of their own need no onnxruntime.
             from recolor_cli.model.onnx_network import OnnxColorNetwork
 
             network = OnnxColorNetwork.load(network)
@@ -73,30 +74,29 @@ class Recolorizer:
     def recolor(
         self, rgb: AnyRgbImage, timings: StageTimings | None = None, in_place: bool = False
     ) -> AnyRgbImage:
-        """Give a picture new color; its lightness stays.
+        """Give a picture new color and keep its lightness.
 
         Parameters
         ----------
         rgb : uint8 or uint16 array, shape (H, W, 3)
-            sRGB. What color it has is not looked at.
+            sRGB. The network reads its lightness only.
         timings : StageTimings or None
-            Where to book the time.
+            Receives the seconds of each stage.
         in_place : bool
-            Put the result where the picture was, which saves its memory.
+            Write the result into `rgb`, which saves memory.
 
         Returns
         -------
         array of the same shape and dtype
-            Of 16 bits, the lightness is computed and kept at 16 bits.
 
         Raises
         ------
         InputError
             If a side is shorter than `MIN_SIDE`.
         InferenceError
-            If the network fails, or answers with something that is not a number.
+            If the network fails, or its output is not finite.
         ValueError
-            If `rgb` is not of such a shape or dtype.
+            If `rgb` has another shape or dtype.
         """
         timings = timings or StageTimings()
         ab = self.predict(rgb, timings)
@@ -105,39 +105,32 @@ class Recolorizer:
         return result
 
     def predict(self, rgb: AnyRgbImage, timings: StageTimings | None = None) -> FloatArray:
-        """Ask the network for color, the first half of `recolor`.
+        """Predict the color of a picture, the first half of `recolor`.
 
         Parameters
         ----------
         rgb, timings
-            As for `recolor`.
+            As for `recolor`, which raises the same errors.
 
         Returns
         -------
         float32 array, shape (h, w, 2)
-            ab in CIELAB units over the letterboxed square, with the strength applied.
-
-        Raises
-        ------
-        InputError, InferenceError, ValueError
-            As `recolor`.
+            ab in CIELAB units over the letterboxed canvas, with all factors applied.
         """
         timings = timings or StageTimings()
         if self.options.steering:
             (steered,) = self.predict_distribution(rgb, timings).variants(1)
             timings.lap("steering")
             return steered
-        manifest = self.network.manifest
-        tensor = self._tensor(rgb, timings)
-        ab: FloatArray = self.network.predict(tensor, self._temperature)[0].transpose(1, 2, 0)
-        _check_numbers(ab)
+        tensor = self._network_input(rgb, timings)
+        ab: FloatArray = predict_ab(self.network, tensor, self.options)[0].transpose(1, 2, 0)
         timings.lap("network")
-        return ab * np.float32(self.options.strength * manifest.strength)
+        return ab
 
     def predict_distribution(
         self, rgb: AnyRgbImage, timings: StageTimings | None = None
     ) -> Prediction:
-        """Ask the network for all that it thinks of a picture, not for one color alone.
+        """Predict how likely each color is at each place of a picture.
 
         Parameters
         ----------
@@ -146,15 +139,15 @@ class Recolorizer:
 
         Returns
         -------
-        Answer
-            Whose `variants` can be given to `paint`.
+        Prediction
+            Its `variants` can be given to `paint`.
 
         Raises
         ------
         InputError, InferenceError, ValueError
             As `recolor`.
         ModelError
-            If the network gives one color only.
+            If the network predicts one color only.
         """
         timings = timings or StageTimings()
         network, options = self.network, self.options
@@ -163,43 +156,36 @@ class Recolorizer:
                 f"the model {network.manifest.name} gives one color, not a choice of colors",
                 "use a classification model of ours, such as poster",
             )
-        tensor = self._tensor(rgb, timings)
+        tensor = self._network_input(rgb, timings)
         distribution = network.distribution(tensor)
-        _check_numbers(distribution.logits)
+        _check_finite(distribution.logits)
         timings.lap("network")
         return Prediction(
             distribution=distribution,
             lightness=tensor[0, 0],
-            box=self._box(rgb),
-            temperature=self._temperature,
-            scale=network.manifest.strength,
-            strength=options.strength,
+            letterbox=self._letterbox(rgb),
+            temperature=_temperature(network, options),
+            factors=ColorFactors(
+                model=network.manifest.strength,
+                user=options.strength,
+                network=float(distribution.factor[0]),
+            ),
             steering=options.steering or Steering(),
         )
-
-    @property
-    def _temperature(self) -> float:
-        return self.options.temperature or self.network.manifest.temperature
-
-    def _tensor(self, rgb: AnyRgbImage, timings: StageTimings) -> FloatArray:
-        if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3:
-            raise ValueError(f"expected uint8 or uint16 (H, W, 3), not {rgb.dtype} {rgb.shape}")
-        tensor = network_input(rgb, self._box(rgb), self.network.manifest.pad_lightness)
-        timings.lap("lightness")
-        return tensor
 
     def paint(
         self, rgb: AnyRgbImage, ab: FloatArray, out: AnyRgbImage | None = None
     ) -> AnyRgbImage:
-        """Give a picture the color that `predict` returned for one of its size.
+        """Paint a picture with the color that `predict` returned for one of its size.
 
         Parameters
         ----------
         rgb : uint8 or uint16 array, shape (H, W, 3), sRGB
             Its lightness stays.
         ab : float32 array, shape (h, w, 2), CIELAB units
+            Over the letterboxed canvas.
         out : array of the same shape and dtype, or None
-            Where to put the result; it may be `rgb`.
+            Receives the result; it may be `rgb`.
 
         Returns
         -------
@@ -207,75 +193,118 @@ class Recolorizer:
         """
         result = np.empty_like(rgb) if out is None else out
         options = self.options
-        own = BlendMask.of(rgb, options.keep_original, options.only_gray, options.mask)
-        paint(rgb, self._box(rgb).upsample(ab), result, own)
+        blend_mask = BlendMask.for_picture(
+            rgb, options.keep_original, options.only_gray, options.mask
+        )
+        paint(rgb, self._letterbox(rgb).upsample(ab), result, blend_mask)
         return result
 
-    def _box(self, rgb: AnyRgbImage) -> Letterbox:
-        """Return where the picture lies in the network's square, if it is large enough."""
+    def _network_input(self, rgb: AnyRgbImage, timings: StageTimings) -> FloatArray:
+        if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3:
+            raise ValueError(f"expected uint8 or uint16 (H, W, 3), not {rgb.dtype} {rgb.shape}")
+        tensor = network_input(rgb, self._letterbox(rgb), self.network.manifest.pad_lightness)
+        timings.lap("lightness")
+        return tensor
+
+    def _letterbox(self, rgb: AnyRgbImage) -> Letterbox:
         source = ImageSize(rgb.shape[0], rgb.shape[1])
-        if min(source.height, source.width) < MIN_SIDE:
-            raise InputError(
-                f"{source} pixels are too few to recolor; the least is {MIN_SIDE} a side",
-                "leave it out, or enlarge it",
-            )
+        check_size(source)
         return self.network.manifest.box(source)
 
 
-def _check_numbers(answer: FloatArray) -> None:
-    if not np.isfinite(answer).all():
-        raise InferenceError(
-            "the network's answer is not a number", "try --device cpu, or another model"
+def check_size(size: ImageSize) -> None:
+    """Raise InputError if a picture or frame has a side shorter than `MIN_SIDE`."""
+    if min(size.height, size.width) < MIN_SIDE:
+        raise InputError(
+            f"{size} pixels are too few to recolor; the least is {MIN_SIDE} a side",
+            "leave it out, or enlarge it",
         )
 
 
-def network_input(rgb: AnyRgbImage, box: Letterbox, pad_lightness: float) -> FloatArray:
-    """Make the tensor that a network reads; the one way there, for run and validation.
+def predict_ab(network: ColorNetwork, tensor: FloatArray, options: RecolorOptions) -> FloatArray:
+    """Predict the ab of a minibatch, and apply the strengths of the model and of the user.
 
     Parameters
     ----------
-    rgb : uint8 array, shape (H, W, 3), the source of `box`
-    box : Letterbox
+    network : ColorNetwork
+    tensor : float32 array, shape (N, 1, H, W)
+        As `network_input` makes it.
+    options : RecolorOptions
+
+    Returns
+    -------
+    float32 array, shape (N, 2, h, w), CIELAB units
+
+    Raises
+    ------
+    InferenceError
+        If the network fails, or its output is not finite.
+    """
+    ab = network.predict(tensor, _temperature(network, options))
+    _check_finite(ab)
+    factors = ColorFactors(model=network.manifest.strength, user=options.strength)
+    return ab * np.float32(factors.total)
+
+
+def _temperature(network: ColorNetwork, options: RecolorOptions) -> float:
+    return options.temperature or network.manifest.temperature
+
+
+def _check_finite(output: FloatArray) -> None:
+    if not np.isfinite(output).all():
+        raise InferenceError(
+            "the network's output is not a number", "try --device cpu, or another model"
+        )
+
+
+def network_input(rgb: AnyRgbImage, letterbox: Letterbox, pad_lightness: float) -> FloatArray:
+    """Make the tensor that a network reads, for runs and for validation alike.
+
+    Parameters
+    ----------
+    rgb : uint8 or uint16 array, shape (H, W, 3)
+        Of the size `letterbox.source`.
+    letterbox : Letterbox
     pad_lightness : float
         L* of the padding, 0..100.
 
     Returns
     -------
-    float32 array, shape (1, 1, size, size)
+    float32 array, shape (1, 1, canvas.height, canvas.width)
         L*, 0..100.
     """
-    inner = box.inner
-    # Halving is the one shrinking by area that OpenCV does fast. What it halves must not be seen:
-    # at least two pixels are left for each of the network's.
-    times = 0
+    inner = letterbox.inner
+    # Of all ways to shrink by area, OpenCV is fast at halving only. At least two pixels must remain
+    # for each of the network's, so that the halving leaves no traces.
+    halvings = 0
     while all(
-        side >> times >= 4 * wanted
+        side >> halvings >= 4 * wanted
         for side, wanted in zip(rgb.shape, (inner.height, inner.width), strict=False)
     ):
-        times += 1
-    small = _halved(rgb, times)
+        halvings += 1
+    small = _halve(rgb, halvings)
     size = inner.width, inner.height
     if inner.height < small.shape[0]:
-        # Of floats OpenCV takes the mean faster, and it is the same one.
+        # OpenCV averages floats faster than integers, and gets the same mean.
         means = cv2.resize(small.astype(np.float32), size, interpolation=cv2.INTER_AREA)
         small = np.rint(means).astype(rgb.dtype)
     else:
         small = cast(AnyRgbImage, cv2.resize(small, size, interpolation=cv2.INTER_LINEAR))
-    return box.apply(rgb_to_lightness(small), pad_lightness)[None, None]
+    return letterbox.apply(rgb_to_lightness(small), pad_lightness)[None, None]
 
 
-def _halved(rgb: AnyRgbImage, times: int) -> AnyRgbImage:
-    """Return a picture halved so often; rows and columns that are over are left out."""
+def _halve(rgb: AnyRgbImage, times: int) -> AnyRgbImage:
+    """Halve a picture several times; odd rows and columns at its end are dropped."""
     if not times:
         return rgb
     height, width = rgb.shape[0] >> times, rgb.shape[1] >> times
-    result = np.empty((height, width, 3), rgb.dtype)
-    rows = max(1, _BAND_PIXELS // ((width << times) << times))
-    for start in range(0, height, rows):  # the first half would be a quarter of the picture
-        stop = min(start + rows, height)
-        band = rgb[start << times : stop << times, : width << times]
+
+    def halve_strip(rows: slice) -> AnyRgbImage:
+        strip = rgb[rows.start << times : rows.stop << times, : width << times]
         for _ in range(times):
-            half = band.shape[1] // 2, band.shape[0] // 2
-            band = cast(AnyRgbImage, cv2.resize(band, half, interpolation=cv2.INTER_AREA))
-        result[start:stop] = band
-    return result
+            half = strip.shape[1] // 2, strip.shape[0] // 2
+            strip = cast(AnyRgbImage, cv2.resize(strip, half, interpolation=cv2.INTER_AREA))
+        return strip
+
+    # In strips, because the first half alone would take a quarter of the picture's memory.
+    return map_row_strips(halve_strip, (height, width, 3), rgb.dtype, _STRIP_PIXELS >> (2 * times))

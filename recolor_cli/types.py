@@ -1,4 +1,4 @@
-"""Array aliases, sizes and choices that all packages share."""
+"""Array types, sizes and enumerations that all packages share."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ AnyRgbImage = NDArray[Any]
 """sRGB, (H, W, 3), gamma-encoded: uint8, 0..255, or uint16, 0..65535."""
 
 AnyPlanes = NDArray[Any]
-"""uint8 or uint16 levels of any channels; the docstring of whoever uses it gives the shape."""
+"""uint8 or uint16 levels of any channels; each use documents its shape."""
 
 FloatArray = NDArray[np.float32]
-"""float32; the docstring of whoever uses it gives shape, unit and range."""
+"""float32; each use documents its shape, unit and range."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSize:
-    """Height and width in pixels, named so that the two are never swapped."""
+    """Height and width in pixels; they have names so that they cannot be swapped."""
 
     height: int
     width: int
@@ -38,19 +38,19 @@ class ImageSize:
 
     @property
     def pixels(self) -> int:
-        """How many pixels there are."""
+        """Return the number of pixels."""
         return self.height * self.width
 
 
 class ModelKind(StrEnum):
-    """How a network arrives at ab."""
+    """How a network predicts ab: as a distribution over bins, or directly."""
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
 
 
 class ColorSpace(StrEnum):
-    """In which plane the bins of a classification network lie."""
+    """The plane that the bins of a classification network lie in."""
 
     LAB = "lab"  # ab, CIELAB units
     YUV = "yuv"  # U in -.436...436, V in -.615...615

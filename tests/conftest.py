@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from recolor_cli.cli import main
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import Distribution
-from recolor_cli.color.gamut import AbBins
 from recolor_cli.errors import InferenceError
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.training.config import TrainConfig

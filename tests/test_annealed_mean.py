@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean
-from recolor_cli.color.gamut import AbBins
 
 BINS = AbBins.srgb()
 logits_of_a_pixel = hnp.arrays(

@@ -61,10 +61,13 @@ def test_half_a_mask_of_half_the_own_color(manifest):
 def test_strips_are_no_different_from_the_whole(height, width, seed):
     rgb, painted = draw(height, width, seed), draw(height, width, seed + 1)
     mask = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
-    own = BlendMask.of(rgb, mask=mask, keep_original=0.25)
-    whole = own.keep(rgb, painted, 0)
+    blend_mask = BlendMask.for_picture(rgb, mask=mask, keep_original=0.25)
+    whole = blend_mask.blend(rgb, painted, 0)
     cut = height // 2
-    parts = [own.keep(rgb[:cut], painted[:cut], 0), own.keep(rgb[cut:], painted[cut:], cut)]
+    parts = [
+        blend_mask.blend(rgb[:cut], painted[:cut], 0),
+        blend_mask.blend(rgb[cut:], painted[cut:], cut),
+    ]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from conftest import drawn, tiny_config, with_changes
-from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import ModelError
 from recolor_cli.evaluation.pictures import load_pictures
 from recolor_cli.model.onnx_network import OnnxColorNetwork

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from conftest import drawn, tiny_config, with_changes
-from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import UsageError
 from recolor_cli.training.networks import build_network
 

@@ -8,7 +8,7 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from conftest import draw, drawn, encoded, tiny_config, with_changes, write_config
-from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import load_pictures

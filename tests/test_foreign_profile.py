@@ -5,8 +5,8 @@ from onnx import TensorProto, helper
 from skimage.color import rgb2lab
 
 from conftest import draw, encoded
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean
-from recolor_cli.color.gamut import AbBins
 from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.errors import ModelError
 from recolor_cli.model.foreign_profile import ForeignProfile, OutputKind

@@ -14,8 +14,8 @@ import pytest
 from conftest import draw, encoded
 from recolor_cli.batch.sidecars import thumbnail_folder
 from recolor_cli.errors import OutputError, UsageError
-from recolor_cli.gallery import page as page_room
-from recolor_cli.gallery.page import Entry, Gallery
+from recolor_cli.gallery import page as page_module
+from recolor_cli.gallery.page import Gallery, GalleryEntry, RunFacts
 from recolor_cli.image.compare import thumbnails
 
 ODD_NAMES = [
@@ -40,16 +40,16 @@ def add(gallery, folder: Path, name: str, **more):
     for path, data in ((source, BEFORE), (result, AFTER)):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
-    entry = Entry(str(source), str(result), more.pop("status", "written"), **more)
+    entry = GalleryEntry(str(source), str(result), more.pop("status", "written"), **more)
     gallery.add(entry, thumbnails(BEFORE, AFTER))
 
 
-def write(folder: Path, names, **run) -> Path:
+def write(folder: Path, names) -> Path:
     page = folder / "out" / "gallery.html"
     with Gallery(page) as gallery:
         for number, name in enumerate(names):
             add(gallery, folder, name, model="poster", seconds=0.1 * (number + 1))
-        gallery.finish(model="poster", device="cpu", version="1", date="today", **run)
+        gallery.finish(RunFacts(9.0, "1", "today", "poster", "cpu", interrupted=False))
     return page
 
 
@@ -99,13 +99,13 @@ def test_memory_stays_flat(tmp_path):
 
     pair = thumbnails(BEFORE, AFTER)
     with Gallery(tmp_path / "gallery.html") as gallery:
-        gallery._write = lambda entry, thumbnails: {"before": "b", "after": "a"}
-        gallery.add(Entry("x.png", "y.png", "written"), pair)
+        gallery._write_thumbnails = lambda entry, thumbnails: {"before": "b", "after": "a"}
+        gallery.add(GalleryEntry("x.png", "y.png", "written"), pair)
         tracemalloc.start()
         for number in range(2000):
-            gallery.add(Entry(f"{number}.png", f"out/{number}.png", "written"), pair)
+            gallery.add(GalleryEntry(f"{number}.png", f"out/{number}.png", "written"), pair)
         # What threads of other tests may do meanwhile is not the gallery's.
-        ours = [tracemalloc.Filter(True, path) for path in (page_room.__file__, __file__)]
+        ours = [tracemalloc.Filter(True, path) for path in (page_module.__file__, __file__)]
         held = tracemalloc.take_snapshot().filter_traces(ours).statistics("filename")
         tracemalloc.stop()
     assert len(entries_of(tmp_path / "gallery.html")) == 2001
@@ -147,10 +147,10 @@ def page(tmp_path_factory):
         for number, name in enumerate(ODD_NAMES):
             add(gallery, folder, name, model="poster", seconds=0.1 + number)
         gallery.add(
-            Entry("broken.jpg", "", "failed", error="it is <cut> off", hint="scan it"), None
+            GalleryEntry("broken.jpg", "", "failed", error="it is <cut> off", hint="scan it"), None
         )
         add(gallery, folder, "a-done.png", status="skipped")
-        gallery.finish(model="poster", device="cpu", seconds=9.0, version="1", date="today")
+        gallery.finish(RunFacts(9.0, "1", "today", "poster", "cpu", interrupted=False))
     return path
 
 

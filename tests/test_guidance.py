@@ -1,19 +1,20 @@
-"""The rooms of arrays, on distributions that are made by hand."""
+"""Variants, palettes, hints and confidence, on distributions that are made by hand."""
 
 import itertools
 
 import numpy as np
 import pytest
 
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean, softmax
-from recolor_cli.color.gamut import AbBins
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.guidance.confidence import confidence_map, entropy
-from recolor_cli.guidance.guided_filter import guided
-from recolor_cli.guidance.hint_propagation import HintConstraints, _grid, spread
+from recolor_cli.guidance.guided_filter import guided_filter
+from recolor_cli.guidance.hex_colors import rgb_to_ab
+from recolor_cli.guidance.hint_propagation import HintConstraints, _link_pixels, propagate_hints
 from recolor_cli.guidance.palette_matching import Palette, match_palette
-from recolor_cli.guidance.variants import MOST, cie94, variants
+from recolor_cli.guidance.variants import MAX_VARIANTS, cie94, generate_variants
 from recolor_cli.types import ImageSize
 
 BINS = AbBins.srgb()
@@ -42,7 +43,7 @@ def halves() -> tuple[np.ndarray, np.ndarray]:
 def some_variants(count=4, seed=0, **changes):
     lightness, logits = halves()
     given = {"temperature": 0.38, "factor": 1.0} | changes
-    return variants(logits, BINS, lightness, count=count, seed=seed, **given)
+    return generate_variants(logits, BINS, lightness, count=count, seed=seed, **given)
 
 
 def test_the_first_variant_is_the_networks_own():
@@ -79,21 +80,21 @@ def test_what_the_network_is_sure_of_stays():
     lightness, logits = halves()
     sure = logits_of(((40, 30), 1.0))
     logits[:, :, :16] = 8 * sure[:, :, :16]
-    own, *others = variants(logits, BINS, lightness, 0.38, 1.0, 4, 0)
+    own, *others = generate_variants(logits, BINS, lightness, 0.38, 1.0, 4, 0)
     for ab in others:
         change = np.linalg.norm(ab - own, axis=-1)
         assert change[:, 2:12].mean() < 0.35 * change[:, 20:30].mean()
 
 
-@pytest.mark.parametrize("count", [0, MOST + 1])
+@pytest.mark.parametrize("count", [0, MAX_VARIANTS + 1])
 def test_so_many_variants_there_are_not(count):
     with pytest.raises(ValueError, match="variants"):
         some_variants(count)
 
 
 def test_the_most_variants_are_all_different():
-    found = some_variants(MOST)
-    assert len(found) == MOST
+    found = some_variants(MAX_VARIANTS)
+    assert len(found) == MAX_VARIANTS
     assert min(np.abs(a - b).max() for a, b in itertools.combinations(found, 2)) > 3
 
 
@@ -111,7 +112,7 @@ def distance_to(palette: Palette, logits: np.ndarray) -> float:
 
 def test_a_palette_pulls_the_histogram_as_far_as_its_strength():
     lightness, logits = halves()
-    palette = Palette.of_colors(np.uint8([[200, 16, 46], [242, 193, 78], [17, 34, 51]]))
+    palette = Palette.of_equal_shares(rgb_to_ab([[200, 16, 46], [242, 193, 78], [17, 34, 51]]))
     distances = [
         distance_to(palette, match_palette(logits, BINS, palette, strength, 0.38, lightness))
         for strength in (0.0, 0.4, 0.8, 1.0)
@@ -134,7 +135,7 @@ def test_a_palette_leaves_places_to_the_network():
 
 def test_a_palette_makes_neighbours_less_different():
     lightness, logits = halves()
-    palette = Palette.of_colors(np.uint8([[200, 16, 46], [42, 157, 143]]))
+    palette = Palette.of_equal_shares(rgb_to_ab([[200, 16, 46], [42, 157, 143]]))
     before = annealed_mean(logits[None], BINS, 0.38)[0]
     new = match_palette(logits, BINS, palette, 1.0, 0.38, lightness)
     after = annealed_mean(new[None], BINS, 0.38)[0]
@@ -157,7 +158,7 @@ def test_a_palettes_histogram_counts_colors():
 def test_guided_smoothing_keeps_edges_and_means():
     guide = np.where(np.arange(40) < 20, 10, 90).astype(np.float32) * np.ones((40, 1), np.float32)
     noise = np.random.default_rng(0).normal(0, 1, (3, 40, 40)).astype(np.float32)
-    smooth = guided(noise + guide / 10, guide, 4, 30.0)
+    smooth = guided_filter(noise + guide / 10, guide, 4, 30.0)
     flat = smooth[:, 8:-8, 6:14]
     assert flat.std() < 0.4
     assert flat.mean() == pytest.approx(1, abs=0.15)
@@ -165,16 +166,16 @@ def test_guided_smoothing_keeps_edges_and_means():
 
 
 def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return ab, lightness and inside of a light disc on dark ground, padded left and right."""
+    """Return ab, lightness and content of a light disc on dark ground, padded left and right."""
     y, x = np.mgrid[0:256, 0:256]
     disc = np.hypot(x - 128, y - 100) < 40
     lightness = np.where(disc, 70, 30).astype(np.float32)
     lightness += np.random.default_rng(1).normal(0, 0.7, (256, 256)).astype(np.float32)
-    inside = (x >= 40) & (x < 216)
-    return np.zeros((64, 64, 2), np.float32), np.where(inside, lightness, 50), inside
+    content = (x >= 40) & (x < 216)
+    return np.zeros((64, 64, 2), np.float32), np.where(content, lightness, 50), content
 
 
-def seeds_at(*hints: tuple[int, int, tuple[float, float]]) -> HintConstraints:
+def constraints_at(*hints: tuple[int, int, tuple[float, float]]) -> HintConstraints:
     y, x = np.mgrid[0:256, 0:256]
     fixed, ab = np.zeros((256, 256), bool), np.zeros((256, 256, 2), np.float32)
     for column, row, color in hints:
@@ -185,29 +186,29 @@ def seeds_at(*hints: tuple[int, int, tuple[float, float]]) -> HintConstraints:
 
 
 def test_a_hint_fills_its_region_and_ends_at_its_edge():
-    ab, lightness, inside = scene()
-    result = spread(ab, lightness, inside, seeds_at((115, 90, (50.0, -20.0))))
+    ab, lightness, content = scene()
+    result = propagate_hints(ab, lightness, content, constraints_at((115, 90, (50.0, -20.0))))
     np.testing.assert_array_equal(result[90, 115], (50, -20))
     y, x = np.mgrid[0:256, 0:256]
     away = np.hypot(x - 128, y - 100)
     np.testing.assert_allclose(result[away < 38].mean(axis=0), (50, -20), atol=0.5)
-    assert np.abs(result[(away > 43) & inside]).max() < 3
-    assert np.abs(result[(away > 60) & inside]).max() < 0.5
+    assert np.abs(result[(away > 43) & content]).max() < 3
+    assert np.abs(result[(away > 60) & content]).max() < 0.5
 
 
 def test_two_hints_share_what_is_between_them():
-    ab, lightness, inside = scene()
-    two = seeds_at((115, 90, (50.0, 0.0)), (128, 230, (0.0, 50.0)))
-    result = spread(ab, lightness, inside, two)
+    ab, lightness, content = scene()
+    two = constraints_at((115, 90, (50.0, 0.0)), (128, 230, (0.0, 50.0)))
+    result = propagate_hints(ab, lightness, content, two)
     np.testing.assert_allclose(result[120, 140], (50, 0), atol=2)
     np.testing.assert_allclose(result[200, 100], (0, 50), atol=2)
 
 
 def test_the_network_sees_edges_that_lightness_does_not():
-    ab, lightness, inside = scene()
+    ab, lightness, content = scene()
     lightness[:] = 50
     ab[:, 32:] = (40, 0)  # something else begins at column 128
-    result = spread(ab, lightness, inside, seeds_at((90, 128, (0.0, 60.0))))
+    result = propagate_hints(ab, lightness, content, constraints_at((90, 128, (0.0, 60.0))))
     np.testing.assert_allclose(result[128, 100], (0, 60), atol=3)
     np.testing.assert_allclose(result[128, 160], (40, 0), atol=3)
 
@@ -218,7 +219,9 @@ def test_spreading_solves_the_linear_system():
     lightness = random.uniform(40, 46, (21, 21)).astype(np.float32)
     fixed = np.zeros((21, 21), bool)
     fixed[4, 4] = fixed[15:18, 12] = True
-    grid = _grid(lightness, np.zeros((21, 21, 2), np.float32), np.ones((21, 21), bool), fixed)
+    grid = _link_pixels(
+        lightness, np.zeros((21, 21, 2), np.float32), np.ones((21, 21), bool), fixed
+    )
     given = np.where(grid.fixed, random.uniform(0, 1, grid.fixed.shape), 0).astype(np.float32)
     unit = np.eye(grid.fixed.size, dtype=np.float32).reshape(-1, *grid.fixed.shape)
     matrix = grid._product(unit).reshape(len(unit), -1).T.astype(np.float64)

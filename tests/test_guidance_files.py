@@ -12,15 +12,15 @@ from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import InferenceError, InputError, ModelError, UsageError
-from recolor_cli.guidance.hex_colors import ab_of, parse_hex
-from recolor_cli.guidance.hint_files import Hint, Hints, load_hints
+from recolor_cli.guidance.hex_colors import parse_hex, rgb_to_ab
+from recolor_cli.guidance.hint_files import load_hints
+from recolor_cli.guidance.hints import Hint, Hints
 from recolor_cli.guidance.palette_files import load_palette
-from recolor_cli.guidance.prediction import Steering
-from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import ImageSize
 
-RED, NAVY = ab_of([(200, 16, 46)])[0], ab_of([(17, 34, 51)])[0]
+RED, NAVY = rgb_to_ab([(200, 16, 46)])[0], rgb_to_ab([(17, 34, 51)])[0]
 
 
 def ase(*colors: tuple[bytes, tuple[float, ...]]) -> bytes:
@@ -62,7 +62,7 @@ def test_palette_files_hold_the_colors_that_were_put_in(tmp_path, name, data):
 
 
 def test_palette_files_in_other_color_models(tmp_path):
-    gray, blue = (0, 0), ab_of([(0, 0, 255)])[0]
+    gray, blue = (0, 0), rgb_to_ab([(0, 0, 255)])[0]
     a = [
         (b"CMYK", (1.0, 1.0, 0.0, 0.0)),
         (b"Gray", (0.4,)),
@@ -146,7 +146,7 @@ def test_hex_colors():
     assert parse_hex("#C8102e") == (200, 16, 46)
     assert parse_hex(" #123 ") == (17, 34, 51)
     for text in ("123", "#12345", "#ggg", "", "# 12"):
-        with pytest.raises(UsageError, match="no color"):
+        with pytest.raises(UsageError, match="not a color"):
             parse_hex(text)
 
 
@@ -169,39 +169,40 @@ def test_hints_come_from_words_json_and_scribbles(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(200, 100), (400, 200), (50, 25)])
-def test_seeds_lie_where_the_hints_are(tmp_path, shape):
+def test_constraints_lie_where_the_hints_are(tmp_path, shape):
     (tmp_path / "s.png").write_bytes(scribble())
     hints = Hints((Hint(0, 0, (17, 34, 51)),), load_hints([str(tmp_path / "s.png")]).scribbles)
     box = Letterbox.fit(ImageSize(*shape), 256)
-    seeds = hints.seeds(box)
-    assert seeds.fixed[0, box.left]  # the left upper corner
-    np.testing.assert_array_equal(seeds.ab[0, box.left], NAVY)
+    constraints = hints.constraints(box)
+    assert constraints.fixed[0, box.left]  # the upper left corner
+    np.testing.assert_array_equal(constraints.ab[0, box.left], NAVY)
     row, column = round(21 * 256 / 200), box.left + round(30 * 256 / 200)
-    assert seeds.fixed[row, column]
-    np.testing.assert_allclose(seeds.ab[row, column], RED, atol=0.1)
-    assert not seeds.fixed[128:180].any()  # the faint one
-    assert (seeds.ab[~seeds.fixed] == 0).all()
+    assert constraints.fixed[row, column]
+    np.testing.assert_allclose(constraints.ab[row, column], RED, atol=0.1)
+    assert not constraints.fixed[128:180].any()  # the faint one
+    assert (constraints.ab[~constraints.fixed] == 0).all()
 
 
 def test_of_two_hints_the_nearer_counts():
     box = Letterbox.fit(ImageSize(256, 256), 256)
-    seeds = Hints((Hint(100, 100, (200, 16, 46)), Hint(103, 100, (17, 34, 51)))).seeds(box)
-    np.testing.assert_array_equal(seeds.ab[100, 101], RED)
-    np.testing.assert_array_equal(seeds.ab[100, 102], NAVY)
+    hints = Hints((Hint(100, 100, (200, 16, 46)), Hint(103, 100, (17, 34, 51))))
+    constraints = hints.constraints(box)
+    np.testing.assert_array_equal(constraints.ab[100, 101], RED)
+    np.testing.assert_array_equal(constraints.ab[100, 102], NAVY)
 
 
 @pytest.mark.parametrize("place", [(100, 5), (5, 200), (1e9, 5), (float("nan"), 5)])
 def test_a_hint_outside_the_picture_is_an_error_of_the_picture(place):
     box = Letterbox.fit(ImageSize(200, 100), 256)
     with pytest.raises(InputError, match="outside the picture, 100x200"):
-        Hints((Hint(*place, (1, 2, 3)),)).seeds(box)
+        Hints((Hint(*place, (1, 2, 3)),)).constraints(box)
 
 
 def test_a_scribble_of_another_shape_is_an_error_of_the_picture(tmp_path):
     (tmp_path / "s.png").write_bytes(scribble())
     hints = load_hints([str(tmp_path / "s.png")])
     with pytest.raises(InputError, match=r"100x200, has another shape than the picture, 120x200"):
-        hints.seeds(Letterbox.fit(ImageSize(200, 120), 256))
+        hints.constraints(Letterbox.fit(ImageSize(200, 120), 256))
 
 
 @pytest.mark.parametrize(
@@ -253,7 +254,9 @@ def test_a_hint_gets_its_color_and_lightness_stays(manifest):
     for strength in (1.0, 0.0):
         options = RecolorOptions(strength=strength, steering=Steering(hints=hints))
         result = Recolorizer(Undecided(manifest), options).recolor(MIDDLE)
-        np.testing.assert_allclose(rgb_to_lab_cv2(result)[30, 20, 1:], ab_of([color])[0], atol=1)
+        np.testing.assert_allclose(
+            rgb_to_lab_cv2(result)[30, 20, 1:], rgb_to_ab([color])[0], atol=1
+        )
         np.testing.assert_allclose(rgb_to_lightness(result), rgb_to_lightness(MIDDLE), atol=0.6)
 
 

@@ -11,7 +11,7 @@ from conftest import draw, encoded
 from recolor_cli.batch.outcome import Outcome, Report, Status
 from recolor_cli.batch.plan import Job
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
-from recolor_cli.guidance.hex_colors import ab_of
+from recolor_cli.guidance.hex_colors import rgb_to_ab
 from recolor_cli.guidance.sheet import contact_sheet
 
 
@@ -152,7 +152,7 @@ def test_a_palette_and_a_hint_change_the_color_and_not_the_lightness(recolor, sc
     recolor(picture, "-o", "h.png", "--hint", "20,30,#3060a0", "--device", "cpu")
     plain, palette, hint = (pixels(name) for name in ("plain.png", "p.png", "h.png"))
     assert rgb_to_lab_cv2(palette)[..., 1].mean() > rgb_to_lab_cv2(plain)[..., 1].mean() + 10
-    blue = ab_of([(48, 96, 160)])[0]
+    blue = rgb_to_ab([(48, 96, 160)])[0]
     near = [np.linalg.norm(rgb_to_lab_cv2(rgb)[30, 20, 1:] - blue) for rgb in (plain, hint)]
     assert near[1] < 0.5 * near[0]
     for rgb in (palette, hint):
@@ -170,7 +170,7 @@ def test_places_are_those_of_the_picture_as_it_is_displayed(recolor, tmp_path):
     recolor(picture, "-o", tmp_path / "out.png", "--hint", "50,80,#806040", *flags)
     result = pixels(tmp_path / "out.png")
     assert result.shape == (90, 60, 3)
-    sought = ab_of([(128, 96, 64)])[0]
+    sought = rgb_to_ab([(128, 96, 64)])[0]
     np.testing.assert_allclose(rgb_to_lab_cv2(result)[80, 50, 1:], sought, atol=1)
     recolor(picture, "-o", tmp_path / "no.png", "--hint", "80,50,#806040", *flags, exit_code=1)
 
@@ -214,7 +214,7 @@ def test_a_model_with_one_color_is_told_before_anything_is_done(recolor, scans, 
         (["--confidence", "-o", "-"], "beside a file"),
         (["--palette", "missing.gpl"], "cannot read the palette missing.gpl"),
         (["--hint", "1,2"], "cannot read the hints 1,2"),
-        (["--hint", "1,2,#12"], "no color"),
+        (["--hint", "1,2,#12"], "not a color"),
         (["--variants", "1"], "--variants"),
         (["--variants", "17"], "--variants"),
         (["--palette", "#123", "--palette-strength", "nan"], "nan"),

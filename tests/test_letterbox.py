@@ -56,7 +56,7 @@ def test_invert_has_the_source_size_and_none_of_the_padding(height, width, strid
 @pytest.mark.parametrize("multiple", [None, 16])
 @pytest.mark.parametrize("size", [ImageSize(300, 200), ImageSize(120, 400), ImageSize(40, 31)])
 def test_invert_puts_each_color_where_it_was(size, multiple, stride):
-    # The planes hold their own coordinates, in pixels of the square.
+    # The planes hold their own coordinates, in pixels of the canvas.
     box = Letterbox.fit(size, 64, multiple)
     axes = [
         (np.arange(side // stride) + 0.5) * stride for side in (box.canvas.height, box.canvas.width)
@@ -106,10 +106,10 @@ def test_an_edge_is_sharper_than_bilinear_and_hardly_rings():
 def test_apply_pads_and_leaves_its_input_alone():
     box = Letterbox.fit(ImageSize(30, 60), 64)
     plane = np.ones((box.inner.height, box.inner.width), np.float32)
-    square = box.apply(plane, fill=50)
-    assert square.shape == (64, 64)
-    assert (square == 1).sum() == plane.size
-    assert set(np.unique(square)) == {1, 50}
+    canvas = box.apply(plane, fill=50)
+    assert canvas.shape == (64, 64)
+    assert (canvas == 1).sum() == plane.size
+    assert set(np.unique(canvas)) == {1, 50}
     assert (plane == 1).all()
 
 

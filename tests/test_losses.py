@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean
-from recolor_cli.color.gamut import AbBins
 from recolor_cli.training.losses import (
     choose_pixels,
     color_distance,

@@ -5,7 +5,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, lab2rgb
 
 from conftest import draw
-from recolor_cli.color.gamut import AbBins, cells_of
+from recolor_cli.color.ab_bins import AbBins, cells_of
 from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2
 from recolor_cli.evaluation.metrics import GLOSSARY, Accumulator, Figures, colorfulness
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from conftest import draw, encoded
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean
-from recolor_cli.color.gamut import AbBins
 from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import load_pictures

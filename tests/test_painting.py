@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recolor_cli.color.lab import RGB_OF_XYZ, lab_to_rgb_cie, rgb_to_lab_cie
+from recolor_cli.color.lab import XYZ_TO_LINEAR_RGB, lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.painting import paint
 from recolor_cli.types import ImageSize
@@ -25,7 +25,7 @@ def exactly(rgb, enlarged):
     y = (lightness + 16) / 116
     f = np.stack((y + ab[..., 0] / 500, y, y - ab[..., 1] / 200), axis=-1)
     xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2)
-    light = xyz @ RGB_OF_XYZ.T
+    light = xyz @ XYZ_TO_LINEAR_RGB.T
     return lightness, ab, ((light >= 0) & (light <= 1)).all(axis=-1)
 
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 
 import cv2
@@ -5,12 +7,14 @@ import numpy as np
 import pytest
 
 from conftest import BrokenNetwork, SpyNetwork, draw
-from recolor_cli import recolorizer as room
+from recolor_cli import recolorizer
 from recolor_cli.color import painting
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.errors import InferenceError, InputError
-from recolor_cli.guidance.recolor_options import RecolorOptions
-from recolor_cli.recolorizer import Recolorizer, StageTimings, network_input
+from recolor_cli.guidance.palette_matching import Palette
+from recolor_cli.guidance.prediction import ColorFactors
+from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
+from recolor_cli.recolorizer import Recolorizer, StageTimings, network_input, predict_ab
 from recolor_cli.types import ImageSize
 
 
@@ -51,7 +55,7 @@ def test_a_large_picture_is_shrunk_by_area(manifest, monkeypatch, dtype, shape):
     rgb = draw(*shape).astype(dtype) * (np.iinfo(dtype).max // 255)
     box = manifest.box(ImageSize(*shape))
     found = network_input(rgb, box, 50.0)
-    monkeypatch.setattr(room, "_BAND_PIXELS", 5000)
+    monkeypatch.setattr(recolorizer, "_STRIP_PIXELS", 5000)
     np.testing.assert_array_equal(network_input(rgb, box, 50.0), found)
     inner = box.inner.width, box.inner.height
     small = cv2.resize(rgb, inner, interpolation=cv2.INTER_AREA)
@@ -90,7 +94,7 @@ def test_a_models_own_strength_and_the_users_are_multiplied(manifest):
     np.testing.assert_allclose(rgb_to_lab_cv2(result)[0, 0, 1:], (30, 18), atol=0.6)
 
 
-def test_the_color_of_the_input_is_not_looked_at(manifest):
+def test_only_the_lightness_of_the_input_counts(manifest):
     rgb = draw()
     network = SpyNetwork(manifest, (5.0, 5.0))
     gray = Recolorizer(SpyNetwork(manifest)).recolor(rgb)
@@ -136,6 +140,39 @@ def test_time_is_booked_by_stage(manifest):
 def test_options_out_of_range_are_refused(values):
     with pytest.raises(ValueError, match="must lie in"):
         RecolorOptions(**values)
+
+
+def test_a_network_may_add_a_factor_of_its_own():
+    assert ColorFactors(model=1.5, user=2.0).total == 3.0
+    factors = ColorFactors(model=1.5, user=2.0, network=0.5)
+    assert (factors.without_user, factors.total) == (0.75, 1.5)
+
+
+def test_the_network_decodes_a_distribution_as_it_predicts(manifest):
+    """With and without a palette of no strength, the same factors are applied."""
+    rgb, network = draw(), SpyNetwork(replace(manifest, strength=1.5), (16.0, -24.0))
+    steering = Steering(Palette(np.float32([[0, 0]]), np.float32([1])), palette_strength=0)
+    plain, steered = (
+        Recolorizer(network, RecolorOptions(strength=0.5, steering=one)).predict(rgb)
+        for one in (None, steering)
+    )
+    np.testing.assert_allclose(plain, np.broadcast_to([12, -18], plain.shape), rtol=1e-5)
+    np.testing.assert_allclose(steered, plain, rtol=1e-4)
+
+
+def test_several_pictures_are_predicted_at_once(manifest):
+    tensor = np.zeros((3, 1, 64, 64), np.float32)
+    ab = predict_ab(SpyNetwork(manifest, (8.0, 2.0)), tensor, RecolorOptions(strength=2.0))
+    assert ab.shape == (3, 2, 16, 16)
+    np.testing.assert_array_equal(ab[2, :, 0, 0], (16, 4))
+
+
+def test_recoloring_arrays_needs_no_packages_for_files():
+    """A program that imports `Recolorizer` keeps its own settings of Pillow."""
+    code = "import sys, recolor_cli.recolorizer; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    unwanted = {"PIL", "tifffile", "imagecodecs", "click", "rich", "onnxruntime"}
+    assert not unwanted & set(found.stdout.split())
 
 
 def test_a_model_is_found_by_its_name():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conftest import drawn, tiny_config
-from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import UsageError
 from recolor_cli.model.registry import available_models
 from recolor_cli.training.config import CONFIGS, TrainConfig

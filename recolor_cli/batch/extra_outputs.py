@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import cast
 
-import cv2
 import numpy as np
 
 from recolor_cli.batch.plan import OutputOptions
+from recolor_cli.color.resize import shrink_to_side
 from recolor_cli.guidance.prediction import Prediction
 from recolor_cli.guidance.sheet import SIDE, contact_sheet
 from recolor_cli.image.decode import DecodedImage, decode_pages
@@ -124,10 +124,7 @@ class ExtraOutputs:
 
 def _small(picture: DecodedImage) -> DecodedImage:
     """Reduce a picture to what the sheet shows, of 8 bits and without transparency."""
-    rgb = on_white(picture, picture.rgb)
-    share = min(1.0, SIDE / max(rgb.shape[:2]))
-    width, height = (max(MIN_SIDE, round(side * share)) for side in rgb.shape[1::-1])
-    rgb = cast(AnyRgbImage, cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA))
+    rgb = shrink_to_side(on_white(picture, picture.rgb), SIDE, MIN_SIDE)
     if rgb.dtype == np.uint16:
         rgb = (rgb >> 8).astype(np.uint8)
     return replace(picture, rgb=rgb, alpha=None, metadata=Metadata(), profile=b"", warnings=())

@@ -22,7 +22,7 @@ from recolor_cli.batch.plan import (
     missing_comparison_sidecars,
     missing_network_sidecars,
 )
-from recolor_cli.color.gray_detection import grayness
+from recolor_cli.color.gray_detection import detect_gray
 from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.compare import Thumbnails, side_by_side, thumbnails
@@ -276,7 +276,7 @@ _HAS_COLOR = "it has color of its own"
 
 def _is_gray(data: bytes, options: RecolorOptions) -> bool:
     """Tell whether a file's first picture is gray, or has gray parts if only these are wanted."""
-    seen = grayness(decode(data).rgb)
+    seen = detect_gray(decode(data).rgb)
     return seen.has_gray_parts if options.only_gray else seen.is_monochrome
 
 

@@ -1,1 +1,1 @@
-"""Color arithmetic, pure: arrays in, arrays out."""
+"""Color arithmetic: arrays in, arrays out. No module here reads files or prints."""

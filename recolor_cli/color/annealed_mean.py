@@ -1,7 +1,7 @@
-"""From a distribution over ab bins to one color: the annealed mean, in plain numpy.
+"""Decode a distribution over ab bins to one color per pixel by the annealed mean, in numpy.
 
-A model file decodes in its own graph, which saves copying 26 MB a picture. This is the oracle that
-the graph is tested against, and the decoder of whoever works on the distribution itself.
+A model file decodes in its own graph, which saves copying 26 MB a picture. This is the reference
+that the graph is tested against, and the decoder for code that changes the distribution.
 
 References
 ----------
@@ -14,30 +14,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.types import FloatArray
 
 TEMPERATURE = 0.38  # [Zhang2016]
 
 
 def softmax(logits: FloatArray, axis: int = 0) -> FloatArray:
-    """Turn unnormalised log-probabilities into probabilities, along an axis of any array."""
+    """Convert unnormalised log-probabilities to probabilities along one axis."""
     weights: FloatArray = np.exp(logits - logits.max(axis=axis, keepdims=True))
     weights /= weights.sum(axis=axis, keepdims=True)
     return weights
 
 
 def annealed_mean(logits: FloatArray, bins: AbBins, temperature: float = TEMPERATURE) -> FloatArray:
-    """Collapse a distribution over ab bins to one ab a pixel.
+    """Decode a distribution over ab bins to one ab per pixel.
 
-    The temperature trades the smooth but grayish mean (1) against the vivid but patchy mode (0).
+    The temperature interpolates between the mean, which is smooth but grayish (1), and the mode,
+    which is vivid but patchy (0).
 
     Parameters
     ----------
     logits : float32 array, shape (N, Q, h, w)
         Unnormalised log-probabilities over the Q bins.
     bins : AbBins
-        Their centres, CIELAB units.
+        Centres in CIELAB units.
     temperature : float
         Dimensionless, > 0.
 
@@ -53,7 +54,7 @@ def annealed_mean(logits: FloatArray, bins: AbBins, temperature: float = TEMPERA
 
     Notes
     -----
-    exp(log(p) / T), normalised, equals softmax(logits / T): no log(0) is ever formed.
+    exp(log(p) / T), normalised, equals softmax(logits / T), which never needs a log(0).
 
     Examples
     --------
@@ -73,7 +74,7 @@ def annealed_mean(logits: FloatArray, bins: AbBins, temperature: float = TEMPERA
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What a classification network thinks of each place: how likely each bin is.
+    """The output of a classification network: how likely each bin is at each place.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ class Distribution:
         Unnormalised log-probabilities over the Q bins.
     bins : AbBins
     factor : float32 array, shape (N,)
-        What the network multiplies the decoded color of each picture by, dimensionless.
+        The network's own factor on the decoded ab of each picture, dimensionless; 1 for most.
     """
 
     logits: FloatArray
@@ -89,6 +90,6 @@ class Distribution:
     factor: FloatArray
 
     def decode(self, temperature: float = TEMPERATURE) -> FloatArray:
-        """Return ab as the network's own graph decodes it: float32, (N, 2, h, w), CIELAB units."""
+        """Return ab as the network's graph decodes it: float32, (N, 2, h, w), CIELAB units."""
         ab = annealed_mean(self.logits, self.bins, temperature)
         return ab * self.factor[:, None, None, None]

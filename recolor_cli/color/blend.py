@@ -1,4 +1,4 @@
-"""What stays of a picture's own color, and where: a part of it all over, colored parts, a mask."""
+"""Blend new color with a picture's own: everywhere, in gray parts only, or by a mask."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.color.gamut import clip_chroma
-from recolor_cli.color.gray_detection import grayness
-from recolor_cli.color.lab import lab_to_rgb16, lab_to_rgb_cv2, rgb_to_lab
-from recolor_cli.errors import InputError
-from recolor_cli.types import AnyRgbImage, FloatArray
-
-_SAME_SHAPE = 0.02  # how much a mask's ratio of sides may differ from the picture's
+from recolor_cli.color.gamut_mapping import clip_chroma
+from recolor_cli.color.gray_detection import detect_gray
+from recolor_cli.color.lab import lab_to_rgb16_cie, lab_to_rgb_cv2, rgb_to_lab_by_depth
+from recolor_cli.color.resize import check_same_aspect
+from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +22,25 @@ class BlendMask:
 
     Parameters
     ----------
-    new : float
-        Share of the new color, 0..1, where there is all of it.
+    new_share : float
+        Share of the new color, 0..1, at a weight of 255.
     weights : uint8 array, shape (H, W), or None
-        Where that is: 255 there, 0 where the picture stays as it is. None is everywhere.
+        Factor on that share for each pixel: 255 is 1, and 0 keeps the pixel as it is. None is 255
+        everywhere.
     """
 
-    new: float
+    new_share: float
     weights: NDArray[np.uint8] | None = field(repr=False)
 
     @classmethod
-    def of(
+    def for_picture(
         cls,
         rgb: AnyRgbImage,
         keep_original: float = 0.0,
         only_gray: bool = False,
         mask: NDArray[np.uint8] | None = None,
     ) -> Self | None:
-        """Return what of a picture is to stay; None if it is nothing.
+        """Return the mask for a picture, or None if all of the color is to be new.
 
         Parameters
         ----------
@@ -56,9 +55,9 @@ class BlendMask:
         """
         weights = None
         if mask is not None:
-            weights = _fitted(mask, rgb)
+            weights = _resize_mask(mask, rgb)
         if only_gray:
-            gray = grayness(rgb).weights(rgb)
+            gray = detect_gray(rgb).weights(rgb)
             if weights is not None:
                 gray = np.asarray(cv2.multiply(weights, gray, scale=1 / 255), np.uint8)
             weights = gray
@@ -66,49 +65,51 @@ class BlendMask:
             return None
         return cls(1 - keep_original, weights)
 
-    def keep(self, rgb: AnyRgbImage, painted: AnyRgbImage, start: int) -> AnyRgbImage:
-        """Put some rows' own color back.
+    def blend(self, rgb: AnyRgbImage, painted: AnyRgbImage, first_row: int) -> AnyRgbImage:
+        """Return some rows with a mean of their old and new color.
 
         Parameters
         ----------
         rgb, painted : uint8 or uint16 arrays, shape (rows, W, 3), sRGB
-            Before and after they were recolored.
-        start : int
-            Which row of the picture the first of them is.
+            The rows before and after they were recolored.
+        first_row : int
+            Index of the first of them in the picture.
 
         Returns
         -------
         array of the same shape and dtype
-            ab between the two, with the lightness of `rgb`; where nothing is new, `rgb` itself.
+            The weighted mean of both ab, with the lightness of `rgb`. Pixels without new color are
+            those of `rgb` bit for bit, and pixels with nothing else are those of `painted`.
         """
-        share: FloatArray = np.array(self.new, np.float32)
+        share: FloatArray = np.array(self.new_share, np.float32)
         if self.weights is not None:
-            rows = self.weights[start : start + len(rgb)]
+            rows = self.weights[first_row : first_row + len(rgb)]
             if not rows.any():
                 return rgb
-            if self.new == 1 and rows.min() == 255:
+            if self.new_share == 1 and rows.min() == 255:
                 return painted
             share = np.divide(rows, 255, dtype=np.float32)[..., None] * share  # 255 is exactly 1
-        own = rgb_to_lab(rgb)
+        own = rgb_to_lab_by_depth(rgb)
         lightness = np.ascontiguousarray(own[..., 0])
-        color = own[..., 1:] + (rgb_to_lab(painted)[..., 1:] - own[..., 1:]) * share
-        to_rgb = lab_to_rgb16 if rgb.dtype == np.uint16 else lab_to_rgb_cv2
+        color = own[..., 1:] + (rgb_to_lab_by_depth(painted)[..., 1:] - own[..., 1:]) * share
+        to_rgb = lab_to_rgb16_cie if rgb.dtype == np.uint16 else lab_to_rgb_cv2
         between = to_rgb(lightness, clip_chroma(lightness, color))
-        # There and back is not exact in 8 bits; what is to stay does.
+        # The round trip through Lab is not exact in 8 bits, so unmixed pixels are copied.
         return np.where(share == 0, rgb, np.where(share == 1, painted, between))
 
 
-def _fitted(mask: NDArray[np.uint8], rgb: AnyRgbImage) -> NDArray[np.uint8]:
-    """Enlarge or reduce a mask to a picture of its shape."""
-    (height, width), (mask_height, mask_width) = rgb.shape[:2], mask.shape
-    if (height, width) == (mask_height, mask_width):
+def _resize_mask(mask: NDArray[np.uint8], rgb: AnyRgbImage) -> NDArray[np.uint8]:
+    """Resize a mask to the size of its picture.
+
+    Raises
+    ------
+    InputError
+        If it has another shape.
+    """
+    size, picture = ImageSize(*mask.shape), ImageSize(*rgb.shape[:2])
+    if size == picture:
         return mask
-    ratio = (width * mask_height) / (height * mask_width)
-    if abs(ratio - 1) > _SAME_SHAPE:
-        raise InputError(
-            f"the mask, {mask_width}x{mask_height}, has another shape than the picture, "
-            f"{width}x{height}",
-            "draw it over a copy of this picture, of any size",
-        )
-    way = cv2.INTER_AREA if mask_width > width else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(mask, (width, height), interpolation=way), np.uint8)
+    check_same_aspect("the mask", size, picture)
+    interpolation = cv2.INTER_AREA if size.width > picture.width else cv2.INTER_LINEAR
+    resized = cv2.resize(mask, (picture.width, picture.height), interpolation=interpolation)
+    return np.asarray(resized, np.uint8)

@@ -1,4 +1,4 @@
-"""Fit a picture of any shape into the canvas that a network reads: geometry as a value."""
+"""Fit a picture of any shape into the canvas that a network reads, and invert that."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from recolor_cli.types import FloatArray, ImageSize
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Where a picture lies inside a padded canvas; the aspect ratio is never changed.
+    """The place of a picture inside a padded canvas. The aspect ratio never changes.
 
     Parameters
     ----------
     source : ImageSize
         The picture, px.
     canvas : ImageSize
-        What the network reads, px.
+        The network's input, px.
     inner : ImageSize
         The picture inside the canvas, px.
     top, left : int
-        Its corner, px from the canvas's corner.
+        Upper left corner of `inner`, px from the canvas's corner.
     """
 
     source: ImageSize
@@ -38,17 +38,17 @@ class Letterbox:
 
     @classmethod
     def fit(cls, source: ImageSize, size: int, multiple: int | None = None) -> Self:
-        """Centre a picture, its long side as long as `size`; small pictures are enlarged.
+        """Centre a picture in a canvas; small pictures are enlarged.
 
         Parameters
         ----------
         source : ImageSize
             The picture, px.
         size : int
-            The long side of the canvas, px, at least 1.
+            Long side of the picture in the canvas, and of the canvas, px, at least 1.
         multiple : int or None
-            The canvas's other side is the smallest multiple of this, px, that holds the picture and
-            a little padding; None makes it a square.
+            The other side of the canvas is the smallest multiple of this, px, that holds the
+            picture and a little padding. None makes the canvas a square.
         """
         scale = size / max(source.height, source.width)
         inner = ImageSize(
@@ -56,8 +56,8 @@ class Letterbox:
             width=max(1, round(source.width * scale)),
         )
         canvas = ImageSize(
-            height=_padded(inner.height, size, multiple or size),
-            width=_padded(inner.width, size, multiple or size),
+            height=_canvas_side(inner.height, size, multiple or size),
+            width=_canvas_side(inner.width, size, multiple or size),
         )
         return cls(
             source=source,
@@ -68,7 +68,7 @@ class Letterbox:
         )
 
     def apply(self, plane: FloatArray, fill: float) -> FloatArray:
-        """Put a plane that has the size of `inner` into the canvas.
+        """Pad a plane of the size of `inner` to the canvas.
 
         Parameters
         ----------
@@ -87,26 +87,26 @@ class Letterbox:
         return padded
 
     def upsample(self, planes: FloatArray) -> LazyUpsampled:
-        """Cut the padding off a network's answer and enlarge it to the source.
+        """Crop a network's output to the picture and upsample it to the source.
 
-        The answer may be coarser than the canvas. The cut is made at its exact place between the
-        pixels, not at the nearest whole pixel: the color would shift by up to half a coarse pixel,
-        which is several pixels of a large picture. Cubic (Catmull-Rom), which is sharper at the
-        edges of things than bilinear; beyond the outermost coarse pixel that lies in the picture
-        its value is repeated, so that no color of the padding bleeds in.
+        The output may be coarser than the canvas. It is cropped at the exact place between its
+        pixels. The nearest whole pixel would shift the color by up to half a coarse pixel, which
+        is several pixels of a large picture. The interpolation is cubic (Catmull-Rom), because that
+        is sharper at edges than bilinear. Beyond the outermost coarse pixel inside the picture its
+        value is repeated, so that no color of the padding bleeds in.
 
         Parameters
         ----------
         planes : float32 array, shape (h, w, C)
-            What the network said of the whole canvas.
+            The network's output for the whole canvas.
         """
-        across = _weights(
+        across = _upsampling_matrix(
             self.source.width, self.left, self.inner.width, planes.shape[1], self.canvas.width
         )
-        down = _weights(
+        down = _upsampling_matrix(
             self.source.height, self.top, self.inner.height, planes.shape[0], self.canvas.height
         )
-        # As products of matrices: (C, h, W) once, then (C, rows, W) of the rows asked for.
+        # Two matrix products: (C, h, W) now, and (C, rows, W) for the rows that are asked for.
         coarse = np.ascontiguousarray(np.moveaxis(planes, -1, 0))
         wide = np.empty((*coarse.shape[:2], self.source.width), np.float32)
         for columns, taken in _blocks(across, 0, self.source.width):
@@ -114,21 +114,21 @@ class Letterbox:
         return LazyUpsampled(wide, down)
 
     def invert(self, planes: FloatArray) -> FloatArray:
-        """Return the whole of `upsample`: float32, shape (source.height, source.width, C)."""
+        """Upsample a network's output at once: float32, shape (source.height, source.width, C)."""
         rows = self.upsample(planes).rows(0, self.source.height)
         return np.ascontiguousarray(np.moveaxis(rows, 0, -1))
 
 
 @dataclass(frozen=True, slots=True)
 class LazyUpsampled:
-    """A network's answer at a picture's full size, rows of which are computed when asked for.
+    """Planes at a picture's full size whose rows are computed on demand.
 
     Parameters
     ----------
     wide : float32 array, shape (C, h, source.width)
-        Enlarged in width only.
+        Upsampled in width only.
     down : float32 array, shape (source.height, h)
-        What each of the h coarse rows gives to each row of the source.
+        Weight of each of the h coarse rows in each row of the source.
     """
 
     wide: FloatArray
@@ -143,15 +143,16 @@ class LazyUpsampled:
         return result
 
 
-# Few enough to take from few coarse pixels, so many that the calls do not count.
+# Block length in pixels of the source. Small blocks read few coarse pixels; large ones amortise the
+# overhead of a call.
 _BLOCK = 96
 
 
 def _blocks(weights: FloatArray, start: int, stop: int) -> Iterator[tuple[slice, slice]]:
-    """Cut pixels of the source into blocks: yield each, and the coarse pixels that it takes from.
+    """Yield blocks of source pixels, each with the coarse pixels that have weight in it.
 
-    The first and the last of a block tell. A pixel in the very middle of a coarse one takes from
-    that alone, its neighbors from four.
+    These follow from the first and the last pixel of a block, with a margin of one: a pixel in the
+    very middle of a coarse pixel reads that one alone, but its neighbors read four.
     """
     for begin in range(start, stop, _BLOCK):
         end = min(begin + _BLOCK, stop)
@@ -159,22 +160,26 @@ def _blocks(weights: FloatArray, start: int, stop: int) -> Iterator[tuple[slice,
         yield slice(begin, end), slice(max(0, int(first) - 1), int(last) + 2)
 
 
-# Of the long side, on both sides of what is padded at all: a network that learned on squares is
-# used to some (models/poster.md).
-_LEAST_PADDING = 1 / 32
+# Padding on both sides of the picture's short side, as a share of the long one. Networks that were
+# trained on square canvases expect some (models/poster.md).
+_MIN_PADDING = 1 / 32
 
 
-def _padded(side: int, size: int, multiple: int) -> int:
-    """Return the canvas's side for a side of the picture inside, px."""
-    wanted = side + 2 * _LEAST_PADDING * size
+def _canvas_side(side: int, size: int, multiple: int) -> int:
+    """Return the canvas's side, px, for a side of the picture inside."""
+    wanted = side + 2 * _MIN_PADDING * size
     return min(size, math.ceil(wanted / multiple) * multiple)
 
 
-@lru_cache(64)  # many pictures have the same size
-def _weights(source: int, offset: int, inner: int, coarse: int, size: int) -> FloatArray:
-    """Return what each coarse pixel gives to each of the source, shape (source, coarse)."""
+@lru_cache(8)  # many pictures have the same size; a matrix takes about 2 MB
+def _upsampling_matrix(source: int, offset: int, inner: int, coarse: int, size: int) -> FloatArray:
+    """Return the weight of each coarse pixel in each source pixel, shape (source, coarse).
+
+    All arguments are sides along one axis, px: of the source, of the picture's offset and length
+    in the canvas, of the network's output, and of the canvas.
+    """
     begin, end = offset * coarse / size, (offset + inner) * coarse / size  # in coarse pixels
-    # A coarse pixel counts as inside when its centre is; a thin picture keeps at least one.
+    # A coarse pixel is inside if its centre is; a thin picture keeps at least one.
     first = min(math.ceil(begin - 0.5), math.ceil(end) - 1)
     last = max(math.ceil(end - 0.5) - 1, first)
     # Pixel centres: (x + 1/2) of the source lies at begin + (x + 1/2) * step.
@@ -185,7 +190,7 @@ def _weights(source: int, offset: int, inner: int, coarse: int, size: int) -> Fl
     weights = _catmull_rom(np.abs(position[:, None] - taps))
     matrix = np.zeros((source, coarse), np.float32)
     np.add.at(matrix, (np.arange(source)[:, None], np.clip(taps, first, last)), weights)
-    matrix.flags.writeable = False  # it is shared
+    matrix.flags.writeable = False  # the cache shares it
     return matrix
 
 

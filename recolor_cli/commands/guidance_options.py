@@ -11,7 +11,7 @@ from recolor_cli.commands.options import Number
 from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from recolor_cli.guidance.prediction import Steering
+    from recolor_cli.guidance.recolor_options import Steering
 
 _OPTIONS = (
     click.option(
@@ -66,11 +66,11 @@ def steering_of(
         return None
     from recolor_cli.guidance.hint_files import load_hints
     from recolor_cli.guidance.palette_files import load_palette
-    from recolor_cli.guidance.palette_matching import STRENGTH
-    from recolor_cli.guidance.prediction import Steering
+    from recolor_cli.guidance.palette_matching import DEFAULT_STRENGTH
+    from recolor_cli.guidance.recolor_options import Steering
 
     return Steering(
         None if palette is None else load_palette(palette),
-        STRENGTH if palette_strength is None else palette_strength,
+        DEFAULT_STRENGTH if palette_strength is None else palette_strength,
         load_hints(hints) if hints else None,
     )

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,7 +42,29 @@ json_option = click.option(
     help="Print JSON to stdout, one object a line.",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-verbose_option = click.option("-v", "--verbose", is_flag=True, help="Print more, and tracebacks.")
+
+
+@dataclass
+class GlobalFlags:
+    """Flags of a command that `cli.main` needs after the command has failed."""
+
+    verbose: bool = False
+
+
+def _store_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    if flags := ctx.find_object(GlobalFlags):
+        flags.verbose = value
+    return value
+
+
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    is_eager=True,  # so that errors in other options have a traceback, too
+    callback=_store_verbose,
+    help="Print more, and tracebacks.",
+)
 
 
 class Number(click.FloatRange):

@@ -59,14 +59,20 @@ class ResultViewer:
                 self.is_whole = False
                 self._console.error(f"the gallery ends here: {error.message}", error.hint)
 
-    def finish(self, **run: Any) -> None:
-        """Say what is true of the whole run."""
+    def finish(self, *, model: str, device: str, interrupted: bool) -> None:
+        """Add the facts about the whole run to the page."""
         if self._gallery:
+            from recolor_cli.gallery.page import RunFacts
+
             self._gallery.finish(
-                seconds=time.monotonic() - self._started,
-                version=version_of("recolor-cli"),
-                date=datetime.now().strftime("%Y-%m-%d %H:%M"),
-                **run,
+                RunFacts(
+                    seconds=time.monotonic() - self._started,
+                    version=version_of("recolor-cli"),
+                    date=datetime.now().strftime("%Y-%m-%d %H:%M"),
+                    model=model,
+                    device=device,
+                    interrupted=interrupted,
+                )
             )
 
 
@@ -126,10 +132,10 @@ def _protocol(console: Console) -> Protocol | None:
 
 def _entry(outcome: Outcome, model: str) -> Any:
     from recolor_cli.batch.outcome import Status
-    from recolor_cli.gallery.page import Entry
+    from recolor_cli.gallery.page import GalleryEntry
 
     job, error = outcome.job, outcome.error
-    return Entry(
+    return GalleryEntry(
         source=job.source,
         destination=job.destination,
         status=outcome.status,

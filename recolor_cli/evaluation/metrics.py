@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import deltaE_ciede2000
 
-from recolor_cli.color.gamut import AbBins, cells_of
+from recolor_cli.color.ab_bins import AbBins, cells_of
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.types import FloatArray, RgbImage
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 
 from recolor_cli.color.lab import lightness_to_gray, rgb_to_lightness
+from recolor_cli.color.resize import shrink_to_side
 from recolor_cli.errors import InputError
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.metrics import GLOSSARY, Accumulator, Figures
@@ -243,8 +243,5 @@ def age_picture(rgb: RgbImage, number: int) -> RgbImage:
     number : int
         The seed, which decides how the picture is worn.
     """
-    scale = _AGED_SIDE / max(rgb.shape[:2])
-    if scale < 1:
-        height, width = (max(MIN_SIDE, round(side * scale)) for side in rgb.shape[:2])
-        rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    return lightness_to_gray(age(rgb_to_lightness(rgb), np.random.default_rng(number)))
+    small = shrink_to_side(rgb, _AGED_SIDE, MIN_SIDE)
+    return lightness_to_gray(age(rgb_to_lightness(small), np.random.default_rng(number)))

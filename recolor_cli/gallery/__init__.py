@@ -1,1 +1,1 @@
-"""The page that shows a batch: before and after of each picture, and what failed."""
+"""The gallery: a page that shows each picture of a run before and after, and its failures."""

@@ -1,10 +1,11 @@
-"""One page of a batch, and a folder of thumbnails beside it; both work from the disk.
+"""Write the page of a run, and the folder of its thumbnails.
 
     gallery.html
     gallery-thumbnails/0c5b1e..-before.jpg, 0c5b1e..-after.jpg, ...
 
-The page is written as the pictures come, so that memory does not grow with them, and takes its name
-when the batch is over. Names of files reach it as JSON and as escaped addresses only.
+Both work from the disk, without a server. The page is written under a temporary name while the
+pictures come, so that memory does not grow with them, and gets its name at the end of the run.
+Names of files reach the page only as JSON and as quoted URLs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -28,29 +29,29 @@ from recolor_cli.types import ImageSize
 
 NAME = "gallery.html"
 _MARK = b'<meta name="generator" content="recolor gallery">'
-# What browsers show; of other files the large view has the thumbnail.
+# Formats that browsers can show. For other files, the large view shows the thumbnail.
 _SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".avif"}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What the page says of one picture.
+class GalleryEntry:
+    """One picture of a run.
 
     Parameters
     ----------
     source, destination : str
-        Paths as they are; ``-`` or empty where there is no file.
+        Paths; ``-`` or empty if there is no file.
     status : str
         ``written``, ``skipped`` or ``failed``.
     reason, error, hint : str
-        Why it was skipped; why it failed, and what helps.
+        Why it was skipped; why it failed, and what to do about that.
     size : ImageSize or None
     model : str
-        Empty where none was asked.
+        Empty if no model was run.
     seconds : float
     warnings : tuple of str
     before : str
-        Where the picture is now, if its own name went to the result.
+        Path of the unchanged picture, if the result took its name.
     """
 
     source: str
@@ -66,30 +67,42 @@ class Entry:
     before: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the page says about the whole run."""
+
+    seconds: float
+    version: str
+    date: str
+    model: str
+    device: str
+    interrupted: bool
+
+
 class Gallery:
-    """Write the page while the block runs.
+    """Writes a page; a context manager that puts the page in place when its block ends.
 
     Parameters
     ----------
     page : Path
-        ``*.html``. An earlier page of this kind is replaced, with its thumbnails.
+        ``*.html``. An earlier gallery is replaced, with its thumbnails.
 
     Raises
     ------
     UsageError
-        If the path is of something else.
+        If the file exists and is no gallery.
     OutputError
         If its folder cannot be written to.
     """
 
     def __init__(self, page: Path) -> None:
         self._page = page
-        # Resolved, so that the way from the page to the pictures is right through links, too.
+        # Resolved, so that relative URLs are right when the folder is reached through a link.
         self._folder = Path(os.path.realpath(page.parent))
         self._thumbnails = self._folder / thumbnail_folder(page).name
-        self._kept: set[bytes] = set()  # 8 bytes a picture
+        self._used_keys: set[bytes] = set()  # of thumbnails, 8 bytes a picture
         self._stack = contextlib.ExitStack()
-        self._run: dict[str, Any] = {}
+        self._facts: dict[str, Any] = {}
         with contextlib.suppress(FileNotFoundError):
             try:
                 is_ours = _MARK in page.read_bytes()[:1000]
@@ -106,7 +119,7 @@ class Gallery:
         self._middle, self._tail = rest.split(b"@RUN@")
 
     def __enter__(self) -> Self:
-        """Begin the page, under a temporary name."""
+        """Begin the page under a temporary name."""
         self._file = self._stack.enter_context(writing(self._page))
         self._file.write(self._head)
         return self
@@ -117,22 +130,29 @@ class Gallery:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish the page; after an error there is none."""
+        """Finish the page; after an error, remove it."""
         if kind is not None:
-            with contextlib.suppress(_Abandoned):  # what was raised elsewhere is not of this file
+            # The file must see an exception to be removed, but not one of another origin.
+            with contextlib.suppress(_Abandoned):
                 self._stack.__exit__(_Abandoned, _Abandoned(), None)
             return
         with self._stack:
-            self._file.write(self._middle + _json(self._run) + self._tail)
-        self._remove_what_no_page_shows()
+            self._file.write(self._middle + _script_json(self._facts) + self._tail)
+        self._remove_unused_thumbnails()
 
-    def add(self, entry: Entry, thumbnails: Thumbnails | None) -> None:
-        """Put one picture on the page."""
+    def add(self, entry: GalleryEntry, thumbnails: Thumbnails | None) -> None:
+        """Add one picture to the page.
+
+        Raises
+        ------
+        OutputError
+            If the page or a thumbnail cannot be written.
+        """
         path = Path(entry.source if entry.source != "-" else entry.destination)
         folder = str(path.parent)
         line: dict[str, Any] = {
-            "name": "standard input" if path.name in ("-", "") else _shown(path.name),
-            "folder": "" if folder == "." else _shown(folder),
+            "name": "standard input" if path.name in ("-", "") else _as_text(path.name),
+            "folder": "" if folder == "." else _as_text(folder),
             "status": entry.status,
             "reason": entry.reason,
             "error": entry.error,
@@ -140,45 +160,45 @@ class Gallery:
             "model": entry.model,
             "seconds": round(entry.seconds, 4),
             "warnings": entry.warnings,
-            "source": self._address(entry.before or entry.source),
-            "result": self._address(entry.destination) if entry.status != "failed" else "",
+            "source": self._url(entry.before or entry.source),
+            "result": self._url(entry.destination) if entry.status != "failed" else "",
         }
         if entry.size:
             line |= {"width": entry.size.width, "height": entry.size.height}
         if thumbnails:
             line |= {"width": thumbnails.size.width, "height": thumbnails.size.height}
-            line |= self._write(entry, thumbnails)
-        said = {key: value for key, value in line.items() if value or key == "folder"}
+            line |= self._write_thumbnails(entry, thumbnails)
+        filled = {key: value for key, value in line.items() if value or key == "folder"}
         try:
-            self._file.write(_json(said) + b"\n")
+            self._file.write(_script_json(filled) + b"\n")
         except OSError as error:
             raise OutputError(
                 f"cannot write {self._page}: {error.strerror}", "make room on its disk"
             ) from error
 
-    def finish(self, **run: Any) -> None:
-        """Say what is true of the whole run: model, device, seconds, date, version, interrupted."""
-        self._run = run
+    def finish(self, facts: RunFacts) -> None:
+        """Store the facts about the whole run, which the end of the page shows."""
+        self._facts = asdict(facts)
 
-    def _write(self, entry: Entry, thumbnails: Thumbnails) -> dict[str, str]:
-        """Write the thumbnails of a picture, and return where they and the large ones are."""
+    def _write_thumbnails(self, entry: GalleryEntry, thumbnails: Thumbnails) -> dict[str, str]:
+        """Write the thumbnails of a picture, and return their URLs and those of the large view."""
         name = os.path.abspath(entry.source) + "\0" + os.path.abspath(entry.destination)
         key = hashlib.blake2b(os.fsencode(name), digest_size=8)
-        self._kept.add(key.digest())
-        found = {}
+        self._used_keys.add(key.digest())
+        urls = {}
         for kind, data, large in (
             ("before", thumbnails.before, entry.before or entry.source),
             ("after", thumbnails.after, entry.destination),
         ):
             path = self._thumbnails / f"{key.hexdigest()}-{kind}.jpg"
             write_atomic(path, data, durable=False)
-            found[kind] = self._address(str(path))
+            urls[kind] = self._url(str(path))
             is_shown = Path(large).suffix.lower() in _SHOWN_BY_BROWSERS
-            found[f"large_{kind}"] = self._address(large) if is_shown else found[kind]
-        return found
+            urls[f"large_{kind}"] = self._url(large) if is_shown else urls[kind]
+        return urls
 
-    def _address(self, path: str) -> str:
-        """Return where a file is, seen from the page, as an address; empty if it is no file."""
+    def _url(self, path: str) -> str:
+        """Return the URL of a file relative to the page; empty for standard input and output."""
         if path in ("", "-"):
             return ""
         place = Path(os.path.realpath(Path(path).parent)) / Path(path).name
@@ -186,26 +206,26 @@ class Gallery:
             relative = os.path.relpath(place, self._folder)
         except ValueError:  # on another drive
             return place.as_uri()
-        # A bare name with a colon would be a scheme to browsers; quoted it is none.
+        # Quoted, because browsers take a name before a colon for a scheme.
         return quote(os.fsencode(relative.replace(os.sep, "/")), safe="/")
 
-    def _remove_what_no_page_shows(self) -> None:
+    def _remove_unused_thumbnails(self) -> None:
         with contextlib.suppress(OSError):
             for path in list(self._thumbnails.iterdir()):
                 match = THUMBNAIL.fullmatch(path.name)
-                if match and bytes.fromhex(match[1]) not in self._kept:
+                if match and bytes.fromhex(match[1]) not in self._used_keys:
                     path.unlink()
 
 
 class _Abandoned(Exception):
-    """The page is not to be finished."""
+    """Raised inside the file's context to remove an unfinished page."""
 
 
-def _shown(name: str) -> str:
-    """Return a name as text: bytes that are no UTF-8 are replaced."""
+def _as_text(name: str) -> str:
+    """Return a name as text, in which bytes that are not UTF-8 are replaced."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _json(value: object) -> bytes:
-    """Return JSON that can stand in a script: no ``</script>`` in a name ends it."""
+def _script_json(value: object) -> bytes:
+    """Return JSON for an HTML script, which no ``</script>`` in a name can end."""
     return json.dumps(value).replace("<", "\\u003c").encode("ascii")

@@ -1,5 +1,4 @@
-"""What a user adds to a network's answer: variants, palettes, hints, and how sure the network is.
+"""Users' choices for a network's distribution: variants, palettes, hints, and its confidence.
 
-Rooms of arrays (`smoothing`, `variants`, `palette`, `hints`, `confidence`) and two that read what a
-user gives (`palette_files`, `hint_files`).
+Only `palette_files` and `hint_files` read files.
 """

@@ -1,4 +1,4 @@
-"""How sure a network is: the entropy of its distribution, as a figure and as a picture."""
+"""Compute and draw how sure a network is: the entropy of its distribution."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from recolor_cli.color.annealed_mean import softmax
 from recolor_cli.color.letterbox import Letterbox
-from recolor_cli.types import FloatArray, ImageSize, RgbImage
+from recolor_cli.color.resize import shrunk_size
+from recolor_cli.types import FloatArray, RgbImage
 
-_SIDE = 1024  # px, the longest side of a map
-_LEAST_WIDTH = 120  # px, that the words of the scale need
-_BAR, _WORDS = 10, 18  # px, heights of the scale and of its words
+_MAX_SIDE = 1024  # px, of a map
+_MIN_LABEL_WIDTH = 120  # px; narrower maps have a scale without labels
+_SCALE_HEIGHT, _LABEL_HEIGHT = 10, 18  # px
+_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 
 
 def entropy(logits: FloatArray) -> FloatArray:
@@ -28,55 +30,51 @@ def entropy(logits: FloatArray) -> FloatArray:
     Returns
     -------
     float32 array, shape (h, w)
-        Nats: 0 where one bin is certain, ln(Q) where all are as likely.
+        Nats: 0 where one bin is certain, ln(Q) where all are equally likely.
     """
     p = softmax(logits)
     nats: FloatArray = -(p * np.log(np.maximum(p, np.float32(1e-30)))).sum(axis=0)
     return nats
 
 
-def confidence_map(nats: FloatArray, box: Letterbox, most: float) -> RgbImage:
+def confidence_map(nats: FloatArray, letterbox: Letterbox, max_nats: float) -> RgbImage:
     """Draw entropy as a picture with its scale below.
 
     Parameters
     ----------
     nats : float32 array, shape (h, w)
-        Entropy over the letterboxed square.
-    box : Letterbox
+        Entropy over the letterboxed canvas.
+    letterbox : Letterbox
         Of the picture.
-    most : float
-        ln(Q), the end of the scale, nats. It is the same for all pictures of a model, so that
-        maps can be compared.
+    max_nats : float
+        End of the scale: ln(Q). It is the same for all pictures of a model, so that maps can be
+        compared.
 
     Returns
     -------
     uint8 array, shape (H, W, 3)
-        sRGB, viridis: dark blue is certain, yellow is a guess. It has the picture's shape, with a
-        longest side of at most 1024 px, and the scale.
+        sRGB, viridis: dark blue is certain, yellow is a guess. The map has the picture's shape and
+        a longest side of at most 1024 px; the scale lies below it.
     """
-    longest = max(box.source.height, box.source.width)
-    share = min(1.0, _SIDE / longest)
-    size = ImageSize(
-        max(1, round(box.source.height * share)), max(1, round(box.source.width * share))
-    )
-    plane = replace(box, source=size).invert(nats[..., None])[..., 0]
-    scale = np.broadcast_to(np.linspace(0, most, size.width, dtype=np.float32), (_BAR, size.width))
-    words: NDArray[np.uint8] = np.full((_WORDS, size.width, 3), 255, np.uint8)
-    if size.width >= _LEAST_WIDTH:
-        _write(words, "0", 2)
-        end = f"{most:.1f} nats"
-        _write(words, end, size.width - 2 - cv2.getTextSize(end, _FONT, _FONT_SCALE, 1)[0][0])
-    return np.vstack((_colored(plane, most), _colored(scale, most), words))
+    size = shrunk_size(letterbox.source, _MAX_SIDE)
+    plane = replace(letterbox, source=size).invert(nats[..., None])[..., 0]
+    scale = np.linspace(0, max_nats, size.width, dtype=np.float32)
+    bar = np.broadcast_to(scale, (_SCALE_HEIGHT, size.width))
+    labels: NDArray[np.uint8] = np.full((_LABEL_HEIGHT, size.width, 3), 255, np.uint8)
+    if size.width >= _MIN_LABEL_WIDTH:
+        _draw_text(labels, "0", 2)
+        end = f"{max_nats:.1f} nats"
+        text_width = cv2.getTextSize(end, _FONT, _FONT_SCALE, 1)[0][0]
+        _draw_text(labels, end, size.width - 2 - text_width)
+    return np.vstack((_apply_colormap(plane, max_nats), _apply_colormap(bar, max_nats), labels))
 
 
-_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+def _draw_text(labels: NDArray[np.uint8], text: str, left: int) -> None:
+    place = left, _LABEL_HEIGHT - 5
+    cv2.putText(labels, text, place, _FONT, _FONT_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
 
 
-def _write(strip: NDArray[np.uint8], text: str, left: int) -> None:
-    cv2.putText(strip, text, (left, _WORDS - 5), _FONT, _FONT_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
-
-
-def _colored(nats: FloatArray, most: float) -> RgbImage:
-    levels = np.rint(np.clip(nats / np.float32(most), 0, 1) * 255).astype(np.uint8)
+def _apply_colormap(nats: FloatArray, max_nats: float) -> RgbImage:
+    levels = np.rint(np.clip(nats / np.float32(max_nats), 0, 1) * 255).astype(np.uint8)
     bgr = cv2.applyColorMap(np.ascontiguousarray(levels), cv2.COLORMAP_VIRIDIS)
     return np.ascontiguousarray(bgr[..., ::-1])

@@ -1,4 +1,4 @@
-"""Planes smoothed within the things of a picture, not across their edges."""
+"""Edge-preserving smoothing."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 
 from recolor_cli.types import FloatArray
 
-_CHANNELS = 4  # that OpenCV's box filter takes at a time
+_CHANNELS = 4  # OpenCV's box filter takes no more at a time
 
 
-def guided(planes: FloatArray, guide: FloatArray, radius: int, epsilon: float) -> FloatArray:
-    """Smooth planes with a guided filter, which keeps the edges of its guide [He2013]_.
+def guided_filter(planes: FloatArray, guide: FloatArray, radius: int, epsilon: float) -> FloatArray:
+    """Smooth planes, but not across the edges of a guide [He2013]_.
 
     Parameters
     ----------
     planes : float32 array, shape (C, h, w)
     guide : float32 array, shape (h, w)
     radius : int
-        Of the window, px.
+        Radius of the window, px.
     epsilon : float
-        Variance of the guide, in its unit squared, below which a window counts as flat.
+        Variance of the guide below which a window counts as flat, in the guide's unit squared.
 
     Returns
     -------
@@ -33,21 +33,21 @@ def guided(planes: FloatArray, guide: FloatArray, radius: int, epsilon: float) -
     .. [He2013] He, Sun, Tang: Guided image filtering, PAMI 35(6), 2013.
     """
     stack = np.ascontiguousarray(planes.transpose(1, 2, 0), np.float32)
-    lone: FloatArray = guide[..., None]
-    mean = _boxed(lone, radius)
-    square: FloatArray = lone * lone
-    variance = _boxed(square, radius) - mean * mean
-    means = _boxed(stack, radius)
-    product: FloatArray = stack * lone
-    slope = _boxed(product, radius) - mean * means
+    guide_plane: FloatArray = guide[..., None]
+    mean = _box_mean(guide_plane, radius)
+    square: FloatArray = guide_plane * guide_plane
+    variance = _box_mean(square, radius) - mean * mean
+    means = _box_mean(stack, radius)
+    product: FloatArray = stack * guide_plane
+    slope = _box_mean(product, radius) - mean * means
     slope = cast(FloatArray, slope / (variance + np.float32(epsilon)))
     offset = means - slope * mean
-    smooth = _boxed(slope, radius) * lone + _boxed(offset, radius)
+    smooth = _box_mean(slope, radius) * guide_plane + _box_mean(offset, radius)
     return np.ascontiguousarray(smooth.transpose(2, 0, 1))
 
 
-def _boxed(stack: FloatArray, radius: int) -> FloatArray:
-    """Return the mean of each window of an array (h, w, C)."""
+def _box_mean(stack: FloatArray, radius: int) -> FloatArray:
+    """Return the mean over the window around each pixel of an array (h, w, C)."""
     height, width, channels = stack.shape
     window = (2 * radius + 1, 2 * radius + 1)
     result = np.empty(stack.shape, np.float32)

@@ -1,9 +1,9 @@
-"""Palettes as users have them: lists of colors, palette files, or a picture.
+"""Read palettes: lists of colors, palette files, or the colors of a picture.
 
 References
 ----------
 GIMP: devel-docs/gpl-palette-format. Adobe: Photoshop File Formats Specification (color swatches,
-.aco). Adobe Swatch Exchange (.ase) is documented by its readers alone, such as those of Krita.
+.aco). Adobe Swatch Exchange (.ase) has no specification; this follows other readers, such as Krita.
 """
 
 from __future__ import annotations
@@ -18,71 +18,79 @@ import numpy as np
 
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import InputError, RecolorError, UsageError
-from recolor_cli.guidance.hex_colors import ab_of, parse_hex
+from recolor_cli.guidance.hex_colors import parse_hex, rgb_to_ab
 from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.image.decode import decode
 from recolor_cli.types import FloatArray, RgbImage
 
-_SIDE = 256  # px, of a picture whose colors are counted
-_KINDS = 'name a picture, a .gpl, .ase or .aco file, or colors: "#c8102e,#f2c14e,#123"'
+_SAMPLE_SIDE = 256  # px, the longest side of the copy of a picture whose colors are counted
+_ADVICE = 'name a picture, a .gpl, .ase or .aco file, or colors: "#c8102e,#f2c14e,#123"'
 
 
 def load_palette(text: str) -> Palette:
-    """Read a palette from what a user names.
+    """Read the palette that an argument of a command names.
 
     Parameters
     ----------
     text : str
-        Colors with commas between, the first with a ``#``; or a file: a GIMP palette, an Adobe
-        swatch file (.ase, .aco), or a picture, whose colors count as often as they occur.
+        Colors separated by commas, of which the first begins with ``#``; or the path of a GIMP
+        palette, of an Adobe swatch file (.ase, .aco), or of a picture. The colors of a picture
+        count as often as they occur.
 
     Raises
     ------
     UsageError
-        If there is no such file, or it is none of these, or a color is none.
+        If the file cannot be read, or a color cannot be parsed.
     """
     if text.lstrip().startswith("#"):
-        return _of_ab(ab_of([parse_hex(part) for part in text.split(",")]))
+        return Palette.of_equal_shares(rgb_to_ab([parse_hex(part) for part in text.split(",")]))
     path = Path(text)
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # a NUL in the name, for example
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot read the palette {text}: {reason}", _KINDS) from error
+        raise UsageError(f"cannot read the palette {text}: {reason}", _ADVICE) from error
     try:
         if data.startswith(b"GIMP Palette"):
-            return _of_ab(_gimp(data))
+            return _palette_of(_parse_gimp(data))
         if data.startswith(b"ASEF"):
-            return _of_ab(_ase(data))
+            return _palette_of(_parse_ase(data))
         if path.suffix.lower() == ".aco":
-            return _of_ab(_aco(data))
-        return _of_picture(cast(RgbImage, decode(data).rgb))
+            return _palette_of(_parse_aco(data))
+        return _palette_of_picture(cast(RgbImage, decode(data).rgb))
     except (struct.error, ValueError, OverflowError) as error:
-        raise UsageError(f"the palette {text} is broken: {error}", _KINDS) from error
+        raise UsageError(f"the palette {text} is broken: {error}", _ADVICE) from error
     except InputError as error:
-        raise UsageError(f"the palette {text} cannot be read: {error.message}", _KINDS) from error
+        raise UsageError(f"the palette {text} cannot be read: {error.message}", _ADVICE) from error
     except RecolorError as error:
-        raise UsageError(f"the palette {text}: {error.message}", _KINDS) from error
+        raise UsageError(f"the palette {text}: {error.message}", _ADVICE) from error
 
 
-def _of_ab(ab: FloatArray) -> Palette:
-    """Make a palette of which each color counts the same."""
+def _palette_of(ab: FloatArray) -> Palette:
+    """Make a palette in which each color has the same share.
+
+    Raises
+    ------
+    ValueError
+        If there is no color, or one is not a number.
+    """
+    if not len(ab):
+        raise ValueError("it holds no color")
     if not np.isfinite(ab).all():
         raise ValueError("a color is not a number")
-    return Palette(ab, np.full(len(ab), 1 / max(len(ab), 1), np.float32))
+    return Palette.of_equal_shares(ab)
 
 
-def _of_picture(rgb: RgbImage) -> Palette:
+def _palette_of_picture(rgb: RgbImage) -> Palette:
     longest = max(rgb.shape[:2])
-    if longest > _SIDE:
-        width, height = (max(1, side * _SIDE // longest) for side in rgb.shape[1::-1])
+    if longest > _SAMPLE_SIDE:
+        # Unlike `shrink_to_side`, this rounds down.
+        width, height = (max(1, side * _SAMPLE_SIDE // longest) for side in rgb.shape[1::-1])
         rgb = cast(RgbImage, cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA))
-    if rgb.dtype == np.uint16:
-        rgb = (rgb >> 8).astype(np.uint8)
     return Palette.of_picture(rgb)
 
 
-def _gimp(data: bytes) -> FloatArray:
+def _parse_gimp(data: bytes) -> FloatArray:
     colors = []
     for line in data.decode("utf-8", "replace").splitlines()[1:]:
         words = line.split()
@@ -90,19 +98,17 @@ def _gimp(data: bytes) -> FloatArray:
             continue
         levels = [int(word) for word in words[:3]]
         if len(levels) < 3 or not all(0 <= level <= 255 for level in levels):
-            raise ValueError(f"{line.strip()!r} is no color")
+            raise ValueError(f"{line.strip()!r} is not a color")
         colors.append((levels[0], levels[1], levels[2]))
-    if not colors:
-        raise ValueError("it holds no color")
-    return ab_of(colors)
+    return rgb_to_ab(colors) if colors else np.empty((0, 2), np.float32)
 
 
-def _ase(data: bytes) -> FloatArray:
+def _parse_ase(data: bytes) -> FloatArray:
     (count,) = struct.unpack_from(">8xI", data)
     offset, colors = 12, []
     for _ in range(count):
         kind, length = struct.unpack_from(">HI", data, offset)
-        if kind == 1:  # a color; groups are others
+        if kind == 1:  # a color; other kinds are groups
             (name,) = struct.unpack_from(">H", data, offset + 6)
             at = offset + 8 + 2 * name
             (model,) = struct.unpack_from("4s", data, at)
@@ -110,15 +116,13 @@ def _ase(data: bytes) -> FloatArray:
             if size is None:
                 raise ValueError(f"the color model {model.decode('latin-1')!r} is unknown")
             values = struct.unpack_from(f">{size}f", data, at + 4)
-            # Lab is relative to D50, ours to D65: adapted to its white, a color keeps its ab.
-            colors.append(values[1:] if model == b"LAB " else _ab(*_rgb_of(values)))
+            # Lab here is relative to D50, and ours to D65. Adapting the white keeps ab.
+            colors.append(values[1:] if model == b"LAB " else _to_ab(*_to_rgb(values)))
         offset += 6 + length
-    if not colors:
-        raise ValueError("it holds no color")
     return np.array(colors, np.float32)
 
 
-def _aco(data: bytes) -> FloatArray:
+def _parse_aco(data: bytes) -> FloatArray:
     version, count = struct.unpack_from(">HH", data)
     if version not in (1, 2):
         raise ValueError(f"version {version} is unknown")
@@ -131,27 +135,25 @@ def _aco(data: bytes) -> FloatArray:
             offset += 4 + 2 * length
         w, x, y, z = (word / 65_535 for word in words)
         if space == 0:
-            colors.append(_ab(w, x, y))
+            colors.append(_to_ab(w, x, y))
         elif space == 1:
-            colors.append(_ab(*colorsys.hsv_to_rgb(w, x, y)))
-        elif space == 2:  # 0 is all the ink
-            colors.append(_ab(*_rgb_of((1 - w, 1 - x, 1 - y, 1 - z))))
+            colors.append(_to_ab(*colorsys.hsv_to_rgb(w, x, y)))
+        elif space == 2:  # CMYK, in which 0 is full ink
+            colors.append(_to_ab(*_to_rgb((1 - w, 1 - x, 1 - y, 1 - z))))
         elif space == 7:
             a, b = struct.unpack(">hh", struct.pack(">HH", *words[1:3]))
             colors.append((a / 100, b / 100))
         elif space == 8:
             colors.append((0.0, 0.0))
         elif space == 9:
-            colors.append(_ab(*_rgb_of(tuple(word / 10_000 for word in words))))
+            colors.append(_to_ab(*_to_rgb(tuple(word / 10_000 for word in words))))
         else:
             raise ValueError(f"the color space {space} is unknown")
-    if not colors:
-        raise ValueError("it holds no color")
     return np.array(colors, np.float32)
 
 
-def _rgb_of(values: tuple[float, ...]) -> tuple[float, float, float]:
-    """Return RGB of gray, RGB or CMYK, all 0..1; CMYK by rule of thumb."""
+def _to_rgb(values: tuple[float, ...]) -> tuple[float, float, float]:
+    """Convert gray, RGB or CMYK to RGB, all 0..1; CMYK by the naive formula, without a profile."""
     if len(values) == 1:
         return values * 3
     if len(values) == 3:
@@ -160,8 +162,8 @@ def _rgb_of(values: tuple[float, ...]) -> tuple[float, float, float]:
     return (1 - cyan) * (1 - black), (1 - magenta) * (1 - black), (1 - yellow) * (1 - black)
 
 
-def _ab(red: float, green: float, blue: float) -> tuple[float, float]:
-    """Return the ab of sRGB, 0..1."""
+def _to_ab(red: float, green: float, blue: float) -> tuple[float, float]:
+    """Convert sRGB, 0..1, to ab."""
     rgb = np.clip(np.array([[[red, green, blue]]], np.float32), 0, 1)
     _, a, b = rgb_to_lab_cv2(rgb)[0, 0]
     return float(a), float(b)

@@ -1,13 +1,13 @@
-"""A network's distribution, reweighted so that a picture takes the colors of a reference.
+"""Reweight a distribution so that a picture takes the colors of a reference.
 
 Each bin gets one weight for the whole picture, such that the picture's mean distribution becomes
-the reference's. Which places take a color is still the network's choice: a weight moves a place
-only as far as the network thinks the color possible there. The weights are those of iterative
-proportional fitting, which moves the distributions as little as possible, in relative entropy
+that of the reference. The network still decides which places take a color, because a weight moves
+a place only as far as the network thinks the color possible there. The weights come from iterative
+proportional fitting, which changes the distributions as little as possible in relative entropy
 [Deming1940].
 
-Weights sharpen what differs by chance between neighbours, so the distributions are smoothed within
-the things of the picture first.
+Weights amplify random differences between neighbors. So the distributions are smoothed first, but
+not across edges of lightness.
 
 References
 ----------
@@ -22,29 +22,30 @@ from typing import Self, cast
 
 import numpy as np
 
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import softmax
-from recolor_cli.color.gamut import AbBins
 from recolor_cli.color.lab import rgb_to_lab_cv2
-from recolor_cli.guidance.guided_filter import guided
+from recolor_cli.guidance.guided_filter import guided_filter
 from recolor_cli.types import FloatArray, RgbImage
 
-STRENGTH = 0.8  # between moving nothing and taking over the reference's histogram
-_SPREAD = 6.0  # ab units, of the Gaussian that each color of the reference is
-_FLOOR = 1e-5  # share of a bin that the reference has not: no weight is without end
-_ROUNDS = 20
-_PLACES = 800  # of the picture that the weights are found with
-_RADIUS, _FLAT = 1 / 16, 30.0  # of the side; CIELAB units squared
+DEFAULT_STRENGTH = 0.8  # 0 changes nothing, 1 takes over the histogram of the reference
+_REFERENCE_SIGMA = 6.0  # ab units, of the Gaussian that replaces each color of the reference
+_MIN_SHARE = 1e-5  # of a bin that the reference lacks; keeps weights finite
+_ITERATIONS = 20
+_SAMPLES = 800  # pixels of the distribution that the weights are fitted to
+_RADIUS = 1 / 16  # of the smoothing window, as a share of the longest side
+_FLAT_VARIANCE = 30.0  # L* squared, below which a window counts as flat
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Palette:
-    """Colors to take over, and how much of each.
+    """Colors of a reference, and how much of each.
 
     Parameters
     ----------
     ab : float32 array, shape (n, 2), CIELAB units
     shares : float32 array, shape (n,)
-        They sum up to 1.
+        Their sum is 1.
 
     Raises
     ------
@@ -57,32 +58,31 @@ class Palette:
 
     def __post_init__(self) -> None:
         if not len(self.ab) or self.ab.shape != (len(self.shares), 2):
-            raise ValueError(f"colors of shape {self.ab.shape}, shares {self.shares.shape}")
+            raise ValueError(f"colors of shape {self.ab.shape}, shares of {self.shares.shape}")
 
     @classmethod
     def of_picture(cls, rgb: RgbImage) -> Self:
         """Take the colors of a picture, uint8 (H, W, 3), sRGB, as often as they occur there."""
-        ab = rgb_to_lab_cv2(rgb)[..., 1:].reshape(-1, 2)
-        return cls(ab, np.full(len(ab), 1 / len(ab), np.float32))
+        return cls.of_equal_shares(rgb_to_lab_cv2(rgb)[..., 1:].reshape(-1, 2))
 
     @classmethod
-    def of_colors(cls, rgb: RgbImage) -> Self:
-        """Take some colors, uint8 (n, 3), sRGB, each as much as the others."""
-        return cls.of_picture(rgb[None])
+    def of_equal_shares(cls, ab: FloatArray) -> Self:
+        """Take n colors, float32 (n, 2), CIELAB units, each with the same share."""
+        return cls(ab, np.full(len(ab), 1 / max(len(ab), 1), np.float32))
 
-    def histogram(self, bins: AbBins, spread: float = 0.0) -> FloatArray:
+    def histogram(self, bins: AbBins, sigma: float = 0.0) -> FloatArray:
         """Return the share of each bin, float32 (Q,).
 
         Parameters
         ----------
         bins : AbBins
-        spread : float
-            Standard deviation of a Gaussian that blurs it, ab units; 0 does not.
+        sigma : float
+            Standard deviation of a Gaussian blur, ab units; 0 does not blur.
         """
         count = np.bincount(bins.index_of(self.ab), self.shares, len(bins))
-        if spread:
-            apart = np.square(bins.centers[:, None] - bins.centers).sum(axis=-1)
-            kernel = np.exp(-apart / (2 * spread**2))
+        if sigma:
+            distance = np.square(bins.centers[:, None] - bins.centers).sum(axis=-1)
+            kernel = np.exp(-distance / (2 * sigma**2))
             count = (kernel / kernel.sum(axis=0)) @ count
         return cast(FloatArray, (count / count.sum()).astype(np.float32))
 
@@ -104,12 +104,12 @@ def match_palette(
     bins : AbBins
     palette : Palette
     strength : float
-        0 (nothing) to 1 (the picture's mean distribution becomes the palette's, as far as 20
-        rounds take it).
+        0 changes nothing; 1 makes the picture's mean distribution that of the palette, as far as
+        20 iterations reach it.
     temperature : float
-        Of the annealed mean that will be taken, dimensionless, > 0.
+        Temperature of the annealed mean that decodes the result, dimensionless, > 0.
     lightness : float32 array, shape (h, w), 0..100
-        Along whose edges colors may change.
+        Of the picture. Colors may change at its edges.
 
     Returns
     -------
@@ -119,15 +119,15 @@ def match_palette(
     if strength == 0:
         return logits
     radius = max(1, round(_RADIUS * max(lightness.shape)))
-    smooth = guided(logits - logits.mean(axis=0), lightness, radius, _FLAT)
+    smooth = guided_filter(logits - logits.mean(axis=0), lightness, radius, _FLAT_VARIANCE)
     smooth = logits + np.float32(strength) * (smooth - logits + logits.mean(axis=0))
-    places = smooth.reshape(len(smooth), -1)
-    places = places[:, :: max(1, places.shape[1] // _PLACES)] / np.float32(temperature)
-    wanted = palette.histogram(bins, _SPREAD) + np.float32(_FLOOR)
+    samples = smooth.reshape(len(smooth), -1)
+    samples = samples[:, :: max(1, samples.shape[1] // _SAMPLES)] / np.float32(temperature)
+    wanted = palette.histogram(bins, _REFERENCE_SIGMA) + np.float32(_MIN_SHARE)
     wanted /= wanted.sum()
-    wanted = strength * wanted + (1 - strength) * softmax(places).mean(axis=1)
-    weights = np.zeros(len(bins), np.float32)
-    for _ in range(_ROUNDS):
-        found = softmax(places + weights[:, None]).mean(axis=1)
-        weights += np.log(wanted + 1e-9) - np.log(found + 1e-9)
-    return cast(FloatArray, smooth + np.float32(temperature) * weights[:, None, None])
+    wanted = strength * wanted + (1 - strength) * softmax(samples).mean(axis=1)
+    log_weights = np.zeros(len(bins), np.float32)
+    for _ in range(_ITERATIONS):
+        found = softmax(samples + log_weights[:, None]).mean(axis=1)
+        log_weights += np.log(wanted + 1e-9) - np.log(found + 1e-9)
+    return cast(FloatArray, smooth + np.float32(temperature) * log_weights[:, None, None])

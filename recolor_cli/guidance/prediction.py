@@ -1,4 +1,4 @@
-"""A network's answer about one picture, and all that can be made of it."""
+"""A network's distribution for one picture, and the colorings that are made from it."""
 
 from __future__ import annotations
 
@@ -10,167 +10,173 @@ from typing import cast
 import cv2
 import numpy as np
 
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import Distribution
-from recolor_cli.color.gamut import AbBins
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.guidance.confidence import confidence_map, entropy
-from recolor_cli.guidance.hint_files import Hints
-from recolor_cli.guidance.hint_propagation import spread
-from recolor_cli.guidance.palette_matching import STRENGTH, Palette, match_palette
-from recolor_cli.guidance.variants import variants
+from recolor_cli.guidance.hint_propagation import propagate_hints
+from recolor_cli.guidance.palette_matching import Palette, match_palette
+from recolor_cli.guidance.recolor_options import Steering
+from recolor_cli.guidance.variants import generate_variants
 from recolor_cli.types import FloatArray, RgbImage
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Steering:
-    """What a user adds to what the network thinks.
+@dataclass(frozen=True, slots=True)
+class ColorFactors:
+    """All factors on the ab of a network; this is the one place that multiplies them.
 
     Parameters
     ----------
-    palette : Palette or None
-        Colors to pull toward.
-    palette_strength : float
-        How far, 0..1.
-    hints : Hints or None
-        Colors at places.
-
-    Raises
-    ------
-    ValueError
-        If the strength is out of its range.
+    model : float
+        The strength of the model file's manifest.
+    user : float
+        The strength of the options.
+    network : float
+        The factor that the network itself gives a picture, such as a photograph. Its graph has
+        applied it to the ab of `ColorNetwork.predict`, so that it is 1 there; the logits of a
+        `Distribution` are without it.
     """
 
-    palette: Palette | None = None
-    palette_strength: float = STRENGTH
-    hints: Hints | None = None
+    model: float
+    user: float
+    network: float = 1.0
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.palette_strength <= 1:
-            raise ValueError(f"palette_strength must lie in 0..1, not {self.palette_strength}")
+    @property
+    def without_user(self) -> float:
+        """Return the factor at a user's strength of 1."""
+        return self.network * self.model
+
+    @property
+    def total(self) -> float:
+        """Return the product of all."""
+        return self.without_user * self.user
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The distribution that a network answered with, of one picture.
+    """The distribution of a network for one picture.
 
     Parameters
     ----------
     distribution : Distribution
-        Of one picture.
-    lightness : float32 array, shape (S, S), 0..100
-        What the network saw.
-    box : Letterbox
-        Where the picture lies in that.
+        Of one picture, over the canvas.
+    lightness : float32 array, shape (H, W), 0..100
+        The canvas that the network read.
+    letterbox : Letterbox
+        The place of the picture in the canvas.
     temperature : float
         Of the annealed mean, dimensionless, > 0.
-    scale, strength : float
-        Factors on the color: the model's own, and the user's.
+    factors : ColorFactors
     steering : Steering
     """
 
     distribution: Distribution
     lightness: FloatArray
-    box: Letterbox
+    letterbox: Letterbox
     temperature: float
-    scale: float
-    strength: float
+    factors: ColorFactors
     steering: Steering
 
     def variants(self, count: int, seed: int = 0) -> list[FloatArray]:
-        """Return colorings of the picture, steered; the first is the network's own.
+        """Return steered colorings of the picture; the first is the most likely one.
 
         Parameters
         ----------
         count : int
-            1 to `recolor_cli.guidance.variants.MOST`.
+            1 to `recolor_cli.guidance.variants.MAX_VARIANTS`.
         seed : int
-            The same one gives the same variants.
+            The same seed gives the same variants.
 
         Returns
         -------
         list of float32 arrays, shape (h, w, 2), CIELAB units
-            Over the letterboxed square.
+            Over the letterboxed canvas, with all factors applied.
 
         Raises
         ------
         InputError
             If a hint does not fit the picture.
         """
-        factor = self._factor * self.strength
-        colorings = variants(
-            self._logits, self._bins, self._lightness, self.temperature, factor, count, seed
+        factor = self.factors.total
+        colorings = generate_variants(
+            self._content_logits,
+            self._bins,
+            self._content_lightness,
+            self.temperature,
+            factor,
+            count,
+            seed,
         )
-        return [self._hinted(self._padded(ab) * np.float32(factor)) for ab in colorings]
+        return [self._apply_hints(self._pad(ab) * np.float32(factor)) for ab in colorings]
 
     @cached_property
     def entropy(self) -> FloatArray:
-        """Of the network's own distribution, nats, shape (h, w) over the square."""
+        """The entropy of the network's own distribution, nats, shape (h, w) over the canvas."""
         return entropy(self.distribution.logits[0])
 
     @property
     def uncertainty(self) -> float:
         """The mean entropy over the picture, nats."""
-        return float(self.entropy[self._part].mean())
+        return float(self.entropy[self._content_slices].mean())
 
     def confidence_map(self) -> RgbImage:
-        """Draw the entropy, as `recolor_cli.guidance.confidence.confidence_map` does."""
-        return confidence_map(self.entropy, self.box, math.log(len(self._bins)))
+        """Draw the entropy; see `recolor_cli.guidance.confidence.confidence_map`."""
+        return confidence_map(self.entropy, self.letterbox, math.log(len(self._bins)))
 
     @property
     def _bins(self) -> AbBins:
         return self.distribution.bins
 
-    @property
-    def _factor(self) -> float:
-        return float(self.distribution.factor[0]) * self.scale
-
     @cached_property
-    def _logits(self) -> FloatArray:
+    def _content_logits(self) -> FloatArray:
         """The logits (Q, h, w) of the picture without padding, pulled toward the palette."""
-        rows, columns = self._part
+        rows, columns = self._content_slices
         logits: FloatArray = self.distribution.logits[0][:, rows, columns]
         palette, strength = self.steering.palette, self.steering.palette_strength
         if palette is None:
             return logits
-        # The weights are found before the color is scaled.
-        sought = Palette(palette.ab / np.float32(max(self._factor, 1e-3)), palette.shares)
+        # The palette is matched before the factors are applied, so divide by them.
+        factor = np.float32(max(self.factors.without_user, 1e-3))
+        unscaled = Palette(palette.ab / factor, palette.shares)
         return match_palette(
-            logits, self._bins, sought, strength, self.temperature, self._lightness
+            logits, self._bins, unscaled, strength, self.temperature, self._content_lightness
         )
 
-    def _hinted(self, ab: FloatArray) -> FloatArray:
+    def _apply_hints(self, ab: FloatArray) -> FloatArray:
         hints = self.steering.hints
         if hints is None:
             return ab
-        return spread(ab, self.lightness, self._inside > 0.5, hints.seeds(self.box))
+        constraints = hints.constraints(self.letterbox)
+        return propagate_hints(ab, self.lightness, self._content_mask > 0.5, constraints)
 
-    def _padded(self, ab: FloatArray) -> FloatArray:
-        """Put the picture's ab (h, w, 2) back into the square, whose padding continues it."""
+    def _pad(self, ab: FloatArray) -> FloatArray:
+        """Pad the picture's ab (h, w, 2) to the canvas; the padding repeats its edges."""
         shape = self.distribution.logits.shape[2:]
         margins = [
-            (part.start, side - part.stop) for part, side in zip(self._part, shape, strict=True)
+            (content.start, side - content.stop)
+            for content, side in zip(self._content_slices, shape, strict=True)
         ]
         return np.pad(ab, (*margins, (0, 0)), mode="edge")
 
     @cached_property
-    def _part(self) -> tuple[slice, slice]:
-        """Rows and columns of the distribution that show the picture, at least half."""
-        inside = self._reduced(self._inside)
-        seen = inside >= min(0.5, float(inside.max()))  # a thin picture fills no pixel
-        rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+    def _content_slices(self) -> tuple[slice, slice]:
+        """Rows and columns of the distribution of which the picture covers at least half."""
+        covered = self._shrink_to_logits(self._content_mask)
+        content = covered >= min(0.5, float(covered.max()))  # a thin picture covers no pixel
+        rows, columns = (np.flatnonzero(content.any(axis=axis)) for axis in (1, 0))
         return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
     @cached_property
-    def _lightness(self) -> FloatArray:
-        """Of the picture without padding, as coarse as the distribution."""
-        return np.ascontiguousarray(self._reduced(self.lightness)[self._part])
+    def _content_lightness(self) -> FloatArray:
+        """L* of the picture without padding, at the resolution of the distribution."""
+        return np.ascontiguousarray(self._shrink_to_logits(self.lightness)[self._content_slices])
 
     @cached_property
-    def _inside(self) -> FloatArray:
-        """1 where the square shows the picture, 0 in the padding."""
-        inner = self.box.inner
-        return self.box.apply(np.ones((inner.height, inner.width), np.float32), 0)
+    def _content_mask(self) -> FloatArray:
+        """1 where the canvas shows the picture, 0 in the padding."""
+        inner = self.letterbox.inner
+        return self.letterbox.apply(np.ones((inner.height, inner.width), np.float32), 0)
 
-    def _reduced(self, plane: FloatArray) -> FloatArray:
+    def _shrink_to_logits(self, plane: FloatArray) -> FloatArray:
         height, width = self.distribution.logits.shape[2:]
         return cast(FloatArray, cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA))

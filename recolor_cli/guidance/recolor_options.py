@@ -7,28 +7,58 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.guidance.prediction import Steering
+from recolor_cli.guidance.hints import Hints
+from recolor_cli.guidance.palette_matching import DEFAULT_STRENGTH, Palette
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Steering:
+    """Changes to a network's distribution: a palette and hints.
+
+    Parameters
+    ----------
+    palette : Palette or None
+        Colors to pull toward.
+    palette_strength : float
+        How far to pull, 0..1.
+    hints : Hints or None
+        Colors at places.
+
+    Raises
+    ------
+    ValueError
+        If the strength is out of its range.
+    """
+
+    palette: Palette | None = None
+    palette_strength: float = DEFAULT_STRENGTH
+    hints: Hints | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.palette_strength <= 1:
+            raise ValueError(f"palette_strength must lie in 0..1, not {self.palette_strength}")
 
 
 @dataclass(frozen=True, slots=True)
 class RecolorOptions:
-    """What a user can ask of one recoloring.
+    """Options of one recoloring.
 
     Parameters
     ----------
     temperature : float or None
-        Of the annealed mean, dimensionless, > 0: lower is more vivid and patchier.
-        None takes the model's own.
+        Temperature of the annealed mean, dimensionless, 0.01..10. Lower is more vivid and
+        patchier. None takes the model's own.
     strength : float
         Factor on the chroma of the result, 0 (gray) to 3.
     keep_original : float
-        How much of the picture's own color stays: 0 none, 1 all.
+        Share of the picture's own color in the result, 0..1.
     only_gray : bool
-        Leave the picture's colored parts as they are.
+        Keep the picture's colored parts as they are.
     mask : uint8 array, shape (h, w), or None
-        Where to recolor, laid over the whole picture: 255 there, 0 elsewhere, between: partly.
+        Where to recolor: 255 recolors, 0 keeps the pixel, values between mix. The mask may have
+        another size than the picture, but not another shape.
     steering : Steering or None
-        A palette and hints; they need a network with a distribution.
+        A palette and hints, for networks with a distribution.
 
     Raises
     ------
@@ -44,7 +74,7 @@ class RecolorOptions:
     steering: Steering | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        # Below 0.01 softmax is an argmax in all but name, above 10 the mean of all bins.
+        # Softmax is all but an argmax below 0.01, and all but the mean of all bins above 10.
         if self.temperature is not None and not 0.01 <= self.temperature <= 10:
             raise ValueError(f"temperature must lie in 0.01..10, not {self.temperature}")
         if not 0 <= self.strength <= 3:

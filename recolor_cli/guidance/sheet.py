@@ -1,4 +1,4 @@
-"""Pictures of one size on one sheet, each with its label."""
+"""Draw a contact sheet: pictures of one size, each with its label."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from recolor_cli.types import RgbImage
 
-SIDE = 480  # px, the longest of a picture on the sheet
-_GAP, _LABEL = 16, 28  # px
+SIDE = 480  # px, the longest side of a picture on the sheet
+_GAP, _LABEL_HEIGHT = 16, 28  # px
 _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.7
-_SHAPE = 4 / 3  # width to height that the sheet is to have, about
+_ASPECT = 4 / 3  # approximate ratio of width to height of the sheet
 
 
 def contact_sheet(pictures: Sequence[RgbImage], labels: Sequence[str]) -> RgbImage:
-    """Put pictures on white, a label under each.
+    """Arrange pictures on white, with a label under each.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def contact_sheet(pictures: Sequence[RgbImage], labels: Sequence[str]) -> RgbIma
     uint8 array, shape (H, W, 3)
     """
     height, width = pictures[0].shape[:2]
-    cell_height, cell_width = height + _LABEL + _GAP, width + _GAP
-    columns = _columns(len(pictures), cell_width / cell_height)
+    cell_height, cell_width = height + _LABEL_HEIGHT + _GAP, width + _GAP
+    columns = _choose_columns(len(pictures), cell_width / cell_height)
     rows = math.ceil(len(pictures) / columns)
     sheet: NDArray[np.uint8] = np.full(
         (rows * cell_height + _GAP, columns * cell_width + _GAP, 3), 255, np.uint8
@@ -43,17 +43,17 @@ def contact_sheet(pictures: Sequence[RgbImage], labels: Sequence[str]) -> RgbIma
         top, left = _GAP + row * cell_height, _GAP + column * cell_width
         sheet[top : top + height, left : left + width] = picture
         (text_width, text_height), _ = cv2.getTextSize(label, _FONT, _FONT_SCALE, 1)
-        at = left + max(0, (width - text_width) // 2), top + height + text_height + 8
-        cv2.putText(sheet, label, at, _FONT, _FONT_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
+        place = left + max(0, (width - text_width) // 2), top + height + text_height + 8
+        cv2.putText(sheet, label, place, _FONT, _FONT_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
     return sheet
 
 
-def _columns(count: int, cell_shape: float) -> int:
-    """Return how many columns make a sheet that is full and has about the right shape."""
+def _choose_columns(count: int, cell_aspect: float) -> int:
+    """Return the number of columns of a sheet with few empty cells and about the right shape."""
 
-    def fault(columns: int) -> float:
+    def penalty(columns: int) -> float:
         rows = math.ceil(count / columns)
         empty = (rows * columns - count) / count
-        return empty + abs(math.log(columns * cell_shape / rows / _SHAPE))
+        return empty + abs(math.log(columns * cell_aspect / rows / _ASPECT))
 
-    return min(range(1, count + 1), key=fault)
+    return min(range(1, count + 1), key=penalty)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import ImageCms
 
-from recolor_cli.color.gamut import clip_chroma
+from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray

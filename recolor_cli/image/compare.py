@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from recolor_cli.color.resize import shrink_to_side
 from recolor_cli.image.decode import DecodedImage, decode, decode_pages
 from recolor_cli.image.encode import Encoding, encode_all, on_white
 from recolor_cli.image.formats import ImageFormat
@@ -131,9 +132,7 @@ def _opacity(picture: DecodedImage, rgb: AnyRgbImage) -> AnyPlanes:
 def _thumbnail(data: bytes) -> tuple[bytes, ImageSize]:
     picture = decode(data)
     rgb = on_white(picture, picture.rgb)
-    scale = min(1.0, THUMBNAIL_SIDE / max(rgb.shape[:2]))
-    size = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
-    small = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small = shrink_to_side(rgb, THUMBNAIL_SIDE)
     buffer = io.BytesIO()
     Image.fromarray(small).save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY, progressive=True)
     return buffer.getvalue(), picture.size

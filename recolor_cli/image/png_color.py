@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recolor_cli.color.lab import srgb_to_linear
+from recolor_cli.color.srgb import srgb_to_linear
 from recolor_cli.errors import InputError
 from recolor_cli.image import color_profiles
 from recolor_cli.types import FloatArray

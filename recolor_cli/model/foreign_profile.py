@@ -17,8 +17,8 @@ from typing import Self
 
 import numpy as np
 
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean
-from recolor_cli.color.gamut import AbBins
 from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.errors import ModelError
 from recolor_cli.model.manifest import Manifest

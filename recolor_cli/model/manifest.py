@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import ModelError
 from recolor_cli.types import ColorSpace, FloatArray, ImageSize, ModelKind

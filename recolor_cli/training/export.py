@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import torch
 
-from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.model.manifest import Manifest

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import make_sample

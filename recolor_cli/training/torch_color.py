@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recolor_cli.color.lab import XYZ_OF_RGB
+from recolor_cli.color.lab import LINEAR_RGB_TO_XYZ
 
 _KNEE = 6 / 29  # where CIELAB's cube root becomes linear
 
@@ -27,7 +27,9 @@ def lightness_to_gray(lightness: Tensor) -> Tensor:
 def rgb_to_ab(rgb: Tensor) -> Tensor:
     """Return ab (N, 2, h, w), CIELAB units, of sRGB (N, 3, h, w), 0..1."""
     linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    xyz = functional.conv2d(linear, torch.from_numpy(XYZ_OF_RGB).to(linear)[:, :, None, None])
+    xyz = functional.conv2d(
+        linear, torch.from_numpy(LINEAR_RGB_TO_XYZ).to(linear)[:, :, None, None]
+    )
     f = torch.where(xyz > _KNEE**3, xyz.clamp(min=1e-3) ** (1 / 3), xyz / (3 * _KNEE**2) + 4 / 29)
     x, y, z = f[:, :1], f[:, 1:2], f[:, 2:]
     return torch.cat((500 * (x - y), 200 * (y - z)), dim=1)

@@ -18,7 +18,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from recolor_cli.color.gamut import clip_chroma
+from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.lab import rgb_to_lab_cie
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.types import AnyPlanes, FloatArray

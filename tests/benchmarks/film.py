@@ -27,7 +27,7 @@ import numpy as np
 from skimage.color import deltaE_ciede2000
 
 from recolor_cli.color.annealed_mean import Distribution
-from recolor_cli.color.gamut import clip_chroma
+from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.lab import lab_to_rgb_cv2, rgb_to_lab_cv2
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import ModelError

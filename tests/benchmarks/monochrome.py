@@ -1,9 +1,9 @@
-"""How often a picture's grayness is misjudged: colored ones, and what prints make of gray ones.
+"""Measure how often gray detection is wrong, on colored pictures and on prints made from them.
 
     python tests/benchmarks/monochrome.py data/val.tar
 
-Each picture is looked at in its colors, gray, and as toned prints, half of them worn, and saved as
-JPEG of quality 30 to 95 with any subsampling of color.
+Each picture is judged in its own colors, and as a gray and a toned print. Half of the prints are
+worn. Copies are saved as JPEG of quality 30 to 95 with any chroma subsampling.
 """
 
 import argparse
@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from recolor_cli.color.gamut import clip_chroma
-from recolor_cli.color.gray_detection import grayness
+from recolor_cli.color.gamut_mapping import clip_chroma
+from recolor_cli.color.gray_detection import detect_gray
 from recolor_cli.color.lab import lab_to_rgb_cv2, rgb_to_lightness
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.pictures import load_pictures
 
 
-def toned(lightness: np.ndarray, kind: str, random: np.random.Generator) -> np.ndarray:
+def make_print(lightness: np.ndarray, kind: str, random: np.random.Generator) -> np.ndarray:
     """Return a monochrome print, uint8 (H, W, 3)."""
     shape = lightness.shape
     ab = np.zeros((*shape, 2), np.float32)
@@ -46,7 +46,7 @@ def toned(lightness: np.ndarray, kind: str, random: np.random.Generator) -> np.n
 
 
 def as_jpeg(rgb: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Save and load a picture."""
+    """Save a picture as JPEG and load it again."""
     buffer = io.BytesIO()
     quality, subsampling = int(random.integers(30, 96)), int(random.integers(0, 3))
     Image.fromarray(rgb).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
@@ -68,9 +68,9 @@ def main() -> None:
         lightness = rgb_to_lightness(rgb)
         for kind in ("gray", "sepia", "cyanotype", "split tone", "stained"):
             worn = age(lightness, random) if random.random() < 0.5 else lightness
-            shown[f"{kind} prints"] = as_jpeg(toned(worn, kind, random), random)
+            shown[f"{kind} prints"] = as_jpeg(make_print(worn, kind, random), random)
         for name, pixels in shown.items():
-            seen = grayness(pixels)
+            seen = detect_gray(pixels)
             found.setdefault(name, []).append(
                 (seen.spread, seen.is_monochrome, seen.has_gray_parts)
             )

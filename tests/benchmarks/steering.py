@@ -1,25 +1,26 @@
-"""Do variants, palettes, hints and entropy do what docs/steering.md says of them?
+"""Measure variants, palettes, hints and confidence, for docs/steering.md.
 
     python tests/benchmarks/steering.py variants posters.tar --pictures 200
     python tests/benchmarks/steering.py palette posters.tar --pictures 60
     python tests/benchmarks/steering.py hints posters.tar --pictures 40
     python tests/benchmarks/steering.py confidence posters.tar --pictures 200
 
-takes color pictures, evenly spread over the sources, as truths. ``--sheet FILE.png`` shows some.
+The sources are color pictures, which serve as truths; N of them are taken, evenly spread.
+``--sheet FILE.png`` draws some of the results.
 
-variants: CIEDE2000 between the variants of a picture, each pair, averaged; L2 to the truth of each
-variant, of the best and of the first; how much of the change of color lies where lightness is flat
-(splotches; see `splotchiness`).
+variants: Print the mean CIEDE2000 between the variants of a picture; the L2 to the truth of each
+variant, of the best and of the first; and the share of the change of color that lies where
+lightness is flat (see `splotchiness`).
 
-palette: pulls each picture toward another picture and toward a list of colors, and measures how far
-the histograms over the 394 bins are apart before and after: as the earth mover's distance in ab
-units, and as total variation, plain and after a blur of 8 ab units.
+palette: Pull each picture toward another picture and toward a list of colors. Print the distance of
+the histograms over the 394 bins before and after: the earth mover's distance in ab units, and total
+variation, plain and after a blur of 8 ab units.
 
-hints: gives the true color of one to ten places, and measures seconds of a CPU, the hinted places,
-and CIEDE2000 of the whole picture. Truths stand for what a user knows.
+hints: Give the true color of one to ten places. Print the CPU seconds, the error at the hinted
+places, and the CIEDE2000 of the whole picture. Truths stand for the knowledge of a user.
 
-confidence: how well the mean entropy of a picture foretells its CIEDE2000, as Spearman's rank
-correlation; and the error of the tenth that is flagged as least certain.
+confidence: Print how well the mean entropy of a picture predicts its CIEDE2000, as Spearman's rank
+correlation, and the error of the least certain tenth.
 """
 
 from __future__ import annotations
@@ -34,14 +35,13 @@ import numpy as np
 from PIL import Image
 from skimage.color import deltaE_ciede2000
 
-from recolor_cli.color.gamut import AbBins
+from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.evaluation.pictures import load_pictures
-from recolor_cli.guidance.hint_files import Hint, Hints
+from recolor_cli.guidance.hints import Hint, Hints
 from recolor_cli.guidance.palette_files import load_palette
-from recolor_cli.guidance.palette_matching import STRENGTH, Palette
-from recolor_cli.guidance.prediction import Steering
-from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.guidance.palette_matching import DEFAULT_STRENGTH, Palette
+from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import RgbImage
@@ -132,12 +132,12 @@ def palette(truths: list[RgbImage], network: OnnxColorNetwork, strength: float) 
                 reference = Palette.of_picture(shown)
             else:
                 reference = load_palette(COLORS[number % len(COLORS)])
-                shown = _swatch(COLORS[number % len(COLORS)])
+                shown = _draw_swatch(COLORS[number % len(COLORS)])
             if shown is truth:
                 continue
             steered = RecolorOptions(steering=Steering(reference, strength))
             before, after = plain.recolor(truth), Recolorizer(network, steered).recolor(truth)
-            figures.append([_apart(before, reference), _apart(after, reference)])
+            figures.append([_histogram_distances(rgb, reference) for rgb in (before, after)])
             splotches.append([splotchiness(rgb) for rgb in (truth, before, after)])
             rows.append([shown, before, after])
         values = np.array(figures)  # (pictures, before and after, distances)
@@ -155,7 +155,7 @@ def palette(truths: list[RgbImage], network: OnnxColorNetwork, strength: float) 
     return rows
 
 
-def _apart(rgb: RgbImage, reference: Palette) -> tuple[float, float, float]:
+def _histogram_distances(rgb: RgbImage, reference: Palette) -> tuple[float, float, float]:
     found = Palette.of_picture(rgb)
     one, other = found.histogram(BINS), reference.histogram(BINS)
     signatures = [
@@ -166,7 +166,7 @@ def _apart(rgb: RgbImage, reference: Palette) -> tuple[float, float, float]:
     return moved, float(np.abs(one - other).sum() / 2), float(blurred)
 
 
-def _swatch(colors: str) -> RgbImage:
+def _draw_swatch(colors: str) -> RgbImage:
     from recolor_cli.guidance.hex_colors import parse_hex
 
     parsed = np.array([parse_hex(color) for color in colors.split(",")], np.uint8)
@@ -234,7 +234,7 @@ def confidence(truths: list[RgbImage], network: OnnxColorNetwork) -> Rows:
         entropies.append(answer.uncertainty)
         errors.append(difference(truth, result))
         rows.append([truth, result, answer.confidence_map()])
-        plane = answer.box.invert(answer.entropy[..., None])[..., 0]
+        plane = answer.letterbox.invert(answer.entropy[..., None])[..., 0]
         error = deltaE_ciede2000(rgb_to_lab_cv2(truth), rgb_to_lab_cv2(result))
         within.append(spearmanr(plane[::7, ::7].ravel(), error[::7, ::7].ravel()).statistic)
     entropy, error = np.array(entropies), np.array(errors)
@@ -273,7 +273,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=60, help="how many, evenly spread")
     parser.add_argument("--only", default="", help="part of the names of the pictures")
     parser.add_argument("--count", type=int, default=4, help="of variants")
-    parser.add_argument("--strength", type=float, default=STRENGTH, help="of the palette")
+    parser.add_argument("--strength", type=float, default=DEFAULT_STRENGTH, help="of the palette")
     parser.add_argument("--sheet", type=Path, help="a PNG to show some results in")
     arguments = parser.parse_args()
     found = [p for p in load_pictures(arguments.sources) if p.is_one_of([arguments.only])]

@@ -1,4 +1,4 @@
-"""Draw docs/steering.jpg: variants, palettes, a hint and confidence on the demo's picture.
+"""Draw docs/steering.jpg: variants, palettes, a hint and confidence for the demo's picture.
 
 python tests/benchmarks/steering_strip.py docs/steering.jpg
 """
@@ -14,7 +14,7 @@ import recolor_cli
 from recolor_cli import Recolorizer, RecolorOptions
 from recolor_cli.guidance.hint_files import load_hints
 from recolor_cli.guidance.palette_files import load_palette
-from recolor_cli.guidance.prediction import Steering
+from recolor_cli.guidance.recolor_options import Steering
 from recolor_cli.image.decode import decode
 
 _PALETTES = ("#c8102e,#f2c14e,#123", "#264653,#2a9d8f,#e9c46a")
@@ -23,7 +23,7 @@ _WIDTH, _TEXT, _GAP, _COLUMNS = 210, 22, 6, 4  # px
 
 
 def main() -> None:
-    """Draw it."""
+    """Draw the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", type=Path)
     target = parser.parse_args().picture

@@ -1,4 +1,4 @@
-"""Draw docs/strength-and-temperature.jpg: what -T and --strength make of the demo's picture.
+"""Draw docs/strength-and-temperature.jpg: the demo's picture at several -T and --strength.
 
 python tests/benchmarks/strip.py docs/strength-and-temperature.jpg
 """
@@ -22,7 +22,7 @@ _WIDTH, _TEXT, _GAP = 168, 22, 6  # px
 
 
 def main() -> None:
-    """Draw it."""
+    """Draw the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", type=Path)
     target = parser.parse_args().picture

@@ -1,17 +1,17 @@
-"""Which way of enlarging ab keeps color within its edges? Measured on true colors.
+"""Compare ways to upsample ab, by how well color stays within its edges.
 
-The ab of color pictures is reduced to the network's resolution, enlarged in each way, and painted
-onto the pictures' own lightness: what differs from the pictures then is the enlarging alone.
+The ab of color pictures is shrunk to the network's resolution, upsampled in each way, and painted
+onto the pictures' own lightness. All error is then that of the upsampling.
 
     python tests/benchmarks/upsampling.py posters.tar --pictures 60
     python tests/benchmarks/upsampling.py posters.tar --pictures 60 --model poster
 
-Prints, for each way, the mean CIEDE2000 of all pixels, that of the pixels near a color edge
-(bleeding), the slope of color at these edges as a share of the truth's (1 is as sharp and in the
-right place), how far ab leaves the range of the coarse values around it (ringing, mean ab units),
-and seconds a megapixel. With `--model` it is the ab that the network says which is enlarged: what
-its colors are wrong by is in the figures of all ways alike, and differences between the ways are
-what matters. `--show FOLDER` writes pictures: truth, bilinear, bicubic and guided side by side.
+Print for each way the mean CIEDE2000 of all pixels; that of the pixels near a color edge
+(bleeding); the slope of color at these edges as a share of the truth's (1 is as sharp and in the
+right place); how far ab leaves the range of the coarse values around it (ringing, mean ab units);
+and the seconds per megapixel. With `--model`, the ab is the network's. Then the figures of all ways
+contain the error of its colors, and only differences between the ways count. `--show FOLDER` writes
+pictures: truth, bilinear, bicubic and guided side by side.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from skimage.color import deltaE_ciede2000
 
-from recolor_cli.color.gamut import clip_chroma
+from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.lab import lab_to_rgb_cv2, rgb_to_lab_cv2
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.evaluation.pictures import load_pictures
@@ -33,15 +33,15 @@ from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
 
 SHOWN = ("bilinear", "bicubic", "bicubic + half of guided detail, r 1, eps 100")
-SIZE, STRIDE = 256, 4  # px: the long side of what the network reads; a pixel of its answer
+SIZE, STRIDE = 256, 4  # px: long side of the canvas; side of a pixel of the network's output
 EDGE, BAND = 15.0, 4  # ab units from one pixel to the next but one; px to each side
 
-# (L, coarse L and ab over the canvas, box) -> ab at full size
+# (L, coarse L and ab over the canvas, letterbox) -> ab at full size
 Way = Callable[[FloatArray, FloatArray, Letterbox], FloatArray]
 
 
 def coarse_of(lab: FloatArray, box: Letterbox) -> FloatArray:
-    """Reduce Lab to the network's answer, shape (h, w, 3); the padding has no weight."""
+    """Shrink Lab to the network's output, shape (h, w, 3); the padding has no weight."""
     small = cv2.resize(lab, (box.inner.width, box.inner.height), interpolation=cv2.INTER_AREA)
     planes = np.dstack([box.apply(np.ascontiguousarray(small[..., i]), 0) for i in range(3)])
     weight = box.apply(np.ones(small.shape[:2], np.float32), 0)
@@ -51,8 +51,8 @@ def coarse_of(lab: FloatArray, box: Letterbox) -> FloatArray:
     return (reduced / np.maximum(total, 1e-6)).astype(np.float32)
 
 
-def sampled(planes: FloatArray, box: Letterbox, interpolation: int) -> FloatArray:
-    """Enlarge planes over the canvas by one of OpenCV's interpolations."""
+def sample(planes: FloatArray, box: Letterbox, interpolation: int) -> FloatArray:
+    """Upsample planes over the canvas by one of OpenCV's interpolations."""
     height, width = box.source.height, box.source.width
     scale = 1 / STRIDE
     x = (box.left + (np.arange(width) + 0.5) * box.inner.width / width) * scale - 0.5
@@ -67,7 +67,7 @@ def sampled(planes: FloatArray, box: Letterbox, interpolation: int) -> FloatArra
 
 
 def bilinear(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatArray:
-    return sampled(coarse[..., 1:], box, cv2.INTER_LINEAR)
+    return sample(coarse[..., 1:], box, cv2.INTER_LINEAR)
 
 
 def bicubic(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatArray:
@@ -76,11 +76,11 @@ def bicubic(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatA
 
 
 def lanczos(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatArray:
-    return sampled(coarse[..., 1:], box, cv2.INTER_LANCZOS4)
+    return sample(coarse[..., 1:], box, cv2.INTER_LANCZOS4)
 
 
 def guided(radius: int, epsilon: float) -> Way:
-    """Fast guided filter (He, Sun 2015): ab = a L + b, with a and b enlarged."""
+    """Fast guided filter (He, Sun 2015): ab = a L + b, with a and b upsampled."""
 
     def way(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatArray:
         def mean(plane: FloatArray) -> FloatArray:
@@ -95,17 +95,17 @@ def guided(radius: int, epsilon: float) -> Way:
             a = (mean(guide * plane) - mean_guide * mean(plane)) / (variance + epsilon)
             b = mean(plane) - a * mean_guide
             planes += [mean(a), mean(b)]
-        large = sampled(np.dstack(planes), box, cv2.INTER_LINEAR)
+        large = sample(np.dstack(planes), box, cv2.INTER_LINEAR)
         return large[..., 0::2] * lightness[..., None] + large[..., 1::2]
 
     return way
 
 
 def guided_detail(radius: int, epsilon: float, share: float) -> Way:
-    """Bicubic, and of the guided filter a share of what full resolution adds."""
+    """Bicubic, plus a share of the detail that the guided filter adds at full resolution."""
 
     def way(lightness: FloatArray, coarse: FloatArray, box: Letterbox) -> FloatArray:
-        blurred = sampled(np.ascontiguousarray(coarse[..., :1]), box, cv2.INTER_CUBIC)
+        blurred = sample(np.ascontiguousarray(coarse[..., :1]), box, cv2.INTER_CUBIC)
         filter_ = guided(radius, epsilon)
         detail = filter_(lightness, coarse, box) - filter_(blurred, coarse, box)
         return bicubic(lightness, coarse, box) + np.float32(share) * detail
@@ -120,8 +120,8 @@ def joint_bilateral(spatial: float, tonal: float) -> Way:
         total = np.zeros((*lightness.shape, 1), np.float32)
         result = np.zeros((*lightness.shape, 2), np.float32)
         size = np.array(coarse.shape[1::-1])
-        nearest = sampled(_places(size), box, cv2.INTER_NEAREST)
-        exact = sampled(_places(size), box, cv2.INTER_LINEAR)
+        nearest = sample(_places(size), box, cv2.INTER_NEAREST)
+        exact = sample(_places(size), box, cv2.INTER_LINEAR)
         for dy in range(-2, 3):
             for dx in range(-2, 3):
                 place = np.clip(nearest + np.array((dx, dy)), 0, size - 1)
@@ -157,19 +157,19 @@ WAYS: dict[str, Way] = {
 
 
 def slopes(ab: FloatArray) -> FloatArray:
-    """Return how ab changes from one pixel to the next but one, shape (H, W, 4)."""
+    """Return the difference of ab between a pixel's two neighbors, across and down: (H, W, 4)."""
     across, down = np.array([[-1, 0, 1.0]]), np.array([[-1], [0], [1.0]])
     return np.dstack([cv2.filter2D(ab, -1, kernel) for kernel in (across, down)])
 
 
 def color_edges(lab: FloatArray) -> np.ndarray:
-    """Tell which pixels are where the color changes at once."""
+    """Return which pixels lie at a steep change of color."""
     steps = slopes(np.ascontiguousarray(lab[..., 1:])).reshape(*lab.shape[:2], 2, 2)
     return np.linalg.norm(steps, axis=-1).max(axis=-1) > EDGE
 
 
-def painted(rgb: AnyRgbImage, coarse: FloatArray, box: Letterbox, name: str) -> AnyRgbImage:
-    """Return a picture with ab enlarged in one of the ways."""
+def paint_with(rgb: AnyRgbImage, coarse: FloatArray, box: Letterbox, name: str) -> AnyRgbImage:
+    """Paint a picture with ab that is upsampled in one of the ways."""
     lightness = np.ascontiguousarray(rgb_to_lab_cv2(rgb)[..., 0])
     ab = WAYS[name](lightness, coarse, box)
     return lab_to_rgb_cv2(lightness, clip_chroma(lightness, ab))
@@ -180,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sources", nargs="+", help="folders and tar files of color pictures")
     parser.add_argument("--pictures", type=int, default=60, help="how many, evenly spread")
-    parser.add_argument("--model", help="enlarge what this network says instead of the true ab")
+    parser.add_argument("--model", help="upsample the ab of this network instead of the true ab")
     parser.add_argument("--show", type=Path, help="folder for pictures")
     arguments = parser.parse_args()
     found = load_pictures(arguments.sources)
@@ -203,8 +203,8 @@ def main() -> None:
         true = slopes(np.ascontiguousarray(lab[..., 1:]))[edge]
         edges.append(band.mean())
         kernel = np.ones((3, 3))
-        most = sampled(cv2.dilate(coarse[..., 1:], kernel), box, cv2.INTER_NEAREST)
-        least = sampled(cv2.erode(coarse[..., 1:], kernel), box, cv2.INTER_NEAREST)
+        most = sample(cv2.dilate(coarse[..., 1:], kernel), box, cv2.INTER_NEAREST)
+        least = sample(cv2.erode(coarse[..., 1:], kernel), box, cv2.INTER_NEAREST)
         for name, way in WAYS.items():
             started = time.perf_counter()
             ab = way(lightness, coarse, box)
@@ -219,7 +219,7 @@ def main() -> None:
             differences[name].append((difference.mean(), near))
         if arguments.show:
             arguments.show.mkdir(parents=True, exist_ok=True)
-            side = [rgb, *(painted(rgb, coarse, box, name) for name in SHOWN)]
+            side = [rgb, *(paint_with(rgb, coarse, box, name) for name in SHOWN)]
             path = arguments.show / f"{number:03d}.png"
             cv2.imwrite(str(path), np.hstack(side)[..., ::-1])
     print(f"{len(chosen)} pictures, {np.mean(edges):.0%} of the pixels near a color edge")

@@ -1,0 +1,56 @@
+"""Sizes of pictures: shrink one to a longest side, compare the shapes of two."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from recolor_cli.errors import InputError
+from recolor_cli.types import AnyRgbImage, ImageSize
+
+_MAX_ASPECT_DEVIATION = 0.02  # relative difference of aspect ratios that still counts as one shape
+
+
+def shrunk_size(size: ImageSize, longest: int, shortest: int = 1) -> ImageSize:
+    """Return the size of a picture after `shrink_to_side`."""
+    scale = min(1.0, longest / max(size.height, size.width))
+    return ImageSize(
+        height=max(shortest, round(size.height * scale)),
+        width=max(shortest, round(size.width * scale)),
+    )
+
+
+def shrink_to_side(rgb: AnyRgbImage, longest: int, shortest: int = 1) -> AnyRgbImage:
+    """Shrink a picture by area averaging until its longest side fits; never enlarge it.
+
+    Parameters
+    ----------
+    rgb : uint8 or uint16 array, shape (H, W, 3)
+    longest : int
+        Longest side of the result, px, at most.
+    shortest : int
+        Shortest side of the result, px, at least; very narrow pictures change their shape for it.
+
+    Returns
+    -------
+    array of the same dtype
+        Always a new array.
+    """
+    size = shrunk_size(ImageSize(*rgb.shape[:2]), longest, shortest)
+    return np.asarray(cv2.resize(rgb, (size.width, size.height), interpolation=cv2.INTER_AREA))
+
+
+def check_same_aspect(name: str, size: ImageSize, picture: ImageSize) -> None:
+    """Check that an overlay, such as a mask, has the shape of its picture, at any size.
+
+    Raises
+    ------
+    InputError
+        If the aspect ratios differ by more than 2 %. Its message calls the overlay `name`.
+    """
+    ratio = (picture.width * size.height) / (picture.height * size.width)
+    if abs(ratio - 1) > _MAX_ASPECT_DEVIATION:
+        raise InputError(
+            f"{name}, {size}, has another shape than the picture, {picture}",
+            "draw it over a copy of this picture, of any size",
+        )

@@ -1,0 +1,125 @@
+"""Hints: colors that a user gives for places of a picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recolor_cli.color.letterbox import Letterbox
+from recolor_cli.color.resize import check_same_aspect
+from recolor_cli.errors import InputError
+from recolor_cli.guidance.hex_colors import rgb_to_ab
+from recolor_cli.guidance.hint_propagation import HintConstraints
+from recolor_cli.types import FloatArray, ImageSize
+
+# Radius of a hint's disc, as a share of the canvas's long side. Upsampling to the picture reads so
+# far around a pixel.
+_RADIUS = 2.5 / 256
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A color at a place.
+
+    Parameters
+    ----------
+    x, y : float
+        Pixels of the picture as it is displayed, from its upper left corner.
+    color : (int, int, int)
+        sRGB, 0..255.
+    """
+
+    x: float
+    y: float
+    color: tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scribble:
+    """Colored strokes over a picture.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file, for messages.
+    size : ImageSize
+        Size of the drawing, which may differ from the picture's; the shape is the same.
+    rows, columns : int array, shape (n,)
+        The pixels of the strokes.
+    ab : float32 array, shape (n, 2), CIELAB units
+        Their colors.
+    """
+
+    name: str
+    size: ImageSize
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    ab: FloatArray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Hints:
+    """All hints of a run, as points and as scribbles."""
+
+    points: tuple[Hint, ...]
+    scribbles: tuple[Scribble, ...] = ()
+
+    def constraints(self, letterbox: Letterbox) -> HintConstraints:
+        """Map the hints to the pixels of a network's canvas.
+
+        A point becomes a small disc. Where discs overlap, the nearer point counts; where scribbles
+        overlap, the mean of their colors does. Points lie above scribbles.
+
+        Parameters
+        ----------
+        letterbox : Letterbox
+            Of the picture.
+
+        Raises
+        ------
+        InputError
+            If a point lies outside the picture, or a scribble has another shape.
+        """
+        fixed, ab = self._drawn_pixels(letterbox)
+        height, width = fixed.shape
+        source, inner = letterbox.source, letterbox.inner
+        nearest = np.full(fixed.shape, _RADIUS * max(fixed.shape) + 0.5)  # px to the nearest point
+        y, x = np.mgrid[0:height, 0:width] + 0.5
+        for hint in self.points:
+            if not (0 <= hint.x < source.width and 0 <= hint.y < source.height):
+                raise InputError(
+                    f"the hint {hint.x:g},{hint.y:g} lies outside the picture, {source}",
+                    "count pixels from the upper left corner of the picture as it is displayed",
+                )
+            hint_x = letterbox.left + (hint.x + 0.5) * inner.width / source.width
+            hint_y = letterbox.top + (hint.y + 0.5) * inner.height / source.height
+            distance = np.hypot(x - hint_x, y - hint_y)
+            disc = distance < nearest
+            nearest[disc] = distance[disc]
+            fixed |= disc
+            ab[disc] = rgb_to_ab([hint.color])[0]
+        return HintConstraints(fixed, ab)
+
+    def _drawn_pixels(self, letterbox: Letterbox) -> tuple[NDArray[np.bool_], FloatArray]:
+        """Return which pixels of the canvas scribbles cover, (h, w), and their ab, (h, w, 2)."""
+        shape = letterbox.canvas.height, letterbox.canvas.width
+        total = np.zeros((*shape, 2), np.float32)
+        count = np.zeros(shape, np.float32)
+        for scribble in self.scribbles:
+            check_same_aspect(f"the scribble {scribble.name}", scribble.size, letterbox.source)
+            down = letterbox.inner.height / scribble.size.height
+            across = letterbox.inner.width / scribble.size.width
+            # A pixel of a small drawing covers several of the canvas, so sample it that often.
+            samples = max(1, math.ceil(down), math.ceil(across))
+            for row, column in np.ndindex(samples, samples):
+                rows = letterbox.top + (scribble.rows + (row + 0.5) / samples) * down
+                columns = letterbox.left + (scribble.columns + (column + 0.5) / samples) * across
+                place = rows.astype(np.intp), columns.astype(np.intp)
+                np.add.at(count, place, 1)
+                np.add.at(total, place, scribble.ab)
+        ab = cast(FloatArray, total / np.maximum(count, np.float32(1))[..., None])
+        return count > 0, ab
