@@ -27,7 +27,7 @@ from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.recolorizer import MIN_SIDE
 from recolor_cli.system.device import cpu_count
 from recolor_cli.system.files import mount_point, remove_leftovers, write_atomic, writing
-from recolor_cli.system.prefetch import prefetch, ordered_parallel_map
+from recolor_cli.system.prefetch import ordered_parallel_map, prefetch
 from recolor_cli.terminal.streams import write_stdout
 from recolor_cli.types import FloatArray
 from recolor_cli.video.encoding import SEQUENCE, STREAM, Encoding, EncodingOptions, decide
