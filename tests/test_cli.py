@@ -20,7 +20,7 @@ from conftest import draw, encoded
 from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.commands.run import run as run_command
 from recolor_cli.model.manifest import find_model
-from recolor_cli.terminal.streams import parts
+from recolor_cli.terminal.streams import records
 
 COMMAND = [sys.executable, "-m", "recolor_cli"]
 
@@ -320,7 +320,7 @@ def test_a_list_in_a_pipe_that_does_not_block_is_read_to_its_end():
     thread = threading.Thread(target=write)
     thread.start()
     with os.fdopen(reader, "rb") as source:
-        assert list(parts(source, b"\n")) == [b"a", b"bc", b"d"]
+        assert list(records(source, b"\n")) == [b"a", b"bc", b"d"]
     thread.join()
 
 

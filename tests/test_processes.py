@@ -156,14 +156,8 @@ def when_begun(process, folder: Path, action) -> threading.Thread:
 
 
 def test_a_crash_costs_one_picture(tmp_path, batch):
-    pictures = [
-        "a-good.jpg",
-        "b-crash.jpg",
-        "c-good.jpg",
-        "d-good.jpg",
-        "e-crash.jpg",
-        "f-good.jpg",
-    ]
+    words = ("good", "crash", "good", "good", "crash", "good")
+    pictures = [f"{letter}-{word}.jpg" for letter, word in zip("abcdef", words, strict=True)]
     found = batch(*pictures).outcomes()
     assert [Path(o.job.source).name for o in found] == pictures
     good, bad = Status.WRITTEN, Status.FAILED
@@ -435,16 +429,8 @@ def test_closed_streams_do_not_get_into_the_way_of_processes(tmp_path, redirecti
 def test_ctrl_c_reaches_the_whole_group_and_nothing_is_lost(tmp_path):
     write(tmp_path / "in", [f"{i:03}.jpg" for i in range(150)])
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "recolor_cli",
-            tmp_path / "in",
-            "-m",
-            "fruitnet",
-            "-o",
-            tmp_path / "out",
-        ],
+        [sys.executable, "-m", "recolor_cli", "in", "-m", "fruitnet", "-o", "out"],
+        cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,  # else a second line may be read with the first, and be lost
@@ -466,16 +452,8 @@ def test_ctrl_c_reaches_the_whole_group_and_nothing_is_lost(tmp_path):
 def test_a_program_that_is_killed_takes_its_process_along(tmp_path):
     write(tmp_path / "in", [f"{i:03}.jpg" for i in range(150)])
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "recolor_cli",
-            tmp_path / "in",
-            "--device",
-            "cpu",
-            "-o",
-            tmp_path / "out",
-        ],
+        [sys.executable, "-m", "recolor_cli", "in", "--device", "cpu", "-o", "out"],
+        cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONDEVMODE": "1"},  # tells what from Python 3.13 on is always told

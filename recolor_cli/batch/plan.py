@@ -183,12 +183,12 @@ class _Conflicts:
             return conflict_error(job, "another input")
         sidecars = self._options.sidecars(job.destination)
         taken = [p for p in sidecars if path_key(p) in self._writers or self._is_input(p)]
-        self._sidecars.update(map(path_key, sidecars))
         if taken:
             return OutputError(
                 f"{taken[0]}, a sidecar file of its result, is an input or a result itself",
                 "choose another -o or --suffix",
             )
+        self._sidecars.update(map(path_key, sidecars))
         return None
 
     def _is_input(self, path: str) -> bool:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import os
 import signal
 import threading
 import time
@@ -18,11 +15,13 @@ import click
 from recolor_cli.commands.completers import files
 from recolor_cli.commands.guidance_options import steering_of, steering_options
 from recolor_cli.commands.help import Sectioned
+from recolor_cli.commands.name_list import inputs_and_list
 from recolor_cli.commands.options import SETTINGS, Number, shared_options, suffix_option
-from recolor_cli.commands.report import load_network, report_device, report_outcome
+from recolor_cli.commands.report import report_outcome
 from recolor_cli.commands.signals import signals
 from recolor_cli.commands.viewers import page_of, result_viewer
-from recolor_cli.errors import ExitCode, InputError, NoInputsError, UsageError
+from recolor_cli.commands.workers import WorkerOpener
+from recolor_cli.errors import ExitCode, InputError, UsageError
 from recolor_cli.image.formats import ImageFormat
 
 if TYPE_CHECKING:
@@ -30,10 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recolor_cli.batch.job import Job
-    from recolor_cli.batch.messages import WorkerConfig
     from recolor_cli.batch.outcome import Outcome, Report
     from recolor_cli.batch.output_options import OutputOptions
-    from recolor_cli.batch.run import Workers
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.terminal.console import Console
 
@@ -151,7 +148,7 @@ def run(**values: Any) -> ExitCode:
     config = WorkerConfig(given.model, given.device, given.jobs, planned.total, recolor, output)
     # What goes through our own standard streams, or is alone, needs no other process.
     in_threads = planned.total == 1 or _STREAM in given.inputs
-    return _run(given, planned, _WorkerOpener(config, console, in_threads), console)
+    return _run(given, planned, WorkerOpener(config, console, in_threads), console)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,90 +303,18 @@ def _plan(given: _Given, output: OutputOptions) -> _Planned:
     """Plan the inputs of the command line, or those of a list while it is read."""
     from recolor_cli.batch.plan import plan, plan_lines
 
-    advice = "name files or folders, or - for standard input"
     if given.files_from is not None:
-        names = _prepend(given.inputs, _names_from(given.files_from, given.null))
-        if names is None:
-            raise NoInputsError(f"the list {given.files_from} is empty", advice)
+        names = inputs_and_list(given.inputs, given.files_from, given.null)
         return _Planned(plan_lines(names, given.recursive, output), None)
     if not given.inputs:
-        raise UsageError("no input is given", advice)
+        raise UsageError("no input is given", "name files or folders, or - for standard input")
     if given.watch:
         return _Planned([], None)
     jobs = plan(given.inputs, given.recursive, output)
     return _Planned(jobs, len(jobs), any(job.destination == _STREAM for job in jobs))
 
 
-def _prepend(inputs: Sequence[str], listed: Iterator[str]) -> Iterator[str] | None:
-    """Chain inputs and a list; None if both are empty."""
-    first = next(listed, None)
-    if first is None:
-        return iter(inputs) if inputs else None
-    return itertools.chain(inputs, [first], listed)
-
-
-def _names_from(files_from: str, null: bool) -> Iterator[str]:
-    """Yield the names that ``--files-from`` lists, as they come in."""
-    from recolor_cli.terminal.streams import parts, stdin
-
-    with contextlib.ExitStack() as stack:
-        try:
-            if files_from == _STREAM:
-                source = stdin()
-            else:
-                source = stack.enter_context(Path(files_from).open("rb"))
-            for line in parts(source, b"\0" if null else b"\n"):
-                if b"\0" in line:
-                    raise InputError(
-                        f"the list {files_from} has NULs between names",
-                        "add -0, or end them in newlines",
-                    )
-                name = os.fsdecode(line if null else line.removesuffix(b"\r"))
-                if name:
-                    yield f"./{name}" if name == _STREAM else name  # in a list it is a file
-        except OSError as error:
-            advice = "check the name, or use - for standard input"
-            raise InputError(
-                f"cannot read the list {files_from}: {error.strerror}", advice
-            ) from error
-
-
-@dataclass
-class _WorkerOpener:
-    """Opens the workers of a run, and knows their device afterwards."""
-
-    config: WorkerConfig
-    console: Console
-    in_threads: bool
-    device: str = ""
-
-    def __call__(self) -> Workers:
-        """Load the network; raises ModelError or DeviceError."""
-        return self._open_threads() if self.in_threads else self._open_processes()
-
-    def _open_processes(self) -> Workers:
-        from recolor_cli.batch.processes import ProcessWorkers
-
-        workers = ProcessWorkers(self.config)
-        report_device(workers.ready, self.console)
-        self.device = workers.ready.device
-        return workers
-
-    def _open_threads(self) -> Workers:
-        from recolor_cli.batch.sizing import pictures_at_a_time
-        from recolor_cli.batch.threads import ThreadWorkers
-        from recolor_cli.recolorizer import Recolorizer
-
-        config = self.config
-        count = pictures_at_a_time(config, on_gpu=False)
-        network = load_network(config.model, config.device, count, self.console)
-        if config.needs_distribution:
-            network.require_distribution()
-        self.device = network.device
-        return ThreadWorkers(Recolorizer(network, config.recolor), config.output, count)
-
-
-def _run(given: _Given, planned: _Planned, workers: _WorkerOpener, console: Console) -> ExitCode:
+def _run(given: _Given, planned: _Planned, workers: WorkerOpener, console: Console) -> ExitCode:
     """Do the jobs and report their outcomes, until they are done or a signal comes."""
     from recolor_cli.batch.outcome import Report
 
@@ -426,7 +351,7 @@ def _run(given: _Given, planned: _Planned, workers: _WorkerOpener, console: Cons
 
 
 def _outcomes(
-    given: _Given, planned: _Planned, workers: _WorkerOpener, stop: threading.Event
+    given: _Given, planned: _Planned, workers: WorkerOpener, stop: threading.Event
 ) -> Iterator[Outcome]:
     """Do the jobs, pretend to do them, or do those that arrive in the folders."""
     from recolor_cli.batch import run
