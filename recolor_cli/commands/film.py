@@ -42,8 +42,9 @@ from recolor_cli.errors import ExitCode, InputError, OutputError, RecolorError, 
 from recolor_cli.image.formats import FILM_SUFFIXES, is_film
 
 if TYPE_CHECKING:
+    from recolor_cli.batch.job import Job
     from recolor_cli.batch.outcome import Outcome
-    from recolor_cli.batch.plan import Job, OutputOptions
+    from recolor_cli.batch.output_options import OutputOptions
     from recolor_cli.model.color_network import ColorNetwork
     from recolor_cli.terminal.console import Console
     from recolor_cli.video.film import FilmOptions, FilmReport
@@ -188,8 +189,9 @@ def film(
     Luma, sound, subtitles, chapters and times stay as they are; only chroma is new. What exists is
     skipped, and a run that was interrupted is continued by the same command.
     """
+    from recolor_cli.batch.job import STREAM
     from recolor_cli.batch.outcome import Report
-    from recolor_cli.batch.plan import STREAM, plan
+    from recolor_cli.batch.plan import plan
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.system.device import cpu_count
     from recolor_cli.terminal.console import Console
@@ -263,7 +265,7 @@ def _output_options(
     out: str | None, suffix: str | None, overwrite: bool, options: FilmOptions
 ) -> OutputOptions:
     """Return where results go; parts of a film do not take the whole film's name."""
-    from recolor_cli.batch.plan import MediaKind, OutputOptions
+    from recolor_cli.batch.output_options import MediaKind, OutputOptions
     from recolor_cli.video.encoding import CONTAINERS, is_written, kept_suffix
 
     kind = MediaKind(
@@ -285,7 +287,8 @@ def _output_options(
 
 def _placed(job: Job, output: OutputOptions) -> Job:
     """Return a job with its destination: of numbered pictures a folder beside theirs."""
-    from recolor_cli.batch.plan import DEFAULT_SUFFIX, STREAM
+    from recolor_cli.batch.destination import DEFAULT_SUFFIX
+    from recolor_cli.batch.job import STREAM
     from recolor_cli.video.reading import is_pattern
 
     source = Path(job.source)
@@ -317,12 +320,12 @@ def _harmless(job: Job) -> Job:
 
 def _is_done(job: Job, output: OutputOptions) -> bool:
     """Tell whether the result exists; of numbered pictures the first is written last."""
-    from recolor_cli.batch.plan import is_done
+    from recolor_cli.batch.done import has_result
     from recolor_cli.video.reading import is_pattern, numbered
 
     if is_pattern(job.destination):
         job = replace(job, destination=numbered(job.destination, 1))
-    return is_done(job, output)
+    return has_result(job, output)
 
 
 def _not_done(job: Job, output: OutputOptions) -> Outcome:
@@ -400,7 +403,7 @@ def _sum_up(report: FilmReport, seconds: float, console: Console) -> None:
 @contextmanager
 def _opened(source: str, raw: RawFrames | None, rate: Fraction | None) -> Iterator[Film]:
     """Open a film; one from standard input that has more than frames is saved to a file first."""
-    from recolor_cli.batch.plan import STREAM
+    from recolor_cli.batch.job import STREAM
     from recolor_cli.terminal.streams import stdin
     from recolor_cli.video.reading import Film, begins_like_y4m
 

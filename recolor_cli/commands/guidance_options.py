@@ -1,4 +1,4 @@
-"""Options by which a user steers what the network chooses."""
+"""Options that guide the choice of colors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor_cli.commands.options import Number
+from recolor_cli.commands.options import Number, add_options
 from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,20 +45,18 @@ _OPTIONS = (
 
 def steering_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return add_options(command, *_OPTIONS)
 
 
 def steering_of(
     palette: str | None, palette_strength: float | None, hints: Sequence[str]
 ) -> Steering | None:
-    """Read what the options name; None if there is nothing to steer with.
+    """Read palette and hints; None if neither is given.
 
     Raises
     ------
     UsageError
-        If something cannot be read.
+        If a palette or a hint cannot be read.
     """
     if palette_strength is not None and palette is None:
         raise UsageError("--palette-strength goes with --palette", "add it, or leave it out")

@@ -1,4 +1,4 @@
-"""How much memory this process may still take, and who of its pictures gets it."""
+"""Free memory, and a budget that divides it among pictures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from recolor_cli.errors import InputError
 
-_SHARE = 0.9  # of what is free, that pictures may take
+_SHARE = 0.9  # part of the free memory that pictures may take
 
 
 def available_memory() -> int:
-    """Return the bytes of memory that this process may still take, container limits included."""
+    """Return the free memory, bytes. Limits of containers count."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         values = dict(line.split(":", 1) for line in lines)
@@ -30,12 +30,12 @@ def available_memory() -> int:
         own = Path("/proc/self/cgroup").read_text(encoding="utf-8").rpartition("::/")[2].strip()
         for part in (group / own, *(group / own).parents):
             if part.is_relative_to(group):
-                free = min(free, _left_in(part))
+                free = min(free, _free_in_group(part))
     return free
 
 
-def _left_in(group: Path) -> int:
-    """Return what a control group's limit leaves; the page cache is given back when needed."""
+def _free_in_group(group: Path) -> int:
+    """Return the bytes that the limit of a control group leaves. Its page cache counts as free."""
     try:
         limit = int((group / "memory.max").read_text(encoding="ascii"))
         used = int((group / "memory.current").read_text(encoding="ascii"))
@@ -47,17 +47,17 @@ def _left_in(group: Path) -> int:
 
 
 def memory_for_pictures() -> int:
-    """Return the bytes that all pictures at a time may take."""
+    """Return the memory that all pictures at work may take together, bytes."""
     return int(available_memory() * _SHARE)
 
 
 class MemoryBudget:
-    """Lets pictures in as memory allows: large ones wait for each other instead of failing.
+    """A budget of memory. Large pictures wait for each other instead of failing.
 
     Parameters
     ----------
     total : int
-        Bytes that all pictures at a time may take.
+        Bytes that all pictures at work may take together.
     """
 
     def __init__(self, total: int) -> None:
@@ -71,7 +71,7 @@ class MemoryBudget:
         Raises
         ------
         InputError
-            If there are not that many at all.
+            If the whole budget is smaller.
         """
         if needed > self._total:
             raise InputError(
@@ -84,7 +84,7 @@ class MemoryBudget:
             self._used += needed
 
     def release(self, needed: int) -> None:
-        """Free so many bytes that were held."""
+        """Give back so many bytes that were held."""
         with self._changed:
             self._used -= needed
             self._changed.notify_all()

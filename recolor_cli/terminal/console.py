@@ -1,17 +1,12 @@
-"""What people see: messages, tables and progress on stderr.
+"""Messages, tables and progress for the user.
 
-With `terminal.progress_bar` the only user of rich, which is loaded when something is to be shown: a
-start is the faster.
-
-Standard output is for data: paths of written files, JSON, pictures. A bar is shown on a terminal
-only; rich honours NO_COLOR.
+Messages go to stderr. Standard output is for data: paths of written files, JSON, pictures, tables.
+rich is loaded when the first message is printed, because most runs print none.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -27,26 +22,26 @@ if TYPE_CHECKING:
 
 
 class Ticker:
-    """What counts as work goes on; this one shows nothing."""
+    """Takes the place of a progress bar where none is shown."""
 
     is_shown = False
 
     def advance(self, count: int = 1) -> None:
-        """Count some as done."""
+        """Do nothing."""
 
     def describe(self, description: str) -> None:
-        """Change what is said before the bar."""
+        """Do nothing."""
 
 
 class Console:
-    """Speaks to the user.
+    """Prints messages to stderr and data to stdout.
 
     Parameters
     ----------
     quiet : bool
-        Say nothing but errors, and print no paths.
+        Print errors only, and no paths.
     verbose : bool
-        Say more, and show tracebacks.
+        Print details and tracebacks, too.
     """
 
     def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
@@ -62,31 +57,31 @@ class Console:
         return RichConsole(stderr=True, highlight=False, soft_wrap=True)
 
     def error(self, message: str, hint: str = "") -> None:
-        """Say what went wrong, and what to do."""
-        self._say("error: ", "bold red", message)
+        """Print what went wrong, and the next step."""
+        self._print("error: ", "bold red", message)
         if hint:
-            self._say("  hint: ", "dim", hint)
+            self._print("  hint: ", "dim", hint)
 
     def warn(self, message: str) -> None:
-        """Say what one should know, though it went on."""
+        """Print a problem that did not stop the work, unless quiet."""
         if not self.quiet:
-            self._say("warning: ", "yellow", message)
+            self._print("warning: ", "yellow", message)
 
     def note(self, message: str) -> None:
-        """Say something useful."""
+        """Print a message, unless quiet."""
         if not self.quiet:
-            self._say("", "", message)
+            self._print("", "", message)
 
     def detail(self, message: str) -> None:
-        """Say something that only ``-v`` asks for; it may have several lines."""
+        """Print a text of one or more lines, if verbose."""
         if self.verbose:
             for line in message.splitlines():
-                self._say("", "dim", line)
+                self._print("", "dim", line)
 
     def data(self, line: str) -> None:
         """Print one line of data to stdout."""
         if self._bar_is_shown and stdout_is_terminal():
-            self._say("", "", line)  # the same terminal; rich prints it above the bar
+            self._print("", "", line)  # the same terminal: rich prints it above the bar
             return
         if self.lost_output:
             return
@@ -94,33 +89,26 @@ class Console:
             # Names that are no valid Unicode come out as the bytes that they are.
             write_stdout(line.encode("utf-8", "surrogateescape") + b"\n")
         except OutputError as error:
-            # The pictures are worth more than the list of their names: the work goes on.
+            # The work goes on: the pictures are worth more than the list of their names.
             self.lost_output = True
-            if not isinstance(error.__cause__, BrokenPipeError):  # the reader had enough
+            if not isinstance(error.__cause__, BrokenPipeError):  # the reader wanted no more
                 self.warn(error.message)
-
-    def picture(self, drawing: bytes) -> None:
-        """Send what a terminal draws a picture from; no bar may be shown meanwhile."""
-        with contextlib.suppress(OSError):  # the terminal is gone
-            sys.stderr.flush()
-            sys.stderr.buffer.write(drawing)
-            sys.stderr.buffer.flush()
 
     def json(self, value: object) -> None:
         """Print one line of JSON to stdout."""
         self.data(json.dumps(value))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table to stdout: it is what was asked for."""
+        """Print a table to stdout."""
         from rich.console import Console as RichConsole
         from rich.table import Column, Table
         from rich.text import Text
 
-        heads = [Column(Text(title)) for title in columns]  # a text is not read as markup
+        heads = [Column(Text(title)) for title in columns]  # Text is not read as markup
         table = Table(*heads, box=None, pad_edge=False, header_style="bold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        # A pipe has no width; nothing is to be cut off.
+        # A pipe has no width, so that nothing is cut off.
         out = RichConsole(highlight=False, width=None if stdout_is_terminal() else 10_000)
         with out.capture() as captured:
             out.print(table)
@@ -131,16 +119,16 @@ class Console:
     def progress(
         self, total: int | None, unit: str, description: str = ""
     ) -> Iterator[Ticker | Bar]:
-        """Show a bar with rate and remaining time while the block runs, on a terminal.
+        """Show a progress bar while the block runs, if stderr is a terminal.
 
         Parameters
         ----------
         total : int or None
-            How many there are, if that is known; for a single one no bar is shown.
+            Number of items, if it is known. No bar is shown for a single one.
         unit : str
-            What is counted, in the plural.
+            Noun for the items, in the plural.
         description : str
-            What is going on.
+            Text before the bar.
         """
         if self.quiet or total in (0, 1) or not self._stderr.is_terminal:
             yield Ticker()
@@ -154,8 +142,8 @@ class Console:
         finally:
             self._bar_is_shown = False
 
-    def _say(self, label: str, style: str, message: str) -> None:
-        # Escapes in a file's name must not reach the terminal, nor bytes that are no text.
+    def _print(self, label: str, style: str, message: str) -> None:
+        # A file's name may hold escape sequences or bytes that are no text.
         printable = "".join(c if c.isprintable() else "\ufffd" for c in message)
         from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""The bar that a terminal shows while many pictures are worked on."""
+"""The progress bar."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from rich.text import Text
 
 
 class Bar:
-    """A bar with the rate and the remaining time, shown while the block runs.
+    """A progress bar with the rate and the remaining time, shown while the block runs.
 
     Parameters
     ----------
     console : rich.console.Console
     total : int or None
-        How many there are, if that is known.
+        Number of items, if it is known.
     unit : str
-        What is counted, in the plural.
+        Noun for the items, in the plural.
     description : str
-        What is going on.
+        Text before the bar.
     """
 
     is_shown = True
@@ -62,16 +62,16 @@ class Bar:
         self._progress.stop()
 
     def advance(self, count: int = 1) -> None:
-        """Count some as done."""
+        """Count items as done."""
         self._progress.advance(self._task, count)
 
     def describe(self, description: str) -> None:
-        """Change what is said before the bar."""
+        """Change the text before the bar."""
         self._progress.update(self._task, description=description)
 
 
 class _RateColumn(ProgressColumn):
-    """How many a second."""
+    """A column with the items per second."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()

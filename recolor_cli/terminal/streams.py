@@ -1,4 +1,4 @@
-"""Standard input and output as bytes, also where they are unbuffered, closed or full."""
+"""Standard input and output as bytes, whether buffered or not; errors if closed or full."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 from recolor_cli.errors import InputError, OutputError
 
 _CHUNK = 1 << 16
-_LONGEST_PART = 1 << 20  # bytes; a path has a few thousand
+_LONGEST_RECORD = 1 << 20  # bytes; a path has a few thousand
 
 
 def stdin() -> BinaryIO:
@@ -29,31 +29,32 @@ def stdin() -> BinaryIO:
         raise InputError("standard input cannot be read", "pipe something in") from error
 
 
-def parts(source: BinaryIO, end: bytes) -> Iterator[bytes]:
-    """Yield what lies between ends of one byte, as it comes in.
+def records(source: BinaryIO, separator: bytes) -> Iterator[bytes]:
+    """Yield the records of a stream, split at a one-byte separator, each as soon as it is complete.
 
     Raises
     ------
     InputError
-        If an end does not come.
+        If a record is longer than `_LONGEST_RECORD`.
     """
     rest = b""
-    # Without the buffer: whoever waits for more holds its lock, without which Python cannot exit.
+    # Read without Python's buffer: a thread that waits for more would hold the buffer's lock, and
+    # Python needs that lock to exit.
     raw = getattr(source, "raw", source)
     while (chunk := raw.read(_CHUNK)) != b"":
-        if chunk is None:  # nothing yet: another program has told the pipe not to block
+        if chunk is None:  # nothing yet, because another program has set the pipe to not block
             select.select([raw], [], [])
             continue
-        *whole, rest = (rest + chunk).split(end)
+        *whole, rest = (rest + chunk).split(separator)
         yield from whole
-        if len(rest) > _LONGEST_PART:
+        if len(rest) > _LONGEST_RECORD:
             raise InputError("a name in the list has no end", "is it a list of names, one a line?")
     if rest:
         yield rest
 
 
 def write_stdout(data: bytes) -> None:
-    """Write all of some bytes to standard output.
+    """Write bytes to standard output, all of them.
 
     Raises
     ------
@@ -74,17 +75,17 @@ def write_stdout(data: bytes) -> None:
 
 
 def abandon_stdout() -> None:
-    """Let what is left in the buffers go nowhere: else Python fails on it once more at exit."""
+    """Discard what is left in the buffers, because Python would fail on it again at exit."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.stdout.flush()
 
 
 def stdin_is_terminal() -> bool:
-    """Tell whether someone would have to type a picture."""
+    """Tell whether standard input is a terminal."""
     return bool(sys.stdin and not sys.stdin.closed and sys.stdin.isatty())
 
 
 def stdout_is_terminal() -> bool:
-    """Tell whether someone would see bytes on the screen."""
+    """Tell whether standard output is a terminal."""
     return bool(sys.stdout and not sys.stdout.closed and sys.stdout.isatty())

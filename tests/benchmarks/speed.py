@@ -38,8 +38,8 @@ import numpy as np
 import recolor_cli
 from recolor_cli.image.decode import decode
 from recolor_cli.image.encode import Encoding, encode
-from recolor_cli.model.manifest import find_model
 from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.model.registry import find_model
 from recolor_cli.system.device import cpu_count
 from recolor_cli.system.files import write_atomic
 

@@ -1,8 +1,4 @@
-"""Complete file and model names in the shell.
-
-`click` completes commands and options itself and prints the script that a shell needs:
-``_RECOLOR_COMPLETE=bash_source recolor``, likewise ``zsh_source`` and ``fish_source``.
-"""
+"""Complete the values of options on the tab key."""
 
 from __future__ import annotations
 
@@ -11,15 +7,23 @@ from click.shell_completion import CompletionItem
 
 
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the item that makes the shell complete file and folder names itself."""
+    """Let the shell complete the name of a file or folder."""
     return [CompletionItem(incomplete, type="file")]
 
 
 def model_names(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the models whose name begins so; if there are none, let the shell complete files."""
+    """Complete the name of a model, or of a file where no model's name begins like that."""
     from recolor_cli.model.registry import available_models
 
     names = [name for name in available_models() if name.startswith(incomplete)]
     return [CompletionItem(name) for name in names] or files(ctx, param, incomplete)
+
+
+def device_names(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the kind of a device."""
+    names = ("auto", "cpu", "cuda")
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
