@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from recolor_cli.system.prefetch import prefetch, ordered_parallel_map
+from recolor_cli.system.prefetch import ordered_parallel_map, prefetch
 
 
 def counted(limit, made):

@@ -6,8 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from recolor_cli.video.film import FilmOptions, FilmReport, recolor_film
-from recolor_cli.video.reading import Film
+from recolor_cli.video.film_reader import Film
+from recolor_cli.video.job import FilmOptions, FilmReport, recolor_film
 
 RATE = 24
 SIZE = (64, 48)

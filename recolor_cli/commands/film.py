@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from recolor_cli.batch.plan import Job, OutputOptions
     from recolor_cli.model.color_network import ColorNetwork
     from recolor_cli.terminal.console import Console
-    from recolor_cli.video.film import FilmOptions, FilmReport
-    from recolor_cli.video.reading import Film, RawFrames
+    from recolor_cli.video.film_reader import Film, RawFrames
+    from recolor_cli.video.job import FilmOptions, FilmReport
 
 
 class _Time(click.ParamType[float]):
@@ -197,8 +197,8 @@ def film(
 
     try:
         from recolor_cli.video.encoding import EncodingOptions
-        from recolor_cli.video.film import FilmOptions
-        from recolor_cli.video.reading import RawFrames
+        from recolor_cli.video.film_reader import RawFrames
+        from recolor_cli.video.job import FilmOptions
     except ImportError as error:
         raise missing_extra("video", error) from error
 
@@ -286,7 +286,7 @@ def _output_options(
 def _placed(job: Job, output: OutputOptions) -> Job:
     """Return a job with its destination: of numbered pictures a folder beside theirs."""
     from recolor_cli.batch.plan import DEFAULT_SUFFIX, STREAM
-    from recolor_cli.video.reading import is_pattern
+    from recolor_cli.video.film_reader import is_pattern
 
     source = Path(job.source)
     if job.source == STREAM or not is_pattern(job.source) or source.exists():
@@ -304,7 +304,7 @@ def _placed(job: Job, output: OutputOptions) -> Job:
 
 def _harmless(job: Job) -> Job:
     """Return a job, with an error if its numbered pictures would lie among their sources."""
-    from recolor_cli.video.reading import is_pattern
+    from recolor_cli.video.film_reader import is_pattern
 
     folders = [Path(name).parent.resolve() for name in (job.source, job.destination)]
     if not is_pattern(job.destination) or folders[0] != folders[1]:
@@ -318,7 +318,7 @@ def _harmless(job: Job) -> Job:
 def _is_done(job: Job, output: OutputOptions) -> bool:
     """Tell whether the result exists; of numbered pictures the first is written last."""
     from recolor_cli.batch.plan import is_done
-    from recolor_cli.video.reading import is_pattern, numbered
+    from recolor_cli.video.film_reader import is_pattern, numbered
 
     if is_pattern(job.destination):
         job = replace(job, destination=numbered(job.destination, 1))
@@ -346,7 +346,7 @@ def _one(
 ) -> Outcome:
     """Recolor one film; whatever goes wrong is in the outcome, so that the others go on."""
     from recolor_cli.batch.outcome import Outcome, Status
-    from recolor_cli.video.film import recolor_film
+    from recolor_cli.video.job import recolor_film
 
     started = time.monotonic()
     size = None
@@ -402,7 +402,7 @@ def _opened(source: str, raw: RawFrames | None, rate: Fraction | None) -> Iterat
     """Open a film; one from standard input that has more than frames is saved to a file first."""
     from recolor_cli.batch.plan import STREAM
     from recolor_cli.terminal.streams import stdin
-    from recolor_cli.video.reading import Film, begins_like_y4m
+    from recolor_cli.video.film_reader import Film, begins_like_y4m
 
     with ExitStack() as stack:
         if source != STREAM:

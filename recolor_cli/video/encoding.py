@@ -14,8 +14,8 @@ from av.codec.context import Flags
 
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.types import ImageSize
+from recolor_cli.video.film_reader import FilmInfo, is_pattern
 from recolor_cli.video.frames import best_format
-from recolor_cli.video.reading import FilmInfo, is_pattern
 
 _ENCODERS = {
     "h264": "libx264",

@@ -17,8 +17,8 @@ import numpy as np
 
 from recolor_cli.errors import OutputError
 from recolor_cli.video.encoding import Encoding, cannot_hold, is_mov
-from recolor_cli.video.reading import Film, is_cover
-from recolor_cli.video.storage import Storage
+from recolor_cli.video.film_reader import Film, is_cover
+from recolor_cli.video.segment_store import Storage
 
 # What a muxer writes itself, or what is no longer true of the new stream.
 _OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id")

@@ -6,7 +6,7 @@ Measured on color film turned gray, or on black-and-white film, of which no true
         [--distributions]
 
 For each clip and each way of smoothing: the warp error of ab along the motion, CDC, CIEDE2000 to
-the true colors of each fifth frame (`recolor_cli.evaluation.temporal` and `metrics` define them),
+the true colors of each fifth frame (`temporal` and `metrics` define them),
 and milliseconds a frame for the smoothing. Frames are measured at the size the network sees.
 `--aged` shows the network the frames with film grain (4 L*), and with brightness and contrast that
 flicker from frame to frame (2 L* and 5 %), while the true lightness is painted; `--distributions`
@@ -25,17 +25,17 @@ import av
 import cv2
 import numpy as np
 from skimage.color import deltaE_ciede2000
+from temporal import Motion, color_distribution_consistency, histogram
 
 from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.color.gamut import clip_chroma
 from recolor_cli.color.lab import lab_to_rgb_cv2, rgb_to_lab_cv2
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import ModelError
-from recolor_cli.evaluation.temporal import Motion, color_distribution_consistency, histogram
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.types import FloatArray, ImageSize
-from recolor_cli.video import smoothing
-from recolor_cli.video.smoothing import TemporalSmoother
+from recolor_cli.video import temporal_smoothing as smoothing
+from recolor_cli.video.temporal_smoothing import TemporalSmoother
 
 OFF = float("inf")
 GRAY = 2.0  # mean chroma, ab units: less is a black-and-white film and what compression makes of it

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recolor_cli.video.scenes import scene_change
-from recolor_cli.video.smoothing import TemporalSmoother, warp
+from recolor_cli.video.temporal_smoothing import TemporalSmoother, warp
 
 SIZE, COARSE = 64, 16
 

@@ -16,12 +16,12 @@ from av.stream import Disposition
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded
 from recolor_cli.errors import InferenceError, InputError, OutputError, UsageError
 from recolor_cli.types import ImageSize
-from recolor_cli.video import film as film_room
+from recolor_cli.video import job as film_room
 from recolor_cli.video import muxing
 from recolor_cli.video.encoding import EncodingOptions
+from recolor_cli.video.film_reader import Film, RawFrames
 from recolor_cli.video.frames import best_format
-from recolor_cli.video.reading import Film, RawFrames
-from recolor_cli.video.storage import Storage
+from recolor_cli.video.segment_store import Storage
 from video_clips import RATE, SIZE, decoded, frame_of, luma, make, packets, planes, recolored
 
 LOSSLESS = EncodingOptions(codec="ffv1")

@@ -21,7 +21,7 @@ import numpy as np
 
 from recolor_cli.errors import OutputError
 from recolor_cli.system.files import write_atomic
-from recolor_cli.video.smoothing import SmootherState
+from recolor_cli.video.temporal_smoothing import SmootherState
 
 SEGMENT = 500  # frames; each begins with a frame that stands alone
 _HEAD = struct.Struct("<qqBI")  # pts, duration, key frame, bytes

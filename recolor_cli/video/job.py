@@ -27,10 +27,11 @@ from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.recolorizer import MIN_SIDE
 from recolor_cli.system.device import cpu_count
 from recolor_cli.system.files import mount_point, remove_leftovers, write_atomic, writing
-from recolor_cli.system.prefetch import prefetch, ordered_parallel_map
+from recolor_cli.system.prefetch import ordered_parallel_map, prefetch
 from recolor_cli.terminal.streams import write_stdout
 from recolor_cli.types import FloatArray
 from recolor_cli.video.encoding import SEQUENCE, STREAM, Encoding, EncodingOptions, decide
+from recolor_cli.video.film_reader import Film, numbered
 from recolor_cli.video.frames import (
     View,
     coding_of,
@@ -41,10 +42,9 @@ from recolor_cli.video.frames import (
     with_luma,
 )
 from recolor_cli.video.muxing import Span, Stopped, assemble, check
-from recolor_cli.video.reading import Film, numbered
 from recolor_cli.video.scenes import THRESHOLD
-from recolor_cli.video.smoothing import ALPHA, TemporalSmoother
-from recolor_cli.video.storage import SEGMENT, Progress, Storage, StoredPacket
+from recolor_cli.video.segment_store import SEGMENT, Progress, Storage, StoredPacket
+from recolor_cli.video.temporal_smoothing import ALPHA, TemporalSmoother
 
 PREVIEW = 10.0  # seconds
 _CUDA_BATCH = 16  # frames
