@@ -130,7 +130,7 @@ class Recolorizer:
         manifest = self.network.manifest
         tensor = self._tensor(rgb, timings)
         ab: FloatArray = self.network.predict(tensor, self._temperature)[0].transpose(1, 2, 0)
-        _check_numbers(ab)
+        check_finite(ab)
         timings.lap("network")
         return ab * np.float32(self.options.strength * manifest.strength)
 
@@ -165,7 +165,7 @@ class Recolorizer:
             )
         tensor = self._tensor(rgb, timings)
         distribution = network.distribution(tensor)
-        _check_numbers(distribution.logits)
+        check_finite(distribution.logits)
         timings.lap("network")
         return Prediction(
             distribution=distribution,
@@ -214,15 +214,21 @@ class Recolorizer:
     def _box(self, rgb: AnyRgbImage) -> Letterbox:
         """Return where the picture lies in the network's square, if it is large enough."""
         source = ImageSize(rgb.shape[0], rgb.shape[1])
-        if min(source.height, source.width) < MIN_SIDE:
-            raise InputError(
-                f"{source} pixels are too few to recolor; the least is {MIN_SIDE} a side",
-                "leave it out, or enlarge it",
-            )
+        check_size(source)
         return self.network.manifest.box(source)
 
 
-def _check_numbers(answer: FloatArray) -> None:
+def check_size(size: ImageSize) -> None:
+    """Raise InputError if a side is shorter than `MIN_SIDE`."""
+    if min(size.height, size.width) < MIN_SIDE:
+        raise InputError(
+            f"{size} pixels are too few to recolor; the least is {MIN_SIDE} a side",
+            "leave it out, or enlarge it",
+        )
+
+
+def check_finite(answer: FloatArray) -> None:
+    """Raise InferenceError if a network's answer has NaN or infinity in it."""
     if not np.isfinite(answer).all():
         raise InferenceError(
             "the network's answer is not a number", "try --device cpu, or another model"

@@ -170,7 +170,7 @@ def test_one_bad_film_does_not_stop_the_others(film, tmp_path, recolor):
     (tmp_path / "bad.mp4").write_text("nothing")
     out, err = recolor("bad.mp4", "casablanca.mp4", "--device", "cpu", exit_code=1)
     assert out == b"casablanca-recolored.mp4\n"
-    assert "bad.mp4: it is no film" in err
+    assert "bad.mp4: it cannot be read as a film" in err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such signals")

@@ -1,4 +1,4 @@
-"""Whole films: what survives, what is new, and what goes wrong."""
+"""Recolor whole films: what survives, what is new, and what goes wrong."""
 
 import io
 import os
@@ -16,15 +16,17 @@ from av.stream import Disposition
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded
 from recolor_cli.errors import InferenceError, InputError, OutputError, UsageError
 from recolor_cli.types import ImageSize
-from recolor_cli.video import job as film_room
-from recolor_cli.video import muxing
-from recolor_cli.video.encoding import EncodingOptions
-from recolor_cli.video.film_reader import Film, RawFrames
-from recolor_cli.video.frames import best_format
-from recolor_cli.video.segment_store import Storage
+from recolor_cli.video import muxing, segment_encoder
+from recolor_cli.video.encoding import VideoEncodingOptions
+from recolor_cli.video.film_options import FilmOptions
+from recolor_cli.video.film_reader import FilmReader
+from recolor_cli.video.job import recolor_film
+from recolor_cli.video.pixel_format import choose_pixel_format
+from recolor_cli.video.raw_frames import RawFrames
+from recolor_cli.video.segment_store import SegmentStore
 from video_clips import RATE, SIZE, decoded, frame_of, luma, make, packets, planes, recolored
 
-LOSSLESS = EncodingOptions(codec="ffv1")
+LOSSLESS = VideoEncodingOptions(codec="ffv1")
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_ten_bits_stay_ten_bits(tmp_path, network):
 
 def test_lossless_h264_is_lossless(tmp_path, network):
     source = make(tmp_path / "a.mp4", 3)
-    recolored(source, tmp_path / "b.mp4", network, encoding=EncodingOptions(lossless=True))
+    recolored(source, tmp_path / "b.mp4", network, encoding=VideoEncodingOptions(lossless=True))
     for (_, before), (_, after) in zip(decoded(source), decoded(tmp_path / "b.mp4"), strict=True):
         assert (after[0] == before[0]).all()
 
@@ -115,7 +117,7 @@ def test_lossless_h264_is_lossless(tmp_path, network):
 @pytest.mark.parametrize("codec", ["h264", "vp9"])
 def test_odd_sizes_survive(tmp_path, network, size, codec):
     source = make(tmp_path / "a.mkv", 2, "ffv1", "yuv444p", size)
-    recolored(source, tmp_path / "b.mkv", network, encoding=EncodingOptions(codec))
+    recolored(source, tmp_path / "b.mkv", network, encoding=VideoEncodingOptions(codec))
     _, after = decoded(tmp_path / "b.mkv")[1]
     assert after[0].shape == size[::-1]
 
@@ -288,7 +290,7 @@ def test_color_does_not_flicker(tmp_path, manifest):
     for alpha in (0.2, float("inf")):
         recolored(
             source, tmp_path / f"{alpha}.mkv", Flickering(manifest, (20.0, 0.0)),
-            encoding=LOSSLESS, smoothing=alpha,
+            encoding=LOSSLESS, temporal_smoothing=alpha,
         )  # fmt: skip
         means = [after[2].mean() for _, after in decoded(tmp_path / f"{alpha}.mkv")]
         spread[alpha] = np.abs(np.diff(means[12:])).mean()
@@ -332,7 +334,7 @@ def test_a_preview_has_both_side_by_side(tmp_path, network):
 
 @pytest.mark.parametrize("codec", ["ffv1", "h264"])
 def test_an_interrupted_film_goes_on_where_it_stopped(tmp_path, manifest, monkeypatch, codec):
-    monkeypatch.setattr(film_room, "SEGMENT", 10)
+    monkeypatch.setattr(segment_encoder, "SEGMENT", 10)
 
     class Reading(SpyNetwork):
         """Its color depends on the frame, so that each one counts."""
@@ -342,7 +344,7 @@ def test_an_interrupted_film_goes_on_where_it_stopped(tmp_path, manifest, monkey
             return constant + lightness[:, :, ::4, ::4] / 5
 
     source = make(tmp_path / "a.mp4", 40, sound=True, scenes=2)
-    encoding = EncodingOptions(codec, lossless=True)
+    encoding = VideoEncodingOptions(codec, lossless=True)
     whole, parts = tmp_path / "whole.mkv", tmp_path / "parts.mkv"
     recolored(source, whole, Reading(manifest), encoding=encoding)
 
@@ -393,7 +395,7 @@ def test_the_last_step_can_be_interrupted_and_done_again(tmp_path, network):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no full device")
 def test_a_full_disk_is_a_clear_error(tmp_path, network, monkeypatch):
     source = make(tmp_path / "a.mkv", 4, "ffv1", size=(640, 480))
-    monkeypatch.setattr(Storage, "_path", lambda self, number: Path("/dev/full"))
+    monkeypatch.setattr(SegmentStore, "_path", lambda self, number: Path("/dev/full"))
     with pytest.raises(OutputError, match="No space left"):
         recolored(source, tmp_path / "b.mkv", network, encoding=LOSSLESS)
 
@@ -403,7 +405,7 @@ def test_what_was_begun_with_other_options_is_not_gone_on_with(tmp_path, network
     stop = threading.Event()
     report = recolored(source, tmp_path / "b.mkv", network, stop, lambda count: stop.set())
     assert report.interrupted
-    report = recolored(source, tmp_path / "b.mkv", network, smoothing=0.5)
+    report = recolored(source, tmp_path / "b.mkv", network, temporal_smoothing=0.5)
     assert (report.resumed, report.frames) == (0, 20)
 
 
@@ -414,7 +416,7 @@ def test_two_runs_do_not_work_on_one_result(tmp_path, network):
     def advance(count):
         if count and not tried:
             tried.append(True)
-            with pytest.raises(OutputError, match="another run works on it"):
+            with pytest.raises(OutputError, match="another run works on this film"):
                 recolored(source, tmp_path / "b.mkv", network)
 
     assert recolored(source, tmp_path / "b.mkv", network, advance=advance).frames == 4
@@ -446,7 +448,7 @@ def test_numbered_pictures_in_and_out(tmp_path, network):
     assert recolored(folder / "f%04d.png", tmp_path / "film.mp4", network).frames == 3
     (folder / "f0008.png").unlink()
     with pytest.raises(InputError, match=r"f0008\.png is missing among 2"):
-        Film(str(folder / "f%04d.png"))
+        FilmReader(str(folder / "f%04d.png"))
 
 
 def test_sixteen_bit_pictures_stay_so(tmp_path, network):
@@ -466,10 +468,8 @@ def test_sixteen_bit_pictures_stay_so(tmp_path, network):
 
 def test_raw_frames_from_a_pipe(tmp_path, network):
     data = b"".join(luma(index, *SIZE).tobytes() for index in range(5))
-    film = Film("-", RawFrames.parse("64x48:gray"), Fraction(30), io.BytesIO(data))
-    report = film_room.recolor_film(
-        film, str(tmp_path / "b.mkv"), network, film_room.FilmOptions(encoding=LOSSLESS)
-    )
+    film = FilmReader("-", RawFrames.parse("64x48:gray"), Fraction(30), io.BytesIO(data))
+    report = recolor_film(film, str(tmp_path / "b.mkv"), network, FilmOptions(encoding=LOSSLESS))
     assert report.frames == 5
     frames = decoded(tmp_path / "b.mkv")
     assert [round(time * 30) for time, _ in frames] == [0, 1, 2, 3, 4]
@@ -481,7 +481,7 @@ def test_a_stream_to_standard_output_and_back_in(tmp_path, network, capfdbinary)
     recolored(source, "-", network)
     stream, _ = capfdbinary.readouterr()
     assert stream.startswith(b"YUV4MPEG2 W64 H48 F24:1 Ip")
-    film = Film("-", pipe=io.BytesIO(stream))
+    film = FilmReader("-", pipe=io.BytesIO(stream))
     frames = [planes(frame) for _, frame in film.frames()]
     assert len(frames) == 4
     assert (frames[2][0] == luma(2, *SIZE)).all()
@@ -513,12 +513,12 @@ def cut_off(path):
     ("name", "write", "message"),
     [
         ("a.m4a", silence, "no moving picture, only audio"),
-        ("a.mp4", lambda path: path.write_bytes(b""), "no film that can be read"),
-        ("a.mp4", lambda path: path.write_text("a letter\n" * 99), "no film that can be read"),
-        ("a.mp4", cut_off, "no film that can be read"),
-        ("a.mkv", no_frames, "not one frame|no film that can be read"),
+        ("a.mp4", lambda path: path.write_bytes(b""), "cannot be read as a film"),
+        ("a.mp4", lambda path: path.write_text("a letter\n" * 99), "cannot be read as a film"),
+        ("a.mp4", cut_off, "cannot be read as a film"),
+        ("a.mkv", no_frames, "not one of its frames|cannot be read as a film"),
         ("a.mp4", lambda path: None, "no such file"),
-        ("a.mp4", lambda path: path.mkdir(), "folder|no film|cannot be read"),
+        ("a.mp4", lambda path: path.mkdir(), "folder|cannot be read"),
     ],
 )
 def test_what_is_no_film_is_one_clear_error(tmp_path, network, name, write, message):
@@ -579,15 +579,15 @@ def test_a_span_beyond_the_end(tmp_path, network):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (EncodingOptions("nothing"), "no encoder nothing"),
-        (EncodingOptions("aac"), "encodes no picture"),
-        (EncodingOptions(pixel_format="rgb24"), "has no pixel format rgb24"),
-        (EncodingOptions(pixel_format="gray"), "no pixel format for color"),
-        (EncodingOptions(settings=(("presett", "fast"),)), "has no option presett"),
-        (EncodingOptions(settings=(("profile", "nothing"),)), "does not take"),
-        (EncodingOptions(quality=3, lossless=True), "--lossless leaves nothing"),
-        (EncodingOptions("prores", lossless=True), "is not lossless"),
-        (EncodingOptions("ffv1", quality=3), "--crf means nothing"),
+        (VideoEncodingOptions("nothing"), "no encoder nothing"),
+        (VideoEncodingOptions("aac"), "encodes no picture"),
+        (VideoEncodingOptions(pixel_format="rgb24"), "has no pixel format rgb24"),
+        (VideoEncodingOptions(pixel_format="gray"), "no pixel format for color"),
+        (VideoEncodingOptions(settings=(("presett", "fast"),)), "has no option presett"),
+        (VideoEncodingOptions(settings=(("profile", "nothing"),)), "does not take"),
+        (VideoEncodingOptions(quality=3, lossless=True), "--lossless and --crf contradict"),
+        (VideoEncodingOptions("prores", lossless=True), "cannot encode without loss"),
+        (VideoEncodingOptions("ffv1", quality=3), "ffv1 has no --crf"),
     ],
 )
 def test_encodings_that_make_no_sense(tmp_path, network, options, message):
@@ -612,8 +612,8 @@ def test_encodings_that_make_no_sense(tmp_path, network, options, message):
         (["gray", "pal8"], 8, (48, 64), True, None),
     ],
 )
-def test_best_format(offered, bits, size, any_size, expected):
-    assert best_format(offered, bits, ImageSize(*size), any_size) == expected
+def test_choose_pixel_format(offered, bits, size, any_size, expected):
+    assert choose_pixel_format(offered, bits, ImageSize(*size), any_size) == expected
 
 
 @pytest.mark.parametrize("text", ["", "64", "0x48", "64x48:nothing", "64x48x3"])
@@ -624,17 +624,17 @@ def test_raw_frames_must_make_sense(text):
 
 @pytest.mark.parametrize("pixel_format", ["yuyv422", "nv12", "p010le", "gray16be", "rgb48be"])
 def test_other_layouts_keep_their_luma(pixel_format):
-    from recolor_cli.video.frames import coding_of, plane, with_luma
+    from recolor_cli.video.frames import ensure_luma_plane, read_coding, view_plane
 
     planar = {"yuyv422": "yuv422p", "nv12": "yuv420p", "p010le": "yuv420p10le"}
     source = frame_of(1, planar.get(pixel_format, "gray16le" if "gray" in pixel_format else "gbrp"))
-    found = with_luma(source.reformat(format=pixel_format))
+    found = ensure_luma_plane(source.reformat(format=pixel_format))
     if pixel_format == "rgb48be":
         assert found.format.name == "yuv444p16le"
-        assert coding_of(found).full_range
+        assert read_coding(found).full_range
     else:
-        assert (plane(found, 0) == plane(source, 0)).all()
-        assert coding_of(found).bits == coding_of(source).bits
+        assert (view_plane(found, 0) == view_plane(source, 0)).all()
+        assert read_coding(found).bits == read_coding(source).bits
 
 
 def test_what_matroska_cannot_hold_is_not_said_to_fit_into_it(monkeypatch):
@@ -647,9 +647,8 @@ def test_what_matroska_cannot_hold_is_not_said_to_fit_into_it(monkeypatch):
         other = SimpleNamespace(index=1, type=kind, codec_context=context)
         source = SimpleNamespace(streams=[picture, other], chapters=list)
         target = SimpleNamespace(add_stream_from_template=refuse)
-        found = []
         monkeypatch.setattr(muxing, "is_cover", lambda stream: False)
-        muxing._copies(None, source, target, picture, container, found)
+        _, found = muxing._add_copies(None, source, target, picture, container)
         return found
 
     # Ogg's skeleton, say.

@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     from recolor_cli.batch.plan import Job, OutputOptions
     from recolor_cli.model.color_network import ColorNetwork
     from recolor_cli.terminal.console import Console
-    from recolor_cli.video.film_reader import Film, RawFrames
-    from recolor_cli.video.job import FilmOptions, FilmReport
+    from recolor_cli.video.film_options import FilmOptions, FilmReport
+    from recolor_cli.video.film_reader import FilmReader
+    from recolor_cli.video.raw_frames import RawFrames
 
 
 class _Time(click.ParamType[float]):
@@ -196,19 +197,19 @@ def film(
     from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
 
     try:
-        from recolor_cli.video.encoding import EncodingOptions
-        from recolor_cli.video.film_reader import RawFrames
-        from recolor_cli.video.job import FilmOptions
+        from recolor_cli.video.encoding import VideoEncodingOptions
+        from recolor_cli.video.film_options import FilmOptions
+        from recolor_cli.video.raw_frames import RawFrames
     except ImportError as error:
         raise missing_extra("video", error) from error
 
     console = Console(quiet, verbose)
     options = FilmOptions(
         recolor=RecolorOptions(temperature, strength),
-        encoding=EncodingOptions(
+        encoding=VideoEncodingOptions(
             codec, crf, lossless, pixel_format, tuple(_setting(text) for text in encoder_option)
         ),
-        smoothing=smoothing,
+        temporal_smoothing=smoothing,
         scene_threshold=scene_threshold,
         start=start,
         duration=duration,
@@ -264,15 +265,15 @@ def _output_options(
 ) -> OutputOptions:
     """Return where results go; parts of a film do not take the whole film's name."""
     from recolor_cli.batch.plan import MediaKind, OutputOptions
-    from recolor_cli.video.encoding import CONTAINERS, is_written, kept_suffix
+    from recolor_cli.video.containers import CONTAINERS, is_writable, result_suffix
 
     kind = MediaKind(
         noun="films",
         readable="MP4, Matroska, MOV, AVI and other film",
         writable=", ".join(sorted(CONTAINERS)),
         reads=lambda name: Path(name).suffix.lower() in FILM_SUFFIXES,
-        writes=is_written,
-        ending=kept_suffix,
+        writes=is_writable,
+        ending=result_suffix,
         ending_of_stream=".mkv",
         unsupported=lambda ending: None,
     )
@@ -286,7 +287,7 @@ def _output_options(
 def _placed(job: Job, output: OutputOptions) -> Job:
     """Return a job with its destination: of numbered pictures a folder beside theirs."""
     from recolor_cli.batch.plan import DEFAULT_SUFFIX, STREAM
-    from recolor_cli.video.film_reader import is_pattern
+    from recolor_cli.video.image_sequence import is_pattern
 
     source = Path(job.source)
     if job.source == STREAM or not is_pattern(job.source) or source.exists():
@@ -304,7 +305,7 @@ def _placed(job: Job, output: OutputOptions) -> Job:
 
 def _harmless(job: Job) -> Job:
     """Return a job, with an error if its numbered pictures would lie among their sources."""
-    from recolor_cli.video.film_reader import is_pattern
+    from recolor_cli.video.image_sequence import is_pattern
 
     folders = [Path(name).parent.resolve() for name in (job.source, job.destination)]
     if not is_pattern(job.destination) or folders[0] != folders[1]:
@@ -318,10 +319,10 @@ def _harmless(job: Job) -> Job:
 def _is_done(job: Job, output: OutputOptions) -> bool:
     """Tell whether the result exists; of numbered pictures the first is written last."""
     from recolor_cli.batch.plan import is_done
-    from recolor_cli.video.film_reader import is_pattern, numbered
+    from recolor_cli.video.image_sequence import frame_name, is_pattern
 
     if is_pattern(job.destination):
-        job = replace(job, destination=numbered(job.destination, 1))
+        job = replace(job, destination=frame_name(job.destination, 1))
     return is_done(job, output)
 
 
@@ -377,7 +378,7 @@ def _one(
     )
 
 
-def _frames_to_do(source: Film, options: FilmOptions) -> int | None:
+def _frames_to_do(source: FilmReader, options: FilmOptions) -> int | None:
     """Return how many frames there will be, as far as the film says."""
     frames, span = source.info.frames, options.span
     if frames is None or span.is_all:
@@ -398,22 +399,23 @@ def _sum_up(report: FilmReport, seconds: float, console: Console) -> None:
 
 
 @contextmanager
-def _opened(source: str, raw: RawFrames | None, rate: Fraction | None) -> Iterator[Film]:
+def _opened(source: str, raw: RawFrames | None, rate: Fraction | None) -> Iterator[FilmReader]:
     """Open a film; one from standard input that has more than frames is saved to a file first."""
     from recolor_cli.batch.plan import STREAM
     from recolor_cli.terminal.streams import stdin
-    from recolor_cli.video.film_reader import Film, begins_like_y4m
+    from recolor_cli.video.film_reader import FilmReader
+    from recolor_cli.video.raw_frames import is_y4m
 
     with ExitStack() as stack:
         if source != STREAM:
-            film = Film(source, rate=rate)
+            film = FilmReader(source, rate=rate)
         elif raw:
-            film = Film(STREAM, raw, rate, stdin())
+            film = FilmReader(STREAM, raw, rate, stdin())
         else:
             pipe: Any = stdin()
             head = pipe.peek(16) if hasattr(pipe, "peek") else b""
-            if begins_like_y4m(head):
-                film = Film(STREAM, None, rate, pipe)
+            if is_y4m(head):
+                film = FilmReader(STREAM, None, rate, pipe)
             else:
                 file = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".film"))
                 try:
@@ -422,6 +424,6 @@ def _opened(source: str, raw: RawFrames | None, rate: Fraction | None) -> Iterat
                 except OSError as error:
                     advice = "save it to a file with room first, and name that"
                     raise InputError(f"standard input: {error.strerror}", advice) from error
-                film = Film(file.name, rate=rate)
+                film = FilmReader(file.name, rate=rate)
         stack.callback(film.close)
         yield film

@@ -1,13 +1,11 @@
-"""Film in: containers, numbered pictures and raw frames, as frames with their times."""
+"""Decode a film into frames with times: containers, numbered pictures and raw frames."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
@@ -16,74 +14,48 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 
-from recolor_cli.errors import InputError, UsageError
+from recolor_cli.errors import InputError
 from recolor_cli.types import ImageSize
+from recolor_cli.video.image_sequence import find_first_number, is_pattern
+from recolor_cli.video.raw_frames import RawFrames
 
-DEFAULT_RATE = Fraction(24)  # of numbered pictures and raw frames, which know none
-_PATTERN = re.compile(r"%(0?\d*)d")
-_Y4M = b"YUV4MPEG2"
-_PROGRESSIVE, _TOP_FIRST, _BOTTOM_FIRST = 1, (2, 4), (3, 5)  # AVFieldOrder
-_BACK = 5.0  # seconds before the place to go on from: what a frame there may refer to
-_HINT = "check that it is whole and plays; ffmpeg -i FILE -c copy NEW.mkv mends some"
+DEFAULT_RATE = Fraction(24)  # frames a second; for numbered pictures and raw frames
+_PROGRESSIVE, _BOTTOM_FIRST = 1, (3, 5)  # AVFieldOrder
+# Seconds to seek before the resumed frame. The frames that it refers to lie in between.
+_SEEK_MARGIN = 5.0
+_HINT = "check that the file is complete and plays; ffmpeg -i FILE -c copy NEW.mkv may repair it"
 _HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 
 
 @dataclass(frozen=True, slots=True)
-class RawFrames:
-    """Frames without a header, as a pipe may bring them: their size and pixel format."""
-
-    size: ImageSize
-    pixel_format: str
-
-    @classmethod
-    def parse(cls, text: str) -> RawFrames:
-        """Read ``640x480`` or ``640x480:gray``; without a format it is rgb24.
-
-        Raises
-        ------
-        UsageError
-            If it is neither, or there is no such format.
-        """
-        match = re.fullmatch(r"(\d{1,5})x(\d{1,5})(?::(\w+))?", text)
-        if not match or not int(match[1]) or not int(match[2]):
-            raise UsageError(f"--raw {text} is no size", "as in --raw 640x480:gray")
-        pixel_format = match[3] or "rgb24"
-        try:
-            av.VideoFormat(pixel_format)
-        except ValueError as error:
-            advice = "ffmpeg -pix_fmts lists them: gray, yuv420p, rgb24"
-            raise UsageError(f"there is no pixel format {pixel_format}", advice) from error
-        return cls(ImageSize(int(match[2]), int(match[1])), pixel_format)
-
-
-@dataclass(frozen=True, slots=True)
 class FilmInfo:
-    """What is known of a film before its frames are read.
+    """Properties of a film that are known before its frames are read.
 
     Parameters
     ----------
     size : ImageSize
-        Of a frame as stored, px.
+        Size of a stored frame, px.
     pixel_format : str
+        FFmpeg's name.
     time_base : Fraction
-        Seconds a tick.
+        Seconds per tick.
     rate : Fraction
-        Frames a second, on average.
+        Mean frames per second.
     frames : int or None
-        How many there are, as far as the file says.
+        Number of frames according to the file, which may be wrong.
     start : float
-        Time of the film's beginning, s.
+        Time of the first frame, s.
     pixel_aspect : Fraction or None
-        Width of a pixel over its height, if that is said.
+        Width of a pixel over its height, if declared.
     matrix : tuple of int or None
-        FFmpeg's display matrix, if the film is to be turned or mirrored.
+        FFmpeg's display matrix, if a player must rotate or mirror the film.
     rotation : int
-        Degrees against the clock by which a player turns it.
+        Degrees counterclockwise by which a player rotates the film.
     interlaced : bool
     field_order : int
         AVFieldOrder.
     colors : tuple of int
-        Primaries, transfer, matrix and range, as H.273 and FFmpeg number them.
+        Primaries, transfer function, matrix (H.273 numbers) and range (AVColorRange).
     """
 
     size: ImageSize
@@ -101,11 +73,11 @@ class FilmInfo:
 
     @property
     def top_first(self) -> bool:
-        """Of interlaced film: whether the upper line comes first."""
+        """Whether the top field of interlaced film comes first."""
         return self.field_order not in _BOTTOM_FIRST
 
 
-class Film:
+class FilmReader:
     """A film that is open for reading.
 
     Parameters
@@ -113,16 +85,16 @@ class Film:
     source : str
         A file, or a pattern of numbered pictures such as ``frames/%05d.png``.
     raw : RawFrames or None
-        What comes from `pipe` without a header.
+        Layout of the frames in `pipe`, if they have no header.
     rate : Fraction or None
-        Frames a second, where the film does not say.
+        Frames per second, for sources that declare none.
     pipe : BinaryIO or None
-        Where to read from instead of the file: raw frames, or a YUV4MPEG2 stream.
+        Stream to read instead of the file: raw frames or YUV4MPEG2.
 
     Raises
     ------
     InputError
-        If it cannot be read, or has no moving picture.
+        If the source cannot be read or has no moving picture.
     """
 
     def __init__(
@@ -134,7 +106,7 @@ class Film:
     ) -> None:
         self.source = source
         self.is_sequence = is_pattern(source) and not os.path.exists(source)
-        self.warnings: dict[str, None] = {}  # in order, each once
+        self.warnings: dict[str, None] = {}  # an ordered set
         self._pipe = pipe
         self._format: str | None = None
         self._options: dict[str, str] = {}
@@ -151,20 +123,21 @@ class Film:
         elif self.is_sequence:
             self._format = "image2"
             self._options = {
-                "start_number": str(first_number(source)),
+                "start_number": str(find_first_number(source)),
                 "framerate": str(rate or DEFAULT_RATE),
             }
         self._container = self.open()
         self._bad_packets = 0
-        self._late = 0  # ticks by which all frames are too late
+        self._delay = 0  # ticks to subtract from all times
+        self._has_times = self._format != "rawvideo" and not self.is_sequence
         try:
-            self.info = self._look()
+            self.info = self._probe()
         except BaseException:
             self.close()
             raise
 
     def open(self) -> Any:
-        """Open the container once more, from its beginning; of a pipe there is just one."""
+        """Open the container again at its beginning. A pipe cannot be opened twice."""
         try:
             return av.open(
                 self._pipe or self.source,
@@ -173,61 +146,52 @@ class Film:
                 metadata_errors="replace",
             )
         except av.error.FFmpegError as error:
-            raise _unreadable(error) from error
+            raise _open_error(error) from error
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}", "check the name") from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._container.close()
 
     @property
     def is_pipe(self) -> bool:
-        """Whether it can be read only once."""
+        """Whether the source can be read only once."""
         return self._pipe is not None
 
     def picture_stream(self, container: Any) -> Any:
-        """Return the stream with the moving picture: the best one that is no cover."""
+        """Return the stream of the moving picture: FFmpeg's best one that is not a cover."""
         moving = [s for s in container.streams.video if not is_cover(s)]
         if not moving:
             kinds = {"a cover" if is_cover(s) else s.type for s in container.streams}
             what = ", ".join(sorted(kinds)) or "text"
-            raise InputError(
-                f"it has no moving picture, only {what}", "recolor needs a film with a picture"
-            )
+            raise InputError(f"it has no moving picture, only {what}", "name a film with a picture")
         best = container.streams.best("video")
         return next((s for s in moving if best is not None and s.index == best.index), moving[0])
 
     def frames(self, after: int | None = None) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Yield the frames, each with its time in ticks, which strictly rises.
+        """Yield the frames, each with its time in ticks. The times strictly increase.
 
         Parameters
         ----------
         after : int or None
-            Yield only what comes after this tick.
+            Yield only frames later than this tick.
 
         Raises
         ------
         InputError
-            If not one frame can be decoded.
+            If no frame can be decoded.
         """
-        if not self.is_pipe:
-            self._container.close()
-            self._container = self.open()
-        container = self._container
-        stream = self.picture_stream(container)
-        stream.thread_type = "AUTO"
-        if after is not None and self._has_times:
-            self._go_before(container, stream, after)
+        stream = self._start_decoding(after)
         last: int | None = None
         count = 0
-        clock = _Clock(container.format.name)
+        timestamps = _TimestampChooser(self._container.format.name)
         step = max(1, round(1 / (self.info.rate * self.info.time_base)))
-        for frame in self._decoded(container, stream):
-            ticks = clock.time_of(frame)
+        for frame in self._decode(self._container, stream):
+            ticks = timestamps.choose(frame)
             if ticks is None or not self._has_times:
                 ticks = 0 if last is None else last + step
-            ticks -= self._late
+            ticks -= self._delay
             if last is not None and ticks <= last:
                 ticks = last + 1
             last = ticks
@@ -235,31 +199,45 @@ class Film:
             if after is not None and ticks <= after:
                 continue
             if (frame.height, frame.width) != (self.info.size.height, self.info.size.width):
-                self.warnings["frames of another size were fitted to that of the first"] = None
+                self.warnings["frames of another size were scaled to the size of the first"] = None
                 frame = frame.reformat(width=self.info.size.width, height=self.info.size.height)
             yield ticks, frame
         if self._bad_packets:
             self.warnings[f"{self._bad_packets} damaged parts could not be decoded"] = None
         if not count:
-            raise InputError("not one frame of it can be decoded", _HINT)
+            raise InputError("not one of its frames can be decoded", _HINT)
 
-    def _go_before(self, container: Any, stream: Any, after: int) -> None:
-        """Go to a little before a tick, or stay at the beginning where that is not possible."""
-        back = round(_BACK / self.info.time_base)
+    def _start_decoding(self, after: int | None) -> Any:
+        """Return the picture stream of a fresh container that stands a little before a tick.
+
+        A pipe, a source without times and a container whose seek fails start at their beginning.
+        """
+        if not self.is_pipe:
+            self._reopen()
+        stream = self.picture_stream(self._container)
+        stream.thread_type = "AUTO"
+        if after is None or self.is_pipe or not self._has_times:
+            return stream
+        margin = round(_SEEK_MARGIN / self.info.time_base)
         try:
-            container.seek(max(after - back, 0), stream=stream, backward=True)
-        except av.error.FFmpegError:
-            container.close()
-            self._container = self.open()
-            container = self._container
+            self._container.seek(max(after - margin, 0), stream=stream, backward=True)
+        except av.error.FFmpegError:  # the position is now undefined
+            self._reopen()
+            stream = self.picture_stream(self._container)
+            stream.thread_type = "AUTO"
+        return stream
 
-    def _decoded(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
-        """Yield what can be decoded; what is damaged is passed over and counted."""
+    def _reopen(self) -> None:
+        self._container.close()
+        self._container = self.open()
+
+    def _decode(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
+        """Yield the frames that can be decoded. Skip damaged packets and count them."""
         packets = container.demux(stream)
         while True:
             try:
                 packet = next(packets, None)
-            except (av.error.FFmpegError, OSError):  # the file ends in the middle of something
+            except (av.error.FFmpegError, OSError):  # the file is truncated
                 self._bad_packets += 1
                 packet = None
             try:
@@ -271,144 +249,97 @@ class Film:
             if packet is None:
                 return
 
-    def _look(self) -> FilmInfo:
-        """Find out what the film is like from its header and its first frame."""
+    def _probe(self) -> FilmInfo:
+        """Read the film's properties from the header and, except for a pipe, the first frame."""
         stream = self.picture_stream(self._container)
         context = stream.codec_context
-        matrix: tuple[int, ...] | None = None
-        rotation, interlaced = 0, False
-        pixel_format = context.pix_fmt
-        size = (context.height, context.width)
-        colors = (context.color_primaries, context.color_trc, context.colorspace)
-        color_range = context.color_range
-        self._has_times = self._format != "rawvideo" and not self.is_sequence
-        if not self.is_pipe:
-            first = next(self._decoded(self._container, stream), None)
-            if first is None:
-                raise InputError("not one frame of it can be decoded", _HINT)
-            if self._container.format.name == "avi":
-                # Its frames are numbered; that a decoder gives the first one late is no time.
-                self._late = (_Clock("avi").time_of(first) or 0) - (stream.start_time or 0)
-            size, pixel_format = (first.height, first.width), first.format.name
-            colors = (first.color_primaries, first.color_trc, first.colorspace)
-            color_range = first.color_range
-            interlaced, rotation = first.interlaced_frame, first.rotation
-            self._has_times = self._has_times and (first.pts is not None or first.dts is not None)
-            # Of this frame alone: PyAV crashes in make_writable of one whose side data was seen.
-            side_data: Any = first.side_data
-            for data in side_data:
-                if data.type is SideDataType.DISPLAYMATRIX:
-                    matrix = tuple(int(n) for n in np.frombuffer(bytes(data), np.int32))
+        first = None if self.is_pipe else self._decode_first_frame(stream)
+        described: Any = context if first is None else first  # the frame overrides the header
+        size = (described.height, described.width)
+        colors = (described.color_primaries, described.color_trc, described.colorspace)
+        if hdr := _HDR.get(colors[1]):
+            self.warnings[f"its light is coded as {hdr}, so its colors are only rough"] = None
+        if not all(size):
+            raise InputError("it does not declare the size of its frames", _HINT)
         rate = stream.guessed_rate or stream.average_rate or self._rate or DEFAULT_RATE
         if not self._has_times and self._rate:
             rate = self._rate
         time_base = stream.time_base or 1 / rate
-        start = float(stream.start_time * time_base) if stream.start_time else 0.0
         length = float(stream.duration * time_base) if stream.duration else None
         if length is None and self._container.duration:
             length = self._container.duration / av.time_base
-        count = stream.frames or (round(length * rate) if length and length > 0 else None)
+        pixel_format = context.pix_fmt if first is None else first.format.name
         order = context.field_order
-        if color_trc := _HDR.get(colors[1]):
-            message = f"its light is coded as {color_trc}, of which its color is guessed roughly"
-            self.warnings[message] = None
-        if not all(size):
-            raise InputError("it does not say how large its frames are", _HINT)
         return FilmInfo(
             size=ImageSize(*size),
             pixel_format=pixel_format or "yuv420p",
             time_base=time_base,
             rate=Fraction(rate),
-            frames=count,
-            start=start,
+            frames=stream.frames or (round(length * rate) if length and length > 0 else None),
+            start=float(stream.start_time * time_base) if stream.start_time else 0.0,
             pixel_aspect=stream.sample_aspect_ratio or None,
-            matrix=matrix,
-            rotation=int(rotation),
-            interlaced=bool(interlaced or order > _PROGRESSIVE),
+            matrix=None if first is None else _display_matrix(first),
+            rotation=0 if first is None else int(first.rotation),
+            interlaced=bool((first is not None and first.interlaced_frame) or order > _PROGRESSIVE),
             field_order=order,
-            colors=(*colors, color_range),
+            colors=(*colors, described.color_range),
         )
 
+    def _decode_first_frame(self, stream: Any) -> av.VideoFrame:
+        """Return the first frame, and learn from it how far the film's times can be trusted."""
+        first = next(self._decode(self._container, stream), None)
+        if first is None:
+            raise InputError("not one of its frames can be decoded", _HINT)
+        if self._container.format.name == "avi":
+            # AVI numbers its frames. The decoder's delay before the first one is not a time.
+            self._delay = (_TimestampChooser("avi").choose(first) or 0) - (stream.start_time or 0)
+        self._has_times = self._has_times and (first.pts is not None or first.dts is not None)
+        return first
 
-class _Clock:
-    """Tells a frame's time from those of showing and decoding, whichever are in better order.
 
-    As libavcodec guesses it (`best_effort_timestamp`), but AVI has only the order of decoding, and
-    its times of showing are themselves a guess.
+class _TimestampChooser:
+    """Choose between a frame's presentation and decoding time, as libavcodec does.
+
+    The series with fewer disorders wins (`best_effort_timestamp`). For AVI, which stores only the
+    decoding order, the presentation times are themselves a guess, so they start with one fault.
     """
 
     def __init__(self, container: str) -> None:
         self._last: list[int | None] = [None, None]
         self._faults = [int(container == "avi"), 0]
 
-    def time_of(self, frame: av.VideoFrame) -> int | None:
-        """Return the ticks of the next frame, if it has any."""
-        shown, decoded = frame.pts, frame.dts
-        for index, ticks in enumerate((shown, decoded)):
+    def choose(self, frame: av.VideoFrame) -> int | None:
+        """Return the ticks of the next frame, or None if it has no time."""
+        pts, dts = frame.pts, frame.dts
+        for index, ticks in enumerate((pts, dts)):
             last = self._last[index]
             if ticks is not None:
                 self._faults[index] += last is not None and ticks <= last
                 self._last[index] = ticks
-        if shown is not None and (decoded is None or self._faults[0] <= self._faults[1]):
-            return shown
-        return decoded
+        if pts is not None and (dts is None or self._faults[0] <= self._faults[1]):
+            return pts
+        return dts
 
 
 def is_cover(stream: Any) -> bool:
-    """Tell whether a stream is a picture that belongs to the film, not the film."""
+    """Tell whether a stream is a cover picture, not the film."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def is_pattern(name: str) -> bool:
-    """Tell whether a name stands for numbered pictures: ``frames/%05d.png``."""
-    return len(_PATTERN.findall(name)) == 1
+def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    """Return a frame's display matrix, if it has one.
 
-
-def numbered(pattern: str, number: int) -> str:
-    """Return the name of one of the pictures that a pattern stands for."""
-    return _PATTERN.sub(lambda match: f"%{match[1]}d" % number, pattern)
-
-
-def first_number(pattern: str) -> int:
-    """Return the number of the first picture that a pattern stands for.
-
-    Raises
-    ------
-    InputError
-        If there is none, or one is missing among them.
+    Only the probed frame may be asked: PyAV crashes in `make_writable` of a frame whose side data
+    was read.
     """
-    path = Path(pattern)
-    if not is_pattern(path.name):
-        raise InputError("the number belongs in the file's name", "as in frames/%05d.png")
-    before, _, after = _PATTERN.split(path.name)
-    match_name = re.compile(f"{re.escape(before)}(\\d+){re.escape(after)}")
-    try:
-        names = [entry.name for entry in path.parent.iterdir()]
-    except OSError as error:
-        raise InputError(f"{path.parent} cannot be read: {error.strerror}", "check it") from error
-    numbers = {
-        int(match[1])
-        for name in names
-        if (match := match_name.fullmatch(name)) and numbered(path.name, int(match[1])) == name
-    }
-    if not numbers:
-        raise InputError(f"no picture's name fits {path.name}", "check the pattern: %05d is 00001")
-    first, last = min(numbers), max(numbers)
-    if len(numbers) <= last - first:
-        missing = next(n for n in range(first, last) if n not in numbers)
-        raise InputError(
-            f"{numbered(path.name, missing)} is missing among {len(numbers)} pictures",
-            "number them without gaps",
-        )
-    return first
+    side_data: Any = frame.side_data
+    for data in side_data:
+        if data.type is SideDataType.DISPLAYMATRIX:
+            return tuple(int(n) for n in np.frombuffer(bytes(data), np.int32))
+    return None
 
 
-def begins_like_y4m(head: bytes) -> bool:
-    """Tell whether bytes are the beginning of a YUV4MPEG2 stream."""
-    return head.startswith(_Y4M)
-
-
-def _unreadable(error: av.error.FFmpegError) -> InputError:
+def _open_error(error: av.error.FFmpegError) -> InputError:
     if isinstance(error, FileNotFoundError):
         return InputError("no such file", "check the name, and that the disk is there")
     if isinstance(error, PermissionError):
@@ -416,4 +347,4 @@ def _unreadable(error: av.error.FFmpegError) -> InputError:
     if isinstance(error, IsADirectoryError):
         return InputError("it is a folder", "name the films in it")
     reason = (error.strerror or str(error)).lower()
-    return InputError(f"it is no film that can be read: {reason}", _HINT)
+    return InputError(f"it cannot be read as a film: {reason}", _HINT)

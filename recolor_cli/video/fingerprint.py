@@ -1,0 +1,39 @@
+"""Hash everything that the encoded frames of a film depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+import av
+
+from recolor_cli.model.manifest import Manifest
+from recolor_cli.video.encoding import VideoEncoding
+from recolor_cli.video.film_options import FilmOptions
+from recolor_cli.video.film_reader import FilmReader
+
+
+def fingerprint(
+    film: FilmReader, manifest: Manifest, options: FilmOptions, encoding: VideoEncoding
+) -> str:
+    """Return a hash that is equal for two runs only if one can continue what the other began."""
+    if film.is_pipe:  # cannot be read again, so nothing continues it
+        identity: Any = os.urandom(16).hex()
+    elif film.is_sequence:
+        identity = os.path.abspath(film.source)
+    else:
+        status = os.stat(film.source)
+        identity = (os.path.abspath(film.source), status.st_size, status.st_mtime_ns)
+    inputs = {
+        "source": identity,
+        "encoding": encoding,
+        "options": options,
+        "info": film.info,
+        "model": asdict(manifest),
+        "versions": (metadata.version("recolor-cli"), av.__version__),
+    }
+    return hashlib.blake2b(json.dumps(inputs, default=str).encode(), digest_size=16).hexdigest()
