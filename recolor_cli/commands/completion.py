@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, FishComplete, ZshComplete
+from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from recolor_cli.commands.options import SETTINGS
 from recolor_cli.errors import ExitCode
@@ -28,18 +28,3 @@ def completion(ctx: click.Context, shell: str) -> ExitCode:
     found = _SHELLS[shell](ctx.find_root().command, {}, "recolor", "_RECOLOR_COMPLETE")
     Console().data((found.source_template % found.source_vars()).strip())
     return ExitCode.OK
-
-
-def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Leave it to the shell to complete the name of a file or folder."""
-    return [CompletionItem(incomplete, type="file")]
-
-
-def model_names(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Complete the name of a model; what is none may be a file."""
-    from recolor_cli.model.manifest import available_models
-
-    names = [name for name in available_models() if name.startswith(incomplete)]
-    return [CompletionItem(name) for name in names] or files(ctx, param, incomplete)

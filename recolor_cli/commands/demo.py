@@ -9,11 +9,10 @@ import click
 from recolor_cli.commands.options import (
     SETTINGS,
     device_option,
-    load_network,
     quiet_option,
-    report_outcome,
     verbose_option,
 )
+from recolor_cli.commands.report import load_network, report_outcome
 from recolor_cli.errors import (
     ExitCode,
     UsageError,

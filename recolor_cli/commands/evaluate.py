@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recolor_cli.commands.completion import model_names
+from recolor_cli.commands.completers import model_names
 from recolor_cli.commands.options import (
     SETTINGS,
     Number,

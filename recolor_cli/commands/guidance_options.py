@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor_cli.commands.options import Number
+from recolor_cli.commands.options import Number, add_options
 from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ _OPTIONS = (
 
 def steering_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return add_options(command, *_OPTIONS)
 
 
 def steering_of(

@@ -14,26 +14,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recolor_cli.commands.completion import files, model_names
+from recolor_cli.commands.completers import files
 from recolor_cli.commands.guidance_options import steering_of, steering_options
 from recolor_cli.commands.help import Sectioned
-from recolor_cli.commands.options import (
-    SETTINGS,
-    Number,
-    device_option,
-    dry_run_option,
-    json_option,
-    load_network,
-    overwrite_option,
-    quiet_option,
-    recursive_option,
-    report_device,
-    report_outcome,
-    signals,
-    strength_option,
-    temperature_option,
-    verbose_option,
-)
+from recolor_cli.commands.options import SETTINGS, Number, shared_options, suffix_option
+from recolor_cli.commands.report import load_network, report_device, report_outcome
+from recolor_cli.commands.signals import signals
 from recolor_cli.commands.viewers import page_of, result_viewer
 from recolor_cli.errors import (
     ExitCode,
@@ -74,25 +60,7 @@ _SECTIONS = {
 
 @click.command(cls=Sectioned, sections=_SECTIONS, context_settings=SETTINGS)
 @click.argument("inputs", nargs=-1, metavar="INPUT...", shell_complete=files)
-@click.option(
-    "-o",
-    "--out",
-    metavar="OUT",
-    shell_complete=files,
-    help="Folder, file or - for stdout. [beside the input]",
-)
-@recursive_option
-@click.option(
-    "-m",
-    "--model",
-    default="poster",
-    show_default=True,
-    metavar="NAME",
-    shell_complete=model_names,
-    help="A name, an .onnx or .toml file.",
-)
-@temperature_option
-@strength_option
+@shared_options
 @click.option(
     "--keep-original",
     type=Number(0, 1),
@@ -105,8 +73,7 @@ _SECTIONS = {
 @click.option("--if-gray", is_flag=True, help="Skip pictures that have color.")
 @click.option("--mask", metavar="FILE", help="A picture that is white where there is to be color.")
 @steering_options
-@device_option
-@click.option("--suffix", help="Added to the name. [-recolored; nothing with -o FOLDER]")
+@suffix_option("-recolored; nothing with -o FOLDER")
 @click.option(
     "--format",
     "format_",
@@ -136,7 +103,6 @@ _SECTIONS = {
     "--gallery", is_flag=True, help="Write the page gallery.html of this run, into -o or here."
 )
 @click.option("--show", is_flag=True, help="Show before and after in a terminal that can.")
-@overwrite_option
 @click.option(
     "--in-place",
     metavar="SUFFIX",
@@ -169,10 +135,6 @@ _SECTIONS = {
 @click.option(
     "--watch", is_flag=True, help="Go on with what arrives in the folders INPUT, until stopped."
 )
-@dry_run_option
-@json_option
-@quiet_option
-@verbose_option
 def run(
     inputs: tuple[str, ...],
     out: str | None,

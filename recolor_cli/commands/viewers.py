@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recolor_cli.commands.options import version_of
+from recolor_cli.commands.report import version_of
 from recolor_cli.errors import OutputError
 
 if TYPE_CHECKING:

@@ -1,0 +1,133 @@
+"""Report devices and outcomes to the user; shared by `run`, `film` and `demo`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recolor_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from recolor_cli.batch.outcome import Outcome
+    from recolor_cli.batch.processes import ReadyMessage
+    from recolor_cli.model.onnx_network import OnnxColorNetwork
+    from recolor_cli.terminal.console import Console
+
+
+def load_network(model: str, device: str, workers: int, console: Console) -> OnnxColorNetwork:
+    """Load a model, divide the CPUs among the workers, and report the device.
+
+    Raises
+    ------
+    ModelError, DeviceError
+        As `OnnxColorNetwork.load`.
+    """
+    from recolor_cli.batch.picture import share_cpus
+    from recolor_cli.batch.processes import ReadyMessage
+    from recolor_cli.model.onnx_network import OnnxColorNetwork
+
+    network = OnnxColorNetwork.load(model, device, share_cpus(workers))
+    report_device(
+        ReadyMessage(network.manifest.name, network.device, network.cpu_reason, workers), console
+    )
+    return network
+
+
+def report_device(ready: ReadyMessage, console: Console) -> None:
+    """Report why CUDA is not used, if it was tried; with --verbose, model, device and workers."""
+    if ready.cpu_reason:
+        console.note(f"running on the CPU: {ready.cpu_reason} (--device cpu is silent)")
+    console.detail(f"model {ready.name} on {ready.device}, {ready.count} at a time")
+
+
+def report_outcome(
+    outcome: Outcome,
+    console: Console,
+    as_json: bool,
+    model: str,
+    device: str,
+    alone: bool = True,
+    also: dict[str, object] | None = None,
+) -> None:
+    """Print an outcome: messages to stderr, the path or a JSON object to stdout.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    console : Console
+    as_json : bool
+    model, device : str
+        For the JSON object; an empty device becomes null.
+    alone : bool
+        Whether it is the only job of the run: then a skip is a message without --verbose, too.
+    also : dict or None
+        Further items of the JSON object.
+    """
+    from recolor_cli.batch.outcome import Status
+
+    _print_messages(outcome, console, alone)
+    job = outcome.job
+    if as_json:
+        console.json(_json(outcome, model, device) | (also or {}))
+    elif outcome.status is Status.PLANNED:
+        console.data(f"{job.source} -> {job.destination}")
+    elif outcome.status is Status.WRITTEN and job.destination != "-" and not console.quiet:
+        console.data(job.destination)
+
+
+def _print_messages(outcome: Outcome, console: Console, alone: bool) -> None:
+    from recolor_cli.batch.outcome import Status
+
+    job, error = outcome.job, outcome.error
+    for warning in outcome.warnings:
+        console.warn(f"{job.source}: {warning}")
+    if error and outcome.status is Status.LEFT_OUT:
+        # A phone's folder may hold thousands; the report at the end counts them.
+        console.detail(f"{job.source} is left out: {error.message}")
+    elif error:
+        console.error(f"{job.source}: {error.message}", error.hint)
+    if outcome.bug:
+        console.detail(outcome.bug)
+    if outcome.status is Status.SKIPPED:
+        # Of a folder's thousands the count is enough.
+        write = console.note if alone else console.detail
+        if outcome.reason:
+            write(f"{job.source}: {outcome.reason}, skipped")
+        else:
+            write(f"{job.destination} exists, skipped; --overwrite redoes it")
+
+
+def _json(outcome: Outcome, model: str, device: str) -> dict[str, object]:
+    error, size = outcome.error, outcome.size
+    return {
+        "source": outcome.job.source,
+        "destination": outcome.job.destination or None,
+        "status": outcome.status,
+        "error": error.message if error else None,
+        "hint": error.hint if error else None,
+        "reason": outcome.reason or None,
+        "entropy": None if outcome.entropy is None else round(outcome.entropy, 3),
+        "companions": list(outcome.sidecars),
+        "warnings": list(outcome.warnings),
+        "width": size.width if size else None,
+        "height": size.height if size else None,
+        "model": model,
+        "device": device or None,
+        "seconds": {stage: round(s, 4) for stage, s in outcome.seconds.items()},
+    }
+
+
+def missing_extra(extra: str, error: ImportError) -> UsageError:
+    """Return the error that names the extra that brings a missing package."""
+    return UsageError(
+        f"this command needs the package {error.name}", f"pip install 'recolor-cli[{extra}]'"
+    )
+
+
+def version_of(package: str) -> str:
+    """Return the version of an installed package, or ``not installed``."""
+    from importlib import metadata  # slow to import: it brings a parser of e-mail
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,47 @@
+"""Turn Ctrl-C and other signals into an event."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+
+
+class Stop(threading.Event):
+    """An event that a signal sets.
+
+    Attributes
+    ----------
+    signal : int
+        Number of the last signal; 0 before there was one.
+    """
+
+    signal = 0
+
+
+@contextlib.contextmanager
+def signals(numbers: Sequence[signal.Signals]) -> Iterator[Stop]:
+    """Set an event when one of the signals arrives, so that work in progress is finished."""
+    stop = Stop()
+    previous = {number: signal.getsignal(number) for number in numbers}
+    is_main_thread = (
+        threading.current_thread() is threading.main_thread()
+    )  # others have no handlers
+
+    def on_signal(number: int, frame: object) -> None:
+        stop.signal = number
+        stop.set()
+
+    try:
+        if is_main_thread:
+            for number in numbers:
+                # A caller that ignores it (nohup, a shell's background job) stays in charge.
+                if previous[number] is not signal.SIG_IGN:
+                    signal.signal(number, on_signal)
+        yield stop
+    finally:
+        if is_main_thread:
+            for number in numbers:
+                # The process is about to exit; a second signal must not turn that into a failure.
+                signal.signal(number, signal.SIG_IGN if stop.is_set() else previous[number])
