@@ -6,12 +6,14 @@ from pathlib import Path
 import av
 import numpy as np
 
+from recolor_cli.video.encoding import VideoEncodingOptions
 from recolor_cli.video.film_options import FilmOptions, FilmReport
 from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.job import recolor_film
 
 RATE = 24
 SIZE = (64, 48)
+LOSSLESS = VideoEncodingOptions(codec="ffv1")
 
 
 def luma(index, width, height, levels=255):

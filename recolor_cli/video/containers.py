@@ -61,8 +61,8 @@ def is_writable(path: str) -> bool:
     return Path(path).suffix.lower() in known
 
 
-def result_suffix(suffix: str) -> str:
-    """Return the suffix of a film's result: its own if that can be written, else ``.mkv``."""
+def writable_suffix(suffix: str) -> str:
+    """Return the suffix of a film's result: the source's if it can be written, else ``.mkv``."""
     return suffix if suffix.lower() in CONTAINERS else ".mkv"
 
 

@@ -1,17 +1,18 @@
-"""Hash everything that the encoded frames of a film depend on."""
+"""Hash the source, the model and the options that the encoded frames of a film depend on."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import tomllib
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
 import av
 
-from recolor_cli.model.manifest import Manifest
+from recolor_cli.model.manifest import Manifest, find_model
 from recolor_cli.video.encoding import VideoEncoding
 from recolor_cli.video.film_options import FilmOptions
 from recolor_cli.video.film_reader import FilmReader
@@ -37,3 +38,24 @@ def fingerprint(
         "versions": (metadata.version("recolor-cli"), av.__version__),
     }
     return hashlib.blake2b(json.dumps(inputs, default=str).encode(), digest_size=16).hexdigest()
+
+
+def digest_model(model: str) -> str:
+    """Return a hash of a model's file and, for a profile, of the network that it names.
+
+    Parameters
+    ----------
+    model : str
+        Name or path. Builds of a named model in fewer bits count as the same model.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    path = find_model(model)
+    data = path.read_bytes()
+    digest = hashlib.blake2b(data, digest_size=16)
+    if path.suffix.lower() == ".toml":
+        digest.update((path.parent / tomllib.loads(data.decode())["file"]).read_bytes())
+    return digest.hexdigest()
