@@ -98,6 +98,17 @@ def drawn(folder: Path, count: int, height: int, width: int) -> Path:
     return folder
 
 
+def names(folder: Path) -> list[str]:
+    """Return the names of what is in a folder, in order."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def pixels(path: Path) -> np.ndarray:
+    """Decode a picture, uint8 (H, W, 3)."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 @pytest.fixture
 def poster(tmp_path: Path) -> Path:
     path = tmp_path / "poster.jpg"

@@ -10,12 +10,16 @@ import pytest
 import tifffile
 
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded
-from recolor_cli.batch import picture, run
+from recolor_cli.batch import picture
+from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import Outcome, Report, Status
-from recolor_cli.batch.picture import MemoryBudget, ThreadWorkers
-from recolor_cli.batch.plan import STREAM, Job, OutputOptions, plan
+from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.plan import plan, plan_lines
+from recolor_cli.batch.run import dry_run, run, run_with_workers
+from recolor_cli.batch.threads import ThreadWorkers
 from recolor_cli.errors import ExitCode, InputError
 from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.system.memory import MemoryBudget
 
 
 def test_large_pictures_wait_for_each_other():
@@ -39,7 +43,7 @@ def outcomes(manifest, inputs, options=None, network=None, workers=2):
     options = options or OutputOptions()
     recolorizer = Recolorizer(network or SpyNetwork(manifest, (9.0, 9.0)))
     threads = ThreadWorkers(recolorizer, options, workers)
-    return list(run.run(plan(inputs, True, options), threads))
+    return list(run_with_workers(plan(inputs, True, options), options, threads))
 
 
 def test_one_bad_file_neither_stops_nor_hides(tree, manifest):
@@ -64,55 +68,82 @@ def test_one_bad_file_neither_stops_nor_hides(tree, manifest):
     assert {"decode", "network", "color", "encode", "write"} <= set(found[0].seconds)
 
 
-class SlowWorkers:
-    """A worker that takes half a second for each."""
+class HeldWorkers:
+    """A worker that finishes the job that it has begun only when it is told to stop."""
 
     count = 1
 
     def __init__(self):
         self._pool = ThreadPoolExecutor(1)
-        self.begun = []
+        self._told = threading.Event()
+        self.began = threading.Event()
+        self.jobs = []
 
-    def submit(self, job):
+    def submit(self, job, missing):
         return self._pool.submit(self._do, job)
 
     def _do(self, job):
-        self.begun.append(job)
-        time.sleep(0.5)
+        self.jobs.append(job)
+        self.began.set()
+        assert self._told.wait(30)
         return Outcome(job, Status.WRITTEN)
 
     def stop(self):
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._told.set()
 
     def close(self):
         self._pool.shutdown()
 
 
-def test_an_interruption_is_passed_on_while_a_picture_takes_long():
-    workers, stop = SlowWorkers(), threading.Event()
-    threading.Timer(0.05, stop.set).start()
-    found = list(run.run([Job(str(i), STREAM) for i in range(5)], workers, stop))
-    assert len(found) == len(workers.begun) == 1
+def test_an_interruption_is_passed_on_while_a_picture_takes_long(tmp_path):
+    workers, stop = HeldWorkers(), threading.Event()
+    threading.Thread(target=lambda: workers.began.wait(30) and stop.set()).start()
+    jobs = [Job(str(i), str(tmp_path / str(i))) for i in range(5)]
+    found = list(run_with_workers(jobs, OutputOptions(), workers, stop))
+    assert len(found) == len(workers.jobs) == 1
+
+
+def no_workers():
+    raise AssertionError("nothing needs the network")
 
 
 def test_a_list_that_does_not_come_is_not_waited_for():
     stop, told = threading.Event(), []
+    failed = Job("a.jpg", error=InputError("no"))
 
     def come():
-        yield Job("a.jpg")
+        yield failed
         threading.Event().wait()  # for ever
 
-    for job in run.until(stop, come()):
-        told.append(job.source)
+    for outcome in run(come(), OutputOptions(), no_workers, stop):
+        told.append(outcome.job.source)
         stop.set()
     assert told == ["a.jpg"]
 
     def broken():
-        yield Job("a.jpg")
+        yield failed
         raise InputError("gone")
 
     with pytest.raises(InputError, match="gone"):
-        list(run.until(threading.Event(), broken()))
+        list(run(broken(), OutputOptions(), no_workers))
+
+
+def test_what_is_done_needs_no_network_and_its_place_in_the_list_changes_nothing(tree, manifest):
+    outcomes(manifest, ["in"])
+    options = OutputOptions()
+    ended = run(plan(["in"], True, options), options, no_workers)
+    assert {outcome.status for outcome in ended} == {Status.SKIPPED}
+    (tree / "in/b.jpg").unlink()
+    (tree / "in/new.jpg").write_bytes(encoded(draw()))
+    found = {}
+    for names in (["in/b.jpg", "in/new.jpg"], ["in/new.jpg", "in/b.jpg"]):
+        (tree / "in/new-recolored.jpg").unlink(missing_ok=True)
+        threads = ThreadWorkers(Recolorizer(SpyNetwork(manifest)), options, 1)
+        ended = run(plan_lines(names, False, options), options, lambda threads=threads: threads)
+        found[names[0]] = {outcome.job.source: outcome.status for outcome in ended}
+    assert found["in/b.jpg"] == found["in/new.jpg"]
+    assert found["in/b.jpg"] == {"in/b.jpg": Status.FAILED, "in/new.jpg": Status.WRITTEN}
 
 
 def test_what_is_there_is_skipped_or_redone(tree, manifest):
@@ -136,16 +167,16 @@ def test_an_error_of_the_network_is_of_its_picture(tree, manifest):
 
 
 def test_a_bug_is_told_as_one_and_the_others_go_on(tree, manifest, monkeypatch):
-    original = picture.pictures
+    original = picture.decode_pages
 
-    def pictures(data, target):
+    def decode_pages(data, *args, **kwargs):
         if data == b.read_bytes():
             raise RuntimeError("oh")
-        return original(data, target)
+        return original(data, *args, **kwargs)
 
     b = tree / "in/b.jpg"
     b.write_bytes(encoded(draw(seed=7)))
-    monkeypatch.setattr(picture, "pictures", pictures)
+    monkeypatch.setattr(picture, "decode_pages", decode_pages)
     good, bad = outcomes(manifest, ["in/a.PNG", "in/b.jpg"])
     assert good.status is Status.WRITTEN
     assert "bug" in bad.error.message
@@ -181,7 +212,7 @@ def test_memory_does_not_grow_with_the_number_of_jobs(tree, manifest):
         (tree / f"in/n{i:02}.png").write_bytes(encoded(draw(), "PNG"))
     options = OutputOptions(out="out")
     threads = ThreadWorkers(Recolorizer(Counting(manifest)), options, 2)
-    stream = run.run(plan(["in"], True, options), threads)
+    stream = run_with_workers(plan(["in"], True, options), options, threads)
     next(stream)
     assert len(started) <= 7  # two at work, a window of four, the one that was yielded
     stream.close()
@@ -190,7 +221,7 @@ def test_memory_does_not_grow_with_the_number_of_jobs(tree, manifest):
 def test_a_dry_run_writes_nothing(tree):
     options = OutputOptions()
     (tree / "in/b-recolored.jpg").write_bytes(b"x")
-    found = list(run.dry_run(plan(["in", "gone.jpg"], False, options), options))
+    found = list(dry_run(plan(["in", "gone.jpg"], False, options), options))
     assert [o.status for o in found] == [Status.PLANNED, Status.SKIPPED, Status.FAILED]
     assert not (tree / "in/a-recolored.PNG").exists()
 

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from conftest import SpyNetwork, draw, encoded
-from recolor_cli.batch.plan import Job, OutputOptions
-from recolor_cli.batch.processes import ProcessWorkers, WorkerConfig
+from recolor_cli.batch.done import MissingOutputs
+from recolor_cli.batch.job import Job
+from recolor_cli.batch.messages import WorkerConfig
+from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.processes import ProcessWorkers
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.evaluation import bench as room
 from recolor_cli.guidance.recolor_options import RecolorOptions
@@ -75,8 +78,8 @@ def test_the_first_network_is_the_measure_also_when_rounds_are_few(manifest, mon
 def test_without_a_model_pictures_stay_as_they_are(tmp_path):
     (path,) = room.make_pictures(encoded(draw()), 0.02, 1, tmp_path)
     result = tmp_path / "result.png"
-    with closing(ProcessWorkers(setup(None))) as workers:
-        outcome = workers.submit(Job(str(path), str(result))).result()
+    with closing(ProcessWorkers(setup(), preamble=room._NO_COLOR)) as workers:
+        outcome = workers.submit(Job(str(path), str(result)), MissingOutputs(True)).result()
     assert outcome.error is None
     assert (decode(result.read_bytes()).rgb == decode(path.read_bytes()).rgb).all()
 

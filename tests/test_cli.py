@@ -31,13 +31,13 @@ def size_of(data: bytes) -> tuple[str, tuple[int, int]]:
     return image.format, image.size
 
 
-def names(folder: Path) -> list[str]:
+def files_below(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
 def finished(folder: Path) -> list[str]:
     """Return the names that are not temporary."""
-    return [name for name in names(folder) if not name.startswith(".")]
+    return [name for name in files_below(folder) if not name.startswith(".")]
 
 
 def test_one_poster_in_one_recolored_poster_out(recolor, poster):
@@ -70,7 +70,7 @@ def test_a_folder_with_broken_files_among_them(recolor, tmp_path):
     (folder / "07.jpg").write_bytes(encoded(draw(300, 200))[:900])
     out, err = recolor(folder, "-o", tmp_path / "out", "--device", "cpu", exit_code=1)
     assert len(out.splitlines()) == 9
-    assert names(tmp_path / "out") == [f"{i:02}.jpg" for i in range(12) if i not in (3, 5, 7)]
+    assert files_below(tmp_path / "out") == [f"{i:02}.jpg" for i in range(12) if i not in (3, 5, 7)]
     for name, words in (("03", "empty"), ("05", "no picture"), ("07", "damaged")):
         assert re.search(rf"error: .*{name}\.jpg: .*{words}", err)
     assert "9 written, 3 failed" in err
@@ -95,7 +95,7 @@ def test_a_tree_stays_a_tree(recolor, tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(encoded(draw()))
     recolor(tmp_path / "in", "-r", "-o", tmp_path / "out", "--device", "cpu")
-    assert names(tmp_path / "out") == ["a.jpg", "deep/er/b.jpg"]
+    assert files_below(tmp_path / "out") == ["a.jpg", "deep/er/b.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_the_pictures_are_worth_more_than_the_list_of_their_names(poster, tmp_pa
         process = subprocess.run([*COMMAND, str(poster)], stdout=full, stderr=subprocess.PIPE)
     assert process.returncode == 0
     assert b"warning: cannot write to standard output" in process.stderr
-    assert "poster-recolored.jpg" in names(tmp_path)
+    assert "poster-recolored.jpg" in files_below(tmp_path)
 
 
 @pytest.mark.parametrize("redirection", [">&-", "<&- >&-"])
@@ -182,7 +182,7 @@ def test_closed_streams(poster, tmp_path, redirection):
     command = f"{sys.executable} -m recolor_cli '{poster}' {redirection}"
     process = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE)
     assert process.returncode == 0, process.stderr
-    assert "poster-recolored.jpg" in names(tmp_path)
+    assert "poster-recolored.jpg" in files_below(tmp_path)
     command = f"{sys.executable} -m recolor_cli - {redirection} < '{poster}'"
     process = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE)
     assert process.returncode == 1
@@ -199,7 +199,7 @@ def test_a_pipe_that_gets_no_picture(tmp_path):
 def test_a_file_to_standard_output(recolor, poster, tmp_path):
     out, _ = recolor(poster, "-o", "-", "--format", "webp")
     assert size_of(out) == ("WEBP", (60, 90))
-    assert names(tmp_path) == ["poster.jpg"]
+    assert files_below(tmp_path) == ["poster.jpg"]
 
 
 def test_options_that_change_the_picture(recolor, poster, tmp_path):
@@ -239,7 +239,7 @@ def test_json_tells_all(recolor, tmp_path):
 def test_a_dry_run_says_what_and_does_nothing(recolor, poster, tmp_path):
     out, _ = recolor(poster, "-n", "-m", "not-even-there")
     assert out.decode() == f"{poster} -> {tmp_path / 'poster-recolored.jpg'}\n"
-    assert names(tmp_path) == ["poster.jpg"]
+    assert files_below(tmp_path) == ["poster.jpg"]
 
 
 @pytest.mark.parametrize(("null", "end"), [((), b"\n"), (("-0",), b"\0")])
@@ -249,13 +249,13 @@ def test_inputs_from_a_list(recolor, tmp_path, null, end):
     listing = tmp_path / "list.txt"
     listing.write_bytes(end.join(os.fsencode(tmp_path / n) for n in ("a b.jpg", "c.jpg")) + end)
     recolor("--files-from", listing, *null, "-o", tmp_path / "out")
-    assert names(tmp_path / "out") == ["a b.jpg", "c.jpg"]
+    assert files_below(tmp_path / "out") == ["a b.jpg", "c.jpg"]
 
 
 def test_in_place_keeps_the_picture_under_another_name_and_is_done_once(recolor, poster, tmp_path):
     before = poster.read_bytes()
     recolor(poster, "--in-place", ".orig", "--device", "cpu")
-    assert names(tmp_path) == ["poster.jpg", "poster.jpg.orig"]
+    assert files_below(tmp_path) == ["poster.jpg", "poster.jpg.orig"]
     assert (tmp_path / "poster.jpg.orig").read_bytes() == before
     after = poster.read_bytes()
     assert size_of(after) == ("JPEG", (60, 90))
@@ -270,7 +270,7 @@ def test_in_place_keeps_the_picture_under_another_name_and_is_done_once(recolor,
 def test_a_bad_picture_in_place_stays_as_it_is(recolor, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"once upon a time")
     recolor(tmp_path / "bad.jpg", "--in-place", ".orig", exit_code=1)
-    assert names(tmp_path) == ["bad.jpg"]
+    assert files_below(tmp_path) == ["bad.jpg"]
 
 
 def test_times_are_kept_when_asked_for(recolor, poster, tmp_path):
@@ -482,12 +482,12 @@ def test_bad_input_gets_one_clear_error(recolor, tmp_path, poster, arguments, ex
     places |= {"POSTER": str(poster), "EMPTY": str(tmp_path / "nothing")}
     for key, place in places.items():
         arguments = [a.replace(key, place) if a.startswith(key) else a for a in arguments]
-    before = names(tmp_path)
+    before = files_below(tmp_path)
     out, err = recolor(*arguments, exit_code=exit_code)
     assert out == b""
     assert words in err
     assert len([line for line in err.splitlines() if line.lower().startswith("error:")]) == 1
-    assert names(tmp_path) == before
+    assert files_below(tmp_path) == before
 
 
 def test_cuda_is_a_demand(recolor, poster, monkeypatch):
@@ -515,7 +515,7 @@ def test_killed_in_the_middle_and_finished_by_the_same_command(tmp_path):
     for name in done:
         assert size_of((out / name).read_bytes()) == ("PNG", (300, 400))
     subprocess.run(command, check=True, capture_output=True)
-    assert names(out) == [f"{i:02}.png" for i in range(40)]
+    assert files_below(out) == [f"{i:02}.png" for i in range(40)]
 
 
 def test_interrupted_it_says_so_and_leaves_nothing_half(tmp_path):
@@ -542,7 +542,7 @@ def test_interrupted_it_says_so_and_leaves_nothing_half(tmp_path):
     assert b"interrupted" in err
     assert len(out_lines.splitlines()) == len(finished(out))  # all that was done was told
     assert b"Traceback" not in err
-    assert names(out) == finished(out)
+    assert files_below(out) == finished(out)
 
 
 def test_help_and_version_load_nothing_heavy():
@@ -593,7 +593,7 @@ def test_doctor_shows_what_a_run_would_use(recolor):
 
 def test_demo(recolor, tmp_path):
     recolor("demo", "-o", tmp_path)
-    assert names(tmp_path) == ["recolor-demo-recolored.jpg", "recolor-demo.jpg"]
+    assert files_below(tmp_path) == ["recolor-demo-recolored.jpg", "recolor-demo.jpg"]
     result = np.asarray(Image.open(tmp_path / "recolor-demo-recolored.jpg")).astype(int)
     assert np.ptp(result, axis=-1).mean() > 5  # visibly colored
     recolor("demo", "-o", tmp_path)  # again is fine

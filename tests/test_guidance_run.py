@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import draw, encoded
+from conftest import draw, encoded, names, pixels
+from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import Outcome, Report, Status
-from recolor_cli.batch.plan import Job
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.guidance.hex_colors import ab_of
 from recolor_cli.guidance.sheet import contact_sheet
@@ -25,14 +25,6 @@ def scans(tmp_path, monkeypatch):
         rgb = draw(72, 54, seed=number)
         (folder / f"scan-{number}.png").write_bytes(encoded(rgb, "PNG"))
     return folder
-
-
-def pixels(path):
-    return np.asarray(Image.open(path).convert("RGB"))
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_variants_lie_beside_the_result_with_their_sheet(recolor, scans):

@@ -3,8 +3,10 @@ import os
 import pytest
 
 from conftest import draw, encoded
-from recolor_cli.batch import plan as planner
-from recolor_cli.batch.plan import Job, OutputOptions, _Seen, plan, plan_lines
+from recolor_cli.batch import file_identity
+from recolor_cli.batch.job import Job
+from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.plan import plan, plan_lines
 from recolor_cli.errors import NoInputsError, UsageError
 from recolor_cli.image.formats import ImageFormat
 
@@ -180,16 +182,6 @@ def test_a_list_does_not_go_into_one_file(tree, out):
         listed(["in/b.jpg"], OutputOptions(out=out))
 
 
-def test_what_was_seen_of_a_million_names_is_small():
-    seen = _Seen()
-    for number in range(200_000):
-        seen.add(f"name {number}")
-    assert all(f"name {number}" in seen for number in range(0, 200_000, 997))
-    assert not any(f"other {number}" in seen for number in range(0, 200_000, 997))
-    assert sum(part.nbytes for part in seen._older) <= 200_000 * 8
-    assert len(seen._recent) < 1 << 16
-
-
 def test_in_place_gives_the_picture_another_name(tree):
     (tree / "link.jpg").symlink_to("in/b.jpg")
     options = OutputOptions(backup=".orig")
@@ -225,7 +217,7 @@ def test_names_that_differ_in_case_alone_are_one_where_the_disk_says_so(tree, mo
     (tree / "B.jpg").write_bytes(encoded(draw(seed=1)))
     names, options = ["in/b.jpg", "B.jpg"], OutputOptions(out="out")
     assert [job.error for job in plan(names, False, options)] == [None, None]
-    monkeypatch.setattr(planner, "_folds_case", lambda folder: True)
+    monkeypatch.setattr(file_identity, "_ignores_case", lambda folder: True)
     first, second = plan(names, False, options)
     assert first.error is None
     assert "already the result" in second.error.message
@@ -244,7 +236,7 @@ def test_gray_files_of_pnm_become_color_files(tree):
     assert Job("a").error is None
 
 
-def test_a_list_may_name_companions_and_thumbnails(tree):
+def test_a_list_may_name_sidecar_files_and_thumbnails(tree):
     folder = tree / "in"
     names = (
         "b-recolored.jpg",
@@ -264,7 +256,7 @@ def test_a_list_may_name_companions_and_thumbnails(tree):
     ]
 
 
-def test_a_companion_is_told_by_its_name_even_with_a_newline_in_it(tree):
+def test_a_sidecar_file_is_known_by_its_name_even_with_a_newline_in_it(tree):
     folder = tree / "in"
     names = ("x\ny.jpg", "x\ny-recolored.jpg", "x\ny-recolored-1.jpg", "x\ny-recolored-compare.jpg")
     for name in names:
@@ -273,19 +265,23 @@ def test_a_companion_is_told_by_its_name_even_with_a_newline_in_it(tree):
     assert sources == ["in/a.PNG", "in/b.jpg", "in/x\ny.jpg"]
 
 
-def test_names_like_companions_are_pictures_where_there_is_no_result(tree):
+def test_names_like_sidecar_files_are_pictures_where_there_is_no_result(tree):
     (tree / "in/b-compare.jpg").write_bytes(b"")
     for options in (OutputOptions(compare=True), OutputOptions(out="out"), OutputOptions()):
         sources = [job.source for job in plan(["in"], False, options)]
         assert sources == ["in/a.PNG", "in/b-compare.jpg", "in/b.jpg"]
         assert not any(job.error for job in plan(["in"], False, OutputOptions()))
     both = plan(["in"], False, OutputOptions(out="out", compare=True))
-    assert ["beside its result" in str(job.error) for job in both] == [False, False, True]
+    assert ["a sidecar file" in str(job.error) for job in both] == [
+        False,
+        False,
+        True,
+    ]
     listed = plan_lines(["in/b-compare.jpg", "in/b.jpg"], False, OutputOptions("out", compare=True))
-    assert ["beside its result" in str(job.error) for job in listed] == [False, True]
+    assert ["a sidecar file" in str(job.error) for job in listed] == [False, True]
 
 
-def test_what_people_take_for_pictures_is_a_stray_in_a_folder_and_no_failure(tree):
+def test_what_people_take_for_pictures_is_unsupported_in_a_folder_and_no_failure(tree):
     for name in ("phone.HEIC", "scan.pdf", "sub/raw.nef", ".hidden.heic", "film.mp4"):
         (tree / "in" / name).write_bytes(b"x")
     jobs = plan(["in"], True, OutputOptions(out="out"))
@@ -301,7 +297,7 @@ def test_what_people_take_for_pictures_is_a_stray_in_a_folder_and_no_failure(tre
     assert not named[0].is_unsupported  # who names a file wants it
 
 
-def test_a_folder_of_strays_alone_is_told_apart_from_an_empty_one(tmp_path):
+def test_a_folder_of_unsupported_files_alone_is_told_apart_from_an_empty_one(tmp_path):
     (tmp_path / "phone.heic").write_bytes(b"x")
     with pytest.raises(NoInputsError, match=r"phone\.heic: it is a HEIC file") as caught:
         plan([str(tmp_path)], False, OutputOptions())

@@ -1,11 +1,11 @@
 """Overlapping stages: order, bounds, errors, an early end."""
 
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from recolor_cli.system.prefetch import ordered_parallel_map, prefetch
+from recolor_cli.system.prefetch import ordered_parallel_map, ordered_results, prefetch
 
 
 def counted(limit, made):
@@ -14,37 +14,82 @@ def counted(limit, made):
         yield number
 
 
-def test_ahead_is_ahead_but_not_far():
-    made = []
-    items = prefetch(counted(100, made), 4)
-    assert next(items) == 0
-    deadline = time.monotonic() + 5
-    while len(made) < 6 and time.monotonic() < deadline:
-        time.sleep(0.001)
-    time.sleep(0.02)
-    assert len(made) == 6  # one is out, four wait, one is in hand
-    assert list(items) == list(range(1, 100))
+def test_a_thread_makes_items_in_advance_but_not_more_than_told():
+    made, enough = [], threading.Event()
+
+    def items():
+        for number in counted(100, made):
+            if number == 4:
+                enough.set()
+            yield number
+
+    ahead = prefetch(items(), 4)
+    assert next(ahead) == 0
+    assert enough.wait(30)  # four are made though nobody asked for them
+    for taken, number in enumerate(ahead, 2):
+        assert number == taken - 1
+        assert len(made) <= taken + 4
+    assert len(made) == 100
 
 
-def test_mapped_keeps_order_and_bounds():
-    made, running, most = [], [0], [0]
-    lock = threading.Lock()
+def test_after_a_stop_comes_what_is_made_and_nothing_is_waited_for():
+    stop, waits, never = threading.Event(), threading.Event(), threading.Event()
 
-    def slow(number):
-        with lock:
-            running[0] += 1
-            most[0] = max(most[0], running[0])
-        time.sleep(0.01 if number % 3 else 0.02)
-        with lock:
-            running[0] -= 1
+    def items():
+        yield from range(3)
+        waits.set()
+        never.wait()  # as for a line of a pipe that stays open
+        yield 3
+
+    ahead = prefetch(items(), 4, stop)
+    assert next(ahead) == 0
+    assert waits.wait(30)
+    stop.set()
+    assert list(ahead) == [1, 2]
+    never.set()
+
+
+def test_a_map_keeps_the_order_and_its_bounds():
+    made, running = [], []
+    most = 0
+    all_at_work = threading.Barrier(3)
+
+    def work(number):
+        nonlocal most
+        running.append(number)
+        most = max(most, len(running))
+        if number < 3:
+            all_at_work.wait(30)  # three at a time
+        running.remove(number)
         return -number
 
     results = []
-    for result in ordered_parallel_map(slow, counted(20, made), 3):
+    for result in ordered_parallel_map(work, counted(20, made), 3):
         results.append(result)
         assert len(made) <= len(results) + 3
     assert results == [-number for number in range(20)]
-    assert most[0] == 3
+    assert most == 3
+
+
+def test_a_stop_cancels_what_is_not_begun_and_yields_what_is():
+    stop, begun, finish = threading.Event(), threading.Event(), threading.Event()
+
+    def work(number):
+        begun.set()
+        finish.wait(30)
+        return number
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def cancel():
+            pool.shutdown(wait=False, cancel_futures=True)
+            finish.set()
+
+        results = ordered_results(
+            lambda number: pool.submit(work, number), range(5), 5, stop, cancel
+        )
+        threading.Thread(target=lambda: begun.wait(30) and stop.set()).start()
+        assert list(results) == [0]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Workers in a process of their own, with decoders that crash as told by the pictures' bytes."""
+"""Workers in processes of their own, with decoders that crash or wait as the bytes tell them."""
 
 import os
 import signal
@@ -7,58 +7,111 @@ import sys
 import threading
 import time
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from conftest import BrokenNetwork, SpyNetwork, draw, encoded
-from recolor_cli.batch import processes, run
-from recolor_cli.batch.outcome import Status
-from recolor_cli.batch.plan import Job, OutputOptions, plan
-from recolor_cli.batch.processes import ProcessWorkers, WorkerConfig
+from conftest import BrokenNetwork, SpyNetwork, draw, encoded, names
+from recolor_cli.batch import processes, sizing
+from recolor_cli.batch.done import MissingOutputs
+from recolor_cli.batch.gpu_host import GpuHost
+from recolor_cli.batch.job import Job
+from recolor_cli.batch.messages import WorkerConfig
+from recolor_cli.batch.outcome import Outcome, Status
+from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.plan import plan
+from recolor_cli.batch.processes import ProcessWorkers
+from recolor_cli.batch.run import run_with_workers
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import ModelError, RecolorError
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.decode import decode, probe
 from recolor_cli.model.request_batcher import BatchedNetwork
-from recolor_cli.system.memory import MemoryBudget
 
-# Put before the worker's own start: a picture that holds the word dies in its decoder.
-CRASHES = """
+# Run by each process first. A picture that holds the word CRASH kills it in its decoder; with HELD
+# it waits there for the file "go"; with ALONE it fails if another process is there, too.
+DECODER = """
 import os, signal, time
 from recolor_cli.batch import picture
-original = picture.pictures
-def pictures(data, target):
+folder = os.environ.get("PYTEST_FOLDER", "")
+original = picture.decode_pages
+def decode_pages(data, *args, **kwargs):
     if b"CRASH" in data:
         os.kill(os.getpid(), signal.SIGSEGV)
-    if b"SLOW" in data:
-        time.sleep(0.4)
-    return original(data, target)
-picture.pictures = pictures
+    if b"HELD" in data:
+        open(f"{folder}/begun-{os.getpid()}", "w").close()
+        while not os.path.exists(f"{folder}/go"):
+            time.sleep(0.01)
+    if b"ALONE" in data:
+        os.close(os.open(f"{folder}/alone", os.O_CREAT | os.O_EXCL))
+        time.sleep(0.3)
+        os.unlink(f"{folder}/alone")
+    return original(data, *args, **kwargs)
+picture.decode_pages = decode_pages
 """
 
-
-# Between two pages the result's first one lies in a temporary file.
-DIES_AT_THE_SECOND = """
-    import glob
-    found = original(data, target)
-    yield next(found)
+# Between two pages the first page of the result lies in a temporary file.
+DIES_AT_THE_SECOND_PAGE = """
+import glob, os, signal
+from recolor_cli.batch import picture
+original = picture.decode_pages
+def decode_pages(data, *args, **kwargs):
+    yield next(original(data, *args, **kwargs))
     folder = os.environ["PYTEST_FOLDER"]
     if glob.glob(folder + "/out/.recolor-*"):
         open(folder + "/begun", "w").close()
     os.kill(os.getpid(), signal.SIGKILL)
+picture.decode_pages = decode_pages
+"""
+
+# Run by each process first: the one that finds the file, and removes it, dies; or all die.
+DIES_ONCE = """
+try:
+    os.unlink(os.environ["PYTEST_FOLDER"] + "/die-at-start")
+    os._exit(1)
+except FileNotFoundError:
+    pass
+"""
+DIES_ALWAYS = """
+if os.path.exists(os.environ["PYTEST_FOLDER"] + "/die-at-start"):
+    os._exit(1)
 """
 
 
-def setup(count=2, model="fruitnet", **output):
-    return WorkerConfig(model, "cpu", count, None, RecolorOptions(), OutputOptions(**output))
+@dataclass
+class Batch:
+    """Pictures, and the processes that recolor them."""
+
+    workers: ProcessWorkers
+    jobs: list[Job]
+    options: OutputOptions
+
+    def outcomes(self, stop: threading.Event | None = None) -> list[Outcome]:
+        return list(run_with_workers(self.jobs, self.options, self.workers, stop))
+
+    def statuses(self) -> list[Status]:
+        return [outcome.status for outcome in self.outcomes()]
+
+
+def config(options=None, count=2, model="fruitnet"):
+    return WorkerConfig(model, "cpu", count, None, RecolorOptions(), options or OutputOptions())
 
 
 @pytest.fixture
-def crashing(monkeypatch):
-    program = processes._PROGRAM.replace("from recolor", f"exec({CRASHES!r}); from recolor", 1)
-    monkeypatch.setattr(processes, "_PROGRAM", program)
+def batch(tmp_path, monkeypatch):
+    """Write pictures, whose words are in their names, and start processes for them."""
+    monkeypatch.setenv("PYTEST_FOLDER", str(tmp_path))
+
+    def begin(*pictures, count=2, model="fruitnet", preamble=DECODER, memory=None, **output):
+        write(tmp_path / "in", pictures)
+        options = OutputOptions(out=str(tmp_path / "out"), **output)
+        workers = ProcessWorkers(config(options, count, model), preamble, memory)
+        return Batch(workers, plan([str(tmp_path / "in")], False, options), options)
+
+    return begin
 
 
 @pytest.fixture
@@ -66,244 +119,248 @@ def started(monkeypatch):
     """All processes that are started, as subprocess knows them."""
     found = []
 
-    class Remembered(processes._Process):
-        def __init__(self, start):
-            super().__init__(start)
+    class Remembered(processes.WorkerProcess):
+        def __init__(self, *args):
+            super().__init__(*args)
             found.append(self._process)
 
-    monkeypatch.setattr(processes, "_Process", Remembered)
+    monkeypatch.setattr(processes, "WorkerProcess", Remembered)
     return found
 
 
-def write(folder, names):
-    for name in names:
+def write(folder, pictures):
+    folder.mkdir(exist_ok=True)
+    for name in pictures:
         word = name.split("-")[-1].split(".")[0].upper().encode()
         (folder / name).write_bytes(encoded(draw()) + word)
 
 
-def test_a_crash_costs_one_picture(tmp_path, crashing):
-    names = ["a-good.jpg", "b-crash.jpg", "c-good.jpg", "d-slow.jpg", "e-crash.jpg", "f-good.jpg"]
-    write(tmp_path, names)
-    workers = ProcessWorkers(setup(out=str(tmp_path / "out")))
-    jobs = plan([str(tmp_path)], False, OutputOptions(out=str(tmp_path / "out")))
-    found = list(run.run(jobs, workers))
-    assert [o.job.source.rsplit("/", 1)[1] for o in found] == names
+def wait_for(path: Path) -> None:
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} does not come"
+        time.sleep(0.01)
+
+
+def when_begun(process, folder: Path, action) -> threading.Thread:
+    """Act as soon as a process holds a picture, and then let all go."""
+
+    def act():
+        wait_for(folder / f"begun-{process.pid}")
+        action()
+        (folder / "go").touch()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+def test_a_crash_costs_one_picture(tmp_path, batch):
+    pictures = [
+        "a-good.jpg",
+        "b-crash.jpg",
+        "c-good.jpg",
+        "d-good.jpg",
+        "e-crash.jpg",
+        "f-good.jpg",
+    ]
+    found = batch(*pictures).outcomes()
+    assert [Path(o.job.source).name for o in found] == pictures
     good, bad = Status.WRITTEN, Status.FAILED
     assert [o.status for o in found] == [good, bad, good, good, bad, good]
     assert "crashed (segmentation fault)" in found[1].error.message
     assert found[1].error.hint
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        name for name in names if "crash" not in name
-    ]
+    assert names(tmp_path / "out") == [name for name in pictures if "crash" not in name]
 
 
-def test_a_crash_ends_with_1_and_is_told(tmp_path, recolor, crashing):
-    write(tmp_path, ["a-good.jpg", "b-crash.jpg"])
-    _, err = recolor(tmp_path, "-m", "fruitnet", "-o", tmp_path / "out", exit_code=1)
+def test_a_crash_ends_with_1_and_is_told(tmp_path, recolor, monkeypatch):
+    write(tmp_path / "in", ["a-good.jpg", "b-crash.jpg"])
+    monkeypatch.setattr(processes, "ProcessWorkers", partial(ProcessWorkers, preamble=DECODER))
+    _, err = recolor(tmp_path / "in", "-m", "fruitnet", "-o", tmp_path / "out", exit_code=1)
     assert "b-crash.jpg: the process that worked on it crashed" in err
     assert "1 written, 1 failed" in err
 
 
-def test_a_process_that_is_killed_is_replaced(tmp_path, crashing, started):
-    write(tmp_path, [f"{i}-slow.jpg" for i in range(4)])
-    workers = ProcessWorkers(setup(out=str(tmp_path / "out")))
-    jobs = plan([str(tmp_path)], False, OutputOptions(out=str(tmp_path / "out")))
-    threading.Timer(0.2, started[0].kill).start()
-    assert [o.status for o in run.run(jobs, workers)] == [Status.WRITTEN] * 4
+def test_a_process_that_is_killed_is_replaced(tmp_path, batch, started):
+    work = batch(*(f"{i}-held.jpg" for i in range(4)))
+    killing = when_begun(started[0], tmp_path, started[0].kill)
+    assert work.statuses() == [Status.WRITTEN] * 4
+    killing.join()
+    assert started[0].returncode == -signal.SIGKILL
     assert len(started) == 3
 
 
-def test_a_process_that_dies_while_it_waits_is_replaced(tmp_path, started):
-    write(tmp_path, ["a.jpg", "b.jpg"])
-    options = OutputOptions(out=str(tmp_path / "out"))
-    first, second = plan([str(tmp_path)], False, options)
-    workers = ProcessWorkers(setup(count=1, out=options.out))
+def test_a_process_that_dies_while_it_waits_is_replaced(batch, started):
+    work = batch("a.jpg", "b.jpg", count=1)
+    first, second = work.jobs
+    is_done = threading.Event()
 
     def come():
         yield first
-        while not (tmp_path / "out/a.jpg").exists():
-            time.sleep(0.01)
-        time.sleep(0.2)  # until it has told
+        assert is_done.wait(60)
         started[0].kill()
         started[0].wait()
         yield second
 
-    assert [o.status for o in run.run(come(), workers)] == [Status.WRITTEN] * 2
+    statuses = []
+    for outcome in run_with_workers(come(), work.options, work.workers):
+        statuses.append(outcome.status)
+        is_done.set()
+    assert statuses == [Status.WRITTEN] * 2
     assert len(started) == 2
-    idle = ProcessWorkers(setup(out=options.out))
+    idle = ProcessWorkers(config())
     started[-1].kill()
     idle.close()  # ends, though there is nothing to be done and nobody to do it
 
 
-def test_what_a_process_began_before_it_died_is_removed(tmp_path, crashing, monkeypatch):
+def test_what_a_process_began_before_it_died_is_removed(tmp_path, batch):
+    (tmp_path / "in").mkdir()
     pages = [Image.fromarray(draw()) for _ in range(2)]
-    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    crash = CRASHES.replace("return original(data, target)", DIES_AT_THE_SECOND)
-    assert crash != CRASHES
-    program = processes._PROGRAM.replace(repr(CRASHES), repr(crash))
-    monkeypatch.setattr(processes, "_PROGRAM", program)
-    monkeypatch.setenv("PYTEST_FOLDER", str(tmp_path))
-    options = OutputOptions(out=str(tmp_path / "out"))
-    workers = ProcessWorkers(setup(out=options.out))
-    (found,) = run.run(plan([str(tmp_path)], False, options), workers)
+    pages[0].save(tmp_path / "in/a.tif", save_all=True, append_images=pages[1:])
+    (found,) = batch(preamble=DIES_AT_THE_SECOND_PAGE).outcomes()
     assert "was killed" in found.error.message
     assert (tmp_path / "begun").exists()
-    assert list((tmp_path / "out").iterdir()) == []
+    assert names(tmp_path / "out") == []
 
 
-def test_a_process_that_cannot_be_started_again_fails_the_rest(tmp_path, crashing, monkeypatch):
-    write(tmp_path, ["a-crash.jpg", "b-good.jpg"])
-    options = OutputOptions(out=str(tmp_path / "out"))
-    workers = ProcessWorkers(setup(count=1, out=options.out))
+def test_a_process_that_cannot_be_started_again_fails_the_rest(tmp_path, batch, monkeypatch):
+    work = batch("a-crash.jpg", "b-good.jpg", count=1)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
-    found = list(run.run(plan([str(tmp_path)], False, options), workers))
+    found = work.outcomes()
     assert [o.status for o in found] == [Status.FAILED] * 2
     assert "cannot be started" in found[0].error.message
 
 
-def test_an_interruption_finishes_what_is_begun(tmp_path, crashing, started):
-    write(tmp_path, [f"{i:02}-slow.jpg" for i in range(20)])
-    options = OutputOptions(out=str(tmp_path / "out"))
-    workers = ProcessWorkers(setup(out=options.out))
-    stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
-    found = list(run.run(plan([str(tmp_path)], False, options), workers, stop))
-    assert {o.status for o in found} == {Status.WRITTEN}
-    assert 1 <= len(found) < 10  # two at a time, each at least 0.4 s
-    assert len(list((tmp_path / "out").iterdir())) == len(found)
+def test_an_interruption_finishes_what_is_begun(tmp_path, batch, started):
+    work = batch(*(f"{i:02}-held.jpg" for i in range(20)))
+    stop, stop_workers = threading.Event(), work.workers.stop
+
+    def stop_and_let_go():
+        stop_workers()
+        (tmp_path / "go").touch()
+
+    def interrupt():
+        for process in started:
+            wait_for(tmp_path / f"begun-{process.pid}")
+        stop.set()
+
+    work.workers.stop = stop_and_let_go
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    found = work.outcomes(stop)
+    interrupting.join()
+    assert [o.status for o in found] == [Status.WRITTEN] * 2  # one of each process
+    assert names(tmp_path / "out") == ["00-held.jpg", "01-held.jpg"]
     assert [process.poll() for process in started] == [0, 0]
 
 
 def test_errors_at_the_start_are_told():
     with pytest.raises(ModelError, match="no model is called gone") as caught:
-        ProcessWorkers(setup(model="gone"))
+        ProcessWorkers(config(model="gone"))
     assert caught.value.hint == "see `recolor models`"
 
 
-def test_a_process_that_dies_at_its_start_is_an_error(monkeypatch):
-    monkeypatch.setattr(processes, "_PROGRAM", "import os; os.abort()")
+def test_a_process_that_dies_at_its_start_is_an_error():
     with pytest.raises(RecolorError, match="crashed") as caught:
-        ProcessWorkers(setup())
+        ProcessWorkers(config(), preamble="import os; os.abort()")
     assert "doctor" in caught.value.hint
 
 
-def test_a_process_that_never_starts_again_fails_the_rest(tmp_path, crashing, monkeypatch):
-    write(tmp_path, ["a-crash.jpg", "b-good.jpg"])
-    options = OutputOptions(out=str(tmp_path / "out"))
-    workers = ProcessWorkers(setup(count=1, out=options.out))
-    monkeypatch.setattr(processes, "_PROGRAM", "import os; os.abort()")
-    found = list(run.run(plan([str(tmp_path)], False, options), workers))
-    assert [o.status for o in found] == [Status.FAILED] * 2
+def test_a_process_that_never_starts_again_fails_the_rest(tmp_path, batch):
+    work = batch("a-crash.jpg", "b-good.jpg", count=1, preamble=DECODER + DIES_ALWAYS)
+    (tmp_path / "die-at-start").touch()
+    assert work.statuses() == [Status.FAILED] * 2
 
 
-def test_a_process_that_dies_at_its_start_anew_is_started_once_more(tmp_path, started, monkeypatch):
-    write(tmp_path, ["a.jpg"])
-    (job,) = plan([str(tmp_path)], False, OutputOptions(out=str(tmp_path / "out")))
-    with closing(ProcessWorkers(setup(count=1, out=str(tmp_path / "out")))) as workers:
-        once = f"import os; os.close(os.open({str(tmp_path / 'died')!r}, os.O_CREAT | os.O_EXCL))"
-        dies = f"try:\n    {once}\n    os._exit(1)\nexcept FileExistsError:\n    pass\n"
-        program = f"exec({dies!r}); {processes._PROGRAM}"
-        monkeypatch.setattr(processes, "_PROGRAM", program)
-        started[0].kill()
-        started[0].wait()
-        assert workers.submit(job).result(timeout=30).status is Status.WRITTEN
+def test_a_process_that_dies_at_its_start_anew_is_started_once_more(tmp_path, batch, started):
+    work = batch("a.jpg", count=1, preamble=DECODER + DIES_ONCE)
+    (tmp_path / "die-at-start").touch()
+    started[0].kill()
+    started[0].wait()
+    assert work.statuses() == [Status.WRITTEN]
     assert [process.returncode for process in started[1:]] == [1, 0]
 
 
 def test_where_one_process_cannot_be_replaced_the_others_go_on(
-    tmp_path, crashing, started, monkeypatch
+    tmp_path, batch, started, monkeypatch
 ):
-    names = ["a-slow.jpg", "b-slow.jpg", "c-good.jpg", "d-good.jpg"]
-    write(tmp_path, names)
-    options = OutputOptions(out=str(tmp_path / "out"))
-    workers = ProcessWorkers(setup(out=options.out))
+    work = batch("a-held.jpg", "b-held.jpg", "c-good.jpg", "d-good.jpg")
 
     def kill():
         monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
         started[0].kill()
+        started[0].wait()
 
-    threading.Timer(0.2, kill).start()
-    found = list(run.run(plan([str(tmp_path)], False, options), workers))
-    assert [o.status for o in found] == [Status.WRITTEN] * 4
+    killing = when_begun(started[0], tmp_path, kill)
+    assert work.statuses() == [Status.WRITTEN] * 4
+    killing.join()
+    assert started[0].returncode == -signal.SIGKILL
+    assert len(started) == 2
 
 
-def test_large_pictures_wait_for_each_other_across_processes(tmp_path, crashing, monkeypatch):
-    write(tmp_path, [f"{i}-slow.jpg" for i in range(3)])
-    options = OutputOptions(out=str(tmp_path / "out"))
-    needed = probe((tmp_path / "0-slow.jpg").read_bytes()).memory
-
-    def seconds(budget):
-        monkeypatch.setattr(processes, "memory_for_pictures", lambda: 10 * budget)
-        monkeypatch.setattr(processes, "MemoryBudget", lambda _: MemoryBudget(budget))
-        workers = ProcessWorkers(setup(count=3, out=options.out, overwrite=True))
-        time.sleep(1.5)  # until all three are ready
-        since = time.monotonic()
-        found = list(run.run(plan([str(tmp_path)], False, options), workers))
-        return time.monotonic() - since, found
-
-    took, found = seconds(needed + 1)
-    assert {o.status for o in found} == {Status.WRITTEN}
-    assert took > 3 * 0.4  # one after the other, each at least 0.4 s
-    _, found = seconds(needed - 1)
+def test_large_pictures_wait_for_each_other_across_processes(tmp_path, batch):
+    pictures = [f"{i}-alone.jpg" for i in range(3)]
+    write(tmp_path / "in", pictures)
+    needed = probe((tmp_path / "in/0-alone.jpg").read_bytes()).memory
+    found = batch(*pictures, count=3, memory=needed + 1).outcomes()
+    assert [o.error for o in found] == [None] * 3
+    found = batch(*pictures, count=3, memory=needed - 1, overwrite=True).outcomes()
     assert {o.status for o in found} == {Status.FAILED}
     assert "GiB of memory" in found[0].error.message
 
 
-def test_a_crash_gives_back_what_it_held(tmp_path, crashing, monkeypatch):
-    write(tmp_path, ["a-crash.jpg", "b-good.jpg"])
-    options = OutputOptions(out=str(tmp_path / "out"))
-    budget = MemoryBudget(probe((tmp_path / "b-good.jpg").read_bytes()).memory + 1)
-    monkeypatch.setattr(processes, "MemoryBudget", lambda _: budget)
-    workers = ProcessWorkers(setup(count=1, out=options.out))
-    found = list(run.run(plan([str(tmp_path)], False, options), workers))
-    assert [o.status for o in found] == [Status.FAILED, Status.WRITTEN]  # else it waits for ever
-    assert budget._used == 0
+def test_a_small_picture_does_not_ask_for_memory(batch, monkeypatch):
+    work = batch("a.jpg", count=1)
+    asked = []
+    acquire = work.workers.budget.acquire
+    monkeypatch.setattr(
+        work.workers.budget, "acquire", lambda needed: asked.append(needed) or acquire(needed)
+    )
+    assert work.statuses() == [Status.WRITTEN]
+    assert len(asked) == 1  # what each task holds, and no more
+
+
+def test_a_crash_gives_back_what_it_held(tmp_path, batch):
+    write(tmp_path / "in", ["b-good.jpg"])
+    needed = probe((tmp_path / "in/b-good.jpg").read_bytes()).memory
+    work = batch("a-crash.jpg", "b-good.jpg", count=1, memory=needed + 1)
+    assert work.statuses() == [Status.FAILED, Status.WRITTEN]  # else it waits for ever
+    assert work.workers.budget._used == 0
 
 
 def host(network, monkeypatch):
     """Have the processes ask this network, as if it were one on a GPU."""
-    hosted = processes._Host(network, BatchedNetwork(network, 4))
-    monkeypatch.setattr(processes, "_host", lambda setup: (hosted, ""))
+    hosted = GpuHost(network, BatchedNetwork(network, 4))
+    monkeypatch.setattr(processes, "open_gpu_host", lambda config: (hosted, ""))
 
 
-def test_processes_ask_the_network_that_is_held_here(tmp_path, monkeypatch, manifest):
+def test_processes_ask_the_network_that_is_held_here(tmp_path, batch, monkeypatch, manifest):
     network = SpyNetwork(manifest, (40.0, 30.0))
     network.device = "cuda:0"
     host(network, monkeypatch)
-    write(tmp_path, [f"{i}.jpg" for i in range(6)])
-    options = OutputOptions(out=str(tmp_path / "out"))
-    workers = ProcessWorkers(setup(count=3, model="gone", out=options.out))  # loads none
-    assert (workers.ready.device, workers.ready.name) == ("cuda:0", manifest.name)
-    found = list(run.run(plan([str(tmp_path)], False, options), workers))
-    assert {o.status for o in found} == {Status.WRITTEN}
+    work = batch(*(f"{i}.jpg" for i in range(6)), count=3, model="gone")  # loads none
+    assert (work.workers.ready.device, work.workers.ready.name) == ("cuda:0", manifest.name)
+    assert set(work.statuses()) == {Status.WRITTEN}
     assert sum(len(lightness) for lightness, _ in network.seen) >= 6
     lab = rgb_to_lab_cv2(decode((tmp_path / "out/0.jpg").read_bytes()).rgb)
     assert lab[..., 1].mean() > 5
 
 
-def test_processes_ask_for_the_distribution_too(tmp_path, monkeypatch, manifest):
-    network = SpyNetwork(manifest, (20.0, 30.0))
-    host(network, monkeypatch)
-    write(tmp_path, ["a.jpg", "b.jpg"])
-    options = OutputOptions(out=str(tmp_path / "out"), confidence=True)
-    workers = ProcessWorkers(setup(out=options.out, confidence=True))
-    found = list(run.run(plan([str(tmp_path)], False, options), workers))
-    assert {o.status for o in found} == {Status.WRITTEN}
+def test_processes_ask_for_the_distribution_too(batch, monkeypatch, manifest):
+    host(SpyNetwork(manifest, (20.0, 30.0)), monkeypatch)
+    found = batch("a.jpg", "b.jpg", confidence=True).outcomes()
+    assert [o.status for o in found] == [Status.WRITTEN] * 2
     assert all(o.entropy is not None for o in found)
 
 
-def test_what_fails_in_the_network_here_is_the_pictures_error(tmp_path, monkeypatch, manifest):
+def test_what_fails_in_the_network_here_is_the_pictures_error(batch, monkeypatch, manifest):
     host(BrokenNetwork(manifest), monkeypatch)
-    write(tmp_path, ["a.jpg", "b.jpg"])
-    options = OutputOptions(out=str(tmp_path / "out"))
-    found = list(run.run(plan([str(tmp_path)], False, options), ProcessWorkers(setup())))
+    found = batch("a.jpg", "b.jpg").outcomes()
     assert [o.status for o in found] == [Status.FAILED] * 2
     assert "out of memory" in found[0].error.message
 
 
-def test_a_bug_in_the_network_here_is_told_and_the_next_picture_done(
-    tmp_path, monkeypatch, manifest
-):
+def test_a_bug_in_the_network_here_is_told_and_the_next_picture_done(batch, monkeypatch, manifest):
     network = SpyNetwork(manifest, (40.0, 30.0))
     predict = network.predict
 
@@ -313,11 +370,7 @@ def test_a_bug_in_the_network_here_is_told_and_the_next_picture_done(
 
     monkeypatch.setattr(network, "predict", fails_once)
     host(network, monkeypatch)
-    write(tmp_path, ["a.jpg", "b.jpg"])
-    options = OutputOptions(out=str(tmp_path / "out"))
-    with closing(ProcessWorkers(setup(count=1, out=options.out))) as workers:
-        futures = [workers.submit(job) for job in plan([str(tmp_path)], False, options)]
-        bad, good = (future.result(timeout=30) for future in futures)
+    bad, good = batch("a.jpg", "b.jpg", count=1).outcomes()
     assert "a bug in recolor: ValueError('nobody foresaw it')" in bad.error.message
     assert "Traceback" in bad.bug
     assert good.status is Status.WRITTEN
@@ -326,23 +379,21 @@ def test_a_bug_in_the_network_here_is_told_and_the_next_picture_done(
 @pytest.mark.skipif(not os.path.exists("/dev/stdin"), reason="it is POSIX's")
 def test_no_picture_takes_the_jobs_of_a_process(tmp_path):
     job = Job("/dev/stdin", str(tmp_path / "a.jpg"))
-    workers = ProcessWorkers(setup(count=1))
-    assert "empty" in workers.submit(job).result(timeout=30).error.message
-    workers.close()
+    with closing(ProcessWorkers(config(count=1))) as workers:
+        outcome = workers.submit(job, MissingOutputs(True)).result(timeout=60)
+    assert "empty" in outcome.error.message
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals are POSIX's")
-def test_signals_that_reach_the_whole_group_leave_it_to_the_parent(tmp_path, started):
-    write(tmp_path, ["a.jpg"])
-    (job,) = plan([str(tmp_path)], False, OutputOptions(out=str(tmp_path / "out")))
-    with closing(ProcessWorkers(setup(count=1))) as workers:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            started[0].send_signal(number)
-        assert workers.submit(job).result(timeout=30).status is Status.WRITTEN
+def test_signals_that_reach_the_whole_group_leave_it_to_the_parent(batch, started):
+    work = batch("a.jpg", count=1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        started[0].send_signal(number)
+    assert work.statuses() == [Status.WRITTEN]
     assert len(started) == 1
 
 
-def test_where_the_system_starts_fewer_processes_these_do_it_all(tmp_path, started, monkeypatch):
+def test_where_the_system_starts_fewer_processes_these_do_it_all(batch, started, monkeypatch):
     original = subprocess.Popen
 
     def popen(*args, **kwargs):
@@ -351,32 +402,49 @@ def test_where_the_system_starts_fewer_processes_these_do_it_all(tmp_path, start
         return original(*args, **kwargs)
 
     monkeypatch.setattr(subprocess, "Popen", popen)
-    write(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
-    options = OutputOptions(out=str(tmp_path / "out"))
-    workers = ProcessWorkers(setup(count=3, out=options.out))
-    assert workers.count == workers.ready.count == 2
-    found = list(run.run(plan([str(tmp_path)], False, options), workers))
-    assert {o.status for o in found} == {Status.WRITTEN}
+    work = batch("a.jpg", "b.jpg", "c.jpg", count=3)
+    assert work.workers.count == work.workers.ready.count == 2
+    assert set(work.statuses()) == {Status.WRITTEN}
 
 
 def test_there_are_no_more_processes_than_pictures_cpus_and_memory(monkeypatch):
     def count(**changes):
-        with closing(ProcessWorkers(replace(setup(count=None), **changes))) as workers:
+        with closing(ProcessWorkers(replace(config(count=None), **changes))) as workers:
             return workers.count
 
-    monkeypatch.setattr(processes, "cpu_count", lambda: 3)
+    monkeypatch.setattr(sizing, "cpu_count", lambda: 3)
     assert count() == 3
     assert count(total=2) == 2
     assert count(count=4) == 4
-    monkeypatch.setattr(processes, "available_memory", lambda: 400 * 2**20)
+    monkeypatch.setattr(sizing, "available_memory", lambda: 400 * 2**20)
     assert count() == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell's redirections")
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "<&- >&-"])
+def test_closed_streams_do_not_get_into_the_way_of_processes(tmp_path, redirection):
+    write(tmp_path / "in", ["a.jpg", "b.jpg"])
+    command = f"'{sys.executable}' -m recolor_cli in -m fruitnet --device cpu {redirection}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert b"2 written" in done.stderr
+    assert len(names(tmp_path / "in")) == 4
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is a signal on POSIX")
 def test_ctrl_c_reaches_the_whole_group_and_nothing_is_lost(tmp_path):
-    write(tmp_path, [f"{i:03}.jpg" for i in range(150)])
+    write(tmp_path / "in", [f"{i:03}.jpg" for i in range(150)])
     process = subprocess.Popen(
-        [sys.executable, "-m", "recolor_cli", tmp_path, "-m", "fruitnet", "-o", tmp_path / "out"],
+        [
+            sys.executable,
+            "-m",
+            "recolor_cli",
+            tmp_path / "in",
+            "-m",
+            "fruitnet",
+            "-o",
+            tmp_path / "out",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,  # else a second line may be read with the first, and be lost
@@ -396,9 +464,18 @@ def test_ctrl_c_reaches_the_whole_group_and_nothing_is_lost(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="SIGKILL is POSIX's")
 def test_a_program_that_is_killed_takes_its_process_along(tmp_path):
-    write(tmp_path, [f"{i:03}.jpg" for i in range(150)])
+    write(tmp_path / "in", [f"{i:03}.jpg" for i in range(150)])
     process = subprocess.Popen(
-        [sys.executable, "-m", "recolor_cli", tmp_path, "--device", "cpu", "-o", tmp_path / "out"],
+        [
+            sys.executable,
+            "-m",
+            "recolor_cli",
+            tmp_path / "in",
+            "--device",
+            "cpu",
+            "-o",
+            tmp_path / "out",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONDEVMODE": "1"},  # tells what from Python 3.13 on is always told
@@ -407,6 +484,6 @@ def test_a_program_that_is_killed_takes_its_process_along(tmp_path):
     process.kill()
     _, err = process.communicate(timeout=20)  # its process has the same stderr: until both end
     assert err == b""
-    names = [path.name for path in (tmp_path / "out").iterdir()]
-    assert 1 <= len(names) < 150
-    assert all(name[0] != "." for name in names)  # what was begun is finished
+    written = names(tmp_path / "out")
+    assert 1 <= len(written) < 150
+    assert all(name[0] != "." for name in written)  # what was begun is finished

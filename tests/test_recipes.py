@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from conftest import draw, encoded
+from conftest import draw, encoded, names
 
 PAGE = Path(__file__).parent.parent / "docs/recipes.md"
 RECIPES = re.findall(r"^```(sh|make)\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
@@ -55,10 +55,6 @@ def run(folder: Path, kind: str, text: str) -> str:
     assert process.returncode == 0, process.stderr
     assert process.stderr.count("error") == 0, process.stderr
     return process.stdout
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 JPEGS = ["a b.jpg", "c.jpg", "d.jpg"]

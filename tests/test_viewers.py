@@ -1,16 +1,14 @@
 """What the program shows of a run and keeps of a picture, by its command line."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from conftest import draw, encoded
+from conftest import draw, encoded, names, pixels
 from recolor_cli.color.lab import rgb_to_gray
 
 
@@ -24,14 +22,6 @@ def scans(tmp_path, monkeypatch):
     (folder / "color.png").write_bytes(encoded(draw(64, 48), "PNG"))
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n")
     return folder
-
-
-def pixels(path):
-    return np.asarray(Image.open(path).convert("RGB"))
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def shown(page):
@@ -89,7 +79,7 @@ def test_a_comparison_overwrites_no_input(recolor, scans):
         *("--compare", "--device", "cpu"),
         exit_code=1,
     )
-    assert "gray-compare.png, beside its result, is an input or a result itself" in err
+    assert "gray-compare.png, a sidecar file of its result, is an input or a result itself" in err
     assert names(scans.parent / "out") == ["gray-compare-compare.png", "gray-compare.png"]
     np.testing.assert_array_equal(pixels(scans / "gray-compare.png"), draw())
 
@@ -101,7 +91,7 @@ def test_a_comparison_needs_a_file(recolor, scans):
 def test_a_comparison_that_fails_is_told_and_the_result_stays(recolor, scans):
     (scans / "wide.png").write_bytes(encoded(np.full((8, 40_000), 99, np.uint8), "PNG"))
     _, err = recolor(*("in/wide.png", "-o", "out.jpg", "--compare", "--device", "cpu"), exit_code=1)
-    assert "out.jpg is there, but not what belongs beside it: cannot be written as JPEG" in err
+    assert "out.jpg is there, but a sidecar file of it is not: cannot be written as JPEG" in err
     assert (scans.parent / "out.jpg").exists()
 
 
@@ -153,42 +143,6 @@ def test_a_run_that_cannot_begin_leaves_the_earlier_page(recolor, scans):
     recolor("in", "-o", "out/", "--gallery", "-m", "no-such-model", exit_code=4)
     assert (scans.parent / "out/gallery.html").read_bytes() == before
     assert names(scans.parent / "out") == ["gallery-thumbnails", "gallery.html", "gray.png"]
-
-
-def test_without_a_terminal_nothing_is_shown(recolor, scans):
-    _, err = recolor("in/gray.png", "--show", "--device", "cpu")
-    assert "--show: standard error is no terminal" in err
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="it has no such terminals")
-@pytest.mark.parametrize("term", ["xterm-kitty", "dumb"])
-def test_a_terminal_shows_before_and_after(scans, term):
-    master, slave = os.openpty()
-    hidden = ("KITTY_WINDOW_ID", "TERM_PROGRAM", "LC_TERMINAL", "TMUX")
-    environment = {k: v for k, v in os.environ.items() if k not in hidden} | {"TERM": term}
-    done = subprocess.run(
-        [sys.executable, "-m", "recolor_cli", "in/gray.png", "--show", "--device", "cpu"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=slave,
-        env=environment,
-        start_new_session=True,
-    )
-    os.close(slave)
-    seen = b""
-    try:
-        while chunk := os.read(master, 1 << 16):
-            seen += chunk
-    except OSError:  # the other end is closed
-        pass
-    finally:
-        os.close(master)
-    assert done.returncode == 0
-    assert done.stdout == b"in/gray-recolored.png\n"
-    if term == "xterm-kitty":
-        assert b"\x1b_Ga=T,f=100" in seen
-    else:
-        assert b"this terminal shows no pictures" in seen
 
 
 def test_what_is_kept(recolor, scans):

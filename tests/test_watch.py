@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from conftest import SpyNetwork, draw, encoded
-from recolor_cli.batch import run, watch
+from recolor_cli.batch import watch
+from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import Outcome, Status
-from recolor_cli.batch.picture import ThreadWorkers
-from recolor_cli.batch.plan import Job, OutputOptions
+from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.run import run_with_workers
+from recolor_cli.batch.threads import ThreadWorkers
 from recolor_cli.commands.run import run as run_command
 from recolor_cli.errors import UsageError
 from recolor_cli.image.formats import ImageFormat
@@ -48,18 +50,15 @@ class Watched:
         self.inbox = inbox
         self.clock = watch.time
         self.options = OutputOptions(**{"out": str(inbox.parent / "out"), **options})
-        self.jobs = watch._arrivals(
-            [str(inbox)], recursive, self.options, self.clock, watch.INTERVAL, SETTLED
-        )
+        self.inboxes = watch.Inboxes([str(inbox)], recursive, self.options, SETTLED)
 
     def after(self, seconds: float) -> list[Job]:
         """Return the jobs that come in so many seconds."""
         until = self.clock.now + seconds
         found = []
         while self.clock.now < until:
-            job = next(self.jobs)
-            if job:
-                found.append(job)
+            found += self.inboxes.poll(self.clock)
+            self.clock.now += min(watch.INTERVAL, until - self.clock.now)
         return found
 
     def names(self, seconds: float) -> list[str]:
@@ -218,33 +217,32 @@ def test_a_stray_is_told_when_it_is_complete(inbox):
     assert "HEIC" in job.error.message
 
 
-def test_memory_is_of_what_is_there_not_of_what_was(inbox, tmp_path, monkeypatch):
-    memories = []
-    original = watch._Memory.__init__
-    monkeypatch.setattr(
-        watch._Memory, "__init__", lambda self, *a: memories.append(self) or original(self, *a)
-    )
-    watched = Watched(tmp_path / "inbox")
+def test_memory_is_of_what_is_there_not_of_what_was(inbox):
     for turn in range(3):
         for number in range(50):
-            path = watched.inbox / f"{turn}-{number}.jpg"
+            path = inbox.inbox / f"{turn}-{number}.jpg"
             path.write_bytes(b"x")
             os.utime(path, (1e9, 1e9))
-        assert len(watched.after(1.1)) == 50
-        assert len(memories[0]) == 100  # the prints and the destinations
-        for path in watched.inbox.iterdir():
+        assert len(inbox.after(1.1)) == 50
+        assert len(inbox.inboxes.known) == 100  # the fingerprints and the destinations
+        for path in inbox.inbox.iterdir():
             path.unlink()
-        watched.after(1.1)
-        assert len(memories[0]) == 0
+        inbox.after(1.1)
+        assert len(inbox.inboxes.known) == 0
 
 
-def test_the_work_on_pictures_does_not_count_as_looking(inbox):
+def test_the_work_on_pictures_does_not_count_as_polling(inbox):
+    clock = inbox.clock
+    jobs = watch.arrivals([str(inbox.inbox)], True, inbox.options, clock)
     (inbox.inbox / "a.jpg").write_bytes(PICTURE)
-    while not next(inbox.jobs):
-        pass
-    inbox.clock.now += 1000  # the picture was large
+    assert Path(next(jobs).source).name == "a.jpg"
+    clock.now += 1000  # the picture was large
+    before = clock.now
     (inbox.inbox / "b.jpg").write_bytes(PICTURE)
-    assert inbox.names(2 * SETTLED) == ["b.jpg"]
+    assert Path(next(jobs).source).name == "b.jpg"
+    assert clock.now - before < 2 * SETTLED
+    clock.set()
+    assert list(jobs) == []
 
 
 def running(inbox: Path, manifest) -> tuple[Iterator[Outcome], threading.Event]:
@@ -254,7 +252,7 @@ def running(inbox: Path, manifest) -> tuple[Iterator[Outcome], threading.Event]:
     options = OutputOptions(out=str(inbox.parent / "out"))
     jobs = watch.arrivals([str(inbox)], True, options, stop, 0.01, 0.2)
     workers = ThreadWorkers(Recolorizer(SpyNetwork(manifest)), options, 4)
-    return run.run(jobs, workers, stop), stop
+    return run_with_workers(jobs, options, workers, stop), stop
 
 
 def test_what_arrives_is_told_while_nothing_else_does(tmp_path, manifest):

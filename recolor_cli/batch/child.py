@@ -1,4 +1,4 @@
-"""A process that `recolor_cli.batch.processes` starts: jobs in, outcomes out, one at a time."""
+"""The program of a worker process: tasks in, outcomes out, one at a time."""
 
 from __future__ import annotations
 
@@ -6,107 +6,125 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
-from recolor_cli.batch.picture import PictureWork, share_cpus
-from recolor_cli.batch.processes import (
-    Channel,
+from recolor_cli.batch.messages import (
     Distribute,
     InitMessage,
     Predict,
     ReadyMessage,
-    Release,
     Reserve,
 )
+from recolor_cli.batch.picture import PictureWork
+from recolor_cli.batch.threads import share_cpus
 from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.errors import RecolorError
-from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.model.manifest import Manifest
-from recolor_cli.recolorizer import Recolorizer, StageTimings
-from recolor_cli.types import AnyRgbImage, FloatArray
+from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.types import FloatArray
 
 
-def main() -> None:
-    """Read a `InitMessage` and then jobs from standard input until it ends."""
-    warnings.simplefilter("ignore")  # decoders', of what they repair in a file
-    # What libraries print is not to come between the outcomes, and no picture that is called
-    # /dev/stdin is to take the jobs.
-    parent = _Parent(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
+def main(handle: int) -> None:
+    """Do the tasks that come through a connection until it is closed.
+
+    Parameters
+    ----------
+    handle : int
+        File descriptor of the connection, or its handle on Windows.
+    """
+    warnings.simplefilter("ignore")  # decoders warn of what they repair in a file
+    with _connect(handle) as parent:
+        if (init := _receive(parent)) is None:
+            return
+        try:
+            work, ready = _prepare(init, parent)
+        except RecolorError as error:
+            _send(parent, error)
+            return
+        _send(parent, ready)
+        while task := _receive(parent):
+            _send(parent, work(task.job, task.missing))
+
+
+def _connect(handle: int) -> Connection:
+    """Open the connection, and separate the standard streams from the parent's."""
+    if sys.platform == "win32":
+        from multiprocessing.connection import PipeConnection
+
+        connection = PipeConnection(handle)
+    else:
+        from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+        # Away from the numbers of the standard streams, one of which it has if that was closed.
+        connection = Connection(fcntl(handle, F_DUPFD_CLOEXEC, 3))
+        os.close(handle)
+    # A picture called /dev/stdin must not read the parent's, and what libraries print is no data.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    with closing(parent):
-        _serve(parent)
+    return connection
 
 
-def _serve(parent: _Parent) -> None:
-    """Do what the parent has to be done, until it has no more."""
-    start: InitMessage | None = parent.recv()
-    if start is None:
-        return
-    try:
-        work, ready = _prepare(start, parent)
-    except RecolorError as error:
-        parent.send(error)
-        return
-    parent.send(ready)
-    while job := parent.recv():
-        parent.send(work(job))
-
-
-def _prepare(start: InitMessage, parent: _Parent) -> tuple[PictureWork, ReadyMessage]:
-    """Get the network ready; raises as `OnnxColorNetwork.load` and `require_distribution`."""
-    setup, hosted = start.setup, start.hosted
-    count = setup.count or 1
+def _prepare(init: InitMessage, parent: Connection) -> tuple[PictureWork, ReadyMessage]:
+    """Load the network; raises as `OnnxColorNetwork.load` and `require_distribution`."""
+    config, hosted = init.config, init.hosted
+    count = config.count or 1
     threads = share_cpus(count)
-    if setup.model is None:
-        recolorizer: Recolorizer = _NoColor()
-        ready = ReadyMessage("", setup.device, "", count)
-    elif hosted:
+    if hosted:
         recolorizer = Recolorizer(
-            _HostedNetwork(hosted.manifest, hosted.device, parent), setup.recolor
+            _HostedNetwork(hosted.manifest, hosted.device, parent), config.recolor
         )
         ready = ReadyMessage(hosted.manifest.name, hosted.device, "", count)
     else:
-        from recolor_cli.model.onnx_network import OnnxColorNetwork  # onnxruntime: only who runs it
+        from recolor_cli.model.onnx_network import OnnxColorNetwork  # loads onnxruntime
 
-        network = OnnxColorNetwork.load(setup.model, setup.device, threads)
-        if setup.needs_distribution:
+        network = OnnxColorNetwork.load(config.model, config.device, threads)
+        if config.needs_distribution:
             network.require_distribution()
-        recolorizer = Recolorizer(network, setup.recolor)
+        recolorizer = Recolorizer(network, config.recolor)
         ready = ReadyMessage(network.manifest.name, network.device, network.cpu_reason, count)
-    return PictureWork(recolorizer, setup.output, _ParentsBudget(parent)), ready
+    return PictureWork(recolorizer, config.output, _SharedBudget(parent, init.allowance)), ready
 
 
-class _Parent(Channel):
-    """The process that started this one."""
-
-    def ask(self, question: object) -> Any:
-        """Return the parent's answer, or raise it where it is an error."""
-        self.send(question)
-        answer = self.recv()
-        if answer is None:
-            sys.exit(1)  # nobody wants the picture any more
-        if isinstance(answer, RecolorError):
-            raise answer
-        return answer
+def _ask(parent: Connection, question: object) -> Any:
+    """Return the parent's answer, or raise it if it is an error."""
+    _send(parent, question)
+    answer = _receive(parent)
+    if answer is None:
+        sys.exit(1)  # nobody needs the picture any more
+    if isinstance(answer, RecolorError):
+        raise answer
+    return answer
 
 
-class _ParentsBudget:
-    """The memory that all processes share."""
+def _send(parent: Connection, message: object) -> None:
+    with suppress(OSError):  # the parent has ended, as `_receive` tells
+        parent.send(message)
 
-    def __init__(self, parent: _Parent) -> None:
-        self._parent = parent
+
+def _receive(parent: Connection) -> Any:
+    """Return the next message of the parent, or None when it has ended."""
+    try:
+        return parent.recv()
+    except (EOFError, OSError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _SharedBudget:
+    """The memory that all processes share; most pictures need not ask for it."""
+
+    parent: Connection
+    allowance: int  # bytes that the parent holds for each task
 
     @contextmanager
     def reserve(self, needed: int) -> Iterator[None]:
-        """Wait until so many bytes are free, and hold them; as `MemoryBudget.reserve`."""
-        self._parent.ask(Reserve(needed))
-        try:
-            yield
-        finally:
-            self._parent.send(Release())
+        """Wait until so many bytes are free, and hold them, at the longest until the outcome."""
+        if needed > self.allowance:
+            _ask(self.parent, Reserve(needed))
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,28 +133,14 @@ class _HostedNetwork:
 
     manifest: Manifest
     device: str
-    parent: _Parent
+    parent: Connection
 
     def predict(self, lightness: FloatArray, temperature: float) -> FloatArray:
-        """Return ab, as `ColorNetwork.predict` promises, and raise what the network raises."""
-        answer: FloatArray = self.parent.ask(Predict(lightness, temperature))
+        """Return ab, as `ColorNetwork.predict`."""
+        answer: FloatArray = _ask(self.parent, Predict(lightness, temperature))
         return answer
 
     def distribution(self, lightness: FloatArray) -> Distribution:
-        """Return what `predict` decodes, as `DistributionNetwork` promises."""
-        answer: Distribution = self.parent.ask(Distribute(lightness))
+        """Return the distribution, as `DistributionNetwork.distribution`."""
+        answer: Distribution = _ask(self.parent, Distribute(lightness))
         return answer
-
-
-class _NoColor(Recolorizer):
-    """Leaves pictures as they are: what `recolor bench` compares with."""
-
-    def __init__(self) -> None:
-        """Take no network."""
-        self.options = RecolorOptions()
-
-    def recolor(
-        self, rgb: AnyRgbImage, timings: StageTimings | None = None, in_place: bool = False
-    ) -> AnyRgbImage:
-        """Return the picture as it is."""
-        return rgb

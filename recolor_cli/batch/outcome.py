@@ -1,4 +1,4 @@
-"""What became of one job, and of all of them."""
+"""The outcome of a job, and the report of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from recolor_cli.batch.plan import Job
+from recolor_cli.batch.job import Job
 from recolor_cli.errors import ExitCode, RecolorError
 from recolor_cli.types import ImageSize
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from recolor_cli.image.compare import Thumbnails
 
 
-MAX_LISTED = 10  # of the pictures that were least certain
+MAX_LISTED = 10  # least certain pictures in a report
 
 
 class Status(StrEnum):
-    """How a job ended."""
+    """The state in which a job ended."""
 
     WRITTEN = "written"
     SKIPPED = "skipped"
     FAILED = "failed"
-    PLANNED = "planned"  # a dry run: it would be written
-    LEFT_OUT = "left out"  # found in a folder, and of a kind that is not read
+    PLANNED = "planned"  # in a dry run: would be written
+    LEFT_OUT = "left out"  # an unsupported file in a folder
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one job.
+    """The outcome of one job.
 
     Parameters
     ----------
@@ -40,21 +40,21 @@ class Outcome:
     error : RecolorError or None
         Why it failed.
     bug : str
-        The traceback, if it failed for a reason that no one foresaw.
+        The traceback, if it failed because of a bug.
     size : ImageSize or None
     seconds : dict of str to float
-        By stage.
+        Time of each stage.
     warnings : tuple of str
-        What of the file could not be kept.
+        Properties of the file that the result has lost.
     reason : str
         Why it was skipped, if not because it was done before.
-    companions : tuple of str
-        What was written beside the result.
+    sidecars : tuple of str
+        Paths of the sidecar files that were written.
     thumbnails : Thumbnails or None
-        If they were asked for, and there is a result.
+        If `OutputOptions.thumbnails` is set and there is a result.
     entropy : float or None
-        How unsure the network was, nats: the mean over the picture, and over its pages. None if
-        that was not asked for.
+        Mean entropy of the network's predictions over the picture and its pages, nats; None
+        without a confidence map.
     """
 
     job: Job
@@ -76,7 +76,7 @@ def not_tried(job: Job, error: RecolorError) -> Outcome:
 
 
 def failed_by_bug(job: Job, error: Exception) -> Outcome:
-    """Return the outcome of a job that failed for a reason that no one foresaw."""
+    """Return the outcome of a job that failed because of a bug."""
     failure = RecolorError(f"a bug in recolor: {error!r}", "please report it with -v's output")
     trace = "".join(traceback.format_exception(error))
     return Outcome(job, Status.FAILED, failure, bug=trace)
@@ -84,12 +84,12 @@ def failed_by_bug(job: Job, error: Exception) -> Outcome:
 
 @dataclass
 class Report:
-    """How a whole batch ended."""
+    """The counts of a run, from which its exit code follows."""
 
     counts: Counter[Status] = field(default_factory=Counter)
     bugs: int = 0
-    least_certain: list[tuple[float, str]] = field(default_factory=list)  # nats, source; the first
-    unsupported_files: Counter[str] = field(default_factory=Counter)  # by what they are
+    least_certain: list[tuple[float, str]] = field(default_factory=list)  # nats, source
+    unsupported_files: Counter[str] = field(default_factory=Counter)  # by message and hint
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -104,7 +104,7 @@ class Report:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process is to return."""
+        """Exit code of the process."""
         if self.bugs:
             return ExitCode.BUG
         return ExitCode.SOME_FAILED if self.counts[Status.FAILED] else ExitCode.OK

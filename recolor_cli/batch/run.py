@@ -1,168 +1,157 @@
-"""Many pictures: a window of jobs at work, and how each ended, in their order."""
+"""Many pictures: a window of jobs at work, and the outcomes in the order of the jobs."""
 
 from __future__ import annotations
 
+import itertools
 import os
-import queue
 import threading
-from collections.abc import Iterable, Iterator
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
+from recolor_cli.batch.done import MissingOutputs, missing_outputs
+from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Status, not_tried
-from recolor_cli.batch.plan import STREAM, Job, OutputOptions, is_done, missing_comparison_sidecars
+from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.errors import InputError
 from recolor_cli.system.files import remove_leftovers
+from recolor_cli.system.prefetch import ordered_results, prefetch
 
-POLL_SECONDS = 0.1  # s; how soon an interruption is seen while the list of jobs is waited for
-PREFETCH_DEPTH = 64  # jobs of a list that are read before they are asked for
+_Task = tuple[Job, MissingOutputs]
 
 
 class Workers(Protocol):
-    """Whoever does jobs: threads of this process, or a process of their own."""
+    """Threads or processes that do jobs."""
 
     @property
     def count(self) -> int:
-        """How many jobs are worked on at a time."""
+        """Number of jobs that are worked on at a time."""
         ...
 
-    def submit(self, job: Job) -> Future[Outcome]:
-        """Have a job done; whatever goes wrong with it is in the outcome."""
+    def submit(self, job: Job, missing: MissingOutputs) -> Future[Outcome]:
+        """Make the missing outputs of a job; errors are in the outcome."""
         ...
 
     def stop(self) -> None:
-        """Begin nothing more: what is begun is finished, other futures are cancelled."""
+        """Begin no further job and cancel its future; jobs that have begun are finished."""
         ...
 
     def close(self) -> None:
-        """Wait until what is begun is finished."""
+        """Stop, and wait until the jobs that have begun are finished."""
         ...
 
 
 def run(
-    jobs: Iterable[Job], workers: Workers, stop: threading.Event | None = None
+    jobs: Iterable[Job],
+    options: OutputOptions,
+    open_workers: Callable[[], Workers],
+    stop: threading.Event | None = None,
 ) -> Iterator[Outcome]:
-    """Have the jobs done and yield how each ended, in their order, as soon as it has.
+    """Do the jobs and yield their outcomes in the order of the jobs, each as soon as it is known.
 
     Parameters
     ----------
     jobs : iterable of Job
-        May block, as a list does that comes through a pipe: what is done is yielded meanwhile.
-    workers : Workers
-        They are closed at the end.
+        May block, as a list does that comes through a pipe; outcomes are yielded meanwhile.
+    options : OutputOptions
+    open_workers : callable
+        Called for the first job that needs workers, because a run that is done already needs no
+        network. The workers are closed at the end.
     stop : threading.Event or None
-        Once set, what is begun is finished and yielded, and the rest is not begun.
+        Once it is set, jobs that have begun are finished and yielded, and no other one begins.
+
+    Raises
+    ------
+    RecolorError
+        What `jobs` and `open_workers` raise.
     """
     stop = stop or threading.Event()
-    cancelled = threading.Event()
-    # The window: with one waiting for each that is at work, nobody is idle. It bounds the memory.
-    slots = threading.Semaphore(2 * workers.count + 2)
-    begun: queue.SimpleQueue[Future[Outcome] | BaseException | None] = queue.SimpleQueue()
+    # One in advance, in a thread, so that a stop is noticed while a job is awaited.
+    tasks = prefetch(_tasks(jobs, options), 1, stop)
+    for job, missing in tasks:
+        if stop.is_set():
+            return
+        outcome = _settled(job, missing, options)
+        if outcome is None:
+            rest = itertools.chain([(job, missing)], tasks)
+            yield from _run_tasks(rest, options, open_workers(), stop)
+            return
+        yield outcome
 
-    def feed() -> None:
-        clean: set[Path] = set()
-        try:
-            for job in jobs:
-                slots.acquire()
-                if cancelled.is_set():
-                    return
-                folder = Path(job.destination).parent
-                if job.destination != STREAM and folder not in clean:
-                    clean.add(folder)
-                    remove_leftovers(folder)
-                begun.put(workers.submit(job))
-            begun.put(None)
-        except BaseException as error:  # it is the caller's: the list cannot be read, say
-            begun.put(error)
 
-    # It may hang in reading the list when all else has ended, hence a daemon.
-    threading.Thread(target=feed, name="recolor-jobs", daemon=True).start()
+def run_with_workers(
+    jobs: Iterable[Job],
+    options: OutputOptions,
+    workers: Workers,
+    stop: threading.Event | None = None,
+) -> Iterator[Outcome]:
+    """Do the jobs as `run` does, with workers that are open already."""
+    return _run_tasks(_tasks(jobs, options), options, workers, stop or threading.Event())
+
+
+def dry_run(
+    jobs: Iterable[Job], options: OutputOptions, stop: threading.Event | None = None
+) -> Iterator[Outcome]:
+    """Yield the outcomes that `run` would have, as far as they show without reading a picture."""
+    for job, missing in prefetch(_tasks(jobs, options), 1, stop or threading.Event()):
+        if stop and stop.is_set():
+            return
+        if job.error:
+            yield not_tried(job, job.error)
+        elif _is_source_missing(job):
+            yield _no_source(job)
+        else:
+            yield Outcome(job, Status.PLANNED if missing.needs_network else Status.SKIPPED)
+
+
+def _tasks(jobs: Iterable[Job], options: OutputOptions) -> Iterator[_Task]:
+    """Look on the disk for what the jobs lack; the only time that it is done."""
+    for job in jobs:
+        yield job, missing_outputs(job, options)
+
+
+def _run_tasks(
+    tasks: Iterable[_Task], options: OutputOptions, workers: Workers, stop: threading.Event
+) -> Iterator[Outcome]:
+    clean: set[Path] = set()  # folders without leftovers of runs that were killed
+
+    def submit(task: _Task) -> Future[Outcome]:
+        job, missing = task
+        if outcome := _settled(job, missing, options):
+            settled: Future[Outcome] = Future()
+            settled.set_result(outcome)
+            return settled
+        folder = Path(job.destination).parent
+        if job.destination != STREAM and folder not in clean:
+            clean.add(folder)
+            remove_leftovers(folder)
+        return workers.submit(job, missing)
+
+    # With one waiting for each that is at work, no worker is idle. The depth bounds the memory.
+    depth = 2 * workers.count + 2
     try:
-        while True:
-            try:
-                item = begun.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                if stop.is_set():
-                    return
-                continue
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                if not stop.is_set():
-                    raise item
-                return
-            while True:
-                if stop.is_set() and not cancelled.is_set():
-                    cancelled.set()
-                    workers.stop()
-                try:
-                    outcome = item.result(None if cancelled.is_set() else POLL_SECONDS)
-                except TimeoutError:  # it takes long: meanwhile others begin, unless told to stop
-                    continue
-                except CancelledError:
-                    break
-                yield outcome
-                slots.release()
-                break
-    finally:  # closed early: what is begun is finished, the rest is not begun
-        cancelled.set()
-        slots.release()
+        yield from ordered_results(submit, tasks, depth, stop, workers.stop)
+    finally:
         workers.close()
 
 
-def prefetch(stop: threading.Event, jobs: Iterable[Job]) -> Iterator[Job]:
-    """Yield jobs as they come, and end when stopped, also while the next one is waited for.
-
-    Parameters
-    ----------
-    stop : threading.Event
-    jobs : iterable of Job
-        May block. It is read a little ahead.
-    """
-    read: queue.Queue[Job | BaseException | None] = queue.Queue(PREFETCH_DEPTH)
-
-    def feed() -> None:
-        try:
-            for job in jobs:
-                read.put(job)
-            read.put(None)
-        except BaseException as error:  # it is the caller's: the list cannot be read, say
-            read.put(error)
-
-    # It may hang in reading the list when all else has ended, hence a daemon.
-    threading.Thread(target=feed, name="recolor-list", daemon=True).start()
-    while not stop.is_set():
-        try:
-            item = read.get(timeout=POLL_SECONDS)
-        except queue.Empty:
-            continue
-        if item is None:
-            return
-        if isinstance(item, BaseException):
-            raise item
-        yield item
-
-
-def dry_run(jobs: Iterable[Job], options: OutputOptions) -> Iterator[Outcome]:
-    """Yield what `run` would do, as far as that shows without reading a picture."""
-    for job in jobs:
-        if job.error:
-            yield not_tried(job, job.error)
-        elif job.source != STREAM and not os.path.exists(job.source):
-            yield Outcome(job, Status.FAILED, InputError("no such file", "check the name"))
-        elif is_done(job, options):
-            yield Outcome(job, Status.SKIPPED)
-        else:
-            yield Outcome(job, Status.PLANNED)
-
-
-def has_work(job: Job, options: OutputOptions) -> bool:
-    """Tell whether something is to be done for a job: its result, or what belongs beside it."""
+def _settled(job: Job, missing: MissingOutputs, options: OutputOptions) -> Outcome | None:
+    """Return the outcome of a job that needs no worker; None if it needs one."""
     if job.error:
-        return False
-    return (
-        not is_done(job, options)
-        or options.thumbnails
-        or bool(missing_comparison_sidecars(job, options))
-    )
+        return not_tried(job, job.error)
+    if missing.needs_network:
+        return None
+    if _is_source_missing(job):
+        return _no_source(job)
+    if missing.comparison_sidecars or options.thumbnails:
+        return None
+    return Outcome(job, Status.SKIPPED)
+
+
+def _is_source_missing(job: Job) -> bool:
+    return job.source != STREAM and not os.path.exists(job.source)
+
+
+def _no_source(job: Job) -> Outcome:
+    return Outcome(job, Status.FAILED, InputError("no such file", "check the name"))

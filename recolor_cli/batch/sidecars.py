@@ -1,7 +1,7 @@
-"""What else is written beside a result: how it is called, and told from a picture.
+"""Names of sidecar files, which are written next to a result.
 
-A companion has its result's name, a hyphen and a label: ``poster-recolored-compare.jpg``. The same
-command twice must not take it for a picture, so that whoever adds a kind adds its label here.
+A sidecar file has its result's name, a hyphen and a label: ``poster-recolored-compare.jpg``. The
+same command twice must not take it for a picture, so that a new kind needs its label here.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from pathlib import Path
 
 COMPARE = "compare"  # before | after
-VARIANTS = "variants"  # all variants in one picture; each is labelled with its number
-CONFIDENCE = "confidence"  # how sure the network was, and where
+VARIANTS = "variants"  # a sheet of all variants; each variant is labelled with its number
+CONFIDENCE = "confidence"  # a map of how certain the network was
 
 _LABELS = (COMPARE, VARIANTS, CONFIDENCE)  # as regular expressions
-# A name can have a newline in it: so dots are for all characters.
+# DOTALL, because a file's name may have a newline in it.
 _NUMBERED = re.compile(r"(.+)-\d{1,2}", re.DOTALL)
 _LABELLED = re.compile(rf"(.+)-(?:{'|'.join(_LABELS)})", re.DOTALL)
 _THUMBNAIL_FOLDER = "-thumbnails"
@@ -22,7 +22,7 @@ THUMBNAIL = re.compile(r"([0-9a-f]{16})-(before|after)\.jpg")  # in a gallery's 
 
 
 def sidecar_path(destination: str, label: str) -> str:
-    """Return the path of a result's companion.
+    """Return the path of a result's sidecar file.
 
     Examples
     --------
@@ -34,9 +34,10 @@ def sidecar_path(destination: str, label: str) -> str:
 
 
 def without_label(stem: str, suffix: str = "") -> str:
-    """Return a name, without ending, as it would be without a companion's label.
+    """Return the stem of a name without the label of a sidecar file.
 
-    Many pictures are numbered: a number is a variant's only behind the suffix of results.
+    A number counts as a variant's label only behind the suffix of results, because many pictures
+    are numbered.
 
     Examples
     --------
@@ -50,7 +51,7 @@ def without_label(stem: str, suffix: str = "") -> str:
 
 
 def thumbnail_folder(page: Path) -> Path:
-    """Return the folder of a gallery's thumbnails."""
+    """Return the folder that holds the thumbnails of a gallery."""
     return page.with_name(page.stem + _THUMBNAIL_FOLDER)
 
 

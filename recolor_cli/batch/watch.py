@@ -1,7 +1,7 @@
-"""Folders in which pictures arrive: each becomes a job once it is complete.
+"""Watch folders: each picture that arrives becomes a job once its file is complete.
 
-By looking again and again, and not by the kernel's notifications, which do not tell what other
-machines write to a share.
+The folders are polled, because the kernel's notifications do not tell what other machines write to
+a share.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from recolor_cli.batch.plan import STREAM, Job, OutputOptions, job_of, suffix_of, taken
+from recolor_cli.batch.destination import job_of, result_suffix
+from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.plan import conflict_error
 from recolor_cli.errors import InputError, UsageError
 from recolor_cli.image.formats import ImageFormat, unsupported_suffix
 
-INTERVAL = 1.0  # seconds from one look to the next
+INTERVAL = 1.0  # seconds from one poll to the next
 SETTLED = 2.0  # seconds without a change, after which a file is complete
 EMPTY_PATIENCE = 30.0  # seconds; some programs make a file long before they fill it
-_SHARE = 0.2  # of the time may go into looking: large folders are looked at less often
-_TICK = 0.2  # seconds in which an end is noticed
+_POLL_SHARE = 0.2  # part of the time that polls may take: large folders are polled less often
+_TICK = 0.2  # seconds in which a stop is noticed
 
 Fingerprint = tuple[int, int, int]  # size, time of the last change in ns, inode
 
@@ -36,7 +39,7 @@ class _Found:
     status: os.stat_result
 
     @property
-    def print(self) -> Fingerprint:
+    def fingerprint(self) -> Fingerprint:
         return self.status.st_size, self.status.st_mtime_ns, self.status.st_ino
 
 
@@ -48,25 +51,25 @@ def arrivals(
     interval: float = INTERVAL,
     settled: float = SETTLED,
 ) -> Iterator[Job]:
-    """Look for pictures until told to stop, and yield a job for each that is complete.
+    """Poll folders until told to stop, and yield a job for each picture that is complete.
 
-    A file is complete when its size and time have not changed for a while, or at once if it came by
-    a new name (was moved there, as programs do that write ``x.jpg.part`` first). A file that
-    changes after its job was yielded is yielded again, to be done anew; others never are. Names
-    that begin with a dot or ``~`` and those of no picture's ending are left alone.
+    A file is complete when its size and time have not changed for a while, or at once if it was
+    renamed into place, as programs do that write ``x.jpg.part`` first. A file that changes after
+    its job was yielded is yielded again with `Job.redo`; others never are. Ignored are names that
+    begin with a dot or ``~`` and names without the ending of a picture.
 
     Parameters
     ----------
     inboxes : sequence of str
         Folders.
     recursive : bool
-        Look into their folders, too.
+        Search them in depth.
     options : OutputOptions
-        With a folder to write to. Where it lies in an inbox it is not looked into.
+        With a folder to write to. It is not searched if it lies in an inbox.
     stop : threading.Event
-        Ends the iterator, within a fraction of a second.
+        Ends the iterator within a fraction of a second.
     interval, settled : float
-        Seconds from one look to the next, and without a change, after which a file is complete.
+        Seconds from one poll to the next; seconds without a change, after which a file is complete.
 
     Yields
     ------
@@ -75,50 +78,32 @@ def arrivals(
     Raises
     ------
     UsageError
-        If an inbox is no folder, or the results would not go to a folder apart.
+        If an inbox is no folder, or the results would not go to a folder of their own.
 
     Notes
     -----
-    Memory grows with the files that lie in the inboxes, by some hundred bytes each, not with those
-    that come and go. A folder that cannot be read is told once, and looked at again.
+    Memory grows by some hundred bytes with each file that lies in the inboxes, not with those that
+    come and go. A folder that cannot be read is reported once and polled again.
     """
     _check(inboxes, recursive, options)
-    looks = _arrivals(inboxes, recursive, options, stop, interval, settled)
-    return (job for job in looks if job)
+    return _arrivals(Inboxes(inboxes, recursive, options, settled), stop, interval)
 
 
-def _arrivals(
-    inboxes: Sequence[str],
-    recursive: bool,
-    options: OutputOptions,
-    stop: threading.Event,
-    interval: float,
-    settled: float,
-) -> Iterator[Job | None]:
-    """Yield the jobs, and None when a look or a part of the time between two has ended."""
-    suffix = suffix_of(options)
-    memory = _Memory(settled)
+def _arrivals(inboxes: Inboxes, stop: threading.Event, interval: float) -> Iterator[Job]:
     while not stop.is_set():
-        since, result_viewer = time.monotonic(), 0.0
-        for found in _look(inboxes, recursive, options, memory):
-            if stop.is_set():
-                return
-            job = memory.job_of(found, options, suffix) if isinstance(found, _Found) else found
-            if job:
-                result_viewer += time.monotonic() - since
-                yield job  # and wait until there is room for another one
-                since = time.monotonic()
-        result_viewer += time.monotonic() - since
-        memory.forget_the_missing()
-        until = time.monotonic() + max(interval, result_viewer * (1 / _SHARE - 1))
-        yield None
+        since, polling = time.monotonic(), 0.0  # seconds
+        for job in inboxes.poll(stop):
+            polling += time.monotonic() - since
+            yield job  # and wait until there is room for another one
+            since = time.monotonic()
+        polling += time.monotonic() - since
+        until = time.monotonic() + max(interval, polling * (1 / _POLL_SHARE - 1))
         while not stop.is_set() and (left := until - time.monotonic()) > 0:
             stop.wait(min(left, _TICK))
-            yield None
 
 
 def _check(inboxes: Sequence[str], recursive: bool, options: OutputOptions) -> None:
-    """Refuse what would make results arrive as pictures."""
+    """Raise UsageError if results could arrive as pictures."""
     advice = "as in recolor --watch inbox/ -o out/"
     out = options.out
     if out is None or out == STREAM or os.path.isfile(out) or options.backup is not None:
@@ -134,8 +119,76 @@ def _check(inboxes: Sequence[str], recursive: bool, options: OutputOptions) -> N
             raise UsageError(f"{inbox} lies in {out}, where the results go", advice)
 
 
-class _Memory:
-    """What is known of the files that lie in the inboxes; a few numbers each.
+class Inboxes:
+    """Folders in which pictures arrive.
+
+    Parameters
+    ----------
+    folders : sequence of str
+    recursive : bool
+        Search their folders, too.
+    options : OutputOptions
+    settled : float
+        Seconds without a change, after which a file is complete.
+    """
+
+    def __init__(
+        self, folders: Sequence[str], recursive: bool, options: OutputOptions, settled: float
+    ) -> None:
+        self._folders = folders
+        self._recursive = recursive
+        self._options = options
+        self._suffix = result_suffix(options)
+        self._out = os.path.realpath(str(options.out))
+        self.known = _KnownFiles(settled)
+
+    def poll(self, stop: threading.Event) -> Iterator[Job]:
+        """Search the folders once, and yield the jobs of files that are complete."""
+        for folder in self._folders:
+            for found in self._search(folder):
+                if stop.is_set():
+                    return
+                if isinstance(found, Job):
+                    yield found
+                elif job := self.known.job_of(found, self._options, self._suffix):
+                    yield job
+        self.known.forget_missing()
+
+    def _search(self, inbox: str) -> Iterator[_Found | Job]:
+        """Yield the files in the order of their names, and jobs that report unreadable folders."""
+        folders = [(inbox, "")]
+        while folders:
+            folder, relative = folders.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    ordered = sorted(entries, key=lambda entry: entry.name)
+            except OSError as error:
+                is_removed = isinstance(error, FileNotFoundError) and relative
+                if not is_removed and (job := self.known.unreadable(folder, error)):
+                    yield job
+                continue
+            below = []
+            for entry in ordered:
+                inner = f"{relative}{entry.name}"
+                is_visible = not entry.name.startswith((".", "~"))
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        if self._recursive and is_visible and not self._is_output(entry.path):
+                            below.append((entry.path, f"{inner}/"))
+                    elif not (is_visible and _is_picture(entry.name)):
+                        self.known.note_temporary(entry.inode())
+                    elif entry.is_file():
+                        yield _Found(entry.path, inner, Path(entry.path).stat())
+                except OSError:
+                    continue  # it was removed or renamed just now
+            folders += reversed(below)
+
+    def _is_output(self, folder: str) -> bool:
+        return os.path.realpath(folder) == self._out
+
+
+class _KnownFiles:
+    """The files that lie in the inboxes, a few numbers each.
 
     Parameters
     ----------
@@ -145,10 +198,11 @@ class _Memory:
 
     def __init__(self, settled: float) -> None:
         self._settled = settled
-        self._told: dict[int, int] = {}  # file -> its print when its job was yielded
-        self._waiting: dict[int, tuple[int, float]] = {}  # file -> its print, and since when
-        self._writer: dict[int, int] = {}  # destination -> the file that it is the result of
-        self._unfinished: set[int] = set()  # inodes that had a temporary name at the last look
+        # Names, fingerprints and destinations are kept as hashes.
+        self._yielded: dict[int, int] = {}  # name -> fingerprint when its job was yielded
+        self._waiting: dict[int, tuple[int, float]] = {}  # name -> fingerprint, and since when
+        self._writer: dict[int, int] = {}  # destination -> name of the source
+        self._unfinished: set[int] = set()  # inodes that had a temporary name at the last poll
         self._unreadable: set[str] = set()  # folders
         self._begin()
 
@@ -158,16 +212,14 @@ class _Memory:
         self._failed: set[str] = set()
 
     def job_of(self, found: _Found, options: OutputOptions, suffix: str) -> Job | None:
-        """Return the job of a file if it is time for it."""
-        name, mark = hash(found.path), hash(found.print)
+        """Return the job of a file if it is complete and was not yielded as it is."""
+        name, fingerprint = hash(found.path), hash(found.fingerprint)
         self._present.add(name)
-        before = self._told.get(name)
-        if before == mark:
-            return None
-        if not self._is_complete(name, mark, found):
+        before = self._yielded.get(name)
+        if before == fingerprint or not self._is_complete(name, fingerprint, found):
             return None
         self._waiting.pop(name, None)
-        self._told[name] = mark
+        self._yielded[name] = fingerprint
         if error := unsupported_suffix(Path(found.path).suffix):
             return Job(found.path, error=error, is_unsupported=True)
         job = replace(
@@ -176,42 +228,42 @@ class _Memory:
         )
         destination = hash(os.path.normcase(os.path.abspath(job.destination)))
         writer = self._writer.setdefault(destination, name)
-        is_other = writer != name and writer in self._told
+        is_other = writer != name and writer in self._yielded
         self._writer[destination] = writer if is_other else name
-        return replace(job, error=taken(job, "another picture")) if is_other else job
+        return replace(job, error=conflict_error(job, "another picture")) if is_other else job
 
-    def _is_complete(self, name: int, mark: int, found: _Found) -> bool:
+    def _is_complete(self, name: int, fingerprint: int, found: _Found) -> bool:
         now = time.monotonic()
         known, since = self._waiting.get(name, (None, now))
         status = found.status
-        if known != mark:
+        if known != fingerprint:
             since = now
-            self._waiting[name] = mark, now
+            self._waiting[name] = fingerprint, now
         if status.st_size == 0:
             return now - since >= EMPTY_PATIENCE
-        if known is None and name not in self._told and self._was_renamed_into_place(status):
+        if known is None and name not in self._yielded and self._was_renamed_into_place(status):
             return True
         if now - since < self._settled:
             return False
         # A share's client remembers sizes for a while; opening makes it ask.
         try:
             with Path(found.path).open("rb") as file:
-                fresh = hash(replace(found, status=os.fstat(file.fileno())).print)
+                fresh = hash(replace(found, status=os.fstat(file.fileno())).fingerprint)
         except OSError:
-            return True  # the job will tell
-        self._waiting[name] = fresh, since if fresh == mark else now
-        return fresh == mark
+            return True  # the job will fail with the reason
+        self._waiting[name] = fresh, since if fresh == fingerprint else now
+        return fresh == fingerprint
 
     def _was_renamed_into_place(self, status: os.stat_result) -> bool:
-        """Tell whether a file that is new here was complete before it got its name.
+        """Tell whether a new file was complete before it got its name.
 
-        A new name is noted in the time of the last change of status, which is then after that of
-        the last change of contents. Both are the server's: its clock may be another than ours.
+        Renaming sets the time of the last change of status (ctime), which is then later than that
+        of the last change of contents (mtime). Both are set by the server's clock, not by ours.
         """
-        if sys.platform == "win32":  # there it is the time of creation
+        if sys.platform == "win32":  # where ctime is the time of creation
             return False
         later = (status.st_ctime_ns - status.st_mtime_ns) / 1e9
-        # An inode may be another file's by now, but one that is being written has equal times.
+        # An inode may be reused by another file; one that is being written has equal times.
         return later > (0 if status.st_ino in self._unfinished else self._settled)
 
     def note_temporary(self, inode: int) -> None:
@@ -219,69 +271,31 @@ class _Memory:
         self._temporary.add(inode)
 
     def unreadable(self, folder: str, error: OSError) -> Job | None:
-        """Return the job that tells of a folder that cannot be read, the first time."""
+        """Return a job that reports an unreadable folder, the first time."""
         self._failed.add(folder)
         if folder in self._unreadable:
             return None
         reason = InputError(
-            f"cannot be read: {error.strerror}", "it is tried again, and told only once"
+            f"cannot be read: {error.strerror}", "it is tried again, and reported only once"
         )
         return Job(folder, error=reason)
 
-    def forget_the_missing(self) -> None:
-        """End a look: what was not seen is forgotten, unless a folder could not be read."""
+    def forget_missing(self) -> None:
+        """End a poll: forget files that are gone, unless a folder could not be read."""
         self._unreadable, self._unfinished = self._failed, self._temporary
         if not self._failed:
-            for known in (self._told, self._waiting):
+            for known in (self._yielded, self._waiting):
                 for name in known.keys() - self._present:
                     del known[name]
-            for destination in [d for d, name in self._writer.items() if name not in self._told]:
+            for destination in [d for d, name in self._writer.items() if name not in self._yielded]:
                 del self._writer[destination]
         self._begin()
 
     def __len__(self) -> int:
-        return len(self._told) + len(self._waiting) + len(self._writer)
+        return len(self._yielded) + len(self._waiting) + len(self._writer)
 
 
-def _look(
-    inboxes: Sequence[str], recursive: bool, options: OutputOptions, memory: _Memory
-) -> Iterator[_Found | Job]:
-    """Yield the files that are there, in the order of their names, and what cannot be read."""
-    out = os.path.realpath(str(options.out))
-    for inbox in inboxes:
-        folders = [(inbox, "")]
-        while folders:
-            folder, relative = folders.pop()
-            try:
-                with os.scandir(folder) as entries:
-                    ordered = sorted(entries, key=lambda entry: entry.name)
-            except FileNotFoundError as error:
-                if relative:
-                    continue  # it was removed just now
-                ordered = []
-                if job := memory.unreadable(folder, error):
-                    yield job
-            except OSError as error:
-                ordered = []
-                if job := memory.unreadable(folder, error):
-                    yield job
-            below = []
-            for entry in ordered:
-                inner = f"{relative}{entry.name}"
-                is_open = not entry.name.startswith((".", "~"))
-                suffix = entry.name[entry.name.rfind(".") :] if "." in entry.name else ""
-                try:
-                    if entry.is_dir(follow_symlinks=False):
-                        if recursive and is_open and os.path.realpath(entry.path) != out:
-                            below.append((entry.path, f"{inner}/"))
-                    elif not (is_open and _is_known(suffix)):
-                        memory.note_temporary(entry.inode())
-                    elif entry.is_file():
-                        yield _Found(entry.path, inner, Path(entry.path).stat())
-                except OSError:
-                    continue  # it was removed or renamed just now
-            folders += reversed(below)
-
-
-def _is_known(suffix: str) -> bool:
+def _is_picture(name: str) -> bool:
+    """Tell whether a name has the ending of a picture, also of an unsupported one."""
+    suffix = name[name.rfind(".") :] if "." in name else ""
     return bool(ImageFormat.of_suffix(suffix) or unsupported_suffix(suffix))

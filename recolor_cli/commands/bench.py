@@ -55,9 +55,11 @@ def bench(
     """
     import tempfile
 
-    from recolor_cli.batch import plan as planning
-    from recolor_cli.batch.picture import share_cpus
-    from recolor_cli.batch.processes import WorkerConfig, pictures_at_a_time
+    from recolor_cli.batch.messages import WorkerConfig
+    from recolor_cli.batch.output_options import OutputOptions
+    from recolor_cli.batch.plan import plan
+    from recolor_cli.batch.sizing import pictures_at_a_time
+    from recolor_cli.batch.threads import share_cpus
     from recolor_cli.evaluation import bench as room
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.model.onnx_network import OnnxColorNetwork
@@ -70,7 +72,7 @@ def bench(
     keys = [
         stem if stems.count(stem) == 1 else name for name, stem in zip(names, stems, strict=True)
     ]
-    output = planning.OutputOptions(overwrite=True)
+    output = OutputOptions(overwrite=True)
     setups = {
         key: WorkerConfig(name, device, jobs, None, RecolorOptions(), output)
         for key, name in zip(keys, names, strict=True)
@@ -86,7 +88,7 @@ def bench(
     with tempfile.TemporaryDirectory() as folder:
         sets: dict[str, list[Path]] = {}
         if pictures:
-            planned = planning.plan(pictures, True, planning.OutputOptions(out=folder))
+            planned = plan(pictures, True, OutputOptions(out=folder))
             sets["as they are"] = [Path(job.source) for job in planned if not job.error]
             if not sets["as they are"]:
                 raise NoInputsError("no picture can be read", "name others")

@@ -1,4 +1,4 @@
-"""`recolor demo`: a check that all works."""
+"""`recolor demo`: check that the installation works."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from recolor_cli.errors import (
 @verbose_option
 def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     """Recolor a picture that comes with the program: a check that all works."""
-    from recolor_cli.batch import run
     from recolor_cli.batch.outcome import Report
-    from recolor_cli.batch.picture import ThreadWorkers
-    from recolor_cli.batch.plan import OutputOptions, plan
+    from recolor_cli.batch.output_options import OutputOptions
+    from recolor_cli.batch.plan import plan
+    from recolor_cli.batch.run import run_with_workers
+    from recolor_cli.batch.threads import ThreadWorkers
     from recolor_cli.recolorizer import Recolorizer
     from recolor_cli.system.files import write_atomic
     from recolor_cli.terminal.console import Console
@@ -44,7 +45,8 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     jobs = plan([str(source)], False, options)
     network = load_network("poster", device, 1, console)
     report = Report()
-    for outcome in run.run(jobs, ThreadWorkers(Recolorizer(network), options, 1)):
+    workers = ThreadWorkers(Recolorizer(network), options, 1)
+    for outcome in run_with_workers(jobs, options, workers):
         report.add(outcome)
         report_outcome(outcome, console, False, "poster", network.device)
     return report.exit_code

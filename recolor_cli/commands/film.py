@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,8 +22,14 @@ from recolor_cli.commands.signals import signals
 from recolor_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from recolor_cli.batch.plan import Job
+    from recolor_cli.batch.job import Job
+    from recolor_cli.batch.output_options import OutputOptions
     from recolor_cli.model.color_network import ColorNetwork
+    from recolor_cli.terminal.console import Console
+    from recolor_cli.video.film_options import FilmOptions
+    from recolor_cli.video.raw_frames import RawFrames
+
+_STREAM = "-"
 
 
 @click.command(context_settings=SETTINGS)
@@ -30,109 +37,140 @@ if TYPE_CHECKING:
 @shared_options
 @suffix_option("-recolored, -part, -preview")
 @film_options
-def film(
-    inputs: tuple[str, ...],
-    out: str | None,
-    recursive: bool,
-    model: str,
-    temperature: float | None,
-    strength: float,
-    device: str,
-    smoothing: float,
-    scene_threshold: float,
-    start: float,
-    duration: float | None,
-    preview: bool,
-    codec: str | None,
-    crf: int | None,
-    lossless: bool,
-    pixel_format: str | None,
-    encoder_option: tuple[str, ...],
-    raw: str | None,
-    rate: Fraction | None,
-    suffix: str | None,
-    overwrite: bool,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-) -> ExitCode:
+def film(**values: Any) -> ExitCode:
     """Recolor films: files, folders, numbered pictures (frames/%05d.png), or - for stdin.
 
     Luma, sound, subtitles, chapters and times stay as they are; only chroma is new. Results that
     exist are skipped. The same command continues an interrupted run.
     """
     try:
-        from recolor_cli.commands.film_run import FilmSource, recolor_job
-        from recolor_cli.video.encoding import VideoEncodingOptions
-        from recolor_cli.video.film_options import FilmOptions
-        from recolor_cli.video.raw_frames import RawFrames
+        import_module("recolor_cli.video.job")
     except ImportError as error:
         raise missing_extra("video", error) from error
-    from recolor_cli.batch.outcome import Report
-    from recolor_cli.commands.film_plan import (
-        film_output,
-        is_finished,
-        outcome_of_untried,
-        plan_films,
-    )
-    from recolor_cli.guidance.recolor_options import RecolorOptions
-    from recolor_cli.system.device import cpu_count
+    from recolor_cli.commands.film_plan import film_output, plan_films
     from recolor_cli.terminal.console import Console
-    from recolor_cli.video.fingerprint import digest_model
 
-    console = Console(quiet, verbose)
-    settings = tuple(split_encoder_option(text) for text in encoder_option)
-    options = FilmOptions(
-        recolor=RecolorOptions(temperature, strength),
-        encoding=VideoEncodingOptions(codec, crf, lossless, pixel_format, settings),
-        temporal_smoothing=smoothing,
-        scene_threshold=scene_threshold,
-        start=start,
-        duration=duration,
-        preview=preview,
+    given = _Given(**values)
+    options, raw = _film_options(given), _raw_frames(given)
+    output = film_output(given.out, given.suffix, given.overwrite, options)
+    jobs = plan_films(given.inputs, given.recursive, output)
+    _check_streams(given, jobs)
+    return _recolor(given, jobs, output, options, raw, Console(given.quiet, given.verbose))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """The values of the options."""
+
+    inputs: tuple[str, ...]
+    out: str | None
+    recursive: bool
+    model: str
+    temperature: float | None
+    strength: float
+    device: str
+    smoothing: float
+    scene_threshold: float
+    start: float
+    duration: float | None
+    preview: bool
+    codec: str | None
+    crf: int | None
+    lossless: bool
+    pixel_format: str | None
+    encoder_option: tuple[str, ...]
+    raw: str | None
+    rate: Fraction | None
+    suffix: str | None
+    overwrite: bool
+    dry_run: bool
+    as_json: bool
+    quiet: bool
+    verbose: bool
+
+
+def _film_options(given: _Given) -> FilmOptions:
+    from recolor_cli.guidance.recolor_options import RecolorOptions
+    from recolor_cli.video.encoding import VideoEncodingOptions
+    from recolor_cli.video.film_options import FilmOptions
+
+    return FilmOptions(
+        recolor=RecolorOptions(given.temperature, given.strength),
+        encoding=VideoEncodingOptions(
+            codec=given.codec,
+            quality=given.crf,
+            lossless=given.lossless,
+            pixel_format=given.pixel_format,
+            settings=tuple(split_encoder_option(text) for text in given.encoder_option),
+        ),
+        temporal_smoothing=given.smoothing,
+        scene_threshold=given.scene_threshold,
+        start=given.start,
+        duration=given.duration,
+        preview=given.preview,
     )
-    frames = RawFrames.parse(raw) if raw else None
-    if frames and inputs != ("-",):
+
+
+def _raw_frames(given: _Given) -> RawFrames | None:
+    """Return the layout that ``--raw`` declares."""
+    from recolor_cli.video.raw_frames import RawFrames
+
+    if not given.raw:
+        return None
+    raw = RawFrames.parse(given.raw)
+    if given.inputs != (_STREAM,):
         raise UsageError("--raw is for standard input", "name - as the input")
-    output = film_output(out, suffix, overwrite, options)
-    jobs = plan_films(inputs, recursive, output)
-    _check_standard_streams(inputs, jobs, as_json, dry_run)
+    return raw
+
+
+def _check_streams(given: _Given, jobs: Sequence[Job]) -> None:
+    """Raise UsageError if standard input or output is a terminal, or has two uses."""
+    from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
+
+    to_stdout = any(job.destination == _STREAM for job in jobs)
+    if to_stdout and given.as_json:
+        raise UsageError("--json and the film cannot both go to standard output", "use -o FILE")
+    if to_stdout and not given.dry_run and stdout_is_terminal():
+        raise UsageError("a film is not written to a terminal", "pipe it on, or use -o FILE")
+    if _STREAM in given.inputs and stdin_is_terminal():
+        raise UsageError("- reads a film from standard input, which is a terminal", "pipe one in")
+
+
+def _recolor(
+    given: _Given,
+    jobs: Sequence[Job],
+    output: OutputOptions,
+    options: FilmOptions,
+    raw: RawFrames | None,
+    console: Console,
+) -> ExitCode:
+    """Recolor the films one after the other and report each. Load the model for the first one."""
+    from recolor_cli.batch.outcome import Report
+    from recolor_cli.commands.film_plan import is_finished, outcome_of_untried
+    from recolor_cli.commands.film_run import FilmSource, recolor_job
+    from recolor_cli.system.device import cpu_count
+    from recolor_cli.video.fingerprint import digest_model
 
     report = Report()
     network: ColorNetwork | None = None
     with signals((signal.SIGINT,)) as stop:
         for job in jobs:
-            further: dict[str, object] = {}
-            if dry_run or job.error or is_finished(job, output):
+            counts: dict[str, object] = {}
+            if given.dry_run or job.error or is_finished(job, output):
                 outcome = outcome_of_untried(job, output)
             else:
                 if network is None:  # all CPUs work on one film, each on a frame of its own
-                    network = load_network(model, device, cpu_count(), console)
-                    options = replace(options, model_digest=digest_model(model))
-                source = FilmSource(job.source, frames, rate)
+                    network = load_network(given.model, given.device, cpu_count(), console)
+                    options = replace(options, model_digest=digest_model(given.model))
+                source = FilmSource(job.source, raw, given.rate)
                 outcome, done = recolor_job(job, source, network, options, console, stop)
                 if done:
-                    further = {"frames": done.frames, "resumed": done.resumed, "cuts": done.cuts}
+                    counts = {"frames": done.frames, "resumed": done.resumed, "cuts": done.cuts}
             report.add(outcome)
-            used = network.device if network else ""
-            report_outcome(outcome, console, as_json, model, used, len(jobs) == 1, further)
+            device = network.device if network else ""
+            alone = len(jobs) == 1
+            report_outcome(outcome, console, given.as_json, given.model, device, alone, counts)
             if stop.is_set():
                 console.error(f"interrupted: {report}", "the same command goes on from here")
                 return ExitCode.INTERRUPTED
     return report.exit_code
-
-
-def _check_standard_streams(
-    inputs: Sequence[str], jobs: Sequence[Job], as_json: bool, dry_run: bool
-) -> None:
-    """Raise UsageError if standard input or output is a terminal, or has two uses."""
-    from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
-
-    to_stdout = any(job.destination == "-" for job in jobs)
-    if to_stdout and as_json:
-        raise UsageError("--json and the film cannot both go to standard output", "use -o FILE")
-    if to_stdout and not dry_run and stdout_is_terminal():
-        raise UsageError("a film is not written to a terminal", "pipe it on, or use -o FILE")
-    if "-" in inputs and stdin_is_terminal():
-        raise UsageError("- reads a film from standard input, which is a terminal", "pipe one in")

@@ -13,8 +13,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
-from recolor_cli.batch.plan import STREAM, Job
 from recolor_cli.errors import InputError, RecolorError, UsageError
 from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.terminal.console import Console

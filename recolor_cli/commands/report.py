@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from recolor_cli.batch.messages import ReadyMessage
     from recolor_cli.batch.outcome import Outcome
-    from recolor_cli.batch.processes import ReadyMessage
     from recolor_cli.model.onnx_network import OnnxColorNetwork
     from recolor_cli.terminal.console import Console
 
@@ -21,8 +21,8 @@ def load_network(model: str, device: str, workers: int, console: Console) -> Onn
     ModelError, DeviceError
         As `OnnxColorNetwork.load`.
     """
-    from recolor_cli.batch.picture import share_cpus
-    from recolor_cli.batch.processes import ReadyMessage
+    from recolor_cli.batch.messages import ReadyMessage
+    from recolor_cli.batch.threads import share_cpus
     from recolor_cli.model.onnx_network import OnnxColorNetwork
 
     network = OnnxColorNetwork.load(model, device, share_cpus(workers))

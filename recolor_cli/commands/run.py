@@ -8,9 +8,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,29 +22,26 @@ from recolor_cli.commands.options import SETTINGS, Number, shared_options, suffi
 from recolor_cli.commands.report import load_network, report_device, report_outcome
 from recolor_cli.commands.signals import signals
 from recolor_cli.commands.viewers import page_of, result_viewer
-from recolor_cli.errors import (
-    ExitCode,
-    InputError,
-    NoInputsError,
-    UsageError,
-)
+from recolor_cli.errors import ExitCode, InputError, NoInputsError, UsageError
+from recolor_cli.image.formats import ImageFormat
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from recolor_cli.batch.outcome import Outcome
-    from recolor_cli.batch.processes import WorkerConfig
+    from recolor_cli.batch.job import Job
+    from recolor_cli.batch.messages import WorkerConfig
+    from recolor_cli.batch.outcome import Outcome, Report
+    from recolor_cli.batch.output_options import OutputOptions
     from recolor_cli.batch.run import Workers
+    from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.terminal.console import Console
 
-
-_FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "avif": "AVIF"}
-_FORMATS |= {"jp2": "JPEG2000", "gif": "GIF", "bmp": "BMP", "ppm": "PPM"}
-_FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
+_STREAM = "-"
+_ENDINGS = [image_format.suffix[1:] for image_format in ImageFormat]
 
 
-# How the help is divided. What others are in none of these comes last.
+# The sections of the help. Options in none of them come last.
 _SECTIONS = {
     "Output": (
         *("out", "suffix", "format_", "quality", "icc", "preserve_times", "overwrite"),
@@ -51,7 +49,7 @@ _SECTIONS = {
     ),
     "Color": ("model", "temperature", "strength", "keep_original", "only_gray", "if_gray", "mask"),
     "Other colors": ("variants", "seed", "palette", "palette_strength", "hint", "confidence"),
-    "Looking": ("compare", "gallery", "show"),
+    "Looking": ("compare", "gallery"),
     "Inputs": ("recursive", "files_from", "null", "watch", "max_pixels"),
     "Speed": ("jobs", "device"),
     "Report": ("dry_run", "as_json", "quiet", "verbose"),
@@ -77,8 +75,8 @@ _SECTIONS = {
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(list(_FORMATS), case_sensitive=False),
-    metavar="jpg|png|webp|tif|avif|jp2|gif|bmp|ppm",
+    type=click.Choice([*_ENDINGS, "jpeg", "tiff"], case_sensitive=False),
+    metavar="|".join(_ENDINGS),
     envvar="RECOLOR_FORMAT",
     help="[the input's]",
 )
@@ -102,7 +100,6 @@ _SECTIONS = {
 @click.option(
     "--gallery", is_flag=True, help="Write the page gallery.html of this run, into -o or here."
 )
-@click.option("--show", is_flag=True, help="Show before and after in a terminal that can.")
 @click.option(
     "--in-place",
     metavar="SUFFIX",
@@ -135,184 +132,163 @@ _SECTIONS = {
 @click.option(
     "--watch", is_flag=True, help="Go on with what arrives in the folders INPUT, until stopped."
 )
-def run(
-    inputs: tuple[str, ...],
-    out: str | None,
-    recursive: bool,
-    model: str,
-    temperature: float | None,
-    strength: float,
-    keep_original: float,
-    only_gray: bool,
-    if_gray: bool,
-    mask: str | None,
-    variants: int | None,
-    seed: int | None,
-    palette: str | None,
-    palette_strength: float | None,
-    hint: tuple[str, ...],
-    confidence: bool,
-    device: str,
-    suffix: str | None,
-    format_: str | None,
-    quality: int,
-    icc: str,
-    preserve_times: bool,
-    compare: bool,
-    gallery: bool,
-    show: bool,
-    overwrite: bool,
-    in_place: str | None,
-    max_pixels: int,
-    files_from: str | None,
-    null: bool,
-    jobs: int | None,
-    watch: bool,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-) -> ExitCode:
+def run(**values: Any) -> ExitCode:
     """Recolor pictures: files, folders, or - for standard input.
 
     Each result goes beside its input as NAME-recolored, or to -o. What exists is skipped, so a run
     that was interrupted is finished by the same command; an input is never overwritten. Every
     option can also be set as a variable: RECOLOR_MODEL, RECOLOR_QUALITY and so on.
     """
-    from recolor_cli.batch import run
-    from recolor_cli.batch.outcome import Report
-    from recolor_cli.batch.plan import STREAM, Job, OutputOptions, plan, plan_lines
-    from recolor_cli.batch.processes import WorkerConfig
-    from recolor_cli.guidance.recolor_options import RecolorOptions
-    from recolor_cli.image.formats import ImageFormat
+    from recolor_cli.batch.messages import WorkerConfig
     from recolor_cli.terminal.console import Console
+
+    given = _Given(**values)
+    console = Console(given.quiet, given.verbose)
+    _check_combinations(given)
+    output, recolor = _output_options(given), _recolor_options(given)
+    planned = _plan(given, output)
+    _check_streams(given, planned, output)
+    config = WorkerConfig(given.model, given.device, given.jobs, planned.total, recolor, output)
+    # What goes through our own standard streams, or is alone, needs no other process.
+    in_threads = planned.total == 1 or _STREAM in given.inputs
+    return _run(given, planned, _WorkerOpener(config, console, in_threads), console)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """The values of the options."""
+
+    inputs: tuple[str, ...]
+    out: str | None
+    recursive: bool
+    model: str
+    temperature: float | None
+    strength: float
+    keep_original: float
+    only_gray: bool
+    if_gray: bool
+    mask: str | None
+    variants: int | None
+    seed: int | None
+    palette: str | None
+    palette_strength: float | None
+    hint: tuple[str, ...]
+    confidence: bool
+    device: str
+    suffix: str | None
+    format_: str | None
+    quality: int
+    icc: str
+    preserve_times: bool
+    compare: bool
+    gallery: bool
+    overwrite: bool
+    in_place: str | None
+    max_pixels: int
+    files_from: str | None
+    null: bool
+    jobs: int | None
+    watch: bool
+    dry_run: bool
+    as_json: bool
+    quiet: bool
+    verbose: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """The jobs of a run.
+
+    Parameters
+    ----------
+    jobs : iterator or list of Job
+        Of a watch, jobs come from its folders instead.
+    total : int or None
+        Number of jobs, if it is known.
+    to_stdout : bool
+        Whether a result goes to standard output.
+    """
+
+    jobs: Iterator[Job] | Sequence[Job]
+    total: int | None
+    to_stdout: bool = False
+
+
+def _check_combinations(given: _Given) -> None:
+    """Raise UsageError if options contradict each other."""
+    if _STREAM in given.inputs and given.files_from == _STREAM:
+        raise UsageError("standard input cannot be both a list and a picture", "use a file for one")
+    if given.null and given.files_from is None:
+        raise UsageError("-0 goes with --files-from", "add it, or leave -0 out")
+    if given.seed is not None and not given.variants:
+        raise UsageError("--seed says which variants", "add --variants, or leave it out")
+    if given.variants and given.in_place is not None:
+        raise UsageError("variants do not fit in one place", "leave --in-place or --variants out")
+    if given.watch and (given.dry_run or given.files_from is not None):
+        raise UsageError("--watch takes no list and does what it says", "leave -n and lists out")
+
+
+def _check_streams(given: _Given, planned: _Planned, output: OutputOptions) -> None:
+    """Raise UsageError if standard input or output cannot be used as the jobs need it."""
     from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
 
-    console = Console(quiet, verbose)
-    if STREAM in inputs and files_from == "-":
-        raise UsageError("standard input cannot be both a list and a picture", "use a file for one")
-    if null and files_from is None:
-        raise UsageError("-0 goes with --files-from", "add it, or leave -0 out")
-    options = OutputOptions(
-        out=out,
-        suffix=suffix,
-        format=ImageFormat(_FORMATS[format_]) if format_ else None,
-        quality=quality,
-        overwrite=overwrite,
-        source_profile=icc == "source",
-        preserve_times=preserve_times,
-        backup=in_place,
-        max_pixels=max_pixels,
-        compare=compare,
-        thumbnails=gallery or show,
-        if_gray=if_gray,
-        variants=variants or 0,
-        seed=seed or 0,
-        confidence=confidence,
-    )
-    if seed is not None and not variants:
-        raise UsageError("--seed says which variants", "add --variants, or leave it out")
-    if variants and in_place is not None:
-        raise UsageError("variants do not fit in one place", "leave --in-place or --variants out")
-    recolor_options = RecolorOptions(
-        temperature,
-        strength,
-        keep_original,
-        only_gray,
-        _read_mask(mask) if mask else None,
-        steering_of(palette, palette_strength, hint),
-    )
-    advice = "name files or folders, or - for standard input"
-    planned: Iterable[Job]
-    if watch and (dry_run or files_from is not None):
-        raise UsageError("--watch takes no list and does what it says", "leave -n and lists out")
-    if watch and inputs:
-        planned, total, to_stdout = [], None, False
-    elif files_from is not None:  # however long the list is, only a window of it is in memory
-        first = next(listed := _names_from(files_from, null), None)
-        if first is None and not inputs:
-            raise NoInputsError(f"the list {files_from} is empty", advice)
-        names = itertools.chain(inputs, () if first is None else (first,), listed)
-        planned, total, to_stdout = plan_lines(names, recursive, options), None, False
-    elif inputs:
-        planned = plan(inputs, recursive, options)
-        total, to_stdout = len(planned), any(job.destination == STREAM for job in planned)
-    else:
-        raise UsageError("no input is given", advice)
-    if to_stdout and as_json:
-        raise UsageError("--json and the picture cannot both go to standard output", "use -o FILE")
-    if to_stdout and not dry_run and stdout_is_terminal():
-        raise UsageError("a picture is not written to a terminal", "redirect it, or use -o FILE")
-    if to_stdout and (compare or options.needs_distribution):
-        asked = "a comparison" if compare else "variants" if variants else "the map of confidence"
-        raise UsageError(f"{asked} would lie beside a file, there is none", "use -o FILE")
-    if STREAM in inputs and stdin_is_terminal():
+    if planned.to_stdout:
+        if given.as_json:
+            raise UsageError(
+                "--json and the picture cannot both go to standard output", "use -o FILE"
+            )
+        if not given.dry_run and stdout_is_terminal():
+            raise UsageError(
+                "a picture is not written to a terminal", "redirect it, or use -o FILE"
+            )
+        if given.compare or output.needs_distribution:
+            sidecar = "a map of confidence"
+            if given.compare or given.variants:
+                sidecar = "a comparison" if given.compare else "variants"
+            raise UsageError(
+                f"{sidecar} would be written next to a file, and standard output is none",
+                "use -o FILE",
+            )
+    if _STREAM in given.inputs and stdin_is_terminal():
         raise UsageError(
             "- reads a picture from standard input, which is a terminal", "pipe one in"
         )
 
-    report = Report()
-    started = time.monotonic()
-    device_used = ""
 
-    def outcomes(stop: threading.Event) -> Iterator[Outcome]:
-        # A list may come through a pipe that stays open.
-        jobs_left = iter(planned) if files_from is None else run.prefetch(stop, planned)
-        for job in jobs_left:  # what is done already needs no network
-            if stop.is_set():
-                return
-            if not dry_run and run.has_work(job, options):
-                yield from outcomes_of_work(itertools.chain([job], jobs_left), stop)
-                return
-            yield from run.dry_run([job], options)
+def _output_options(given: _Given) -> OutputOptions:
+    from recolor_cli.batch.output_options import OutputOptions
 
-    def outcomes_of_work(todo: Iterable[Job], stop: threading.Event) -> Iterator[Outcome]:
-        nonlocal device_used
-        setup = WorkerConfig(model, device, jobs, total, recolor_options, options)
-        # What goes through our own standard streams, or is alone, needs no other process.
-        shared = total != 1 and STREAM not in inputs
-        workers, device_used = (_processes if shared else _threads)(setup, console)
-        yield from run.run(todo, workers, stop)
+    return OutputOptions(
+        out=given.out,
+        suffix=given.suffix,
+        format=ImageFormat.of_suffix(f".{given.format_}") if given.format_ else None,
+        quality=given.quality,
+        overwrite=given.overwrite,
+        source_profile=given.icc == "source",
+        preserve_times=given.preserve_times,
+        backup=given.in_place,
+        max_pixels=given.max_pixels,
+        compare=given.compare,
+        thumbnails=given.gallery,
+        if_gray=given.if_gray,
+        variants=given.variants or 0,
+        seed=given.seed or 0,
+        confidence=given.confidence,
+    )
 
-    page = page_of(out) if gallery and not dry_run else None
-    bar_total = 1 if show else total  # a bar and pictures would be in each other's way
-    with (
-        result_viewer(console, page, show and not dry_run) as looks,
-        console.progress(bar_total, "pictures", "watching" if watch else "recoloring") as bar,
-        signals((signal.SIGINT, signal.SIGTERM) if watch else (signal.SIGINT,)) as stop,
-    ):
-        if watch:
-            from recolor_cli.batch.watch import arrivals
 
-            ended = outcomes_of_work(arrivals(inputs, recursive, options, stop), stop)
-        else:
-            ended = outcomes(stop)
-        for outcome in ended:
-            report.add(outcome)
-            report_outcome(outcome, console, as_json, model, device_used, total == 1)
-            if watch and outcome.job.is_unsupported and outcome.error:  # there may never be an end
-                console.warn(f"{outcome.job.source} is left out: {outcome.error.message}")
-            looks.add(outcome, model)
-            bar.advance()
-        cut_short = stop.is_set() and stop.signal != signal.SIGTERM  # which is a watch's usual end
-        looks.finish(model=model, device=device_used, interrupted=cut_short)
-    if report.least_certain:
-        console.note("least certain first, nats:")
-        for nats, source in report.least_certain:
-            console.note(f"  {nats:.2f}  {source}")
-    for reason, count in report.unsupported_files.items():
-        if count == 1:
-            console.warn(f"1 file is left out: {reason}")
-        else:
-            console.warn(f"{count} files are left out: {reason.replace('it is', 'each is', 1)}")
-    if cut_short:
-        console.error(f"interrupted: {report}", "the same command goes on from here")
-        return ExitCode.INTERRUPTED
-    if total != 1:
-        console.note(f"{report} in {time.monotonic() - started:.1f} s")
-    if watch:
-        return ExitCode.OK
-    return report.exit_code if looks.is_whole else report.exit_code or ExitCode.SOME_FAILED
+def _recolor_options(given: _Given) -> RecolorOptions:
+    """Return how to recolor; reads the files of mask, palette and hints."""
+    from recolor_cli.guidance.recolor_options import RecolorOptions
+
+    return RecolorOptions(
+        given.temperature,
+        given.strength,
+        given.keep_original,
+        given.only_gray,
+        _read_mask(given.mask) if given.mask else None,
+        steering_of(given.palette, given.palette_strength, given.hint),
+    )
 
 
 def _read_mask(path: str) -> NDArray[np.uint8]:
@@ -326,27 +302,30 @@ def _read_mask(path: str) -> NDArray[np.uint8]:
         raise UsageError(f"--mask {path}: {error.message}", error.hint) from error
 
 
-def _processes(setup: WorkerConfig, console: Console) -> tuple[Workers, str]:
-    """Return workers in other processes, which no crash of a decoder ends, and the device."""
-    from recolor_cli.batch.processes import ProcessWorkers
+def _plan(given: _Given, output: OutputOptions) -> _Planned:
+    """Plan the inputs of the command line, or those of a list while it is read."""
+    from recolor_cli.batch.plan import plan, plan_lines
 
-    workers = ProcessWorkers(setup)
-    report_device(workers.ready, console)
-    return workers, workers.ready.device
+    advice = "name files or folders, or - for standard input"
+    if given.files_from is not None:
+        names = _prepend(given.inputs, _names_from(given.files_from, given.null))
+        if names is None:
+            raise NoInputsError(f"the list {given.files_from} is empty", advice)
+        return _Planned(plan_lines(names, given.recursive, output), None)
+    if not given.inputs:
+        raise UsageError("no input is given", advice)
+    if given.watch:
+        return _Planned([], None)
+    jobs = plan(given.inputs, given.recursive, output)
+    return _Planned(jobs, len(jobs), any(job.destination == _STREAM for job in jobs))
 
 
-def _threads(setup: WorkerConfig, console: Console) -> tuple[Workers, str]:
-    """Return workers in this process, and the device."""
-    from recolor_cli.batch.picture import ThreadWorkers
-    from recolor_cli.batch.processes import pictures_at_a_time
-    from recolor_cli.recolorizer import Recolorizer
-
-    count = pictures_at_a_time(setup, on_gpu=False)
-    network = load_network(setup.model or "", setup.device, count, console)
-    if setup.needs_distribution:
-        network.require_distribution()
-    recolorizer = Recolorizer(network, setup.recolor)
-    return ThreadWorkers(recolorizer, setup.output, count), network.device
+def _prepend(inputs: Sequence[str], listed: Iterator[str]) -> Iterator[str] | None:
+    """Chain inputs and a list; None if both are empty."""
+    first = next(listed, None)
+    if first is None:
+        return iter(inputs) if inputs else None
+    return itertools.chain(inputs, [first], listed)
 
 
 def _names_from(files_from: str, null: bool) -> Iterator[str]:
@@ -355,7 +334,7 @@ def _names_from(files_from: str, null: bool) -> Iterator[str]:
 
     with contextlib.ExitStack() as stack:
         try:
-            if files_from == "-":
+            if files_from == _STREAM:
                 source = stdin()
             else:
                 source = stack.enter_context(Path(files_from).open("rb"))
@@ -367,9 +346,110 @@ def _names_from(files_from: str, null: bool) -> Iterator[str]:
                     )
                 name = os.fsdecode(line if null else line.removesuffix(b"\r"))
                 if name:
-                    yield f"./{name}" if name == "-" else name  # there it is a file
+                    yield f"./{name}" if name == _STREAM else name  # in a list it is a file
         except OSError as error:
             advice = "check the name, or use - for standard input"
             raise InputError(
                 f"cannot read the list {files_from}: {error.strerror}", advice
             ) from error
+
+
+@dataclass
+class _WorkerOpener:
+    """Opens the workers of a run, and knows their device afterwards."""
+
+    config: WorkerConfig
+    console: Console
+    in_threads: bool
+    device: str = ""
+
+    def __call__(self) -> Workers:
+        """Load the network; raises ModelError or DeviceError."""
+        return self._open_threads() if self.in_threads else self._open_processes()
+
+    def _open_processes(self) -> Workers:
+        from recolor_cli.batch.processes import ProcessWorkers
+
+        workers = ProcessWorkers(self.config)
+        report_device(workers.ready, self.console)
+        self.device = workers.ready.device
+        return workers
+
+    def _open_threads(self) -> Workers:
+        from recolor_cli.batch.sizing import pictures_at_a_time
+        from recolor_cli.batch.threads import ThreadWorkers
+        from recolor_cli.recolorizer import Recolorizer
+
+        config = self.config
+        count = pictures_at_a_time(config, on_gpu=False)
+        network = load_network(config.model, config.device, count, self.console)
+        if config.needs_distribution:
+            network.require_distribution()
+        self.device = network.device
+        return ThreadWorkers(Recolorizer(network, config.recolor), config.output, count)
+
+
+def _run(given: _Given, planned: _Planned, workers: _WorkerOpener, console: Console) -> ExitCode:
+    """Do the jobs and report their outcomes, until they are done or a signal comes."""
+    from recolor_cli.batch.outcome import Report
+
+    report, started = Report(), time.monotonic()
+    page = page_of(given.out) if given.gallery and not given.dry_run else None
+    with (
+        result_viewer(console, page) as viewer,
+        console.progress(
+            planned.total, "pictures", "watching" if given.watch else "recoloring"
+        ) as bar,
+        signals((signal.SIGINT, signal.SIGTERM) if given.watch else (signal.SIGINT,)) as stop,
+    ):
+        for outcome in _outcomes(given, planned, workers, stop):
+            report.add(outcome)
+            alone = planned.total == 1
+            report_outcome(outcome, console, given.as_json, given.model, workers.device, alone)
+            if given.watch and outcome.job.is_unsupported and outcome.error:
+                # The report at the end may never come.
+                console.warn(f"{outcome.job.source} is left out: {outcome.error.message}")
+            viewer.add(outcome, given.model)
+            bar.advance()
+        # SIGTERM is the usual end of a watch.
+        interrupted = stop.is_set() and stop.signal != signal.SIGTERM
+        viewer.finish(given.model, workers.device, interrupted)
+    _print_lists(report, console)
+    if interrupted:
+        console.error(f"interrupted: {report}", "the same command goes on from here")
+        return ExitCode.INTERRUPTED
+    if planned.total != 1:
+        console.note(f"{report} in {time.monotonic() - started:.1f} s")
+    if given.watch:
+        return ExitCode.OK
+    return report.exit_code if viewer.is_complete else report.exit_code or ExitCode.SOME_FAILED
+
+
+def _outcomes(
+    given: _Given, planned: _Planned, workers: _WorkerOpener, stop: threading.Event
+) -> Iterator[Outcome]:
+    """Do the jobs, pretend to do them, or do those that arrive in the folders."""
+    from recolor_cli.batch import run
+
+    output = workers.config.output
+    if given.dry_run:
+        return run.dry_run(planned.jobs, output, stop)
+    if given.watch:
+        from recolor_cli.batch.watch import arrivals
+
+        arriving = arrivals(given.inputs, given.recursive, output, stop)
+        return run.run_with_workers(arriving, output, workers(), stop)
+    return run.run(planned.jobs, output, workers, stop)
+
+
+def _print_lists(report: Report, console: Console) -> None:
+    """Print the least certain pictures, and how many files of each unsupported format there are."""
+    if report.least_certain:
+        console.note("least certain first, nats:")
+        for nats, source in report.least_certain:
+            console.note(f"  {nats:.2f}  {source}")
+    for reason, count in report.unsupported_files.items():
+        if count == 1:
+            console.warn(f"1 file is left out: {reason}")
+        else:
+            console.warn(f"{count} files are left out: {reason.replace('it is', 'each is', 1)}")

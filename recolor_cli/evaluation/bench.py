@@ -15,16 +15,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
 
 import cv2
 import numpy as np
 
+from recolor_cli.batch.done import MissingOutputs
+from recolor_cli.batch.job import Job
+from recolor_cli.batch.messages import WorkerConfig
 from recolor_cli.batch.outcome import Outcome
-from recolor_cli.batch.plan import Job
-from recolor_cli.batch.processes import ProcessWorkers, WorkerConfig
+from recolor_cli.batch.processes import ProcessWorkers
 from recolor_cli.batch.run import Workers
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.image.decode import DecodedImage, decode
@@ -70,6 +72,10 @@ import resource, subprocess, sys
 subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
 unit = 1e6 if sys.platform == "darwin" else 1e3
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit)
+"""
+_NO_COLOR = """
+from recolor_cli.recolorizer import Recolorizer
+Recolorizer.recolor = lambda self, rgb, timings=None, in_place=False: rgb
 """
 
 
@@ -227,7 +233,7 @@ def measure_throughput(
 def _throughput(jobs: Sequence[Job], label: str, name: str, setup: WorkerConfig) -> Throughput:
     times: list[tuple[float, float]] = []
     with (
-        closing(ProcessWorkers(replace(setup, model=None))) as without,
+        closing(ProcessWorkers(setup, preamble=_NO_COLOR)) as without,
         closing(ProcessWorkers(setup)) as workers,
     ):
         for _ in _rounds():
@@ -261,7 +267,8 @@ def _rounds() -> Iterator[int]:
 def _once(jobs: Sequence[Job], workers: Workers) -> tuple[float, list[Outcome]]:
     """Return the seconds that the jobs take, and what became of them."""
     started = time.perf_counter()
-    outcomes = [future.result() for future in [workers.submit(job) for job in jobs]]
+    futures = [workers.submit(job, MissingOutputs(True)) for job in jobs]
+    outcomes = [future.result() for future in futures]
     seconds = time.perf_counter() - started
     for outcome in outcomes:
         if outcome.error:

@@ -156,9 +156,25 @@ class Gallery:
                 f"cannot write {self._page}: {error.strerror}", "make room on its disk"
             ) from error
 
-    def finish(self, **run: Any) -> None:
-        """Say what is true of the whole run: model, device, seconds, date, version, interrupted."""
-        self._run = run
+    def finish(
+        self,
+        *,
+        model: str,
+        device: str,
+        seconds: float,
+        version: str,
+        date: str,
+        interrupted: bool = False,
+    ) -> None:
+        """Set the facts about the whole run."""
+        self._run = {
+            "seconds": seconds,
+            "version": version,
+            "date": date,
+            "model": model,
+            "device": device,
+            "interrupted": interrupted,
+        }
 
     def _write(self, entry: Entry, thumbnails: Thumbnails) -> dict[str, str]:
         """Write the thumbnails of a picture, and return where they and the large ones are."""

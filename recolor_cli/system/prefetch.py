@@ -1,83 +1,145 @@
-"""Work that overlaps: one stage of a pipeline runs while the next one is at an earlier item."""
+"""Pipelines: a stage runs in a thread of its own while the next one is at an earlier item."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from queue import Full, Queue
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import closing
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
-_PATIENCE = 0.1  # seconds between looks whether anybody still wants it
+
+POLL_SECONDS = 0.1  # how soon a stop is noticed while an item is awaited
 
 
 class _End:
-    """The last thing in a queue, with the error that ended the work, if any."""
+    """The last entry of a queue, with the error that ended the iteration, if any."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
-def prefetch(items: Iterable[_In], depth: int) -> Iterator[_In]:
+def prefetch(
+    items: Iterable[_In], depth: int, stop: threading.Event | None = None
+) -> Generator[_In]:
     """Yield the items, of which a thread makes up to `depth` before they are asked for.
 
-    What goes wrong in there is raised here. When this generator is closed, the thread ends before
-    the next item, and closes `items` if that is a generator.
+    Errors of the iteration are raised here. When this generator is closed, the thread ends before
+    the next item, closes `items` if that is a generator, and is waited for.
+
+    Parameters
+    ----------
+    items : iterable
+    depth : int
+    stop : threading.Event or None
+        Once it is set, only the items that are made already are yielded. For items that may be
+        awaited for ever, as the lines of a pipe: the thread is not waited for.
     """
-    queue: Queue[_In | _End] = Queue(depth)
+    made: SimpleQueue[_In | _End] = SimpleQueue()
+    slots = threading.Semaphore(depth)
     closed = threading.Event()
 
-    def offer(item: _In | _End) -> bool:
-        while not closed.is_set():
-            try:
-                queue.put(item, timeout=_PATIENCE)
-            except Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
+    def make() -> None:
+        error: BaseException | None = None
         try:
-            for item in items:
-                if not offer(item):
-                    return
-            offer(_End())
-        except BaseException as error:
-            offer(_End(error))
+            iterator = iter(items)
+            while slots.acquire() and not closed.is_set() and not (stop and stop.is_set()):
+                made.put(next(iterator))
+        except StopIteration:
+            pass
+        except BaseException as raised:
+            error = raised
         finally:
-            if hasattr(items, "close"):
-                items.close()
+            _close(items)
+        made.put(_End(error))
 
-    thread = threading.Thread(target=work, name="recolor-ahead", daemon=True)
+    # A daemon, because it may wait for an item for ever.
+    thread = threading.Thread(target=make, name="recolor-prefetch", daemon=True)
     thread.start()
     try:
-        while not isinstance(item := queue.get(), _End):
+        while True:
+            try:
+                item = made.get(timeout=POLL_SECONDS if stop else None)
+            except Empty:
+                if stop and stop.is_set():
+                    return
+                continue
+            if isinstance(item, _End):
+                if item.error and not (stop and stop.is_set()):
+                    raise item.error
+                return
+            slots.release()
             yield item
-        if item.error:
-            raise item.error
     finally:
         closed.set()
-        thread.join()
+        slots.release()
+        if stop is None:
+            thread.join()
+
+
+def ordered_results(
+    submit: Callable[[_In], Future[_Out]],
+    items: Iterable[_In],
+    depth: int,
+    stop: threading.Event | None = None,
+    cancel: Callable[[], None] | None = None,
+) -> Iterator[_Out]:
+    """Yield the results of submitted items in the order of the items.
+
+    Parameters
+    ----------
+    submit : callable
+        Begins the work on an item.
+    items : iterable
+    depth : int
+        Number of items that are submitted before their results are asked for.
+    stop : threading.Event or None
+        As for `prefetch`. The results of cancelled futures are left out.
+    cancel : callable or None
+        Called once when `stop` is set: it must cancel the futures of work that has not begun.
+    """
+
+    def submit_all() -> Iterator[Future[_Out]]:
+        try:
+            for item in items:
+                yield submit(item)
+        finally:
+            _close(items)
+
+    with closing(prefetch(submit_all(), depth, stop)) as futures:
+        for future in futures:
+            while True:
+                if stop and stop.is_set() and cancel:
+                    cancel()
+                    cancel = None
+                try:
+                    # Look for a stop meanwhile, so that no other work begins after it.
+                    result = future.result(POLL_SECONDS if cancel else None)
+                except TimeoutError:
+                    if future.done():  # the error is the work's own
+                        raise
+                    continue
+                except CancelledError:
+                    break
+                yield result
+                break
 
 
 def ordered_parallel_map(
     function: Callable[[_In], _Out], items: Iterable[_In], workers: int
 ) -> Iterator[_Out]:
-    """Yield function(item) in the order of the items, several at a time and never far ahead."""
-    with ThreadPoolExecutor(workers, thread_name_prefix="recolor-film") as pool:
-        waiting: deque[Future[_Out]] = deque()
+    """Yield function(item) in the order of the items, computed by a number of threads."""
+    with ThreadPoolExecutor(workers, thread_name_prefix="recolor-map") as pool:
         try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from ordered_results(lambda item: pool.submit(function, item), items, workers)
         finally:
-            for future in waiting:
-                future.cancel()
-            if hasattr(items, "close"):
-                items.close()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _close(items: Iterable[object]) -> None:
+    """Close a generator, so that it ends its own threads."""
+    if hasattr(items, "close"):
+        items.close()

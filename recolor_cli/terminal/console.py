@@ -9,9 +9,7 @@ only; rich honours NO_COLOR.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -98,13 +96,6 @@ class Console:
             self.lost_output = True
             if not isinstance(error.__cause__, BrokenPipeError):  # the reader had enough
                 self.warn(error.message)
-
-    def picture(self, drawing: bytes) -> None:
-        """Send what a terminal draws a picture from; no bar may be shown meanwhile."""
-        with contextlib.suppress(OSError):  # the terminal is gone
-            sys.stderr.flush()
-            sys.stderr.buffer.write(drawing)
-            sys.stderr.buffer.flush()
 
     def json(self, value: object) -> None:
         """Print one line of JSON to stdout."""

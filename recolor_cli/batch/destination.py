@@ -1,0 +1,120 @@
+"""The name and the place of results, from the options ``-o``, ``--suffix`` and ``--in-place``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.errors import UsageError
+from recolor_cli.image.formats import ImageFormat
+
+DEFAULT_SUFFIX = "-recolored"
+
+
+def job_of(source: Path, relative: Path, options: OutputOptions, suffix: str) -> Job:
+    """Return the job of a file whose result is named after it.
+
+    Parameters
+    ----------
+    source : Path
+    relative : Path
+        Path within the folder that was searched; the result gets the same one within ``-o``.
+    options : OutputOptions
+    suffix : str
+        From `result_suffix`.
+    """
+    folder = source.parent if options.out is None else Path(options.out) / relative.parent
+    ending = options.format.suffix if options.format else options.kind.ending(source.suffix)
+    return Job(str(source), str(folder / f"{source.stem}{suffix}{ending}"))
+
+
+def result_suffix(options: OutputOptions) -> str:
+    """Return the text that is added to the names of results.
+
+    Raises
+    ------
+    UsageError
+        If it has a slash in it.
+    """
+    suffix = options.suffix
+    if suffix is None:
+        suffix = DEFAULT_SUFFIX if options.out is None else ""
+    if "/" in suffix or os.sep in suffix:
+        raise UsageError(f"the suffix {suffix} has a slash in it", "use -o for a folder")
+    return suffix
+
+
+def stream_destination(options: OutputOptions) -> str:
+    """Return the destination of standard input: standard output, or a file in the folder ``-o``."""
+    if options.out is None:
+        return STREAM
+    ending = options.format.suffix if options.format else options.kind.ending_of_stream
+    return str(Path(options.out) / f"stdin{options.suffix or DEFAULT_SUFFIX}{ending}")
+
+
+def single_destination(options: OutputOptions, several: bool) -> str | None:
+    """Return ``-o`` if it names a file or stdout, None if it names a folder or is not given.
+
+    Parameters
+    ----------
+    options : OutputOptions
+    several : bool
+        Whether there may be more than one result.
+
+    Raises
+    ------
+    UsageError
+        If the name does not fit the results.
+    """
+    out = options.out
+    if out is None or out == STREAM:
+        return out
+    if not out:
+        raise UsageError("-o is empty", "name a folder, a file, or - for standard output")
+    if os.path.isdir(out) or out.endswith(("/", os.sep)):
+        return None
+    ending = Path(out).suffix
+    if several and (options.kind.writes(out) or os.path.exists(out)):
+        raise UsageError(
+            f"several results do not fit in the file {out}", f"a folder's name ends in /: {out}/"
+        )
+    if several or not ending:
+        return None
+    if not options.kind.writes(out):
+        raise UsageError(
+            f"{out}: files ending in {ending} cannot be written",
+            f"use {options.kind.writable}; a folder's name ends in /",
+        )
+    if options.format and ImageFormat.of_suffix(ending) is not options.format:
+        raise UsageError(
+            f"--format {options.format.lower()} does not fit the name {out}", "leave --format out"
+        )
+    return out
+
+
+def check_backup(options: OutputOptions) -> None:
+    """Check that ``--in-place`` fits the other options and that backups can be told from pictures.
+
+    Raises
+    ------
+    UsageError
+        If not.
+    """
+    backup = options.backup
+    if backup is None:
+        return
+    if options.out is not None or options.suffix is not None or options.format:
+        raise UsageError(
+            "--in-place keeps folder, name and format", "leave -o, --suffix and --format out"
+        )
+    if options.overwrite:
+        raise UsageError(
+            "--in-place recolors a picture once, its backup is the sign",
+            "leave --overwrite out; to do it again, move the backup back",
+        )
+    if not backup or "/" in backup or os.sep in backup or ImageFormat.of_suffix(backup):
+        raise UsageError(
+            f"{backup!r} cannot be the end of a backup's name", "use one such as .orig"
+        )

@@ -1,0 +1,45 @@
+"""Tell whether two paths mean the same file."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+from recolor_cli.batch.job import STREAM
+
+
+def path_key(path: str) -> str:
+    """Return a key that is equal for all spellings of a path, whether or not it exists."""
+    place = os.path.normcase(os.path.abspath(path))
+    if _ignores_case(str(Path(place).parent)):
+        place = unicodedata.normalize("NFC", place).casefold()
+    return place
+
+
+def file_identity(path: str) -> tuple[int, int] | None:
+    """Return device and inode, equal for all links to a file; None if it is missing."""
+    try:
+        status = os.fstat(0) if path == STREAM else os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def is_same_file(path: str, other: str) -> bool:
+    """Tell whether two paths lead to one file; False if one is missing."""
+    try:
+        return Path(path).samefile(other)
+    except (OSError, ValueError):
+        return False
+
+
+@cache
+def _ignores_case(folder: str) -> bool:
+    """Tell whether names in a folder that differ in case alone are of one file."""
+    for path in (folder, *map(str, Path(folder).parents)):
+        other = path.swapcase()
+        if other != path and os.path.exists(path):
+            return is_same_file(path, other)
+    return False

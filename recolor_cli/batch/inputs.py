@@ -1,0 +1,126 @@
+"""Find the inputs that a name stands for: a file, the files of a folder, standard input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from recolor_cli.batch.destination import DEFAULT_SUFFIX, job_of, stream_destination
+from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.sidecars import is_thumbnail, without_label
+from recolor_cli.errors import InputError, UsageError
+
+
+def jobs_of(
+    name: str, recursive: bool, options: OutputOptions, suffix: str, destination: str | None
+) -> Iterator[Job]:
+    """Yield the jobs of one input.
+
+    Parameters
+    ----------
+    name : str
+        A file, a folder, or `STREAM`.
+    recursive : bool
+        Search folders in depth.
+    options : OutputOptions
+    suffix : str
+        From `result_suffix`.
+    destination : str or None
+        From `single_destination`; None names each result after its input.
+
+    Raises
+    ------
+    UsageError
+        If the name is empty.
+    """
+    if not name:
+        raise UsageError("an input's name is empty", "check the quotes and variables")
+    if name == STREAM:
+        yield Job(STREAM, destination or stream_destination(options))
+        return
+    path = Path(name)
+    found: Iterable[tuple[Path, Path] | Job] = [(path, Path(path.name))]
+    if os.path.isdir(name):
+        found = _search(path, recursive, suffix or DEFAULT_SUFFIX, options)
+    for entry in found:
+        if isinstance(entry, Job):
+            yield entry
+            continue
+        source, relative = entry
+        if is_thumbnail(source):
+            continue
+        if options.backup is not None:
+            place = os.path.realpath(source)  # a link stays a link
+            if not _is_sidecar_in_place(place, options.backup):
+                yield Job(str(source), place, backup=place + options.backup)
+        elif destination:
+            yield Job(str(source), destination)
+        else:
+            yield job_of(source, relative, options, suffix)
+
+
+def is_earlier_result(source: str, suffix: str) -> bool:
+    """Tell by its name whether a file is a result, or a sidecar file, of a picture beside it."""
+    path = Path(source)
+    original = _original(path.stem, suffix or DEFAULT_SUFFIX)
+    return original != path.stem and os.path.exists(path.with_name(original + path.suffix))
+
+
+def _is_sidecar_in_place(path: str, backup: str) -> bool:
+    """Tell whether a file is a sidecar file of a picture that an earlier run recolored in place."""
+    result = Path(path).with_stem(without_label(Path(path).stem))
+    return result != Path(path) and os.path.exists(f"{result}{backup}")
+
+
+def _search(
+    folder: Path, recursive: bool, suffix: str, options: OutputOptions
+) -> list[tuple[Path, Path] | Job]:
+    """Return the files of a folder, each with its path relative to it, in the order of their names.
+
+    Left out are hidden files and folders, links to folders, the output folder, and results that lie
+    beside the picture that they were made from. Unsupported files, and folders that cannot be read,
+    come as jobs with an error.
+    """
+    found: list[tuple[Path, Path] | Job] = []
+
+    def add_unreadable(error: OSError) -> None:
+        failure = InputError(f"cannot be read: {error.strerror}", "check its permissions")
+        found.append(Job(str(error.filename), error=failure))
+
+    out_folder = Path(options.out).resolve() if options.out is not None else None
+    for root, folders, files in os.walk(folder, onerror=add_unreadable):
+        here = Path(root)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive
+            and not name.startswith(".")
+            and not (out_folder and (here / name).resolve() == out_folder)
+        )
+        paths = [here / name for name in sorted(files) if not name.startswith(".")]
+        found += [
+            Job(str(path), error=error, is_unsupported=True)
+            for path in paths
+            if (error := options.kind.unsupported(path.suffix))
+        ]
+        readable = [path for path in paths if options.kind.reads(path.name)]
+        stems = {path.stem for path in readable}
+        for path in readable:
+            original = _original(path.stem, suffix)
+            is_result = original != path.stem and original in stems
+            if not is_result and not _is_special(path):
+                found.append((path, path.relative_to(folder)))
+    return found
+
+
+def _original(stem: str, suffix: str) -> str:
+    """Return the stem of the picture that a result, or its sidecar file, would be made from."""
+    unlabelled = without_label(stem, suffix)
+    return (unlabelled if unlabelled.endswith(suffix) else stem).removesuffix(suffix)
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether a path is a pipe, a socket or a device: reading it might never end."""
+    return os.path.exists(path) and not os.path.isfile(path)

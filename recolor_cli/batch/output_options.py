@@ -1,0 +1,136 @@
+"""Where results go, how they are written, and which sidecar files they get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from recolor_cli.batch.sidecars import COMPARE, CONFIDENCE, VARIANTS, sidecar_path
+from recolor_cli.errors import InputError
+from recolor_cli.image.formats import READABLE, ImageFormat, color_suffix, unsupported_suffix
+
+
+@dataclass(frozen=True, slots=True)
+class MediaKind:
+    """The kind of files that is planned for: pictures, or films.
+
+    Parameters
+    ----------
+    noun : str
+        In the plural.
+    readable, writable : str
+        Names of the formats that can be read, and endings of those that can be written.
+    reads, writes : callable
+        Tell by its name whether a file is of this kind, and whether a result may have the name.
+    ending : callable
+        Returns the ending of a result, given that of its source.
+    ending_of_stream : str
+        Ending of the result of standard input.
+    unsupported : callable
+        Returns why a file in a folder is left out that people may take for one of the kind, given
+        its ending; or None.
+    """
+
+    noun: str
+    readable: str
+    writable: str
+    reads: Callable[[str], bool]
+    writes: Callable[[str], bool]
+    ending: Callable[[str], str]
+    ending_of_stream: str
+    unsupported: Callable[[str], InputError | None]
+
+
+def _is_picture(name: str) -> bool:
+    return ImageFormat.of_suffix(Path(name).suffix) is not None
+
+
+PICTURES = MediaKind(
+    noun="pictures",
+    readable=READABLE,
+    writable=", ".join(f.suffix for f in ImageFormat),
+    reads=_is_picture,
+    writes=_is_picture,
+    ending=color_suffix,
+    ending_of_stream=ImageFormat.PNG.suffix,
+    unsupported=unsupported_suffix,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """Where results go, how they are written, and which sidecar files they get.
+
+    Parameters
+    ----------
+    out : str or None
+        A folder, a file, or ``-`` for stdout; None puts each result beside its input.
+    suffix : str or None
+        Added to the name; None is ``-recolored`` beside the input and nothing in a folder.
+    format : ImageFormat or None
+        None keeps the input's.
+    quality : int
+        1..100, for the lossy formats.
+    overwrite : bool
+        Redo existing results instead of skipping them.
+    source_profile : bool
+        Write in the picture's own color profile instead of sRGB.
+    preserve_times : bool
+        Give results the times of their pictures.
+    backup : str or None
+        The result takes the picture's name, and the picture one with this suffix.
+    max_pixels : int
+        Refuse pictures whose header declares more.
+    compare : bool
+        Write before | after as a sidecar file.
+    thumbnails : bool
+        Make thumbnails of before and after.
+    if_gray : bool
+        Skip pictures that have color.
+    variants : int
+        Number of different colorings to write as sidecar files, with a sheet of them; 0 is none.
+    seed : int
+        Which variants.
+    confidence : bool
+        Write the confidence map as a sidecar file.
+    kind : MediaKind
+        Kind of files that are planned for.
+    """
+
+    out: str | None = None
+    suffix: str | None = None
+    format: ImageFormat | None = None
+    quality: int = 95
+    overwrite: bool = False
+    source_profile: bool = False
+    preserve_times: bool = False
+    backup: str | None = None
+    max_pixels: int = 500_000_000
+    compare: bool = False
+    thumbnails: bool = False
+    if_gray: bool = False
+    variants: int = 0
+    seed: int = 0
+    confidence: bool = False
+    kind: MediaKind = PICTURES
+
+    @property
+    def needs_distribution(self) -> bool:
+        """Whether the network must give a distribution over colors, not one color."""
+        return bool(self.variants) or self.confidence
+
+    def sidecars(self, destination: str) -> list[str]:
+        """Return the paths of all sidecar files of a result."""
+        return self.comparison_sidecars(destination) + self.network_sidecars(destination)
+
+    def comparison_sidecars(self, destination: str) -> list[str]:
+        """Return the paths of the sidecar files that are made from a picture and its result."""
+        return [sidecar_path(destination, COMPARE)] if self.compare else []
+
+    def network_sidecars(self, destination: str) -> list[str]:
+        """Return the paths of the sidecar files that need the network."""
+        labels = [str(number) for number in range(1, self.variants + 1)]
+        labels += [VARIANTS] if self.variants else []
+        labels += [CONFIDENCE] if self.confidence else []
+        return [sidecar_path(destination, label) for label in labels]

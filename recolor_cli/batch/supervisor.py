@@ -1,0 +1,122 @@
+"""Give tasks to one worker process, answer its questions, and replace it when it dies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from recolor_cli.batch.gpu_host import GpuHost
+from recolor_cli.batch.messages import Reserve, TaskMessage
+from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
+from recolor_cli.batch.worker_process import WorkerProcess
+from recolor_cli.errors import InputError, RecolorError
+from recolor_cli.system.files import remove_leftovers
+from recolor_cli.system.memory import MemoryBudget
+
+_TRIES = 2  # of a task with which a process dies: the system may have killed it for another's sake
+_STARTS = 3  # of a process in place of a dead one, for the same reason
+
+
+class Supervisor:
+    """One worker process and its replacements.
+
+    Parameters
+    ----------
+    process : WorkerProcess
+    start : callable
+        Starts another one.
+    budget : MemoryBudget
+        Shared by all processes.
+    allowance : int
+        Bytes that a process holds for each task, and that a picture may take without asking.
+    host : GpuHost or None
+        The network that answers the process.
+    """
+
+    def __init__(
+        self,
+        process: WorkerProcess,
+        start: Callable[[], WorkerProcess],
+        budget: MemoryBudget,
+        allowance: int,
+        host: GpuHost | None,
+    ) -> None:
+        self._process = process
+        self._start = start
+        self._budget = budget
+        self._allowance = allowance
+        self._host = host
+
+    def wait_until_ready(self) -> None:
+        """Wait for the first process. One that fails is replaced when there is something to do."""
+        with suppress(RecolorError):
+            self._process.ready()
+
+    def do(self, task: TaskMessage) -> Outcome:
+        """Have a task done.
+
+        Raises
+        ------
+        RecolorError
+            If the process has died and no other one can be started.
+        """
+        for _ in range(_TRIES):
+            if not self._process.is_alive:
+                self._process.end()
+                self._process = self._replacement()
+            try:
+                outcome = self._talk(task)
+            except Exception as bug:  # the caller must not wait for ever
+                self._process.end()
+                return failed_by_bug(task.job, bug)
+            if outcome:
+                return outcome
+            ended = self._process.end()
+            remove_leftovers(Path(task.job.destination).parent)
+        error = InputError(
+            f"the process that worked on it {ended}",
+            "try it alone; if that fails, too, it is broken: save it anew elsewhere",
+        )
+        return Outcome(task.job, Status.FAILED, error)
+
+    def end(self) -> None:
+        """Let the process end."""
+        self._process.end()
+
+    def _replacement(self) -> WorkerProcess:
+        for tried in range(1, _STARTS + 1):
+            process = self._start()
+            try:
+                process.ready()
+                break
+            except RecolorError:
+                if tried == _STARTS:
+                    raise
+        return process
+
+    def _talk(self, task: TaskMessage) -> Outcome | None:
+        """Send a task and answer questions until the outcome comes; None if the process dies."""
+        held = self._allowance  # bytes
+        self._budget.acquire(held)
+        try:
+            self._process.send(task)
+            while True:
+                message = self._process.receive()
+                if message is None or isinstance(message, Outcome):
+                    return message
+                answer: object = message
+                try:
+                    if isinstance(message, Reserve):
+                        # Two that hold memory while they wait for more would wait for ever.
+                        self._budget.release(held)
+                        held = 0
+                        self._budget.acquire(message.needed)
+                        held = message.needed
+                    elif self._host:
+                        answer = self._host.answer(message)
+                except RecolorError as error:  # belongs to whoever asked
+                    answer = error
+                self._process.send(answer)
+        finally:
+            self._budget.release(held)

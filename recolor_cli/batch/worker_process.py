@@ -1,0 +1,143 @@
+"""Start a worker process, talk to it, and tell how it ended."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from recolor_cli.batch.messages import InitMessage, ReadyMessage
+from recolor_cli.errors import RecolorError
+
+# -P: modules must not come from the folder of the pictures. The parent's own path is handed over.
+_PROGRAM = """
+import sys
+sys.path[:] = sys.argv[2:]
+{preamble}
+from recolor_cli.batch.child import main
+main(int(sys.argv[1]))
+"""
+# glibc gives memory back to the system after each picture and gets it anew page by page, which
+# takes a twelfth of the time for 1.5 megapixels. These make it keep so many bytes; the memory of
+# larger arrays goes back.
+_KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+
+
+class WorkerProcess:
+    """A process that runs `recolor_cli.batch.child`.
+
+    Parameters
+    ----------
+    init : InitMessage
+    preamble : str
+        Python code that it runs first.
+
+    Raises
+    ------
+    RecolorError
+        If the system does not start it.
+    """
+
+    def __init__(self, init: InitMessage, preamble: str = "") -> None:
+        self._connection, theirs = multiprocessing.Pipe()
+        handle = theirs.fileno()
+        program = _PROGRAM.format(preamble=preamble)
+        try:
+            with _blocked_signals():
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", program, str(handle), *sys.path],
+                    env=_KEEP_MEMORY | os.environ,
+                    **_inherit(handle),
+                )
+        except OSError as error:
+            self._connection.close()
+            raise RecolorError(
+                f"the process that recolors cannot be started: {error.strerror}",
+                "there may be too many processes, or too little memory",
+            ) from error
+        finally:
+            theirs.close()  # else its end would not show
+        self._ready: ReadyMessage | None = None
+        self.send(init)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def ready(self) -> ReadyMessage:
+        """Wait until it has loaded the model.
+
+        Raises
+        ------
+        RecolorError
+            If it cannot load the model, or ends.
+        """
+        if self._ready is None:
+            answer = self.receive()
+            if not isinstance(answer, ReadyMessage):
+                ended = self.end()
+                if isinstance(answer, RecolorError):
+                    raise answer
+                raise RecolorError(
+                    f"the process that recolors {ended} at its start",
+                    "see what `recolor doctor` says",
+                )
+            self._ready = answer
+        return self._ready
+
+    def send(self, message: object) -> None:
+        """Send a message. If the process has ended, `receive` tells so."""
+        with suppress(OSError):
+            self._connection.send(message)
+
+    def receive(self) -> Any:
+        """Return the next message of the process, or None when it has ended."""
+        try:
+            return self._connection.recv()
+        except (EOFError, OSError):
+            return None
+
+    def end(self) -> str:
+        """Wait until it has ended, which it does without a connection; say how it ended."""
+        self._connection.close()
+        code = self._process.wait()
+        if code >= 0:
+            return f"ended with code {code}"
+        if -code == getattr(signal, "SIGKILL", 9):
+            return "was killed, perhaps for want of memory"
+        name = signal.strsignal(-code) or f"signal {-code}"
+        return f"crashed ({name.lower()})"
+
+
+def _inherit(handle: int) -> dict[str, Any]:
+    """Return the arguments of Popen that hand a file over, and on Windows keep Ctrl-C away."""
+    if sys.platform == "win32":
+        os.set_handle_inheritable(handle, True)
+        startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]})
+        return {"startupinfo": startup, "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"pass_fds": [handle]}
+
+
+@contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Keep signals to stop from a process that is started inside: its parent tells it when.
+
+    Ctrl-C goes to all processes of a terminal, as does SIGHUP when it is closed, and a service's
+    SIGTERM to all processes of the service.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    # The process inherits the mask. Signals to this one are delivered afterwards.
+    stops = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
