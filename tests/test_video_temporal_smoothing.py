@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from recolor_cli.video.scenes import frame_difference
+from recolor_cli.video.scenes import measure_difference
 from recolor_cli.video.temporal_smoothing import TemporalSmoother, warp
 
 SIZE, COARSE = 64, 16
@@ -129,8 +129,8 @@ def test_only_the_picture_is_looked_at_for_cuts():
         (np.zeros((SIZE, SIZE), np.float32), 0, 0),  # a fade
     ],
 )
-def test_frame_difference(after, low, high):
-    assert low <= frame_difference(picture(1), after.astype(np.float32)) <= high
+def test_measure_difference(after, low, high):
+    assert low <= measure_difference(picture(1), after.astype(np.float32)) <= high
 
 
 def test_warp_takes_what_lies_along_the_flow():

@@ -47,12 +47,12 @@ def film(**values: Any) -> ExitCode:
         import_module("recolor_cli.video.job")
     except ImportError as error:
         raise missing_extra("video", error) from error
-    from recolor_cli.commands.film_plan import film_output, plan_films
+    from recolor_cli.commands.film_plan import make_output_options, plan_films
     from recolor_cli.terminal.console import Console
 
     given = _Given(**values)
-    options, raw = _film_options(given), _raw_frames(given)
-    output = film_output(given.out, given.suffix, given.overwrite, options)
+    options, raw = _make_film_options(given), _parse_raw_frames(given)
+    output = make_output_options(given.out, given.suffix, given.overwrite, options)
     jobs = plan_films(given.inputs, given.recursive, output)
     _check_streams(given, jobs)
     return _recolor(given, jobs, output, options, raw, Console(given.quiet, given.verbose))
@@ -89,7 +89,7 @@ class _Given:
     verbose: bool
 
 
-def _film_options(given: _Given) -> FilmOptions:
+def _make_film_options(given: _Given) -> FilmOptions:
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.video.encoding import VideoEncodingOptions
     from recolor_cli.video.film_options import FilmOptions
@@ -111,7 +111,7 @@ def _film_options(given: _Given) -> FilmOptions:
     )
 
 
-def _raw_frames(given: _Given) -> RawFrames | None:
+def _parse_raw_frames(given: _Given) -> RawFrames | None:
     """Return the layout that ``--raw`` declares."""
     from recolor_cli.video.raw_frames import RawFrames
 
@@ -146,7 +146,7 @@ def _recolor(
 ) -> ExitCode:
     """Recolor the films one after the other and report each. Load the model for the first one."""
     from recolor_cli.batch.outcome import Report
-    from recolor_cli.commands.film_plan import is_finished, outcome_of_untried
+    from recolor_cli.commands.film_plan import is_finished, make_untried_outcome
     from recolor_cli.commands.film_run import FilmSource, recolor_job
     from recolor_cli.system.device import cpu_count
     from recolor_cli.video.fingerprint import digest_model
@@ -157,7 +157,7 @@ def _recolor(
         for job in jobs:
             counts: dict[str, object] = {}
             if given.dry_run or job.error or is_finished(job, output):
-                outcome = outcome_of_untried(job, output)
+                outcome = make_untried_outcome(job, output)
             else:
                 if network is None:  # all CPUs work on one film, each on a frame of its own
                     network = load_network(given.model, given.device, cpu_count(), console)

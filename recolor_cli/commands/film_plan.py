@@ -15,8 +15,8 @@ from recolor_cli.batch.output_options import MediaKind, OutputOptions
 from recolor_cli.batch.plan import plan
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.image.formats import FILM_SUFFIXES, is_film
-from recolor_cli.video.containers import CONTAINERS, is_writable, writable_suffix
-from recolor_cli.video.image_sequence import frame_name, is_pattern
+from recolor_cli.video.containers import CONTAINERS, choose_suffix, is_writable
+from recolor_cli.video.image_sequence import format_frame_name, is_pattern
 
 if TYPE_CHECKING:
     from recolor_cli.video.film_options import FilmOptions
@@ -27,13 +27,13 @@ _FILMS = MediaKind(
     writable=", ".join(sorted(CONTAINERS)),
     reads=lambda name: Path(name).suffix.lower() in FILM_SUFFIXES,
     writes=is_writable,
-    ending=writable_suffix,
+    ending=choose_suffix,
     ending_of_stream=".mkv",
     unsupported=lambda ending: None,
 )
 
 
-def film_output(
+def make_output_options(
     out: str | None, suffix: str | None, overwrite: bool, options: FilmOptions
 ) -> OutputOptions:
     """Return where results go. A part of a film does not take the name of the whole result."""
@@ -63,11 +63,11 @@ def plan_films(inputs: Sequence[str], recursive: bool, output: OutputOptions) ->
 def is_finished(job: Job, output: OutputOptions) -> bool:
     """Tell whether the result exists. Of numbered pictures, the first one is written last."""
     if is_pattern(job.destination):
-        job = replace(job, destination=frame_name(job.destination, 1))
+        job = replace(job, destination=format_frame_name(job.destination, 1))
     return has_result(job, output)
 
 
-def outcome_of_untried(job: Job, output: OutputOptions) -> Outcome:
+def make_untried_outcome(job: Job, output: OutputOptions) -> Outcome:
     """Return the outcome of a job that is not tried: it has an error, is finished, or planned."""
     if job.error:
         return Outcome(job, Status.FAILED, job.error)

@@ -56,14 +56,14 @@ class FilmSource:
                 if is_y4m(pipe.peek(16) if hasattr(pipe, "peek") else b""):
                     film = FilmReader(STREAM, None, self.rate, pipe)
                 else:
-                    path = stack.enter_context(_saved_to_file(pipe))
+                    path = stack.enter_context(_save_to_file(pipe))
                     film = FilmReader(str(path), rate=self.rate)
             stack.callback(film.close)
             yield film
 
 
 @contextmanager
-def _saved_to_file(pipe: Any) -> Iterator[Path]:
+def _save_to_file(pipe: Any) -> Iterator[Path]:
     """Copy a stream to a temporary file, which is closed, because Windows opens no file twice."""
     with ExitStack() as stack:
         try:
@@ -105,7 +105,7 @@ def recolor_job(
     try:
         with source.open() as film, ExitStack() as stack:
             size = film.info.size
-            total = _expected_frames(film.info, options)
+            total = _count_expected_frames(film.info, options)
             bar = stack.enter_context(console.progress(total, "frames", Path(job.source).name))
             report = recolor_film(film, job.destination, network, options, bar.advance, stop)
     except UsageError:
@@ -118,7 +118,7 @@ def recolor_job(
     except Exception as error:  # a bug must not stop the other films
         return replace(failed_by_bug(job, error), size=size), None
     seconds = time.monotonic() - started
-    console.note(_summary(report, seconds))
+    console.note(_format_summary(report, seconds))
     if report.interrupted:
         stopped = RecolorError(f"stopped after {report.frames} frames")
         return Outcome(job, Status.FAILED, stopped, size=size), report
@@ -127,7 +127,7 @@ def recolor_job(
     ), report
 
 
-def _expected_frames(info: FilmInfo, options: FilmOptions) -> int | None:
+def _count_expected_frames(info: FilmInfo, options: FilmOptions) -> int | None:
     """Return the number of frames in the span, if the film declares its length."""
     frames, span = info.frames, options.span
     if frames is None or span.is_all:
@@ -138,7 +138,7 @@ def _expected_frames(info: FilmInfo, options: FilmOptions) -> int | None:
     return min(rest, round((span.end - span.start) * info.rate))
 
 
-def _summary(report: FilmReport, seconds: float) -> str:
+def _format_summary(report: FilmReport, seconds: float) -> str:
     """Return the line that says how many frames were made, and how fast."""
     new = report.frames - report.resumed
     cuts = f", {report.cuts} cuts" if report.cuts else ""

@@ -31,7 +31,7 @@ Y4M = "yuv4mpegpipe"  # the format of standard output
 _MOV = ("mp4", "mov", "3gp")
 
 
-def container_of(path: str) -> str:
+def find_container(path: str) -> str:
     """Return FFmpeg's name of the format of a result, or `SEQUENCE`.
 
     Raises
@@ -61,7 +61,7 @@ def is_writable(path: str) -> bool:
     return Path(path).suffix.lower() in known
 
 
-def writable_suffix(suffix: str) -> str:
+def choose_suffix(suffix: str) -> str:
     """Return the suffix of a film's result: the source's if it can be written, else ``.mkv``."""
     return suffix if suffix.lower() in CONTAINERS else ".mkv"
 

@@ -14,7 +14,7 @@ from av.codec.context import Flags
 
 from recolor_cli.errors import UsageError
 from recolor_cli.types import ImageSize
-from recolor_cli.video.containers import SEQUENCE, SEQUENCE_CODECS, Y4M, container_of
+from recolor_cli.video.containers import SEQUENCE, SEQUENCE_CODECS, Y4M, find_container
 from recolor_cli.video.film_reader import FilmInfo
 from recolor_cli.video.pixel_format import choose_pixel_format
 from recolor_cli.video.planes import YuvCoding
@@ -183,7 +183,7 @@ def choose_encoding(
     UsageError
         If the options contradict each other, or do not fit the film.
     """
-    container = Y4M if destination == "-" else container_of(destination)
+    container = Y4M if destination == "-" else find_container(destination)
     codec = _choose_codec(container, destination, options)
     size = ImageSize(info.size.height, info.size.width * (2 if preview else 1))
     pixel_format = _choose_format_of_codec(codec, options.pixel_format, coding.bits, size)
@@ -213,7 +213,7 @@ def choose_encoding(
             2 if coding.full_range else info.colors[3],
         ),
         field_order=(info.field_order if info.field_order > 1 else 2) if interlaces else 0,
-        settings=tuple(_settings_of(codec, options).items()),
+        settings=tuple(_collect_settings(codec, options).items()),
     ), warnings
 
 
@@ -257,16 +257,16 @@ def _choose_format_of_codec(codec: str, requested: str | None, bits: int, size: 
     return chosen
 
 
-def _settings_of(codec: str, options: VideoEncodingOptions) -> dict[str, str]:
+def _collect_settings(codec: str, options: VideoEncodingOptions) -> dict[str, str]:
     """Return the private options of an encoder: the defaults, the quality and the user's own."""
-    settings = _DEFAULT_SETTINGS.get(codec, {}) | _quality_settings(codec, options)
+    settings = _DEFAULT_SETTINGS.get(codec, {}) | _choose_quality_settings(codec, options)
     for key, value in options.settings:
         joins = key.endswith("-params") and key in settings
         settings[key] = f"{settings[key]}:{value}" if joins else value
     return settings
 
 
-def _quality_settings(codec: str, options: VideoEncodingOptions) -> dict[str, str]:
+def _choose_quality_settings(codec: str, options: VideoEncodingOptions) -> dict[str, str]:
     """Return the private options of an encoder for the requested quality."""
     if options.lossless:
         if options.quality is not None:

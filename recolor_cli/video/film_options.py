@@ -40,7 +40,7 @@ class FilmOptions:
     temporal_smoothing : float
         Alpha of `TemporalSmoother`; infinity disables it.
     scene_threshold : float
-        `scenes.frame_difference` above which a new shot begins.
+        `scenes.measure_difference` above which a new shot begins.
     start : float
         First moment to recolor, s from the film's beginning.
     duration : float or None

@@ -159,7 +159,7 @@ class FilmReader:
         """Whether the source can be read only once."""
         return self._pipe is not None
 
-    def picture_stream(self, container: Any) -> Any:
+    def find_picture_stream(self, container: Any) -> Any:
         """Return the stream of the moving picture: FFmpeg's best one that is not a cover."""
         moving = [s for s in container.streams.video if not is_cover(s)]
         if not moving:
@@ -214,7 +214,7 @@ class FilmReader:
         """
         if not self.is_pipe:
             self._reopen()
-        stream = self.picture_stream(self._container)
+        stream = self.find_picture_stream(self._container)
         stream.thread_type = "AUTO"
         if after is None or self.is_pipe or not self._has_times:
             return stream
@@ -223,7 +223,7 @@ class FilmReader:
             self._container.seek(max(after - margin, 0), stream=stream, backward=True)
         except av.error.FFmpegError:  # the position is now undefined
             self._reopen()
-            stream = self.picture_stream(self._container)
+            stream = self.find_picture_stream(self._container)
             stream.thread_type = "AUTO"
         return stream
 
@@ -251,7 +251,7 @@ class FilmReader:
 
     def _probe(self) -> FilmInfo:
         """Read the film's properties from the header and, except for a pipe, the first frame."""
-        stream = self.picture_stream(self._container)
+        stream = self.find_picture_stream(self._container)
         context = stream.codec_context
         first = None if self.is_pipe else self._decode_first_frame(stream)
         described: Any = context if first is None else first  # the frame overrides the header
@@ -278,7 +278,7 @@ class FilmReader:
             frames=stream.frames or (round(length * rate) if length and length > 0 else None),
             start=float(stream.start_time * time_base) if stream.start_time else 0.0,
             pixel_aspect=stream.sample_aspect_ratio or None,
-            matrix=None if first is None else _display_matrix(first),
+            matrix=None if first is None else _read_display_matrix(first),
             rotation=0 if first is None else int(first.rotation),
             interlaced=bool((first is not None and first.interlaced_frame) or order > _PROGRESSIVE),
             field_order=order,
@@ -326,7 +326,7 @@ def is_cover(stream: Any) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+def _read_display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """Return a frame's display matrix, if it has one.
 
     Only the probed frame may be asked: PyAV crashes in `make_writable` of a frame whose side data

@@ -18,7 +18,7 @@ from recolor_cli.video.film_options import FilmOptions
 from recolor_cli.video.film_reader import FilmReader
 
 
-def fingerprint(
+def compute_fingerprint(
     film: FilmReader, manifest: Manifest, options: FilmOptions, encoding: VideoEncoding
 ) -> str:
     """Return a hash that is equal for two runs only if one can continue what the other began."""

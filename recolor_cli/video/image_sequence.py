@@ -15,7 +15,7 @@ def is_pattern(name: str) -> bool:
     return len(_PATTERN.findall(name)) == 1
 
 
-def frame_name(pattern: str, number: int) -> str:
+def format_frame_name(pattern: str, number: int) -> str:
     """Return the name of one numbered picture of a pattern."""
     return _PATTERN.sub(lambda match: f"%{match[1]}d" % number, pattern)
 
@@ -42,7 +42,8 @@ def find_first_number(pattern: str) -> int:
     numbers = {
         int(match[1])
         for name in names
-        if (match := with_number.fullmatch(name)) and frame_name(path.name, int(match[1])) == name
+        if (match := with_number.fullmatch(name))
+        and format_frame_name(path.name, int(match[1])) == name
     }
     if not numbers:
         raise InputError(
@@ -52,7 +53,7 @@ def find_first_number(pattern: str) -> int:
     if len(numbers) <= last - first:
         missing = next(n for n in range(first, last) if n not in numbers)
         raise InputError(
-            f"{frame_name(path.name, missing)} is missing among {len(numbers)} pictures",
+            f"{format_frame_name(path.name, missing)} is missing among {len(numbers)} pictures",
             "number them without gaps",
         )
     return first

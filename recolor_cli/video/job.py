@@ -16,13 +16,13 @@ from recolor_cli.video.containers import SEQUENCE
 from recolor_cli.video.encoding import VideoEncoding, choose_encoding
 from recolor_cli.video.film_options import FilmOptions, FilmReport
 from recolor_cli.video.film_reader import FilmReader
-from recolor_cli.video.fingerprint import fingerprint
-from recolor_cli.video.image_sequence import frame_name
+from recolor_cli.video.fingerprint import compute_fingerprint
+from recolor_cli.video.image_sequence import format_frame_name
 from recolor_cli.video.muxing import Stopped, assemble, check_streams
 from recolor_cli.video.pipeline import FramePipeline
 from recolor_cli.video.segment_encoder import encode_segments
 from recolor_cli.video.segment_store import SegmentStore
-from recolor_cli.video.y4m import write_y4m_frame, y4m_header
+from recolor_cli.video.y4m import format_y4m_header, write_y4m_frame
 
 
 def recolor_film(
@@ -91,7 +91,7 @@ def _write_result(
         check_streams(film, encoding, options.span)
     remove_leftovers(place.parent)
     mount = mount_point(destination)
-    store = SegmentStore(place, fingerprint(film, pipeline.manifest, options, encoding))
+    store = SegmentStore(place, compute_fingerprint(film, pipeline.manifest, options, encoding))
     try:
         report.resumed = report.frames = store.progress.frames
         advance(report.resumed)
@@ -121,8 +121,8 @@ def _write_pictures(store: SegmentStore, pattern: Path) -> None:
     packets = store.read_packets()
     first = next(packets)
     for number, packet in enumerate(packets, 2):
-        write_atomic(pattern.with_name(frame_name(pattern.name, number)), packet.data)
-    write_atomic(pattern.with_name(frame_name(pattern.name, 1)), first.data)
+        write_atomic(pattern.with_name(format_frame_name(pattern.name, number)), packet.data)
+    write_atomic(pattern.with_name(format_frame_name(pattern.name, 1)), first.data)
 
 
 def _write_stream(
@@ -137,7 +137,7 @@ def _write_stream(
     try:
         for item in items:
             if not report.frames:
-                write_stdout(y4m_header(encoding, pipeline.film.info.top_first))
+                write_stdout(format_y4m_header(encoding, pipeline.film.info.top_first))
             write_y4m_frame(item.frame)
             report.frames += 1
             advance(1)

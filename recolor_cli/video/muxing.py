@@ -131,7 +131,7 @@ def _open_target(file: Any, encoding: VideoEncoding, source: Any, fast_start: bo
     if is_mov(encoding.container):
         options["video_track_timescale"] = str(encoding.time_base.denominator)
         flags = "+faststart" if fast_start else ""
-        if source and not _MOV_TAGS.issuperset(_tags(source)):
+        if source and not _MOV_TAGS.issuperset(_read_tags(source)):
             flags += "+use_metadata_tags"
         if flags:
             options["movflags"] = flags
@@ -158,9 +158,9 @@ def _add_streams(
     copies: dict[int, Any] = {}
     warnings: list[str] = []
     if source:
-        target.metadata.update(_tags(source))
-        picture = film.picture_stream(source)
-        stream.metadata.update(_tags(picture))
+        target.metadata.update(_read_tags(source))
+        picture = film.find_picture_stream(source)
+        stream.metadata.update(_read_tags(picture))
         stream.disposition = picture.disposition
         copies, warnings = _add_copies(film, source, target, picture, encoding.container)
         _copy_chapters(source, target, span, film.info.start)
@@ -180,7 +180,7 @@ def _add_picture_stream(target: Any, encoding: VideoEncoding, film: FilmReader) 
     return stream
 
 
-def _tags(thing: Any) -> dict[str, str]:
+def _read_tags(thing: Any) -> dict[str, str]:
     """Return the tags of a container or stream that the muxer does not write itself."""
     own = _OWN_TAGS if not hasattr(thing, "codec_context") else _OWN_STREAM_TAGS
     return {
@@ -207,9 +207,9 @@ def _add_copies(
         except (ValueError, av.error.FFmpegError) as error:
             if stream.type == "audio":
                 raise cannot_hold(container, f"sound ({_codec_name(stream)})") from error
-            warnings += _lost_stream(source, stream, picture, container)
+            warnings += _describe_lost_stream(source, stream, picture, container)
             continue
-        copy.metadata.update(_tags(stream))
+        copy.metadata.update(_read_tags(stream))
         copy.disposition = stream.disposition
         copies[stream.index] = copy
     return copies, warnings
@@ -224,7 +224,7 @@ def _add_copy(target: Any, stream: Any, container: str) -> Any:
     return target.add_stream_from_template(stream, opaque=True)
 
 
-def _lost_stream(source: Any, stream: Any, picture: Any, container: str) -> list[str]:
+def _describe_lost_stream(source: Any, stream: Any, picture: Any, container: str) -> list[str]:
     """Return the warning about a stream that is left out, if its content is lost."""
     # MP4 keeps chapters and time codes as data streams, which the muxer writes anew.
     if stream.type == "data" and (source.chapters() or "timecode" in picture.metadata):

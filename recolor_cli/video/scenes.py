@@ -11,7 +11,7 @@ _SIDE = 24  # px; motion within a shot hardly shows in so coarse a thumbnail
 _FLAT = 2.0  # L*; frames of a lower standard deviation (black ones) have nothing to compare
 
 
-def frame_difference(before: FloatArray, after: FloatArray) -> float:
+def measure_difference(before: FloatArray, after: FloatArray) -> float:
     """Return the difference of two frames, 0 (equal) to 2 (one is the other's negative).
 
     It is 1 minus the correlation of their thumbnails, so that flicker of brightness or contrast,

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from recolor_cli.types import FloatArray
-from recolor_cli.video.scenes import CUT_THRESHOLD, frame_difference
+from recolor_cli.video.scenes import CUT_THRESHOLD, measure_difference
 
 ALPHA = 0.2  # [Billaut2018]
 # L*. Where the warped previous frame differs by this much, its color counts exp(-1), about a third.
@@ -51,7 +51,7 @@ class TemporalSmoother:
     alpha : float
         The i-th previous frame has the weight exp(-alpha i), alpha >= 0. Infinity disables it.
     scene_threshold : float
-        `frame_difference` above which a new shot begins.
+        `measure_difference` above which a new shot begins.
     motion : bool
         Move the sum of the previous frames along the optical flow.
 
@@ -104,7 +104,7 @@ class TemporalSmoother:
         return total / weight[..., None]
 
     def _is_cut(self, before: FloatArray, after: FloatArray) -> bool:
-        difference = frame_difference(before[self.inside], after[self.inside])
+        difference = measure_difference(before[self.inside], after[self.inside])
         return difference > self._scene_threshold
 
     def _warp_state(

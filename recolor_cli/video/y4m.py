@@ -11,7 +11,7 @@ from recolor_cli.video.encoding import VideoEncoding
 from recolor_cli.video.frames import view_plane
 
 
-def y4m_header(encoding: VideoEncoding, top_first: bool) -> bytes:
+def format_y4m_header(encoding: VideoEncoding, top_first: bool) -> bytes:
     """Return the header line of a stream. `top_first` is the field order of interlaced film."""
     sampling = encoding.pixel_format.removeprefix("yuv").removesuffix("le")
     sampling = {"420p": "420jpeg", "422p": "422", "444p": "444"}.get(sampling, sampling)
