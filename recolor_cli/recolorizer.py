@@ -127,12 +127,10 @@ class Recolorizer:
             (steered,) = self.predict_distribution(rgb, timings).variants(1)
             timings.lap("steering")
             return steered
-        manifest = self.network.manifest
         tensor = self._tensor(rgb, timings)
-        ab: FloatArray = self.network.predict(tensor, self._temperature)[0].transpose(1, 2, 0)
-        check_finite(ab)
+        ab: FloatArray = predict_ab(self.network, tensor, self.options)[0].transpose(1, 2, 0)
         timings.lap("network")
-        return ab * np.float32(self.options.strength * manifest.strength)
+        return ab
 
     def predict_distribution(
         self, rgb: AnyRgbImage, timings: StageTimings | None = None
@@ -165,7 +163,7 @@ class Recolorizer:
             )
         tensor = self._tensor(rgb, timings)
         distribution = network.distribution(tensor)
-        check_finite(distribution.logits)
+        _check_finite(distribution.logits)
         timings.lap("network")
         return Prediction(
             distribution=distribution,
@@ -227,8 +225,31 @@ def check_size(size: ImageSize) -> None:
         )
 
 
-def check_finite(answer: FloatArray) -> None:
-    """Raise InferenceError if a network's answer has NaN or infinity in it."""
+def predict_ab(network: ColorNetwork, tensor: FloatArray, options: RecolorOptions) -> FloatArray:
+    """Predict the ab of a minibatch, and apply the strengths of the model and of the user.
+
+    Parameters
+    ----------
+    network : ColorNetwork
+    tensor : float32 array, shape (N, 1, H, W)
+        As `network_input` makes it.
+    options : RecolorOptions
+
+    Returns
+    -------
+    float32 array, shape (N, 2, h, w), CIELAB units
+
+    Raises
+    ------
+    InferenceError
+        If the network fails, or its output is not finite.
+    """
+    ab = network.predict(tensor, options.temperature or network.manifest.temperature)
+    _check_finite(ab)
+    return ab * np.float32(options.strength * network.manifest.strength)
+
+
+def _check_finite(answer: FloatArray) -> None:
     if not np.isfinite(answer).all():
         raise InferenceError(
             "the network's answer is not a number", "try --device cpu, or another model"

@@ -28,20 +28,11 @@ from recolor_cli.video.raw_frames import RawFrames, is_y4m
 
 @dataclass(frozen=True, slots=True)
 class FilmSource:
-    """Where a film comes from: a path or ``-``, and what the user declared about it.
-
-    Parameters
-    ----------
-    name : str
-    raw : RawFrames or None
-        Layout of the frames in standard input, if they have no header.
-    rate : Fraction or None
-        Frames per second, for sources that declare none.
-    """
+    """A path or ``-``, and what the user declared about the frames."""
 
     name: str
-    raw: RawFrames | None = None
-    rate: Fraction | None = None
+    raw: RawFrames | None = None  # layout of standard input without a header
+    rate: Fraction | None = None  # frames per second, if the source declares none
 
     @contextmanager
     def open(self) -> Iterator[FilmReader]:
@@ -87,18 +78,9 @@ def recolor_job(
     console: Console,
     stop: threading.Event,
 ) -> tuple[Outcome, FilmReport | None]:
-    """Recolor one film. Its failure does not stop the films after it.
+    """Recolor one film. Only a UsageError is raised, because wrong options concern all films.
 
-    Returns
-    -------
-    Outcome
-    FilmReport or None
-        None if the film failed.
-
-    Raises
-    ------
-    UsageError
-        If the options are wrong, because then they are so for all films.
+    The report is None if the film failed.
     """
     started = time.monotonic()
     size: ImageSize | None = None

@@ -47,60 +47,31 @@ _INTERLACES = ("libx264", "prores_ks", "mpeg2video", "mpeg4", "ffv1")
 class VideoEncodingOptions:
     """The user's options for the new picture stream.
 
-    Parameters
-    ----------
-    codec : str or None
-        ``h264`` and the like, or FFmpeg's name of an encoder; None chooses by the container.
-    quality : int or None
-        Constant rate factor of the encoder. Lower is better and larger; None is near-transparent.
-    lossless : bool
-    pixel_format : str or None
-        FFmpeg's name; None keeps the depth of the source, in 4:2:0 if possible.
-    settings : tuple of (str, str)
-        Private options of the encoder, as FFmpeg names them.
+    None chooses a codec that suits the container, a near-transparent quality, and a pixel format
+    that keeps the depth of the source, in 4:2:0 if possible.
     """
 
-    codec: str | None = None
-    quality: int | None = None
+    codec: str | None = None  # ``h264`` and the like, or FFmpeg's name of an encoder
+    quality: int | None = None  # constant rate factor: lower is better and larger
     lossless: bool = False
-    pixel_format: str | None = None
-    settings: tuple[tuple[str, str], ...] = ()
+    pixel_format: str | None = None  # FFmpeg's name
+    settings: tuple[tuple[str, str], ...] = ()  # private options of the encoder
 
 
 @dataclass(frozen=True, slots=True)
 class VideoEncoding:
-    """An encoder and its settings, chosen for one film.
-
-    Parameters
-    ----------
-    codec, pixel_format, container : str
-        FFmpeg's names; the container may be `SEQUENCE` or `Y4M`.
-    size : ImageSize
-        Size of a frame, px.
-    time_base : Fraction
-        Seconds per tick.
-    rate : Fraction
-        Frames per second.
-    pixel_aspect : Fraction or None
-        Width of a pixel over its height.
-    colors : tuple of int
-        Primaries, transfer function, matrix (H.273 numbers) and range (AVColorRange).
-    field_order : int
-        AVFieldOrder of interlaced film, else 0.
-    settings : tuple of (str, str)
-        Private options of the encoder.
-    """
+    """An encoder and its settings, chosen for one film. All names are FFmpeg's."""
 
     codec: str
     pixel_format: str
-    container: str
-    size: ImageSize
-    time_base: Fraction
-    rate: Fraction
-    pixel_aspect: Fraction | None
-    colors: tuple[int, int, int, int]
-    field_order: int
-    settings: tuple[tuple[str, str], ...]
+    container: str  # or `SEQUENCE`, or `Y4M`
+    size: ImageSize  # of a frame, px
+    time_base: Fraction  # seconds per tick
+    rate: Fraction  # frames per second
+    pixel_aspect: Fraction | None  # width over height
+    colors: tuple[int, int, int, int]  # as in `FilmInfo`
+    field_order: int  # AVFieldOrder of interlaced film, else 0
+    settings: tuple[tuple[str, str], ...]  # private options of the encoder
 
     def configure(self, context: Any) -> None:
         """Set the fields of a codec context that is not open yet."""

@@ -69,24 +69,10 @@ class FilmOptions:
 
 @dataclass(slots=True)
 class FilmReport:
-    """The result of recoloring one film.
+    """The result of recoloring one film."""
 
-    Parameters
-    ----------
-    frames : int
-        Number of frames in the result.
-    resumed : int
-        Number of these that an earlier run had finished.
-    cuts : int
-        Number of cuts, at which smoothing began anew.
-    interrupted : bool
-        Whether the run was stopped. The same call continues it.
-    warnings : list of str
-        Properties of the film that could not be kept.
-    """
-
-    frames: int = 0
-    resumed: int = 0
-    cuts: int = 0
-    interrupted: bool = False
-    warnings: list[str] = field(default_factory=list)
+    frames: int = 0  # frames in the result
+    resumed: int = 0  # those of them that an earlier run had finished
+    cuts: int = 0  # at which smoothing began anew
+    interrupted: bool = False  # the same call continues the run
+    warnings: list[str] = field(default_factory=list)  # properties of the film that are lost

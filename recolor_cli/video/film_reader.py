@@ -29,47 +29,20 @@ _HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 
 @dataclass(frozen=True, slots=True)
 class FilmInfo:
-    """Properties of a film that are known before its frames are read.
+    """Properties of a film that are known before its frames are read. None is undeclared."""
 
-    Parameters
-    ----------
-    size : ImageSize
-        Size of a stored frame, px.
-    pixel_format : str
-        FFmpeg's name.
-    time_base : Fraction
-        Seconds per tick.
-    rate : Fraction
-        Mean frames per second.
-    frames : int or None
-        Number of frames according to the file, which may be wrong.
-    start : float
-        Time of the first frame, s.
-    pixel_aspect : Fraction or None
-        Width of a pixel over its height, if declared.
-    matrix : tuple of int or None
-        FFmpeg's display matrix, if a player must rotate or mirror the film.
-    rotation : int
-        Degrees counterclockwise by which a player rotates the film.
-    interlaced : bool
-    field_order : int
-        AVFieldOrder.
-    colors : tuple of int
-        Primaries, transfer function, matrix (H.273 numbers) and range (AVColorRange).
-    """
-
-    size: ImageSize
-    pixel_format: str
-    time_base: Fraction
-    rate: Fraction
-    frames: int | None
-    start: float
-    pixel_aspect: Fraction | None
-    matrix: tuple[int, ...] | None
-    rotation: int
+    size: ImageSize  # of a stored frame, px
+    pixel_format: str  # FFmpeg's name
+    time_base: Fraction  # seconds per tick
+    rate: Fraction  # mean frames per second
+    frames: int | None  # number according to the file, which may be wrong
+    start: float  # time of the first frame, s
+    pixel_aspect: Fraction | None  # width of a pixel over its height
+    matrix: tuple[int, ...] | None  # FFmpeg's display matrix: rotation and mirroring
+    rotation: int  # degrees counterclockwise by which a player rotates the film
     interlaced: bool
-    field_order: int
-    colors: tuple[int, int, int, int]
+    field_order: int  # AVFieldOrder
+    colors: tuple[int, int, int, int]  # primaries, transfer, matrix [H.273], AVColorRange
 
     @property
     def top_first(self) -> bool:

@@ -50,22 +50,9 @@ def assemble(
     store: SegmentStore,
     span: Span,
     path: Path,
-    stop: threading.Event | None = None,
+    stop: threading.Event,
 ) -> list[str]:
-    """Write the result from the encoded frames and the source's other streams.
-
-    Parameters
-    ----------
-    film : FilmReader
-    encoding : VideoEncoding
-    store : SegmentStore
-        Holds the encoded frames. Their times count from the start of the span.
-    span : Span
-        The part of the film that the result shows.
-    path : Path
-        File to write; its suffix is ignored.
-    stop : threading.Event or None
-        Once set, writing is given up.
+    """Write the file `path` from the encoded frames and the source's other streams in the span.
 
     Returns
     -------
@@ -79,7 +66,6 @@ def assemble(
     Stopped
         If `stop` is set.
     """
-    stop = stop or threading.Event()
     source = None if film.is_pipe else film.open()
     try:
         with _open_target(str(path), encoding, source, is_mov(encoding.container)) as target:
@@ -145,14 +131,7 @@ def _add_streams(
 ) -> tuple[Any, dict[int, Any], list[str]]:
     """Add all streams and write the header.
 
-    Returns
-    -------
-    stream
-        The new picture stream.
-    dict of int to stream
-        The copied streams, by the source's stream numbers.
-    list of str
-        Warnings that name the streams that the container cannot hold.
+    Return the new picture stream, the copied streams by the source's stream numbers, and warnings.
     """
     stream = _add_picture_stream(target, encoding, film)
     copies: dict[int, Any] = {}

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from recolor_cli.model.color_network import ColorNetwork
-from recolor_cli.recolorizer import check_finite
+from recolor_cli.recolorizer import predict_ab
 from recolor_cli.system.device import cpu_count
 from recolor_cli.system.prefetch import ordered_parallel_map, prefetch
 from recolor_cli.types import FloatArray
@@ -34,30 +34,14 @@ _PREFETCH_DEPTH = 4  # frames
 
 @dataclass(slots=True)
 class PipelineFrame:
-    """A frame on its way through the pipeline.
+    """A frame on its way through the pipeline."""
 
-    Parameters
-    ----------
-    frame : VideoFrame
-        As decoded; painted by the last stage.
-    ticks : int
-        Its time in the source.
-    canvas : float32 array, shape (H, W)
-        L* of the stored canvas.
-    ab : float32 array, shape (h, w, 2), or None
-        The network's prediction for the stored canvas, CIELAB units.
-    smoother_state : SmootherState or None
-        State of the smoother after this frame.
-    cuts : int
-        Number of cuts up to this frame.
-    """
-
-    frame: av.VideoFrame
-    ticks: int
-    canvas: FloatArray
-    ab: FloatArray | None = None
-    smoother_state: SmootherState | None = None
-    cuts: int = 0
+    frame: av.VideoFrame  # as decoded; painted by the last stage
+    ticks: int  # time in the source
+    canvas: FloatArray  # L* of the stored canvas, shape (H, W)
+    ab: FloatArray | None = None  # prediction for the stored canvas, shape (h, w, 2)
+    smoother_state: SmootherState | None = None  # after this frame
+    cuts: int = 0  # up to this frame
 
 
 class FramePipeline:
@@ -106,12 +90,9 @@ class FramePipeline:
 
     def _predict(self, items: list[PipelineFrame]) -> list[PipelineFrame]:
         """Run the network on a batch of frames."""
-        recolor = self.options.recolor
         canvases = [self.geometry.rotate_upright(item.canvas) for item in items]
-        temperature = recolor.temperature or self.manifest.temperature
-        prediction = self._network.predict(np.stack(canvases)[:, None], temperature)
-        check_finite(prediction)
-        prediction = prediction * np.float32(recolor.strength * self.manifest.strength)
+        tensor = np.stack(canvases)[:, None]
+        prediction = predict_ab(self._network, tensor, self.options.recolor)
         for item, ab in zip(items, prediction.transpose(0, 2, 3, 1), strict=True):
             item.ab = self.geometry.rotate_to_stored(ab)
         return items

@@ -25,18 +25,9 @@ def encode_segments(
     advance: Callable[[int], None],
     stop: threading.Event,
 ) -> None:
-    """Encode the unfinished frames of a film, segment by segment.
+    """Encode the frames that the store does not hold yet, segment by segment.
 
-    Parameters
-    ----------
-    pipeline : FramePipeline
-    encoding : VideoEncoding
-    store : SegmentStore
-        Receives the segments; its progress says where to begin.
-    advance : callable
-        Called with 1 after each frame.
-    stop : threading.Event
-        Once set, the current segment is finished early and kept.
+    Call `advance` with 1 after each frame. Once `stop` is set, finish the current segment early.
     """
     done = store.progress
     if done.smoother:
@@ -62,17 +53,7 @@ def encode_segments(
 
 
 class _SegmentEncoder:
-    """The encoder of one segment.
-
-    Parameters
-    ----------
-    encoding : VideoEncoding
-    store : SegmentStore
-    time_base : Fraction
-        Seconds per tick of the source.
-    shift : int
-        Source ticks to subtract from all times, so that the result begins at 0.
-    """
+    """The encoder of one segment. `time_base` and `shift` are the source's: s per tick, ticks."""
 
     def __init__(
         self, encoding: VideoEncoding, store: SegmentStore, time_base: Fraction, shift: int

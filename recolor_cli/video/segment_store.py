@@ -40,23 +40,13 @@ class StoredPacket:
 
 @dataclass(frozen=True, slots=True)
 class FilmProgress:
-    """How much of a film is finished.
-
-    Parameters
-    ----------
-    segments, frames, cuts : int
-        Numbers of finished segments, of frames, and of cuts between them.
-    last : int or None
-        Time of the last finished frame, ticks of the source.
-    smoother : SmootherState or None
-        State of the smoother after that frame.
-    """
+    """How much of a film is finished."""
 
     segments: int = 0
     frames: int = 0
     cuts: int = 0
-    last: int | None = None
-    smoother: SmootherState | None = None
+    last: int | None = None  # time of the last finished frame, ticks of the source
+    smoother: SmootherState | None = None  # state after that frame
 
 
 class SegmentStore:
