@@ -2,16 +2,19 @@
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
 from conftest import draw, encoded
+from recolor_cli.commands import film_run
 from video_clips import SIZE, decoded, luma, make
 
 
@@ -59,7 +62,7 @@ def test_a_folder_of_films(film, tmp_path, recolor):
         "old.avi -> out/old.mkv",
     ]
     out, err = recolor("film", "casablanca.mp4", "poster.jpg", exit_code=2)
-    assert "poster.jpg is no film" in err
+    assert "poster.jpg is not a film" in err
 
 
 def test_an_input_is_never_overwritten(film, recolor):
@@ -122,6 +125,24 @@ def test_a_filter_of_films(film, monkeypatch, recolor):
         assert [stream.type for stream in container.streams] == ["video", "audio"]
 
 
+def test_a_container_from_a_pipe_is_read_from_a_closed_file(film, monkeypatch, recolor):
+    written, opened = [], []
+
+    class Reader(film_run.FilmReader):
+        def __init__(self, source, *args, **kwargs):
+            opened.append((Path(source), written[0].closed))
+            super().__init__(source, *args, **kwargs)
+
+    copy = shutil.copyfileobj
+    monkeypatch.setattr(shutil, "copyfileobj", lambda a, b: (written.append(b), copy(a, b)))
+    monkeypatch.setattr(film_run, "FilmReader", Reader)
+    monkeypatch.setattr(sys, "stdin", Pipe(film.read_bytes()))
+    recolor("-", "-o", "b.mp4", "--device", "cpu")
+    ((path, closed),) = opened
+    assert closed  # Windows opens no file twice
+    assert not path.exists()
+
+
 def test_raw_frames(tmp_path, monkeypatch, recolor):
     monkeypatch.chdir(tmp_path)
     frames = b"".join(luma(index, *SIZE).tobytes() for index in range(2))
@@ -136,8 +157,8 @@ def test_raw_frames(tmp_path, monkeypatch, recolor):
     ("arguments", "message"),
     [
         (["--crf", "99"], "--crf"),
-        (["--start", "soon"], "is no time"),
-        (["--duration", "-1"], "is no time"),
+        (["--start", "soon"], "is not a time"),
+        (["--duration", "-1"], "is not a time"),
         (["--smoothing", "-0.1"], "--smoothing"),
         (["--rate", "0"], "0..1000"),
         (["--encoder-option", "fast"], "is not KEY=VALUE"),
@@ -170,7 +191,7 @@ def test_one_bad_film_does_not_stop_the_others(film, tmp_path, recolor):
     (tmp_path / "bad.mp4").write_text("nothing")
     out, err = recolor("bad.mp4", "casablanca.mp4", "--device", "cpu", exit_code=1)
     assert out == b"casablanca-recolored.mp4\n"
-    assert "bad.mp4: it is no film" in err
+    assert "bad.mp4: it cannot be read as a film" in err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no such signals")
@@ -179,10 +200,10 @@ def test_ctrl_c_leaves_what_the_same_command_goes_on_from(tmp_path):
     command = [sys.executable, "-m", "recolor_cli", "long.mkv", "--device", "cpu"]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     parts = tmp_path / ".long-recolored.mkv.recolor-parts" / "000000.packets"
-    deadline = time.monotonic() + 60
-    while not parts.exists() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 120
+    while not (parts.exists() and parts.stat().st_size):  # until the first frames are encoded
+        assert time.monotonic() < deadline
         time.sleep(0.02)
-    time.sleep(1)  # some frames on their way
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
     assert running.returncode == 130, err

@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 import pytest
-
-from recolor_cli.evaluation.temporal import Motion, color_distribution_consistency, histogram
+from benchmarks.temporal import Motion, color_distribution_consistency, histogram
 
 
 def shares(*levels):

@@ -1,4 +1,4 @@
-"""Luma kept, chroma that shows the color asked for."""
+"""Luma stays, and chroma shows the requested color."""
 
 import numpy as np
 import pytest
@@ -6,21 +6,21 @@ import pytest
 from recolor_cli.color.lab import rgb_to_lab_cie
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.types import ImageSize
-from recolor_cli.video.planes import Coding, chroma_planes, matrix_of, reduced
+from recolor_cli.video.planes import YuvCoding, choose_matrix, compute_chroma, downsample_luma
 
 WEIGHTS = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 CODINGS = [
-    Coding(8, False, 6),
-    Coding(8, True, 6),
-    Coding(8, False, 1),
-    Coding(10, False, 1),
-    Coding(10, True, 9),
-    Coding(16, False, 9),
+    YuvCoding(8, False, 6),
+    YuvCoding(8, True, 6),
+    YuvCoding(8, False, 1),
+    YuvCoding(10, False, 1),
+    YuvCoding(10, True, 9),
+    YuvCoding(16, False, 9),
 ]
 
 
 def rgb_of(luma, cb, cr, coding):
-    """The other way, written down independently: H.273, equations of section 8.3."""
+    """Convert YUV to RGB, written independently from H.273, equations of section 8.3."""
     kr, kb = WEIGHTS[coding.matrix]
     y = (luma.astype(float) - coding.black) / coding.luma_levels
     red = y + 2 * (1 - kr) * (cr.astype(float) - coding.gray) / coding.chroma_levels
@@ -35,12 +35,12 @@ def ramp(coding, height=64, width=64):
 
 
 def test_codes_are_those_of_the_standard():
-    limited, full = Coding(8, False, 1), Coding(8, True, 1)
+    limited, full = YuvCoding(8, False, 1), YuvCoding(8, True, 1)
     assert (limited.black, limited.luma_levels, limited.gray, limited.chroma_levels) == (
         16, 219, 128, 224,
     )  # fmt: skip
     assert (full.black, full.luma_levels, full.gray, full.chroma_levels) == (0, 255, 128, 255)
-    deep = Coding(10, False, 1)
+    deep = YuvCoding(10, False, 1)
     assert (deep.black, deep.luma_levels, deep.gray, deep.chroma_levels) == (64, 876, 512, 896)
 
 
@@ -58,7 +58,7 @@ def test_the_color_asked_for_is_shown(coding, ab):
     luma = ramp(coding)
     box = Letterbox.fit(ImageSize(64, 64), 64)
     answer = np.broadcast_to(np.float32(ab), (16, 16, 2))
-    cb, cr = chroma_planes(luma, answer, box, coding)
+    cb, cr = compute_chroma(luma, answer, box, coding)
     assert cb.dtype == cr.dtype == luma.dtype
     rgb = rgb_of(luma, cb, cr, coding)
     step = 2 / coding.chroma_levels + 1e-3  # rounding
@@ -69,19 +69,19 @@ def test_the_color_asked_for_is_shown(coding, ab):
 
 
 def test_no_color_is_exactly_gray():
-    coding = Coding(8, False, 1)
+    coding = YuvCoding(8, False, 1)
     box = Letterbox.fit(ImageSize(64, 64), 64)
-    cb, cr = chroma_planes(ramp(coding), np.zeros((16, 16, 2), np.float32), box, coding)
+    cb, cr = compute_chroma(ramp(coding), np.zeros((16, 16, 2), np.float32), box, coding)
     assert (cb == 128).all()
     assert (cr == 128).all()
 
 
 def test_chroma_gives_way_where_it_cannot_be_shown():
-    coding = Coding(8, False, 1)
+    coding = YuvCoding(8, False, 1)
     box = Letterbox.fit(ImageSize(64, 64), 64)
     answer = np.broadcast_to(np.float32((90, -100)), (16, 16, 2))
     luma = ramp(coding)
-    cb, cr = chroma_planes(luma, answer, box, coding)
+    cb, cr = compute_chroma(luma, answer, box, coding)
     rgb = rgb_of(luma, cb, cr, coding)
     assert rgb.min() > -0.012
     assert rgb.max() < 1.012
@@ -91,16 +91,16 @@ def test_chroma_gives_way_where_it_cannot_be_shown():
 
 
 def test_what_names_no_matrix_is_guessed_by_its_height():
-    assert matrix_of(2, 576) == 6
-    assert matrix_of(2, 720) == 1
-    assert matrix_of(9, 576) == 9
-    assert matrix_of(0, 1080) == 1  # RGB has none
+    assert choose_matrix(2, 576) == 6
+    assert choose_matrix(2, 720) == 1
+    assert choose_matrix(9, 576) == 9
+    assert choose_matrix(0, 1080) == 1  # RGB has none
 
 
 def test_fields_are_reduced_each_for_itself():
     luma = np.zeros((8, 4), np.uint8)
     luma[1::2] = 200  # the other moment
-    assert (reduced(luma, 4, 2) == 100).all()
-    by_field = reduced(luma, 4, 2, interlaced=True)
+    assert (downsample_luma(luma, 4, 2) == 100).all()
+    by_field = downsample_luma(luma, 4, 2, interlaced=True)
     assert by_field[:, 0].tolist() == [0, 200, 0, 200]
-    assert reduced(luma, 8, 4) is luma
+    assert downsample_luma(luma, 8, 4) is luma

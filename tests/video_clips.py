@@ -1,4 +1,4 @@
-"""Small films made here, and what is in a film."""
+"""Make small films, recolor them and read them back."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -6,15 +6,18 @@ from pathlib import Path
 import av
 import numpy as np
 
-from recolor_cli.video.film import FilmOptions, FilmReport, recolor_film
-from recolor_cli.video.reading import Film
+from recolor_cli.video.encoding import VideoEncodingOptions
+from recolor_cli.video.film_options import FilmOptions, FilmReport
+from recolor_cli.video.film_reader import FilmReader
+from recolor_cli.video.job import recolor_film
 
 RATE = 24
 SIZE = (64, 48)
+LOSSLESS = VideoEncodingOptions(codec="ffv1")
 
 
 def luma(index, width, height, levels=255):
-    """A pattern that moves, so that frames can be told apart."""
+    """Draw a pattern that moves, so that no two frames are equal."""
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     wave = np.sin((x + 3 * index) / 7) * np.cos((y - index) / 9)
     return np.rint((0.5 + 0.4 * wave) * levels).astype(np.uint16 if levels > 255 else np.uint8)
@@ -53,7 +56,7 @@ def make(
     options=None,
     scenes=1,
 ) -> Path:
-    """Write a film; `times` are seconds."""
+    """Write a film. `times` are in seconds."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=RATE, options=options or {})
         stream.width, stream.height = size
@@ -78,7 +81,7 @@ def make(
 
 
 def decoded(path):
-    """Frames as tuples of time and planes."""
+    """Return time (s) and planes of each frame."""
     with av.open(str(path)) as container:
         return [(frame.time, planes(frame)) for frame in container.decode(video=0)]
 
@@ -96,7 +99,7 @@ def planes(frame):
 
 
 def packets(path, kind):
-    """Times in seconds and bytes of the packets of a kind of stream."""
+    """Return stream number, time (s), duration (s) and bytes of each packet of a kind of stream."""
     with av.open(str(path)) as container:
         streams = [stream for stream in container.streams if stream.type == kind]
         return [
@@ -107,8 +110,8 @@ def packets(path, kind):
 
 
 def recolored(source, destination, network, stop=None, advance=lambda count: None, **options):
-    """Recolor a film with the options of `FilmOptions`."""
-    film = Film(str(source))
+    """Recolor a film with these fields of `FilmOptions`."""
+    film = FilmReader(str(source))
     try:
         report: FilmReport = recolor_film(
             film, str(destination), network, FilmOptions(**options), advance, stop

@@ -1,4 +1,4 @@
-"""Which encoder makes the film's new stream, and how it is set."""
+"""Choose the encoder of a film's new picture stream, and its settings."""
 
 from __future__ import annotations
 
@@ -12,117 +12,71 @@ import av
 import av.error
 from av.codec.context import Flags
 
-from recolor_cli.errors import OutputError, UsageError
+from recolor_cli.errors import UsageError
 from recolor_cli.types import ImageSize
-from recolor_cli.video.frames import best_format
-from recolor_cli.video.reading import FilmInfo, is_pattern
+from recolor_cli.video.containers import SEQUENCE, SEQUENCE_CODECS, Y4M, find_container
+from recolor_cli.video.film_reader import FilmInfo
+from recolor_cli.video.pixel_format import choose_pixel_format
+from recolor_cli.video.planes import YuvCoding
 
+# FFmpeg's encoders by the usual names of the codecs. Other names are passed to FFmpeg unchanged.
 _ENCODERS = {
     "h264": "libx264",
     "hevc": "libx265",
     "vp9": "libvpx-vp9",
     "av1": "libsvtav1",
     "prores": "prores_ks",
-}  # by the names that people say; any other is FFmpeg's own
-_QUALITY = {
-    "libx264": 16,
-    "libx265": 18,
-    "libvpx-vp9": 18,
-    "libsvtav1": 20,
-}  # CRF, near-transparent
+}
+_CRF = {"libx264": 16, "libx265": 18, "libvpx-vp9": 18, "libsvtav1": 20}  # near-transparent
 _LOSSLESS = {
     "libx264": {"qp": "0"},
     "libx265": {"x265-params": "lossless=1"},
     "libvpx-vp9": {"lossless": "1"},
 }
 _ALWAYS_LOSSLESS = ("ffv1", "png", "tiff", "huffyuv", "ffvhuff", "utvideo", "rawvideo")
-_SETTINGS = {
+_DEFAULT_SETTINGS = {
     "libx265": {"x265-params": "log-level=none"},
     "libvpx-vp9": {"b": "0", "row-mt": "1", "cpu-used": "2"},
     "libsvtav1": {"preset": "6"},
-}  # what the encoders should always be told
-_ANY_SUBSAMPLING = ("libvpx-vp9", "libsvtav1", "libaom-av1", "ffv1", "png", "tiff")
-_INTERLACES = ("libx264", "prores_ks", "mpeg2video", "mpeg4", "ffv1")
-_PICTURES = {".png": "png", ".tif": "tiff", ".tiff": "tiff"}
-
-# The formats that are kept; what has another ending becomes Matroska, which holds everything. So
-# does AVI, which has no times but the order of its frames: H.264 has another one for showing them.
-CONTAINERS = {
-    ".mp4": "mp4",
-    ".m4v": "mp4",
-    ".mov": "mov",
-    ".qt": "mov",
-    ".mkv": "matroska",
-    ".webm": "webm",
-    ".flv": "flv",
-    ".3gp": "3gp",
-    ".ts": "mpegts",
-    ".mts": "mpegts",
-    ".m2ts": "mpegts",
-    ".nut": "nut",
 }
-SEQUENCE = "sequence"  # in the place of a container: numbered pictures
-STREAM = "yuv4mpegpipe"  # what goes to standard output
-_MOV = ("mp4", "mov", "3gp")
+_ANY_SUBSAMPLING = ("libvpx-vp9", "libsvtav1", "libaom-av1", "ffv1", "png", "tiff", "rawvideo")
+_INTERLACES = ("libx264", "prores_ks", "mpeg2video", "mpeg4", "ffv1")
 
 
 @dataclass(frozen=True, slots=True)
-class EncodingOptions:
-    """What a user can ask of the new stream.
+class VideoEncodingOptions:
+    """The user's options for the new picture stream.
 
-    Parameters
-    ----------
-    codec : str or None
-        ``h264`` and the like, or FFmpeg's name of an encoder; None takes what suits the container.
-    quality : int or None
-        The encoder's constant rate factor: lower is better and larger; None is near-transparent.
-    lossless : bool
-    pixel_format : str or None
-        FFmpeg's name; None keeps the depth of the source and takes 4:2:0 where that is possible.
-    settings : tuple of (str, str)
-        Options of the encoder, as FFmpeg names them.
+    None chooses a codec that suits the container, a near-transparent quality, and a pixel format
+    that keeps the depth of the source, in 4:2:0 if possible.
     """
 
-    codec: str | None = None
-    quality: int | None = None
+    codec: str | None = None  # ``h264`` and the like, or FFmpeg's name of an encoder
+    quality: int | None = None  # constant rate factor: lower is better and larger
     lossless: bool = False
-    pixel_format: str | None = None
-    settings: tuple[tuple[str, str], ...] = ()
+    pixel_format: str | None = None  # FFmpeg's name
+    settings: tuple[tuple[str, str], ...] = ()  # private options of the encoder
 
 
 @dataclass(frozen=True, slots=True)
-class Encoding:
-    """An encoder and its settings, decided for one film.
-
-    Parameters
-    ----------
-    codec, pixel_format, container : str
-        FFmpeg's names; the container may be `SEQUENCE` or `STREAM`.
-    size : ImageSize
-    time_base, rate : Fraction
-    pixel_aspect : Fraction or None
-    colors : tuple of int
-        Primaries, transfer, matrix and range.
-    field_order : int
-        Of interlaced film, else 0.
-    settings : tuple of (str, str)
-    """
+class VideoEncoding:
+    """An encoder and its settings, chosen for one film. All names are FFmpeg's."""
 
     codec: str
     pixel_format: str
-    container: str
-    size: ImageSize
-    time_base: Fraction
-    rate: Fraction
-    pixel_aspect: Fraction | None
-    colors: tuple[int, int, int, int]
-    field_order: int
-    settings: tuple[tuple[str, str], ...]
+    container: str  # or `SEQUENCE`, or `Y4M`
+    size: ImageSize  # of a frame, px
+    time_base: Fraction  # seconds per tick
+    rate: Fraction  # frames per second
+    pixel_aspect: Fraction | None  # width over height
+    colors: tuple[int, int, int, int]  # as in `FilmInfo`
+    field_order: int  # AVFieldOrder of interlaced film, else 0
+    settings: tuple[tuple[str, str], ...]  # private options of the encoder
 
     def configure(self, context: Any) -> None:
-        """Set an encoder that is not open yet."""
+        """Set the fields of a codec context that is not open yet."""
         if self.codec == "libsvtav1":
-            os.environ.setdefault("SVT_LOG", "1")  # else it tells its whole setup on stderr
+            os.environ.setdefault("SVT_LOG", "1")  # else it prints its configuration to stderr
         context.width, context.height = self.size.width, self.size.height
         context.pix_fmt = self.pixel_format
         context.time_base, context.framerate = self.time_base, self.rate
@@ -135,17 +89,17 @@ class Encoding:
         if self.field_order:
             context.field_order = self.field_order
             context.flags |= Flags.interlaced_dct | Flags.interlaced_me
-        if self.container not in (SEQUENCE, STREAM, "mpegts"):
+        if self.container not in (SEQUENCE, Y4M, "mpegts"):
             context.flags |= Flags.global_header
         context.options = dict(self.settings)
 
-    def encoder(self) -> Any:
-        """Return an open encoder.
+    def open_encoder(self) -> Any:
+        """Open the encoder and return its codec context.
 
         Raises
         ------
         UsageError
-            If it does not take the settings.
+            If the encoder rejects the settings.
         """
         context = av.CodecContext.create(self.codec, "w")
         self.configure(context)
@@ -154,10 +108,10 @@ class Encoding:
         except av.error.FFmpegError as error:
             advice = "try another --codec, --pixel-format or --encoder-option"
             if "crf" in dict(self.settings):
-                advice += "; 0..51 are usual for --crf, lower is better"
+                advice += "; usual values of --crf are 0..51, lower is better"
+            listed = ", ".join(f"{key}={value}" for key, value in self.settings) or "no options"
             raise UsageError(
-                f"{self.codec} does not take {self.pixel_format} of {self.size} "
-                f"with {_listed(self.settings)}",
+                f"{self.codec} does not take {self.pixel_format} of {self.size} with {listed}",
                 advice,
             ) from error
         if context.options:
@@ -169,91 +123,54 @@ class Encoding:
         return context
 
 
-def container_of(path: str) -> str:
-    """Return FFmpeg's name of the format of a result.
-
-    Raises
-    ------
-    UsageError
-        If its ending is of no format that is written.
-    """
-    if is_pattern(path):
-        if Path(path).suffix.lower() not in _PICTURES:
-            raise UsageError(f"{path}: such pictures are not written", "use %05d.png or %05d.tif")
-        return SEQUENCE
-    container = CONTAINERS.get(Path(path).suffix.lower())
-    if container is None:
-        raise UsageError(
-            f"{path}: such films are not written", f"use {', '.join(sorted(CONTAINERS))}"
-        )
-    return container
-
-
-def is_written(path: str) -> bool:
-    """Tell whether a film can be written under this name."""
-    known = _PICTURES if is_pattern(path) else CONTAINERS
-    return Path(path).suffix.lower() in known
-
-
-def kept_suffix(suffix: str) -> str:
-    """Return the ending of a film's result: its own, or Matroska's where that cannot be written."""
-    return suffix if suffix.lower() in CONTAINERS else ".mkv"
-
-
-def decide(
-    info: FilmInfo, bits: int, coding_range: int, matrix: int, destination: str,
-    options: EncodingOptions, wide: bool = False,
-) -> tuple[Encoding, list[str]]:  # fmt: skip
-    """Decide how a film is encoded, and say what of it cannot be kept.
+def choose_encoding(
+    info: FilmInfo,
+    coding: YuvCoding,
+    destination: str,
+    options: VideoEncodingOptions,
+    preview: bool = False,
+) -> tuple[VideoEncoding, list[str]]:
+    """Choose how a film is encoded.
 
     Parameters
     ----------
     info : FilmInfo
-    bits : int
-        Of its luma.
-    coding_range, matrix : int
-        Of its luma, as FFmpeg numbers them.
+    coding : YuvCoding
+        Coding of the film's frames.
     destination : str
-        A file, a pattern, or ``-`` for a stream to standard output.
-    options : EncodingOptions
-    wide : bool
-        Whether two frames stand side by side.
+        A file, a pattern of numbered pictures, or ``-`` for a stream to standard output.
+    options : VideoEncodingOptions
+    preview : bool
+        Whether each frame of the result shows two frames side by side.
+
+    Returns
+    -------
+    VideoEncoding
+    list of str
+        Warnings that name properties of the film that the encoding cannot keep.
 
     Raises
     ------
     UsageError
-        If the options make no sense together, or for this film.
+        If the options contradict each other, or do not fit the film.
     """
-    container = STREAM if destination == "-" else container_of(destination)
-    if container == STREAM:
-        codec = "rawvideo"
-        if options.codec or options.quality is not None:
-            raise UsageError("standard output gets plain frames", "leave --codec and --crf out")
-    elif container == SEQUENCE:
-        codec = _PICTURES[Path(destination).suffix.lower()]
-    else:
-        name = options.codec or ("vp9" if container == "webm" else "h264")
-        codec = _ENCODERS.get(name, name)
-    size = ImageSize(info.size.height, info.size.width * (2 if wide else 1))
-    pixel_format = _pixel_format(codec, options.pixel_format, bits, size)
-    settings = _SETTINGS.get(codec, {}) | _quality(codec, options)
-    for key, value in options.settings:
-        joined = (
-            f"{settings[key]}:{value}" if key.endswith("-params") and key in settings else value
-        )
-        settings[key] = joined
+    container = Y4M if destination == "-" else find_container(destination)
+    codec = _choose_codec(container, destination, options)
+    size = ImageSize(info.size.height, info.size.width * (2 if preview else 1))
+    pixel_format = _choose_format_of_codec(codec, options.pixel_format, coding.bits, size)
     layout = av.VideoFormat(pixel_format, 16, 16)
     warnings = []
-    if layout.components[0].bits < bits:
-        what = f"its {bits} bits a sample become {layout.components[0].bits}"
-        warnings.append(f"{what}; --codec ffv1 with -o NAME.mkv keeps them")
+    if layout.components[0].bits < coding.bits:
+        warnings.append(
+            f"its {coding.bits} bits a sample become {layout.components[0].bits}; "
+            "--codec ffv1 with -o NAME.mkv keeps them"
+        )
     if len(av.VideoFormat(info.pixel_format, 16, 16).components) in (2, 4):
         warnings.append("its transparency is lost")
     interlaces = info.interlaced and codec in _INTERLACES
-    if info.interlaced and not interlaces and container not in (SEQUENCE, STREAM):
-        warnings.append(f"that it is interlaced is not told by {codec}; --codec h264 tells it")
-    primaries, transfer = info.colors[:2]
-    return Encoding(
+    if info.interlaced and not interlaces and container not in (SEQUENCE, Y4M):
+        warnings.append(f"{codec} cannot declare that it is interlaced; --codec h264 can")
+    return VideoEncoding(
         codec=codec,
         pixel_format=pixel_format,
         container=container,
@@ -261,14 +178,32 @@ def decide(
         time_base=info.time_base,
         rate=info.rate,
         pixel_aspect=info.pixel_aspect,
-        colors=(primaries, transfer, 0 if layout.is_rgb else matrix, coding_range),
+        colors=(
+            *info.colors[:2],
+            0 if layout.is_rgb else coding.matrix,
+            2 if coding.full_range else info.colors[3],
+        ),
         field_order=(info.field_order if info.field_order > 1 else 2) if interlaces else 0,
-        settings=tuple(settings.items()),
+        settings=tuple(_collect_settings(codec, options).items()),
     ), warnings
 
 
-def _pixel_format(codec: str, asked: str | None, bits: int, size: ImageSize) -> str:
-    """Return the pixel format to use, of those that the encoder has."""
+def _choose_codec(container: str, destination: str, options: VideoEncodingOptions) -> str:
+    """Return FFmpeg's name of the encoder."""
+    if container == Y4M:
+        if options.codec or options.quality is not None:
+            raise UsageError(
+                "standard output gets uncompressed frames", "leave --codec and --crf out"
+            )
+        return "rawvideo"
+    if container == SEQUENCE:
+        return SEQUENCE_CODECS[Path(destination).suffix.lower()]
+    name = options.codec or ("vp9" if container == "webm" else "h264")
+    return _ENCODERS.get(name, name)
+
+
+def _choose_format_of_codec(codec: str, requested: str | None, bits: int, size: ImageSize) -> str:
+    """Return the requested pixel format, or the best one of the encoder."""
     try:
         encoder = av.Codec(codec, "w")
     except (ValueError, av.error.FFmpegError) as error:
@@ -279,47 +214,47 @@ def _pixel_format(codec: str, asked: str | None, bits: int, size: ImageSize) -> 
     offered = [layout.name for layout in encoder.video_formats or ()]
     if codec == "rawvideo":
         offered = [f"yuv{s}p{d}" for s in (420, 422, 444) for d in ("", "10le", "12le", "16le")]
-    if asked and asked not in offered:
+    if requested and requested not in offered:
         raise UsageError(
-            f"{codec} has no pixel format {asked}", f"it has {', '.join(offered) or 'none'}"
+            f"{codec} has no pixel format {requested}", f"it has {', '.join(offered) or 'none'}"
         )
-    chosen = asked or best_format(offered, bits, size, codec in (*_ANY_SUBSAMPLING, "rawvideo"))
+    any_subsampling = codec in _ANY_SUBSAMPLING
+    chosen = requested or choose_pixel_format(offered, bits, size, any_subsampling)
     if chosen is None or len(av.VideoFormat(chosen, 16, 16).components) != 3:
-        raise UsageError(f"{codec} has no pixel format for color that is known here", "use another")
+        raise UsageError(
+            f"{codec} has no pixel format for color that recolor can write",
+            "use another --codec or --pixel-format",
+        )
     return chosen
 
 
-def _quality(codec: str, options: EncodingOptions) -> dict[str, str]:
-    """Return the encoder's options for the quality that is asked for."""
+def _collect_settings(codec: str, options: VideoEncodingOptions) -> dict[str, str]:
+    """Return the private options of an encoder: the defaults, the quality and the user's own."""
+    settings = _DEFAULT_SETTINGS.get(codec, {}) | _choose_quality_settings(codec, options)
+    for key, value in options.settings:
+        joins = key.endswith("-params") and key in settings
+        settings[key] = f"{settings[key]}:{value}" if joins else value
+    return settings
+
+
+def _choose_quality_settings(codec: str, options: VideoEncodingOptions) -> dict[str, str]:
+    """Return the private options of an encoder for the requested quality."""
     if options.lossless:
         if options.quality is not None:
-            raise UsageError("--lossless leaves nothing for --crf", "use one of them")
+            raise UsageError("--lossless and --crf contradict each other", "use one of them")
         if codec in _ALWAYS_LOSSLESS:
             return {}
         if codec not in _LOSSLESS:
-            raise UsageError(f"{codec} is not lossless here", "use --codec h264, hevc, vp9 or ffv1")
+            raise UsageError(
+                f"{codec} cannot encode without loss", "use --codec h264, hevc, vp9 or ffv1"
+            )
         settings = dict(_LOSSLESS[codec])
-        for key, value in _SETTINGS.get(codec, {}).items():
+        for key, value in _DEFAULT_SETTINGS.get(codec, {}).items():
             if key in settings:
                 settings[key] = f"{value}:{settings[key]}"
         return settings
-    quality = options.quality
-    if codec not in _QUALITY:
-        if quality is not None:
-            raise UsageError(f"--crf means nothing to {codec}", "use --encoder-option KEY=VALUE")
+    if codec not in _CRF:
+        if options.quality is not None:
+            raise UsageError(f"{codec} has no --crf", "use --encoder-option KEY=VALUE")
         return {}
-    return {"crf": str(_QUALITY[codec] if quality is None else quality)}
-
-
-def _listed(settings: tuple[tuple[str, str], ...]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in settings) or "no options"
-
-
-def is_mov(container: str) -> bool:
-    """Tell whether a container is of the MP4 family, whose tracks have ticks of their own."""
-    return container in _MOV
-
-
-def cannot_hold(container: str, what: str) -> OutputError:
-    """Return the error for a stream that a container has no place for."""
-    return OutputError(f"{container} cannot hold its {what}", "use -o NAME.mkv, which can")
+    return {"crf": str(_CRF[codec] if options.quality is None else options.quality)}

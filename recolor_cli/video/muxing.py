@@ -1,4 +1,4 @@
-"""The finished file: the new stream with everything else that the source has, untouched."""
+"""Write the finished file: the new picture stream, and the source's other streams unchanged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import heapq
 import io
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,13 @@ import av.error
 import numpy as np
 
 from recolor_cli.errors import OutputError
-from recolor_cli.video.encoding import Encoding, cannot_hold, is_mov
-from recolor_cli.video.reading import Film, is_cover
-from recolor_cli.video.storage import Storage
+from recolor_cli.video.containers import cannot_hold, is_mov
+from recolor_cli.video.encoding import VideoEncoding
+from recolor_cli.video.film_options import Span
+from recolor_cli.video.film_reader import FilmReader, is_cover
+from recolor_cli.video.segment_store import SegmentStore
 
-# What a muxer writes itself, or what is no longer true of the new stream.
+# Tags that a muxer writes itself, or that do not hold for the new stream.
 _OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id")
 _OWN_STREAM_TAGS = (
     "encoder",
@@ -30,7 +31,7 @@ _OWN_STREAM_TAGS = (
     "number_of_frames",
     "number_of_bytes",
 )
-# What MP4 has a place for; where the source has any other tag, all are written another way.
+# Tags that MP4 can hold. If the source has another one, all are written as QuickTime metadata.
 _MOV_TAGS = {
     "title", "artist", "album_artist", "composer", "album", "date", "genre", "comment", "copyright",
     "description", "synopsis", "show", "episode_id", "network", "lyrics", "keywords", "grouping",
@@ -39,77 +40,48 @@ _MOV_TAGS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The part of a film that is kept, s from its beginning."""
-
-    start: float = 0.0
-    end: float | None = None
-
-    def holds(self, time: float) -> bool:
-        """Tell whether a moment lies in it."""
-        return time >= self.start and (self.end is None or time < self.end)
-
-    @property
-    def is_all(self) -> bool:
-        """Whether it is the whole film."""
-        return self.start == 0 and self.end is None
-
-
 class Stopped(Exception):
-    """Somebody does not want to wait for the end."""
+    """Raised when the stop event is set while the result is written."""
 
 
 def assemble(
-    film: Film,
-    encoding: Encoding,
-    storage: Storage,
+    film: FilmReader,
+    encoding: VideoEncoding,
+    store: SegmentStore,
     span: Span,
     path: Path,
-    stop: threading.Event | None = None,
+    stop: threading.Event,
 ) -> list[str]:
-    """Write the result: the encoded frames, and the source's other streams as they are.
-
-    Parameters
-    ----------
-    film : Film
-    encoding : Encoding
-    storage : Storage
-        Where the encoded frames are.
-    span : Span
-        The times of encoded frames count from its start already.
-    path : Path
-        What to write; its name says nothing.
-    stop : threading.Event or None
-        Once set, it is given up.
+    """Write the file `path` from the encoded frames and the source's other streams in the span.
 
     Returns
     -------
     list of str
-        What could not be kept.
+        Warnings that name the streams that could not be kept.
 
     Raises
     ------
     OutputError
-        If it cannot be written, or has no place for the sound.
+        If the file cannot be written, or the container cannot hold the sound.
     Stopped
-        If it was to stop.
+        If `stop` is set.
     """
-    stop = stop or threading.Event()
-    warnings: list[str] = []
     source = None if film.is_pipe else film.open()
     try:
-        with _opened(str(path), encoding, source, is_mov(encoding.container)) as target:
-            stream, copies = _set_up(target, film, encoding, source, span, warnings)
-            packets = _packets(stream, encoding, storage, source, copies, span, film.info.start)
-            for packet in packets:
+        with _open_target(str(path), encoding, source, is_mov(encoding.container)) as target:
+            stream, copies, warnings = _add_streams(target, film, encoding, source, span)
+            pictures = _picture_packets(stream, encoding, store)
+            others: Iterable[tuple[float, int, Any]] = ()
+            if copies:
+                others = _copied_packets(source, copies, span, film.info.start)
+            for _, _, packet in heapq.merge(pictures, others, key=lambda item: item[:2]):
                 if stop.is_set():
                     raise Stopped
                 target.mux_one(packet)
     except av.error.FFmpegError as error:
         raise OutputError(
-            f"cannot write it as {encoding.container}: {error.strerror or error}",
-            "see that there is room; or use another format with -o",
+            f"the result cannot be written as {encoding.container}: {error.strerror or error}",
+            "check that the disk has room, or use another format with -o",
         ) from error
     finally:
         if source:
@@ -117,8 +89,8 @@ def assemble(
     return warnings
 
 
-def check(film: Film, encoding: Encoding, span: Span) -> None:
-    """Fail now if `assemble` would, hours later, for want of a place for one of the streams.
+def check_streams(film: FilmReader, encoding: VideoEncoding, span: Span) -> None:
+    """Check that the container can hold all streams, before hours of work.
 
     Raises
     ------
@@ -127,8 +99,8 @@ def check(film: Film, encoding: Encoding, span: Span) -> None:
     """
     source = None if film.is_pipe else film.open()
     try:
-        with _opened(io.BytesIO(), encoding, source, False) as target:
-            _set_up(target, film, encoding, source, span, [])
+        with _open_target(io.BytesIO(), encoding, source, False) as target:
+            _add_streams(target, film, encoding, source, span)
     except av.error.FFmpegError as error:
         raise OutputError(
             f"{encoding.container} cannot hold it: {error.strerror or error}",
@@ -139,13 +111,13 @@ def check(film: Film, encoding: Encoding, span: Span) -> None:
             source.close()
 
 
-def _opened(file: Any, encoding: Encoding, source: Any, fast_start: bool) -> Any:
-    """Open a container for writing, with the options that keep what is in the source."""
+def _open_target(file: Any, encoding: VideoEncoding, source: Any, fast_start: bool) -> Any:
+    """Open a container for writing, with the options that keep the source's times and tags."""
     options = {}
     if is_mov(encoding.container):
         options["video_track_timescale"] = str(encoding.time_base.denominator)
         flags = "+faststart" if fast_start else ""
-        if source and not _MOV_TAGS.issuperset(_tags(source)):
+        if source and not _MOV_TAGS.issuperset(_read_tags(source)):
             flags += "+use_metadata_tags"
         if flags:
             options["movflags"] = flags
@@ -154,25 +126,28 @@ def _opened(file: Any, encoding: Encoding, source: Any, fast_start: bool) -> Any
     return av.open(file, "w", format=encoding.container, options=options)
 
 
-def _set_up(
-    target: Any, film: Film, encoding: Encoding, source: Any, span: Span, warnings: list[str]
-) -> tuple[Any, dict[int, Any]]:
-    """Write the header; return the picture's stream, and the others by the source's numbers."""
-    stream = _picture_stream(target, encoding, film)
+def _add_streams(
+    target: Any, film: FilmReader, encoding: VideoEncoding, source: Any, span: Span
+) -> tuple[Any, dict[int, Any], list[str]]:
+    """Add all streams and write the header.
+
+    Return the new picture stream, the copied streams by the source's stream numbers, and warnings.
+    """
+    stream = _add_picture_stream(target, encoding, film)
     copies: dict[int, Any] = {}
+    warnings: list[str] = []
     if source:
-        target.metadata.update(_tags(source))
-        picture = film.picture_stream(source)
-        stream.metadata.update(_tags(picture))
+        target.metadata.update(_read_tags(source))
+        picture = film.find_picture_stream(source)
+        stream.metadata.update(_read_tags(picture))
         stream.disposition = picture.disposition
-        copies = _copies(film, source, target, picture, encoding.container, warnings)
+        copies, warnings = _add_copies(film, source, target, picture, encoding.container)
         _copy_chapters(source, target, span, film.info.start)
     target.start_encoding()
-    return stream, copies
+    return stream, copies, warnings
 
 
-def _picture_stream(target: Any, encoding: Encoding, film: Film) -> Any:
-    """Add the stream of the new picture."""
+def _add_picture_stream(target: Any, encoding: VideoEncoding, film: FilmReader) -> Any:
     try:
         stream = target.add_stream(encoding.codec, rate=encoding.rate)
     except ValueError as error:
@@ -184,8 +159,8 @@ def _picture_stream(target: Any, encoding: Encoding, film: Film) -> Any:
     return stream
 
 
-def _tags(thing: Any) -> dict[str, str]:
-    """Return the metadata of a container or stream, but for what a muxer writes itself."""
+def _read_tags(thing: Any) -> dict[str, str]:
+    """Return the tags of a container or stream that the muxer does not write itself."""
     own = _OWN_TAGS if not hasattr(thing, "codec_context") else _OWN_STREAM_TAGS
     return {
         key: value
@@ -194,52 +169,66 @@ def _tags(thing: Any) -> dict[str, str]:
     }
 
 
-def _copies(
-    film: Film, source: Any, target: Any, picture: Any, container: str, warnings: list[str]
-) -> dict[int, Any]:
-    """Add a stream for each other one of the source; return them by the source's numbers."""
+def _add_copies(
+    film: FilmReader, source: Any, target: Any, picture: Any, container: str
+) -> tuple[dict[int, Any], list[str]]:
+    """Add a copy of each other stream. Return them by the source's stream numbers, and warnings."""
     copies = {}
+    warnings = []
     for stream in source.streams:
         if stream.index == picture.index:
             continue
-        name = stream.codec_context.name if stream.codec_context else stream.type
-        if container == "matroska" and is_cover(stream):  # there they are attachments
-            target.add_attachment(*_cover(film, stream))
+        if container == "matroska" and is_cover(stream):  # Matroska keeps covers as attachments
+            target.add_attachment(*_read_cover(film, stream))
             continue
         try:
-            if stream.type == "data" and stream.codec_context is None:
-                raise ValueError("who knows what it is")
-            if stream.type == "attachment" and container not in ("matroska", "webm"):
-                raise ValueError("it has no place for attachments")
-            copy = target.add_stream_from_template(stream, opaque=True)
+            copy = _add_copy(target, stream, container)
         except (ValueError, av.error.FFmpegError) as error:
             if stream.type == "audio":
-                raise cannot_hold(container, f"sound ({name})") from error
-            # Chapters and time codes are such streams in MP4, which the muxer writes anew.
-            known = source.chapters() or "timecode" in picture.metadata
-            if stream.type == "data" and not known and stream.codec_context is None:
-                warnings.append("data of unknown kind is left out")
-            elif stream.type != "data" or not known:
-                advice = "" if container == "matroska" else "; .mkv can"
-                warnings.append(f"{container} cannot hold its {stream.type} ({name}){advice}")
+                raise cannot_hold(container, f"sound ({_codec_name(stream)})") from error
+            warnings += _describe_lost_stream(source, stream, picture, container)
             continue
-        copy.metadata.update(_tags(stream))
+        copy.metadata.update(_read_tags(stream))
         copy.disposition = stream.disposition
         copies[stream.index] = copy
-    return copies
+    return copies, warnings
 
 
-def _cover(film: Film, stream: Any) -> tuple[str, str, bytes]:
-    """Return a cover as a file: its name, its type and its bytes."""
+def _add_copy(target: Any, stream: Any, container: str) -> Any:
+    """Add a copy of one stream, or raise ValueError or FFmpegError if there is no place for it."""
+    if stream.type == "data" and stream.codec_context is None:
+        raise ValueError("data of an unknown kind")
+    if stream.type == "attachment" and container not in ("matroska", "webm"):
+        raise ValueError("the container has no attachments")
+    return target.add_stream_from_template(stream, opaque=True)
+
+
+def _describe_lost_stream(source: Any, stream: Any, picture: Any, container: str) -> list[str]:
+    """Return the warning about a stream that is left out, if its content is lost."""
+    # MP4 keeps chapters and time codes as data streams, which the muxer writes anew.
+    if stream.type == "data" and (source.chapters() or "timecode" in picture.metadata):
+        return []
+    if stream.type == "data" and stream.codec_context is None:
+        return ["data of unknown kind is left out"]
+    advice = "" if container == "matroska" else "; .mkv can"
+    return [f"{container} cannot hold its {stream.type} ({_codec_name(stream)}){advice}"]
+
+
+def _codec_name(stream: Any) -> str:
+    return str(stream.codec_context.name if stream.codec_context else stream.type)
+
+
+def _read_cover(film: FilmReader, stream: Any) -> tuple[str, str, bytes]:
+    """Return the file name, MIME type and bytes of a cover."""
     kind = {"mjpeg": "jpeg"}.get(stream.codec_context.name, stream.codec_context.name)
     name = stream.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
-    with film.open() as source:  # a cover is the first packet of its stream
+    with film.open() as source:  # the cover is the first packet of its stream
         packet = next(source.demux(source.streams[stream.index]))
         return name, stream.metadata.get("mimetype", f"image/{kind}"), bytes(packet)
 
 
 def _copy_chapters(source: Any, target: Any, span: Span, film_start: float) -> None:
-    """Copy the chapters, those in the span as far as they are in it."""
+    """Copy the chapters of the span, cut to the span."""
     kept = []
     for chapter in source.chapters():
         base = chapter["time_base"]
@@ -255,54 +244,36 @@ def _copy_chapters(source: Any, target: Any, span: Span, film_start: float) -> N
         target.set_chapters(kept)
 
 
-def _packets(
-    stream: Any,
-    encoding: Encoding,
-    storage: Storage,
-    source: Any,
-    copies: dict[int, Any],
-    span: Span,
-    film_start: float,
-) -> Iterator[Any]:
-    """Yield all packets, those of the picture among the others as their times have it."""
-    pictures = _pictures(stream, encoding, storage)
-    others: Iterable[tuple[float, int, Any]] = ()
-    if copies:
-        others = _others(source, copies, span, film_start)
-    for _, _, packet in heapq.merge(pictures, others, key=lambda item: item[:2]):
-        yield packet
-
-
-def _pictures(
-    stream: Any, encoding: Encoding, storage: Storage
+def _picture_packets(
+    stream: Any, encoding: VideoEncoding, store: SegmentStore
 ) -> Iterator[tuple[float, int, Any]]:
-    """Yield time, 0 and packet of each encoded frame.
+    """Yield decoding time (s), 0 and packet of each encoded frame.
 
-    Each segment had an encoder of its own, so the times of decoding are given anew: the k-th packet
-    is decoded at the time of the frame that is shown `delay` places earlier.
+    The decoding times are computed anew, because each segment had an encoder of its own: the k-th
+    packet is decoded at the time of the frame that is displayed `delay` places earlier.
     """
-    times = np.fromiter(storage.heads(), np.int64)  # 8 bytes a frame of a long film
+    times = np.fromiter(store.read_times(), np.int64)
     order = np.argsort(times, kind="stable")
-    shown = times[order]
+    displayed = times[order]
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     delay = int((np.arange(len(order)) - place).max(initial=0))
-    step = int(shown[1] - shown[0]) if len(shown) > 1 else 1
+    step = int(displayed[1] - displayed[0]) if len(displayed) > 1 else 1
     base: Fraction = encoding.time_base
-    for index, stored in enumerate(storage.packets()):
+    for index, stored in enumerate(store.read_packets()):
         packet = av.Packet(stored.data)
         packet.stream, packet.time_base = stream, base
         packet.pts, packet.duration = stored.pts, stored.duration
         early = index - delay
-        packet.dts = int(shown[early] if early >= 0 else shown[0] + early * step)
+        packet.dts = int(displayed[early] if early >= 0 else displayed[0] + early * step)
         packet.is_keyframe = stored.is_keyframe
         yield float(packet.dts * base), 0, packet
 
 
-def _others(
+def _copied_packets(
     source: Any, copies: dict[int, Any], span: Span, film_start: float
 ) -> Iterator[tuple[float, int, Any]]:
-    """Yield time, 1 and packet of the streams that are copied, as far as they are in the span."""
+    """Yield decoding time (s), 1 and packet of the copied streams, within the span."""
     streams = [
         source.streams[index] for index in copies if source.streams[index].type != "attachment"
     ]
@@ -313,7 +284,7 @@ def _others(
     while True:
         try:
             packet = next(packets, None)
-        except (av.error.FFmpegError, OSError):  # the file ends in the middle of something
+        except (av.error.FFmpegError, OSError):  # the file is truncated
             return
         if packet is None:
             return
@@ -332,5 +303,5 @@ def _others(
             packet.dts = packet.dts - shift if packet.dts is not None else None
             packet.pts = packet.pts - shift if packet.pts is not None else None
         packet.stream = copies[packet.stream_index]
-        latest = max(latest, seconds + film_start)  # merging needs what rises
+        latest = max(latest, seconds + film_start)  # heapq.merge needs sorted times
         yield latest, 1, packet

@@ -1,13 +1,12 @@
-"""From a film's luma plane and ab to its chroma planes. Pure.
+"""Compute the chroma planes of a frame from its luma plane and ab. Pure.
 
-The luma plane of a film stays as it is, number by number; only chroma is new. Keeping Y' exactly is
-not quite the same as keeping L* exactly (a saturated blue of the same Y' is a little lighter than
-gray), but Y' is what the file holds at full resolution and what a codec treats with care, and what
-does not pass through a conversion cannot suffer from it.
+The luma plane keeps every sample value; only chroma is new. Keeping Y' is not quite the same as
+keeping L*: a saturated blue of the same Y' is a little lighter than gray. Y' is kept because the
+file stores it at full resolution, and because a plane that is never converted loses nothing.
 
 References
 ----------
-ITU-T H.273: coding-independent code points (matrix coefficients, section 8.3; range, 8.3).
+ITU-T H.273: coding-independent code points (section 8.3: matrix coefficients and range).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from recolor_cli.color.lab import rgb_to_lab_cie
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.types import AnyPlanes, FloatArray
 
-# What red and blue give to Y', by the number of the matrix in H.273, table 4.
+# Weights of red and blue in Y', by the number of the matrix in H.273, table 4.
 _MATRICES = {
     1: (0.2126, 0.0722),  # BT.709
     4: (0.30, 0.11),  # FCC
@@ -32,36 +31,36 @@ _MATRICES = {
     7: (0.212, 0.087),  # SMPTE 240M
     9: (0.2627, 0.0593),  # BT.2020
 }
-_HIGH_DEFINITION = 720  # lines; what names no matrix is taken for BT.709 from there on
-_STRIP_PIXELS = 1 << 15  # a strip's float planes stay within a processor's cache
+_HIGH_DEFINITION = 720  # lines; film without a declared matrix is BT.709 from this height on
+_STRIP_PIXELS = 1 << 15  # the float planes of a strip fit into the processor's cache
 
 
-def matrix_of(probe: int, height: int) -> int:
-    """Return the matrix to use: the declared one if there is such, else as players guess it.
+def choose_matrix(declared: int, height: int) -> int:
+    """Return the declared matrix if it is known, else the one that players guess.
 
     Parameters
     ----------
     declared : int
-        Its number in H.273; 2 is "unspecified".
+        Number in H.273; 2 is "unspecified".
     height : int
-        Lines of the film.
+        Height of a frame, px.
     """
-    return probe if probe in _MATRICES else (1 if height >= _HIGH_DEFINITION else 6)
+    return declared if declared in _MATRICES else (1 if height >= _HIGH_DEFINITION else 6)
 
 
 @dataclass(frozen=True, slots=True)
-class Coding:
-    """How numbers stand for light and color in a film's planes.
+class YuvCoding:
+    """The meaning of the sample values in a film's luma and chroma planes.
 
     Parameters
     ----------
     bits : int
-        Of a sample, 8 to 16.
+        Bits per sample, 8 to 16.
     full_range : bool
-        Whether black and white are the least and the largest number (pc), or 16 and 235 of 8 bits
-        and their like (tv).
+        Whether black and white are the extreme values (pc). Else they are 16 and 235 in 8 bits, and
+        the same shares of more bits (tv).
     matrix : int
-        A number that `matrix_of` returns.
+        A number that `choose_matrix` returns.
     """
 
     bits: int
@@ -70,48 +69,51 @@ class Coding:
 
     @property
     def black(self) -> int:
-        """The number of black in the luma plane."""
+        """Luma value of black."""
         return 0 if self.full_range else 16 << (self.bits - 8)
 
     @property
     def luma_levels(self) -> int:
-        """How many numbers white is above black."""
+        """Luma value of white, minus that of black."""
         return (1 << self.bits) - 1 if self.full_range else 219 << (self.bits - 8)
 
     @property
     def gray(self) -> int:
-        """The number of no color in the chroma planes."""
+        """Chroma value of gray."""
         return 1 << (self.bits - 1)
 
     @property
     def chroma_levels(self) -> int:
-        """How many numbers lie between the most extreme colors."""
+        """Difference between the extreme chroma values."""
         return (1 << self.bits) - 1 if self.full_range else 224 << (self.bits - 8)
 
     def lightness(self, luma: AnyPlanes) -> FloatArray:
-        """Return L* of gray of this luma, float32 in 0..100, of the same shape."""
+        """Return L* of grays with these luma values: float32, 0..100, of the same shape."""
         return _lightness_table(self)[luma]
 
 
 @cache
-def _lightness_table(coding: Coding) -> FloatArray:
-    """Return L* for each number in a luma plane."""
-    numbers = np.arange(1 << coding.bits, dtype=np.float32)
-    gray = np.clip((numbers - coding.black) / coding.luma_levels, 0, 1)
+def _lightness_table(coding: YuvCoding) -> FloatArray:
+    """Return L* of every possible luma value."""
+    values = np.arange(1 << coding.bits, dtype=np.float32)
+    gray = np.clip((values - coding.black) / coding.luma_levels, 0, 1)
     lightness = rgb_to_lab_cie(np.repeat(gray[:, None], 3, axis=1).astype(np.float32))[:, 0]
     return np.ascontiguousarray(lightness)
 
 
-def reduced(luma: AnyPlanes, height: int, width: int, interlaced: bool = False) -> AnyPlanes:
-    """Return a luma plane at the size of a chroma plane; of interlaced film each field for itself.
+def downsample_luma(
+    luma: AnyPlanes, height: int, width: int, interlaced: bool = False
+) -> AnyPlanes:
+    """Downsample a luma plane to the size of a chroma plane.
 
     Parameters
     ----------
     luma : uint8 or uint16 array, shape (H, W)
     height, width : int
-        Of the result, px.
+        Size of the result, px.
     interlaced : bool
-        Whether odd and even lines are of different moments. Only heights in halves are reduced so.
+        Whether odd and even lines show different moments. The two fields are then downsampled
+        separately, if the height is halved.
 
     Returns
     -------
@@ -128,22 +130,22 @@ def reduced(luma: AnyPlanes, height: int, width: int, interlaced: bool = False) 
     return result
 
 
-def chroma_planes(
-    luma: AnyPlanes, ab: FloatArray, box: Letterbox, coding: Coding
+def compute_chroma(
+    luma: AnyPlanes, ab: FloatArray, box: Letterbox, coding: YuvCoding
 ) -> tuple[AnyPlanes, AnyPlanes]:
-    """Return Cb and Cr that give a film's luma the color ab, as far as it can be shown.
+    """Compute the planes Cb and Cr that give a luma plane the color ab.
 
-    Where luma and color together leave the cube of RGB, chroma is reduced until they do not.
+    Where luma and color together leave the RGB cube, chroma is reduced until they fit.
 
     Parameters
     ----------
     luma : uint8 or uint16 array, shape (H, W)
-        At the resolution of the chroma planes.
+        Luma at the resolution of the chroma planes.
     ab : float32 array, shape (h, w, 2)
-        What a network said of the whole square, CIELAB units.
+        A network's prediction for the whole canvas, CIELAB units.
     box : Letterbox
-        Whose source has the size (H, W).
-    coding : Coding
+        Position of the frame in the canvas; its source has the size (H, W).
+    coding : YuvCoding
 
     Returns
     -------
@@ -151,22 +153,23 @@ def chroma_planes(
 
     Notes
     -----
-    The color differences are those of the color with L* of the gray, put onto Y'. For ab with a
-    standard deviation of 10 (20) that differs by 0.06 (0.4) units on average from solving for
-    the L* at which the color has this Y'; one step of the solution costs a third of the time.
+    The color differences are those of the color that has the L* of the gray; they are added to Y'.
+    An exact solution would search the L* at which the color has this Y'. For ab with a standard
+    deviation of 10 (20) it differs by 0.06 (0.4) units on average, and one step of the search would
+    add a third to the time.
     """
     kr, kb = _MATRICES[coding.matrix]
     weights = np.array([kr, 1 - kr - kb, kb], np.float32)
     differences = np.eye(3, dtype=np.float32) - weights  # rows: R - Y, G - Y, B - Y
     height, width = luma.shape
     cb, cr = np.empty_like(luma), np.empty_like(luma)
-    most = (1 << coding.bits) - 1
-    enlarged = box.upsample(ab)
+    largest = (1 << coding.bits) - 1
+    upsampled = box.upsample(ab)
     rows = max(1, _STRIP_PIXELS // width)
     for start in range(0, height, rows):
         strip = slice(start, min(start + rows, height))
         lightness = coding.lightness(luma[strip])
-        wanted = np.moveaxis(enlarged.rows(strip.start, strip.stop), 0, -1)
+        wanted = np.moveaxis(upsampled.rows(strip.start, strip.stop), 0, -1)
         color = clip_chroma(lightness, np.ascontiguousarray(wanted))
         rgb = cv2.cvtColor(np.dstack((lightness, color)), cv2.COLOR_Lab2RGB)
         red, green, blue = cv2.split(cv2.transform(rgb, differences))
@@ -177,7 +180,7 @@ def chroma_planes(
         tiny = np.float32(1e-6)
         share = np.minimum((1 - gray) / np.maximum(highest, tiny), gray / np.maximum(-lowest, tiny))
         share = np.minimum(share, 1) * np.float32(coding.chroma_levels)
-        for plane, difference, most_of_it in ((cb, blue, 1 - kb), (cr, red, 1 - kr)):
-            numbers = difference * share * np.float32(0.5 / most_of_it) + np.float32(coding.gray)
-            plane[strip] = np.clip(np.rint(numbers), 0, most)
+        for plane, difference, extreme in ((cb, blue, 1 - kb), (cr, red, 1 - kr)):
+            values = difference * share * np.float32(0.5 / extreme) + np.float32(coding.gray)
+            plane[strip] = np.clip(np.rint(values), 0, largest)
     return cb, cr

@@ -1,4 +1,4 @@
-"""Where one shot ends and the next begins, told from two neighbouring frames. Pure."""
+"""Detect cuts: measure how much two neighbouring frames differ. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import cv2
 
 from recolor_cli.types import FloatArray
 
-THRESHOLD = 0.6
-_SIDE = 24  # px; so coarse that what moves within a shot hardly moves here
-_FLAT = 2.0  # L*; below this standard deviation there is nothing to compare, as in black frames
+CUT_THRESHOLD = 0.6  # difference from which two frames belong to different shots
+_SIDE = 24  # px; motion within a shot hardly shows in so coarse a thumbnail
+_FLAT = 2.0  # L*; frames of a lower standard deviation (black ones) have nothing to compare
 
 
-def scene_change(before: FloatArray, after: FloatArray) -> float:
-    """Return how much two frames differ, 0 (the same) to 2 (one is the other's negative).
+def measure_difference(before: FloatArray, after: FloatArray) -> float:
+    """Return the difference of two frames, 0 (equal) to 2 (one is the other's negative).
 
-    One minus the correlation of their thumbnails: a flicker of brightness or contrast, which old
-    film is full of, does not change it.
+    It is 1 minus the correlation of their thumbnails, so that flicker of brightness or contrast,
+    which is common in old film, does not change it.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ def scene_change(before: FloatArray, after: FloatArray) -> float:
     Returns
     -------
     float
-        0 where one of them has no structure, as in a fade to black: it is no cut until there is
-        a new picture, and then nothing of the old one is left to be compared.
+        0 if one frame is flat. A fade to black is not a cut, and the frame after it has nothing to
+        be compared with.
     """
     one, two = (
         cv2.resize(frame, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for frame in (before, after)

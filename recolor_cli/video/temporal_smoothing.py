@@ -1,9 +1,9 @@
-"""Color that does not flicker: each frame's answer, averaged with those before it. Pure.
+"""Average the predictions of successive frames, so that color does not flicker. Pure.
 
 References
 ----------
-[Billaut2018] Billaut, de Rochemonteix, Thibault: ColorUNet, section on video: the distributions
-    p_t are replaced by the sum over i of p_(t-i) exp(-alpha i).
+[Billaut2018] Billaut, de Rochemonteix, Thibault: ColorUNet, section on video. They replace the
+    distribution p_t by the sum over i of p_(t-i) exp(-alpha i).
 [Kroeger2016] Kroeger, Timofte, Dai, Van Gool: Fast optical flow using dense inverse search, ECCV.
 """
 
@@ -16,24 +16,26 @@ import cv2
 import numpy as np
 
 from recolor_cli.types import FloatArray
-from recolor_cli.video.scenes import THRESHOLD, scene_change
+from recolor_cli.video.scenes import CUT_THRESHOLD, measure_difference
 
 ALPHA = 0.2  # [Billaut2018]
-_TRUSTED = 10.0  # L*; where the moved frame before differs by this, its color counts a third
+# L*. Where the warped previous frame differs by this much, its color counts exp(-1), about a third.
+_TRUSTED = 10.0
 _LEVELS_PER_LIGHTNESS = 2.55
 
 
 @dataclass
 class SmootherState:
-    """What a smoother remembers of the frames so far; all of it is needed to go on later.
+    """Everything that a smoother needs to continue after a frame.
 
     Parameters
     ----------
-    lightness : float32 array, shape (S, S), L* of the frame before
+    lightness : float32 array, shape (H, W)
+        L* of that frame in the canvas.
     total : float32 array, shape (h, w, C)
-        The weighted sum of the answers.
+        Weighted sum of the predictions so far.
     weight : float32 array, shape (h, w)
-        The sum of their weights, at least 1.
+        Sum of their weights, at least 1.
     """
 
     lightness: FloatArray
@@ -42,38 +44,47 @@ class SmootherState:
 
 
 class TemporalSmoother:
-    """Averages over time what a network says of each frame, along the motion, within a shot.
+    """Average a network's predictions over the frames of a shot, along the motion.
 
     Parameters
     ----------
     alpha : float
-        Of the weights exp(-alpha i) of the i-th frame before, >= 0; infinite switches it off.
+        The i-th previous frame has the weight exp(-alpha i), alpha >= 0. Infinity disables it.
     scene_threshold : float
-        `scene_change` at which a new shot begins.
+        `measure_difference` above which a new shot begins.
     motion : bool
-        Move what is remembered along the optical flow.
+        Move the sum of the previous frames along the optical flow.
+
+    Attributes
+    ----------
+    inside : tuple of slice
+        Rows and columns of the frame in the canvas.
+    state : SmootherState or None
+    cuts : int
+        Number of cuts so far.
     """
 
     def __init__(
-        self, alpha: float = ALPHA, scene_threshold: float = THRESHOLD, motion: bool = True
+        self, alpha: float = ALPHA, scene_threshold: float = CUT_THRESHOLD, motion: bool = True
     ) -> None:
         self._keep = np.float32(np.exp(-alpha))
         self._scene_threshold = scene_threshold
         self._flow: Any = None
         if motion:
             self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self.inside = (slice(None), slice(None))  # where the picture is in the padded square
+        self.inside = (slice(None), slice(None))
         self.state: SmootherState | None = None
         self.cuts = 0
 
-    def step(self, lightness: FloatArray, answer: FloatArray) -> FloatArray:
-        """Take the next frame and return its smoothed answer.
+    def smooth(self, lightness: FloatArray, prediction: FloatArray) -> FloatArray:
+        """Add the next frame and return its smoothed prediction.
 
         Parameters
         ----------
-        lightness : float32 array, shape (S, S), L* as the network saw it
-        answer : float32 array, shape (h, w, C)
-            Anything whose average makes sense: ab, or probabilities.
+        lightness : float32 array, shape (H, W)
+            L* of the canvas that the network read.
+        prediction : float32 array, shape (h, w, C)
+            ab or probabilities.
 
         Returns
         -------
@@ -83,47 +94,49 @@ class TemporalSmoother:
         if before and self._is_cut(before.lightness, lightness):
             self.cuts += 1
             before = None
-        total, weight = answer, np.ones(answer.shape[:2], np.float32)
+        total, weight = prediction, np.ones(prediction.shape[:2], np.float32)
         if before and self._keep:
-            old_total, old_weight, trust = self._moved(before, lightness)
+            old_total, old_weight, trust = self._warp_state(before, lightness)
             trust *= self._keep
-            total = answer + trust[..., None] * old_total
+            total = prediction + trust[..., None] * old_total
             weight = 1 + trust * old_weight
         self.state = SmootherState(lightness, total, weight)
         return total / weight[..., None]
 
     def _is_cut(self, before: FloatArray, after: FloatArray) -> bool:
-        return scene_change(before[self.inside], after[self.inside]) > self._scene_threshold
+        difference = measure_difference(before[self.inside], after[self.inside])
+        return difference > self._scene_threshold
 
-    def _moved(
+    def _warp_state(
         self, before: SmootherState, lightness: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return total and weight where their things are now, and how far a place is the same."""
+        """Return total and weight, moved along the flow, and how similar each place still is."""
         shape = before.weight.shape
         seen, total, weight = before.lightness, before.total, before.weight
         if self._flow is not None:
-            flow = self._flow.calc(_levels(lightness), _levels(seen), None)
+            flow = self._flow.calc(_to_bytes(lightness), _to_bytes(seen), None)
             seen = warp(seen, flow)
             small = cv2.resize(flow, shape[::-1], interpolation=cv2.INTER_AREA)
             small *= np.array([shape[1] / flow.shape[1], shape[0] / flow.shape[0]], np.float32)
             total, weight = warp(total, small), warp(weight, small)
         change = cv2.resize(lightness - seen, shape[::-1], interpolation=cv2.INTER_AREA)
-        change -= np.median(change)  # the whole frame got lighter: that is flicker
+        change -= np.median(change)  # ignore flicker, which changes the whole frame
         return total, weight, np.exp(-np.square(change / np.float32(_TRUSTED)))
 
 
-def _levels(lightness: FloatArray) -> np.ndarray:
+def _to_bytes(lightness: FloatArray) -> np.ndarray:
+    """Convert L* to the uint8 levels that the optical flow reads."""
     return cv2.convertScaleAbs(lightness, alpha=_LEVELS_PER_LIGHTNESS)
 
 
 def warp(planes: FloatArray, flow: FloatArray) -> FloatArray:
-    """Move planes along a flow: at x is then what was at x + flow(x).
+    """Move planes along a flow: the result at x is the value at x + flow(x).
 
     Parameters
     ----------
     planes : float32 array, shape (h, w) or (h, w, C)
     flow : float32 array, shape (h, w, 2)
-        x and y, px.
+        Horizontal and vertical displacement, px.
 
     Returns
     -------

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from recolor_cli.video.scenes import scene_change
-from recolor_cli.video.smoothing import TemporalSmoother, warp
+from recolor_cli.video.scenes import measure_difference
+from recolor_cli.video.temporal_smoothing import TemporalSmoother, warp
 
 SIZE, COARSE = 64, 16
 
@@ -27,7 +27,7 @@ def test_the_weights_are_those_of_the_formula():
     still = picture(1)
     values = [3.0, -7.0, 20.0, 4.0]
     for value in values:
-        result = smoother.step(still, answer(value))
+        result = smoother.smooth(still, answer(value))
     weights = [math.exp(-0.5 * i) for i in range(4)]
     expected = np.dot(weights, values[::-1]) / sum(weights)
     assert result == pytest.approx(np.full_like(result, expected), abs=1e-3)
@@ -35,8 +35,8 @@ def test_the_weights_are_those_of_the_formula():
 
 def test_off_is_off():
     smoother = TemporalSmoother(alpha=math.inf)
-    smoother.step(picture(1), answer(5))
-    assert (smoother.step(picture(1), answer(-5)) == -5).all()
+    smoother.smooth(picture(1), answer(5))
+    assert (smoother.smooth(picture(1), answer(-5)) == -5).all()
 
 
 def test_noise_is_averaged_away():
@@ -44,7 +44,7 @@ def test_noise_is_averaged_away():
     smoother = TemporalSmoother(alpha=0.2)
     still = picture(2)
     noisy = [random.normal(0, 10, (COARSE, COARSE, 2)).astype(np.float32) for _ in range(40)]
-    smooth = [smoother.step(still, frame) for frame in noisy]
+    smooth = [smoother.smooth(still, frame) for frame in noisy]
     steps = [np.abs(np.diff(frames[20:], axis=0)).mean() for frames in (noisy, smooth)]
     assert steps[1] < 0.25 * steps[0]
 
@@ -52,15 +52,15 @@ def test_noise_is_averaged_away():
 def test_a_cut_begins_anew():
     smoother = TemporalSmoother()
     for _ in range(3):
-        smoother.step(picture(3), answer(40))
-    assert (smoother.step(picture(4), answer(-20)) == -20).all()
+        smoother.smooth(picture(3), answer(40))
+    assert (smoother.smooth(picture(4), answer(-20)) == -20).all()
     assert smoother.cuts == 1
 
 
 def test_the_threshold_is_heeded():
     smoother = TemporalSmoother(scene_threshold=2)
-    smoother.step(picture(3), answer(40))
-    smoother.step(picture(4), answer(-20))
+    smoother.smooth(picture(3), answer(40))
+    smoother.smooth(picture(4), answer(-20))
     assert smoother.cuts == 0
 
 
@@ -75,7 +75,7 @@ def test_color_moves_with_its_thing():
             color = seen.reshape(COARSE, 4, COARSE, 4).mean(axis=(1, 3)) - 50  # hangs on the thing
             noise = random.normal(0, 10, (COARSE, COARSE, 2))
             wanted = np.dstack((color, -color))
-            result = smoother.step(seen, (wanted + noise).astype(np.float32))
+            result = smoother.smooth(seen, (wanted + noise).astype(np.float32))
         errors[motion] = np.abs(result - wanted)[2:-2, 2:-2].mean()
     assert errors[True] < 0.6 * errors[False]
     assert errors[True] < 4.5  # of 8 in a single frame
@@ -83,8 +83,8 @@ def test_color_moves_with_its_thing():
 
 def test_flicker_of_brightness_forgets_nothing():
     smoother = TemporalSmoother(alpha=0.0, motion=False)
-    smoother.step(picture(6), answer(10))
-    result = smoother.step(picture(6) + 8, answer(20))
+    smoother.smooth(picture(6), answer(10))
+    result = smoother.smooth(picture(6) + 8, answer(20))
     assert result == pytest.approx(np.full_like(result, 15), abs=0.01)
 
 
@@ -92,8 +92,8 @@ def test_what_changed_is_forgotten():
     smoother = TemporalSmoother(alpha=0.0, scene_threshold=2, motion=False)
     before, after = picture(7), picture(7)
     after[:, :16] = np.where(after[:, :16] > 50, 0, 100)  # something came in at the left
-    smoother.step(before, answer(10))
-    result = smoother.step(after, answer(20))
+    smoother.smooth(before, answer(10))
+    result = smoother.smooth(after, answer(20))
     assert result[:, :4].mean() > 19
     assert result[:, 8:] == pytest.approx(15, abs=0.5)
 
@@ -101,10 +101,10 @@ def test_what_changed_is_forgotten():
 def test_a_state_taken_up_goes_on_the_same():
     frames = [(picture(8, shift), answer(shift * 3.0)) for shift in range(6)]
     one, two = TemporalSmoother(), TemporalSmoother()
-    results = [one.step(*frame) for frame in frames[:3]]
+    results = [one.smooth(*frame) for frame in frames[:3]]
     two.state = one.state
     for frame in frames[3:]:
-        assert (one.step(*frame) == two.step(*frame)).all()
+        assert (one.smooth(*frame) == two.smooth(*frame)).all()
     assert len(results) == 3
 
 
@@ -113,8 +113,8 @@ def test_only_the_picture_is_looked_at_for_cuts():
     smoother.inside = (slice(24, 40), slice(None))
     padded = [np.full((SIZE, SIZE), 50, np.float32) for _ in range(2)]
     padded[0][24:40], padded[1][24:40] = picture(9)[24:40], picture(10)[24:40]
-    smoother.step(padded[0], answer(1))
-    smoother.step(padded[1], answer(2))
+    smoother.smooth(padded[0], answer(1))
+    smoother.smooth(padded[1], answer(2))
     assert smoother.cuts == 1
 
 
@@ -129,8 +129,8 @@ def test_only_the_picture_is_looked_at_for_cuts():
         (np.zeros((SIZE, SIZE), np.float32), 0, 0),  # a fade
     ],
 )
-def test_scene_change(after, low, high):
-    assert low <= scene_change(picture(1), after.astype(np.float32)) <= high
+def test_measure_difference(after, low, high):
+    assert low <= measure_difference(picture(1), after.astype(np.float32)) <= high
 
 
 def test_warp_takes_what_lies_along_the_flow():

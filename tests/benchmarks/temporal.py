@@ -1,9 +1,9 @@
-"""Figures that say how steady the color of a film is. Pure.
+"""Measure how steady the color of a film is. Pure.
 
 References
 ----------
-[ColorMNet] Yang et al.: ColorMNet, ECCV 2024, and its released code, for CDC; first in
-[TCVC] Liu et al.: Temporally consistent video colorization, 2021.
+[ColorMNet] Yang et al.: ColorMNet, ECCV 2024, and its released code, for CDC.
+[TCVC] Liu et al.: Temporally consistent video colorization, 2021, which introduced CDC.
 [Lai2018] Lai et al.: Learning blind video temporal consistency, ECCV, for the warping error.
 """
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from recolor_cli.types import FloatArray, RgbImage
 
 _DISTANCES = (1, 2, 4)  # frames [ColorMNet]
-_SLACK, _SLOPE = 0.5, 0.1  # px, and px a px of motion: how far a flow there and back may miss
+# Largest distance of a pixel from the end of its flow there and back: px, and px per px of flow.
+_SLACK, _SLOPE = 0.5, 0.1
 
 
 def histogram(rgb: RgbImage) -> NDArray[np.float64]:
@@ -30,16 +31,16 @@ def histogram(rgb: RgbImage) -> NDArray[np.float64]:
 
 
 def color_distribution_consistency(histograms: Sequence[NDArray[np.float64]]) -> float:
-    """Return CDC of one shot: how much the colors as a whole change over time; lower is steadier.
+    """Return CDC of one shot: how much its colors as a whole change over time. Lower is steadier.
 
-    The Jensen-Shannon divergence (nats) of the histograms of frames 1, 2 and 4 apart, averaged over
-    channels, pairs and the three distances. It also counts what truly changes, so the true colors
-    do not have 0.
+    It is the mean Jensen-Shannon divergence (nats) of the histograms of frames 1, 2 and 4 apart,
+    over channels, pairs and the three distances. It counts changes of the scene, too, so that the
+    true colors do not have 0.
 
     Parameters
     ----------
     histograms : sequence of float64 arrays, shape (3, 256)
-        Of the frames in their order; more than four.
+        Histograms of more than four frames, in order.
     """
     stacked = np.array(histograms)
     means = [_divergence(stacked[d:], stacked[:-d]).mean() for d in _DISTANCES]
@@ -54,13 +55,14 @@ def _divergence(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[n
 
 
 class Motion:
-    """Where the things of one frame were in the frame before, told from lightness alone.
+    """The optical flow between two frames, computed from their lightness.
+
+    The flow is DIS at its finest setting and twice the size; temporal smoothing uses a coarser one.
 
     Parameters
     ----------
     before, after : float32 arrays, shape (H, W), L* in 0..100
-        Of the source, so that all ways of coloring it are measured along the same motion. The flow
-        is DIS at its finest setting and twice the size, which is not the one that smoothing uses.
+        Frames of the source, so that all colorings are measured along the same motion.
     """
 
     def __init__(self, before: FloatArray, after: FloatArray) -> None:
@@ -78,17 +80,17 @@ class Motion:
         height, width = after.shape
         self._x = back[..., 0] + np.arange(width, dtype=np.float32)
         self._y = back[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-        miss = np.linalg.norm(back + self._moved(forth), axis=-1)
-        self._seen_twice = miss < _SLACK + _SLOPE * np.linalg.norm(back, axis=-1)
+        miss = np.linalg.norm(back + self._warp(forth), axis=-1)
+        self._in_both = miss < _SLACK + _SLOPE * np.linalg.norm(back, axis=-1)
 
-    def _moved(self, planes: FloatArray) -> FloatArray:
+    def _warp(self, planes: FloatArray) -> FloatArray:
         moved = cv2.remap(
             planes, self._x, self._y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         return cast(FloatArray, moved)
 
     def warp_error(self, before: FloatArray, after: FloatArray) -> float:
-        """Return by how much things changed their color: mean distance in ab, CIELAB units.
+        """Return the mean change of color along the motion: distance in ab, CIELAB units.
 
         Parameters
         ----------
@@ -98,8 +100,8 @@ class Motion:
         Returns
         -------
         float
-            Over the pixels that are seen in both: whose flow there and back comes to where it
-            began. NaN if there is none.
+            Mean over the pixels that are visible in both frames: their flow there and back ends
+            where it began. NaN if there are none.
         """
-        change = np.linalg.norm(after - self._moved(before), axis=-1)[self._seen_twice]
+        change = np.linalg.norm(after - self._warp(before), axis=-1)[self._in_both]
         return float(change.mean()) if change.size else float("nan")

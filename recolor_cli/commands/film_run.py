@@ -1,0 +1,129 @@
+"""Recolor the film of one job, and turn everything that goes wrong into an outcome."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
+from recolor_cli.errors import InputError, RecolorError, UsageError
+from recolor_cli.model.color_network import ColorNetwork
+from recolor_cli.terminal.console import Console
+from recolor_cli.terminal.streams import stdin
+from recolor_cli.types import ImageSize
+from recolor_cli.video.film_options import FilmOptions, FilmReport
+from recolor_cli.video.film_reader import FilmInfo, FilmReader
+from recolor_cli.video.job import recolor_film
+from recolor_cli.video.raw_frames import RawFrames, is_y4m
+
+
+@dataclass(frozen=True, slots=True)
+class FilmSource:
+    """A path or ``-``, and what the user declared about the frames."""
+
+    name: str
+    raw: RawFrames | None = None  # layout of standard input without a header
+    rate: Fraction | None = None  # frames per second, if the source declares none
+
+    @contextmanager
+    def open(self) -> Iterator[FilmReader]:
+        """Open the film. A container in standard input is copied to a temporary file first."""
+        with ExitStack() as stack:
+            if self.name != STREAM:
+                film = FilmReader(self.name, rate=self.rate)
+            elif self.raw:
+                film = FilmReader(STREAM, self.raw, self.rate, stdin())
+            else:
+                pipe: Any = stdin()
+                if is_y4m(pipe.peek(16) if hasattr(pipe, "peek") else b""):
+                    film = FilmReader(STREAM, None, self.rate, pipe)
+                else:
+                    path = stack.enter_context(_save_to_file(pipe))
+                    film = FilmReader(str(path), rate=self.rate)
+            stack.callback(film.close)
+            yield film
+
+
+@contextmanager
+def _save_to_file(pipe: Any) -> Iterator[Path]:
+    """Copy a stream to a temporary file, which is closed, because Windows opens no file twice."""
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recolor-"))
+            path = Path(folder) / "stdin.film"
+            with path.open("wb") as file:
+                shutil.copyfileobj(pipe, file)
+        except OSError as error:
+            raise InputError(
+                f"standard input cannot be saved to a temporary file: {error.strerror}",
+                "save it to a file on a disk with room, and name that file",
+            ) from error
+        yield path
+
+
+def recolor_job(
+    job: Job,
+    source: FilmSource,
+    network: ColorNetwork,
+    options: FilmOptions,
+    console: Console,
+    stop: threading.Event,
+) -> tuple[Outcome, FilmReport | None]:
+    """Recolor one film. Only a UsageError is raised, because wrong options concern all films.
+
+    The report is None if the film failed.
+    """
+    started = time.monotonic()
+    size: ImageSize | None = None
+    try:
+        with source.open() as film, ExitStack() as stack:
+            size = film.info.size
+            total = _count_expected_frames(film.info, options)
+            bar = stack.enter_context(console.progress(total, "frames", Path(job.source).name))
+            report = recolor_film(film, job.destination, network, options, bar.advance, stop)
+    except UsageError:
+        raise
+    except RecolorError as error:
+        return Outcome(job, Status.FAILED, error, size=size), None
+    except MemoryError:
+        lack = InputError("there is not enough memory for it", "close other programs")
+        return Outcome(job, Status.FAILED, lack, size=size), None
+    except Exception as error:  # a bug must not stop the other films
+        return replace(failed_by_bug(job, error), size=size), None
+    seconds = time.monotonic() - started
+    console.note(_format_summary(report, seconds))
+    if report.interrupted:
+        stopped = RecolorError(f"stopped after {report.frames} frames")
+        return Outcome(job, Status.FAILED, stopped, size=size), report
+    return Outcome(
+        job, Status.WRITTEN, size=size, seconds={"film": seconds}, warnings=tuple(report.warnings)
+    ), report
+
+
+def _count_expected_frames(info: FilmInfo, options: FilmOptions) -> int | None:
+    """Return the number of frames in the span, if the film declares its length."""
+    frames, span = info.frames, options.span
+    if frames is None or span.is_all:
+        return frames
+    rest = max(0, frames - round(span.start * info.rate))
+    if span.end is None:
+        return rest
+    return min(rest, round((span.end - span.start) * info.rate))
+
+
+def _format_summary(report: FilmReport, seconds: float) -> str:
+    """Return the line that says how many frames were made, and how fast."""
+    new = report.frames - report.resumed
+    cuts = f", {report.cuts} cuts" if report.cuts else ""
+    resumed = f", {report.resumed} by an earlier run" if report.resumed else ""
+    speed = f" ({new / seconds:.1f} a second)" if seconds > 0 else ""
+    return f"{report.frames} frames in {seconds:.1f} s{speed}{cuts}{resumed}"

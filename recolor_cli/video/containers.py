@@ -1,0 +1,76 @@
+"""File formats of results: their names, what they can hold, and how the suffix chooses one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recolor_cli.errors import OutputError, UsageError
+from recolor_cli.video.image_sequence import is_pattern
+
+CONTAINERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".qt": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".flv": "flv",
+    ".3gp": "3gp",
+    ".ts": "mpegts",
+    ".mts": "mpegts",
+    ".m2ts": "mpegts",
+    ".nut": "nut",
+}
+"""FFmpeg's names by suffix. Films with another suffix become Matroska, which holds everything.
+
+AVI is missing: it stores no times but the order of its frames, and H.264 displays them in another.
+"""
+SEQUENCE_CODECS = {".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+SEQUENCE = "sequence"  # stands for a container: numbered pictures
+Y4M = "yuv4mpegpipe"  # the format of standard output
+_MOV = ("mp4", "mov", "3gp")
+
+
+def find_container(path: str) -> str:
+    """Return FFmpeg's name of the format of a result, or `SEQUENCE`.
+
+    Raises
+    ------
+    UsageError
+        If no format that can be written has this suffix.
+    """
+    if is_pattern(path):
+        if Path(path).suffix.lower() not in SEQUENCE_CODECS:
+            raise UsageError(
+                f"{path}: numbered pictures of this format cannot be written",
+                "use %05d.png or %05d.tif",
+            )
+        return SEQUENCE
+    container = CONTAINERS.get(Path(path).suffix.lower())
+    if container is None:
+        raise UsageError(
+            f"{path}: films of this format cannot be written",
+            f"use {', '.join(sorted(CONTAINERS))}",
+        )
+    return container
+
+
+def is_writable(path: str) -> bool:
+    """Tell whether a film can be written under this name."""
+    known = SEQUENCE_CODECS if is_pattern(path) else CONTAINERS
+    return Path(path).suffix.lower() in known
+
+
+def choose_suffix(suffix: str) -> str:
+    """Return the suffix of a film's result: the source's if it can be written, else ``.mkv``."""
+    return suffix if suffix.lower() in CONTAINERS else ".mkv"
+
+
+def is_mov(container: str) -> bool:
+    """Tell whether a container belongs to the MP4 family, in which each track has a time scale."""
+    return container in _MOV
+
+
+def cannot_hold(container: str, stream: str) -> OutputError:
+    """Return the error for a stream that a container cannot hold."""
+    return OutputError(f"{container} cannot hold its {stream}", "use -o NAME.mkv, which can")

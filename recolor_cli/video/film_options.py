@@ -1,0 +1,78 @@
+"""The options for recoloring one film, and the report on the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.video.encoding import VideoEncodingOptions
+from recolor_cli.video.scenes import CUT_THRESHOLD
+from recolor_cli.video.temporal_smoothing import ALPHA
+
+PREVIEW_LENGTH = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The part of a film to keep, in seconds from its beginning."""
+
+    start: float = 0.0
+    end: float | None = None
+
+    def holds(self, time: float) -> bool:
+        """Tell whether a time lies in the span."""
+        return time >= self.start and (self.end is None or time < self.end)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether the span is the whole film."""
+        return self.start == 0 and self.end is None
+
+
+@dataclass(frozen=True, slots=True)
+class FilmOptions:
+    """The user's options for one film.
+
+    Parameters
+    ----------
+    recolor : RecolorOptions
+    encoding : VideoEncodingOptions
+    temporal_smoothing : float
+        Alpha of `TemporalSmoother`; infinity disables it.
+    scene_threshold : float
+        `scenes.measure_difference` above which a new shot begins.
+    start : float
+        First moment to recolor, s from the film's beginning.
+    duration : float or None
+        Length of the part to recolor, s; None is the rest of the film.
+    preview : bool
+        Show before and after side by side. The default duration is then `PREVIEW_LENGTH`.
+    model_digest : str
+        Hash of the model's files, so that a run does not continue what another model began.
+    """
+
+    recolor: RecolorOptions = field(default_factory=RecolorOptions)
+    encoding: VideoEncodingOptions = field(default_factory=VideoEncodingOptions)
+    temporal_smoothing: float = ALPHA
+    scene_threshold: float = CUT_THRESHOLD
+    start: float = 0.0
+    duration: float | None = None
+    preview: bool = False
+    model_digest: str = ""
+
+    @property
+    def span(self) -> Span:
+        """The part of the film to recolor."""
+        length = PREVIEW_LENGTH if self.preview and self.duration is None else self.duration
+        return Span(self.start, None if length is None else self.start + length)
+
+
+@dataclass(slots=True)
+class FilmReport:
+    """The result of recoloring one film."""
+
+    frames: int = 0  # frames in the result
+    resumed: int = 0  # those of them that an earlier run had finished
+    cuts: int = 0  # at which smoothing began anew
+    interrupted: bool = False  # the same call continues the run
+    warnings: list[str] = field(default_factory=list)  # properties of the film that are lost

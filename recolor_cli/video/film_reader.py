@@ -1,0 +1,323 @@
+"""Decode a film into frames with times: containers, numbered pictures and raw frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+import av
+import av.error
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Disposition
+
+from recolor_cli.errors import InputError
+from recolor_cli.types import ImageSize
+from recolor_cli.video.image_sequence import find_first_number, is_pattern
+from recolor_cli.video.raw_frames import RawFrames
+
+DEFAULT_RATE = Fraction(24)  # frames a second; for numbered pictures and raw frames
+_PROGRESSIVE, _BOTTOM_FIRST = 1, (3, 5)  # AVFieldOrder
+# Seconds to seek before the resumed frame. The frames that it refers to lie in between.
+_SEEK_MARGIN = 5.0
+_HINT = "check that the file is complete and plays; ffmpeg -i FILE -c copy NEW.mkv may repair it"
+_HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
+
+
+@dataclass(frozen=True, slots=True)
+class FilmInfo:
+    """Properties of a film that are known before its frames are read. None is undeclared."""
+
+    size: ImageSize  # of a stored frame, px
+    pixel_format: str  # FFmpeg's name
+    time_base: Fraction  # seconds per tick
+    rate: Fraction  # mean frames per second
+    frames: int | None  # number according to the file, which may be wrong
+    start: float  # time of the first frame, s
+    pixel_aspect: Fraction | None  # width of a pixel over its height
+    matrix: tuple[int, ...] | None  # FFmpeg's display matrix: rotation and mirroring
+    rotation: int  # degrees counterclockwise by which a player rotates the film
+    interlaced: bool
+    field_order: int  # AVFieldOrder
+    colors: tuple[int, int, int, int]  # primaries, transfer, matrix [H.273], AVColorRange
+
+    @property
+    def top_first(self) -> bool:
+        """Whether the top field of interlaced film comes first."""
+        return self.field_order not in _BOTTOM_FIRST
+
+
+class FilmReader:
+    """A film that is open for reading.
+
+    Parameters
+    ----------
+    source : str
+        A file, or a pattern of numbered pictures such as ``frames/%05d.png``.
+    raw : RawFrames or None
+        Layout of the frames in `pipe`, if they have no header.
+    rate : Fraction or None
+        Frames per second, for sources that declare none.
+    pipe : BinaryIO or None
+        Stream to read instead of the file: raw frames or YUV4MPEG2.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read or has no moving picture.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        raw: RawFrames | None = None,
+        rate: Fraction | None = None,
+        pipe: BinaryIO | None = None,
+    ) -> None:
+        self.source = source
+        self.is_sequence = is_pattern(source) and not os.path.exists(source)
+        self.warnings: dict[str, None] = {}  # an ordered set
+        self._pipe = pipe
+        self._format: str | None = None
+        self._options: dict[str, str] = {}
+        self._rate = rate
+        if raw:
+            self._format = "rawvideo"
+            self._options = {
+                "video_size": str(raw.size),
+                "pixel_format": raw.pixel_format,
+                "framerate": str(rate or DEFAULT_RATE),
+            }
+        elif pipe:
+            self._format = "yuv4mpegpipe"
+        elif self.is_sequence:
+            self._format = "image2"
+            self._options = {
+                "start_number": str(find_first_number(source)),
+                "framerate": str(rate or DEFAULT_RATE),
+            }
+        self._container = self.open()
+        self._bad_packets = 0
+        self._delay = 0  # ticks to subtract from all times
+        self._has_times = self._format != "rawvideo" and not self.is_sequence
+        try:
+            self.info = self._probe()
+        except BaseException:
+            self.close()
+            raise
+
+    def open(self) -> Any:
+        """Open the container again at its beginning. A pipe cannot be opened twice."""
+        try:
+            return av.open(
+                self._pipe or self.source,
+                format=self._format,
+                options=self._options,
+                metadata_errors="replace",
+            )
+        except av.error.FFmpegError as error:
+            raise _open_error(error) from error
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror}", "check the name") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether the source can be read only once."""
+        return self._pipe is not None
+
+    def find_picture_stream(self, container: Any) -> Any:
+        """Return the stream of the moving picture: FFmpeg's best one that is not a cover."""
+        moving = [s for s in container.streams.video if not is_cover(s)]
+        if not moving:
+            kinds = {"a cover" if is_cover(s) else s.type for s in container.streams}
+            what = ", ".join(sorted(kinds)) or "text"
+            raise InputError(f"it has no moving picture, only {what}", "name a film with a picture")
+        best = container.streams.best("video")
+        return next((s for s in moving if best is not None and s.index == best.index), moving[0])
+
+    def frames(self, after: int | None = None) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Yield the frames, each with its time in ticks. The times strictly increase.
+
+        Parameters
+        ----------
+        after : int or None
+            Yield only frames later than this tick.
+
+        Raises
+        ------
+        InputError
+            If no frame can be decoded.
+        """
+        stream = self._start_decoding(after)
+        last: int | None = None
+        count = 0
+        timestamps = _TimestampChooser(self._container.format.name)
+        step = max(1, round(1 / (self.info.rate * self.info.time_base)))
+        for frame in self._decode(self._container, stream):
+            ticks = timestamps.choose(frame)
+            if ticks is None or not self._has_times:
+                ticks = 0 if last is None else last + step
+            ticks -= self._delay
+            if last is not None and ticks <= last:
+                ticks = last + 1
+            last = ticks
+            count += 1
+            if after is not None and ticks <= after:
+                continue
+            if (frame.height, frame.width) != (self.info.size.height, self.info.size.width):
+                self.warnings["frames of another size were scaled to the size of the first"] = None
+                frame = frame.reformat(width=self.info.size.width, height=self.info.size.height)
+            yield ticks, frame
+        if self._bad_packets:
+            self.warnings[f"{self._bad_packets} damaged parts could not be decoded"] = None
+        if not count:
+            raise InputError("not one of its frames can be decoded", _HINT)
+
+    def _start_decoding(self, after: int | None) -> Any:
+        """Return the picture stream of a fresh container that stands a little before a tick.
+
+        A pipe, a source without times and a container whose seek fails start at their beginning.
+        """
+        if not self.is_pipe:
+            self._reopen()
+        stream = self.find_picture_stream(self._container)
+        stream.thread_type = "AUTO"
+        if after is None or self.is_pipe or not self._has_times:
+            return stream
+        margin = round(_SEEK_MARGIN / self.info.time_base)
+        try:
+            self._container.seek(max(after - margin, 0), stream=stream, backward=True)
+        except av.error.FFmpegError:  # the position is now undefined
+            self._reopen()
+            stream = self.find_picture_stream(self._container)
+            stream.thread_type = "AUTO"
+        return stream
+
+    def _reopen(self) -> None:
+        self._container.close()
+        self._container = self.open()
+
+    def _decode(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
+        """Yield the frames that can be decoded. Skip damaged packets and count them."""
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, OSError):  # the file is truncated
+                self._bad_packets += 1
+                packet = None
+            try:
+                yield from stream.decode(packet)
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError:
+                self._bad_packets += 1
+            if packet is None:
+                return
+
+    def _probe(self) -> FilmInfo:
+        """Read the film's properties from the header and, except for a pipe, the first frame."""
+        stream = self.find_picture_stream(self._container)
+        context = stream.codec_context
+        first = None if self.is_pipe else self._decode_first_frame(stream)
+        described: Any = context if first is None else first  # the frame overrides the header
+        size = (described.height, described.width)
+        colors = (described.color_primaries, described.color_trc, described.colorspace)
+        if hdr := _HDR.get(colors[1]):
+            self.warnings[f"its light is coded as {hdr}, so its colors are only rough"] = None
+        if not all(size):
+            raise InputError("it does not declare the size of its frames", _HINT)
+        rate = stream.guessed_rate or stream.average_rate or self._rate or DEFAULT_RATE
+        if not self._has_times and self._rate:
+            rate = self._rate
+        time_base = stream.time_base or 1 / rate
+        length = float(stream.duration * time_base) if stream.duration else None
+        if length is None and self._container.duration:
+            length = self._container.duration / av.time_base
+        pixel_format = context.pix_fmt if first is None else first.format.name
+        order = context.field_order
+        return FilmInfo(
+            size=ImageSize(*size),
+            pixel_format=pixel_format or "yuv420p",
+            time_base=time_base,
+            rate=Fraction(rate),
+            frames=stream.frames or (round(length * rate) if length and length > 0 else None),
+            start=float(stream.start_time * time_base) if stream.start_time else 0.0,
+            pixel_aspect=stream.sample_aspect_ratio or None,
+            matrix=None if first is None else _read_display_matrix(first),
+            rotation=0 if first is None else int(first.rotation),
+            interlaced=bool((first is not None and first.interlaced_frame) or order > _PROGRESSIVE),
+            field_order=order,
+            colors=(*colors, described.color_range),
+        )
+
+    def _decode_first_frame(self, stream: Any) -> av.VideoFrame:
+        """Return the first frame, and learn from it how far the film's times can be trusted."""
+        first = next(self._decode(self._container, stream), None)
+        if first is None:
+            raise InputError("not one of its frames can be decoded", _HINT)
+        if self._container.format.name == "avi":
+            # AVI numbers its frames. The decoder's delay before the first one is not a time.
+            self._delay = (_TimestampChooser("avi").choose(first) or 0) - (stream.start_time or 0)
+        self._has_times = self._has_times and (first.pts is not None or first.dts is not None)
+        return first
+
+
+class _TimestampChooser:
+    """Choose between a frame's presentation and decoding time, as libavcodec does.
+
+    The series with fewer disorders wins (`best_effort_timestamp`). For AVI, which stores only the
+    decoding order, the presentation times are themselves a guess, so they start with one fault.
+    """
+
+    def __init__(self, container: str) -> None:
+        self._last: list[int | None] = [None, None]
+        self._faults = [int(container == "avi"), 0]
+
+    def choose(self, frame: av.VideoFrame) -> int | None:
+        """Return the ticks of the next frame, or None if it has no time."""
+        pts, dts = frame.pts, frame.dts
+        for index, ticks in enumerate((pts, dts)):
+            last = self._last[index]
+            if ticks is not None:
+                self._faults[index] += last is not None and ticks <= last
+                self._last[index] = ticks
+        if pts is not None and (dts is None or self._faults[0] <= self._faults[1]):
+            return pts
+        return dts
+
+
+def is_cover(stream: Any) -> bool:
+    """Tell whether a stream is a cover picture, not the film."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _read_display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    """Return a frame's display matrix, if it has one.
+
+    Only the probed frame may be asked: PyAV crashes in `make_writable` of a frame whose side data
+    was read.
+    """
+    side_data: Any = frame.side_data
+    for data in side_data:
+        if data.type is SideDataType.DISPLAYMATRIX:
+            return tuple(int(n) for n in np.frombuffer(bytes(data), np.int32))
+    return None
+
+
+def _open_error(error: av.error.FFmpegError) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError("no such file", "check the name, and that the disk is there")
+    if isinstance(error, PermissionError):
+        return InputError("cannot be read: permission denied", "check its permissions")
+    if isinstance(error, IsADirectoryError):
+        return InputError("it is a folder", "name the films in it")
+    reason = (error.strerror or str(error)).lower()
+    return InputError(f"it cannot be read as a film: {reason}", _HINT)

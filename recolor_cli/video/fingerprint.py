@@ -1,0 +1,62 @@
+"""Hash the source, the model and the options that the encoded frames of a film depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+import av
+
+from recolor_cli.model.manifest import Manifest
+from recolor_cli.model.registry import find_model
+from recolor_cli.video.encoding import VideoEncoding
+from recolor_cli.video.film_options import FilmOptions
+from recolor_cli.video.film_reader import FilmReader
+
+
+def compute_fingerprint(
+    film: FilmReader, manifest: Manifest, options: FilmOptions, encoding: VideoEncoding
+) -> str:
+    """Return a hash that is equal for two runs only if one can continue what the other began."""
+    if film.is_pipe:  # cannot be read again, so nothing continues it
+        identity: Any = os.urandom(16).hex()
+    elif film.is_sequence:
+        identity = os.path.abspath(film.source)
+    else:
+        status = os.stat(film.source)
+        identity = (os.path.abspath(film.source), status.st_size, status.st_mtime_ns)
+    inputs = {
+        "source": identity,
+        "encoding": encoding,
+        "options": options,
+        "info": film.info,
+        "model": asdict(manifest),
+        "versions": (metadata.version("recolor-cli"), av.__version__),
+    }
+    return hashlib.blake2b(json.dumps(inputs, default=str).encode(), digest_size=16).hexdigest()
+
+
+def digest_model(model: str) -> str:
+    """Return a hash of a model's file and, for a profile, of the network that it names.
+
+    Parameters
+    ----------
+    model : str
+        Name or path. Builds of a named model in fewer bits count as the same model.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    path = find_model(model)
+    data = path.read_bytes()
+    digest = hashlib.blake2b(data, digest_size=16)
+    if path.suffix.lower() == ".toml":
+        digest.update((path.parent / tomllib.loads(data.decode())["file"]).read_bytes())
+    return digest.hexdigest()

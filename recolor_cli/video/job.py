@@ -1,0 +1,155 @@
+"""Recolor one film: resume earlier work, encode the rest, and write the result."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from recolor_cli.errors import InputError
+from recolor_cli.model.color_network import ColorNetwork
+from recolor_cli.recolorizer import check_size
+from recolor_cli.system.files import mount_point, remove_leftovers, write_atomic, writing
+from recolor_cli.terminal.streams import write_stdout
+from recolor_cli.video.containers import SEQUENCE
+from recolor_cli.video.encoding import VideoEncoding, choose_encoding
+from recolor_cli.video.film_options import FilmOptions, FilmReport
+from recolor_cli.video.film_reader import FilmReader
+from recolor_cli.video.fingerprint import compute_fingerprint
+from recolor_cli.video.image_sequence import format_frame_name
+from recolor_cli.video.muxing import Stopped, assemble, check_streams
+from recolor_cli.video.pipeline import FramePipeline
+from recolor_cli.video.segment_encoder import encode_segments
+from recolor_cli.video.segment_store import SegmentStore
+from recolor_cli.video.y4m import format_y4m_header, write_y4m_frame
+
+
+def recolor_film(
+    film: FilmReader,
+    destination: str,
+    network: ColorNetwork,
+    options: FilmOptions,
+    advance: Callable[[int], None] = lambda count: None,
+    stop: threading.Event | None = None,
+) -> FilmReport:
+    """Recolor a film.
+
+    Parameters
+    ----------
+    film : FilmReader
+    destination : str
+        A file, a pattern of numbered pictures, or ``-`` for a YUV4MPEG2 stream to standard output.
+    network : ColorNetwork
+    options : FilmOptions
+    advance : callable
+        Called with the number of frames that were finished since the last call.
+    stop : threading.Event or None
+        Once set, the frames on their way are finished and kept for the next run.
+
+    Raises
+    ------
+    InputError
+        If the film cannot be decoded, or has no frame in the span.
+    OutputError
+        If the result cannot be written.
+    InferenceError
+        If the network fails.
+    UsageError
+        If the film cannot be encoded with these options.
+    """
+    stop = stop or threading.Event()
+    check_size(film.info.size)
+    pipeline = FramePipeline(film, network, options)
+    encoding, warnings = choose_encoding(
+        film.info, pipeline.coding, destination, options.encoding, options.preview
+    )
+    report = FilmReport(warnings=warnings)
+    if destination == "-":
+        _write_stream(pipeline, encoding, report, advance, stop)
+    else:
+        _write_result(pipeline, encoding, Path(destination), report, advance, stop)
+    report.warnings += film.warnings
+    return report
+
+
+def _write_result(
+    pipeline: FramePipeline,
+    encoding: VideoEncoding,
+    destination: Path,
+    report: FilmReport,
+    advance: Callable[[int], None],
+    stop: threading.Event,
+) -> None:
+    """Encode the film in segments, then put them together."""
+    film, options = pipeline.film, pipeline.options
+    encoding.open_encoder()  # fail before anything is written
+    place = destination
+    if encoding.container == SEQUENCE:  # the folder of the pictures is the result
+        place = destination.parent.with_name(destination.parent.name or "pictures")
+    else:
+        check_streams(film, encoding, options.span)
+    remove_leftovers(place.parent)
+    mount = mount_point(destination)
+    store = SegmentStore(place, compute_fingerprint(film, pipeline.manifest, options, encoding))
+    try:
+        report.resumed = report.frames = store.progress.frames
+        advance(report.resumed)
+        encode_segments(pipeline, encoding, store, advance, stop)
+        report.frames, report.cuts = store.progress.frames, store.progress.cuts
+        if stop.is_set():
+            report.interrupted = True
+            return
+        if not report.frames:
+            raise _empty_span()
+        if encoding.container == SEQUENCE:
+            _write_pictures(store, destination)
+        else:
+            like = None if film.is_pipe or film.is_sequence else os.stat(film.source)
+            with writing(destination, like, mount=mount) as file:
+                path = Path(file.name)
+                report.warnings += assemble(film, encoding, store, options.span, path, stop)
+        store.remove()
+    except Stopped:
+        report.interrupted = True
+    finally:
+        store.close()
+
+
+def _write_pictures(store: SegmentStore, pattern: Path) -> None:
+    """Write the packets as numbered pictures. The first one is written last: then all exist."""
+    packets = store.read_packets()
+    first = next(packets)
+    for number, packet in enumerate(packets, 2):
+        write_atomic(pattern.with_name(format_frame_name(pattern.name, number)), packet.data)
+    write_atomic(pattern.with_name(format_frame_name(pattern.name, 1)), first.data)
+
+
+def _write_stream(
+    pipeline: FramePipeline,
+    encoding: VideoEncoding,
+    report: FilmReport,
+    advance: Callable[[int], None],
+    stop: threading.Event,
+) -> None:
+    """Write the frames to standard output as soon as they are painted."""
+    items = pipeline.frames(None, encoding.pixel_format)
+    try:
+        for item in items:
+            if not report.frames:
+                write_stdout(format_y4m_header(encoding, pipeline.film.info.top_first))
+            write_y4m_frame(item.frame)
+            report.frames += 1
+            advance(1)
+            if stop.is_set():
+                report.interrupted = True
+                return
+    finally:
+        items.close()  # type: ignore[attr-defined]
+    report.cuts = pipeline.smoother.cuts
+    if not report.frames:
+        raise _empty_span()
+
+
+def _empty_span() -> InputError:
+    return InputError("no frame of it lies in the span", "see --start and --duration")

@@ -1,0 +1,113 @@
+"""Encode painted frames in segments, each with an encoder of its own, so that a run can resume."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from fractions import Fraction
+from itertools import islice
+from typing import BinaryIO
+
+import av
+import av.error
+
+from recolor_cli.errors import OutputError
+from recolor_cli.video.encoding import VideoEncoding
+from recolor_cli.video.pipeline import FramePipeline, PipelineFrame
+from recolor_cli.video.segment_store import SEGMENT, FilmProgress, SegmentStore, StoredPacket
+
+
+def encode_segments(
+    pipeline: FramePipeline,
+    encoding: VideoEncoding,
+    store: SegmentStore,
+    advance: Callable[[int], None],
+    stop: threading.Event,
+) -> None:
+    """Encode the frames that the store does not hold yet, segment by segment.
+
+    Call `advance` with 1 after each frame. Once `stop` is set, finish the current segment early.
+    """
+    done = store.progress
+    if done.smoother:
+        pipeline.smoother.state, pipeline.smoother.cuts = done.smoother, done.cuts
+    items = pipeline.frames(done.last, encoding.pixel_format)
+    shift = round(pipeline.options.span.start / pipeline.film.info.time_base)
+    try:
+        while not stop.is_set():
+            segment = _SegmentEncoder(encoding, store, pipeline.film.info.time_base, shift)
+            try:
+                for item in islice(items, SEGMENT):
+                    segment.add(item)
+                    advance(1)
+                    if stop.is_set():
+                        break
+                if not segment.frames:
+                    return
+                segment.commit()
+            finally:
+                segment.close()
+    finally:
+        items.close()  # type: ignore[attr-defined]
+
+
+class _SegmentEncoder:
+    """The encoder of one segment. `time_base` and `shift` are the source's: s per tick, ticks."""
+
+    def __init__(
+        self, encoding: VideoEncoding, store: SegmentStore, time_base: Fraction, shift: int
+    ) -> None:
+        self._encoder = encoding.open_encoder()
+        self._store = store
+        self._file: BinaryIO = store.new_segment()
+        self._time_base, self._shift = encoding.time_base, shift
+        self._scale = time_base / encoding.time_base  # result ticks per source tick
+        self._durations: dict[int, int] = {}
+        self._done = store.progress
+        self._last_ticks: int | None = None
+        self._last: PipelineFrame | None = None
+        self.frames = 0
+
+    def add(self, item: PipelineFrame) -> None:
+        """Encode one frame."""
+        frame = item.frame
+        ticks = round((item.ticks - self._shift) * self._scale)
+        if self._last_ticks is not None and ticks <= self._last_ticks:
+            ticks = self._last_ticks + 1  # the result has coarser ticks
+        self._durations[ticks] = max(round(frame.duration * self._scale), 0)
+        frame.pts, frame.time_base = ticks, self._time_base
+        self._last_ticks, self._last = ticks, item
+        self.frames += 1
+        self._encode(frame)
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        """Pass a frame, or None at the end, to the encoder, and store the packets it returns."""
+        try:
+            packets = self._encoder.encode(frame)
+        except av.error.FFmpegError as error:
+            raise OutputError(
+                f"a frame cannot be encoded: {error.strerror or error}", "try another --codec"
+            ) from error
+        for packet in packets:
+            duration = self._durations.pop(packet.pts, 0)
+            stored = StoredPacket(packet.pts, duration, packet.is_keyframe, bytes(packet))
+            self._store.write(self._file, stored)
+
+    def commit(self) -> None:
+        """Flush the encoder and count the segment as finished."""
+        assert self._last is not None
+        self._encode(None)
+        progress = FilmProgress(
+            segments=self._done.segments + 1,
+            frames=self._done.frames + self.frames,
+            cuts=self._last.cuts,
+            last=self._last.ticks,
+            smoother=self._last.smoother_state,
+        )
+        self._store.commit(self._file, progress)
+
+    def close(self) -> None:
+        """Close the file of the segment."""
+        with suppress(OSError):  # a failed write was reported already
+            self._file.close()

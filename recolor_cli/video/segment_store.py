@@ -1,0 +1,235 @@
+"""Keep the encoded frames of an unfinished film beside its result, so that a later run can resume.
+
+A segment file holds the packets of up to `SEGMENT` frames. It counts once `state.npz` lists it,
+which is written after it. Other files in the folder are worthless.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from recolor_cli.errors import OutputError
+from recolor_cli.system.files import write_atomic
+from recolor_cli.video.temporal_smoothing import SmootherState
+
+SEGMENT = 500  # frames; each segment begins with a key frame
+_PACKET_HEAD = struct.Struct("<qqBI")  # pts, duration, whether it is a key frame, bytes
+_STATE = "state.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPacket:
+    """One encoded frame: time and duration in ticks, and its bytes."""
+
+    pts: int
+    duration: int
+    is_keyframe: bool
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FilmProgress:
+    """How much of a film is finished."""
+
+    segments: int = 0
+    frames: int = 0
+    cuts: int = 0
+    last: int | None = None  # time of the last finished frame, ticks of the source
+    smoother: SmootherState | None = None  # state after that frame
+
+
+class SegmentStore:
+    """The folder with the segments of one film.
+
+    Parameters
+    ----------
+    destination : Path
+        Path of the finished result.
+    fingerprint : str
+        Hash of the source and of all options that the result depends on. Segments with another
+        fingerprint are deleted.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be made, or another run uses it.
+    """
+
+    def __init__(self, destination: Path, fingerprint: str) -> None:
+        self.folder = destination.with_name(f".{destination.name}.recolor-parts")
+        self._fingerprint = fingerprint
+        self._lock_path = self.folder / "lock"
+        try:
+            self._lock = _acquire_lock(self._lock_path)
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+        self.progress = self._load_progress()
+        if not self.progress.segments:
+            for path in self.folder.glob("*.packets"):
+                path.unlink()
+
+    def _load_progress(self) -> FilmProgress:
+        """Return the progress of an earlier run with the same fingerprint, else none."""
+        with (
+            contextlib.suppress(OSError, ValueError, KeyError, EOFError),
+            np.load(self.folder / _STATE, allow_pickle=False) as state,
+        ):
+            fields = json.loads(str(state["progress"]))
+            if fields.pop("fingerprint") != self._fingerprint:
+                return FilmProgress()
+            sizes = fields.pop("sizes")
+            if self._segment_sizes(fields["segments"]) != sizes:
+                return FilmProgress()
+            smoother = None
+            if "total" in state:
+                smoother = SmootherState(state["lightness"], state["total"], state["weight"])
+            return FilmProgress(**fields, smoother=smoother)
+        return FilmProgress()
+
+    def commit(self, segment: BinaryIO, progress: FilmProgress) -> None:
+        """Count a segment as finished. Its bytes reach the disk before the state lists them."""
+        try:
+            segment.flush()
+            os.fsync(segment.fileno())
+            segment.close()
+            sizes = self._segment_sizes(progress.segments)
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+        fields = {
+            "fingerprint": self._fingerprint,
+            "sizes": sizes,
+            "segments": progress.segments,
+            "frames": progress.frames,
+            "cuts": progress.cuts,
+            "last": progress.last,
+        }
+        arrays = {"progress": np.array(json.dumps(fields))}
+        if state := progress.smoother:
+            arrays |= {
+                "lightness": state.lightness, "total": state.total, "weight": state.weight,
+            }  # fmt: skip
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        write_atomic(self.folder / _STATE, buffer.getvalue())
+        self.progress = progress
+
+    def new_segment(self) -> BinaryIO:
+        """Open the file of the next segment."""
+        try:
+            return self._path(self.progress.segments).open("wb")
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+
+    def write(self, segment: BinaryIO, packet: StoredPacket) -> None:
+        """Append a packet to the file of a segment."""
+        size = len(packet.data)
+        try:
+            segment.write(_PACKET_HEAD.pack(packet.pts, packet.duration, packet.is_keyframe, size))
+            segment.write(packet.data)
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+
+    def read_times(self) -> Iterator[int]:
+        """Yield the times of all packets in decoding order, without reading their data."""
+        for number in range(self.progress.segments):
+            with self._path(number).open("rb") as file:
+                while head := file.read(_PACKET_HEAD.size):
+                    pts, _, _, size = _PACKET_HEAD.unpack(head)
+                    yield pts
+                    file.seek(size, os.SEEK_CUR)
+
+    def read_packets(self) -> Iterator[StoredPacket]:
+        """Yield all packets in decoding order."""
+        for number in range(self.progress.segments):
+            with self._path(number).open("rb") as file:
+                while head := file.read(_PACKET_HEAD.size):
+                    pts, duration, is_keyframe, size = _PACKET_HEAD.unpack(head)
+                    yield StoredPacket(pts, duration, bool(is_keyframe), file.read(size))
+
+    def close(self) -> None:
+        """Leave the folder for a later run, or remove it if no segment is finished."""
+        if self.progress.segments:
+            self._release_lock()
+        else:
+            self.remove()
+
+    def remove(self) -> None:
+        """Remove the folder and its contents."""
+        if self._lock.closed:
+            return
+        for path in self.folder.iterdir():
+            if path != self._lock_path:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        self._release_lock()
+        with contextlib.suppress(OSError):  # another run may use it already
+            self.folder.rmdir()
+
+    def _release_lock(self) -> None:
+        """Delete the lock file, then release the lock.
+
+        The other order would let two runs hold a lock: one the deleted file, one a new file.
+        """
+        if self._lock.closed:
+            return
+        if sys.platform == "win32":  # an open file cannot be deleted
+            self._lock.close()
+        with contextlib.suppress(OSError):
+            self._lock_path.unlink()
+        self._lock.close()
+
+    def _segment_sizes(self, count: int) -> list[int]:
+        """Return the sizes of the first segment files, in bytes."""
+        return [self._path(number).stat().st_size for number in range(count)]
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.packets"
+
+
+def _acquire_lock(path: Path) -> BinaryIO:
+    """Open and lock a file, and make its folder. The lock ends with the process at the latest."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("ab")
+        except FileNotFoundError:  # another run has just removed the folder
+            continue
+        _lock_file(file)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # another run deleted the file between opening and locking
+
+
+def _lock_file(file: BinaryIO) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise OutputError(
+            "another run works on this film at this moment", "wait for it, or choose another -o"
+        ) from error
+    except OSError:  # some network file systems have no locks
+        pass
+
+
+def _cannot_write(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"cannot write in {folder}: {error.strerror or error}",
+        "choose a folder that you may write to and that has room, with -o",
+    )

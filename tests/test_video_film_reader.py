@@ -1,0 +1,126 @@
+"""Films that can be read, whole or damaged, and what cannot."""
+
+import av
+import numpy as np
+import pytest
+
+from conftest import SpyNetwork
+from recolor_cli.errors import InputError, UsageError
+from recolor_cli.video.film_reader import FilmReader
+from recolor_cli.video.raw_frames import RawFrames
+from video_clips import (
+    decoded,
+    make,
+    recolored,
+)
+
+
+@pytest.fixture
+def network(manifest):
+    return SpyNetwork(manifest, (24.0, 8.0))
+
+
+def silence(path):
+    with av.open(str(path), "w") as container:
+        audio = container.add_stream("aac", rate=44100)
+        sounds = av.AudioFrame.from_ndarray(np.zeros((1, 4410), np.float32), "fltp", "mono")
+        sounds.sample_rate = 44100
+        container.mux(audio.encode(sounds))
+        container.mux(audio.encode(None))
+
+
+def no_frames(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+
+
+def cut_off(path):
+    make(path, 24)
+    path.write_bytes(path.read_bytes()[:1500])
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("a.m4a", silence, "no moving picture, only audio"),
+        ("a.mp4", lambda path: path.write_bytes(b""), "cannot be read as a film"),
+        ("a.mp4", lambda path: path.write_text("a letter\n" * 99), "cannot be read as a film"),
+        ("a.mp4", cut_off, "cannot be read as a film"),
+        ("a.mkv", no_frames, "not one of its frames|cannot be read as a film"),
+        ("a.mp4", lambda path: None, "no such file"),
+        ("a.mp4", lambda path: path.mkdir(), "folder|cannot be read"),
+    ],
+)
+def test_what_is_no_film_is_one_clear_error(tmp_path, network, name, write, message):
+    path = tmp_path / name
+    write(path)
+    with pytest.raises(InputError, match=message) as caught:
+        recolored(path, tmp_path / "b.mkv", network)
+    assert caught.value.hint
+    assert not (tmp_path / "b.mkv").exists()
+
+
+def test_of_a_film_that_breaks_off_there_is_what_there_is(tmp_path, network):
+    whole = make(tmp_path / "whole.mkv", 48, sound=True)
+    source = tmp_path / "a.mkv"
+    source.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    report = recolored(source, tmp_path / "b.mkv", network)
+    assert 5 < report.frames < 48
+    assert len(decoded(tmp_path / "b.mkv")) == report.frames
+
+
+def test_of_a_damaged_film_the_sound_parts_are_kept(tmp_path, network):
+    source = make(tmp_path / "a.mkv", 48, options={"g": "8", "bf": "0"})
+    data = bytearray(source.read_bytes())
+    random = np.random.default_rng(1)
+    for place in random.integers(2000, len(data) - 500, 30):
+        data[place] ^= 0xFF
+    source.write_bytes(bytes(data))
+    report = recolored(source, tmp_path / "b.mkv", network)
+    assert report.frames > 10
+
+
+def test_a_film_without_its_first_key_frame(tmp_path, network):
+    source = make(tmp_path / "a.mkv", 48, options={"g": "12", "bf": "0"})
+    headless = tmp_path / "headless.mkv"
+    with av.open(str(source)) as one, av.open(str(headless), "w") as two:
+        stream = two.add_stream_from_template(one.streams.video[0])
+        for packet in list(one.demux(video=0))[5:]:
+            if packet.size:
+                packet.stream = stream
+                two.mux(packet)
+    report = recolored(headless, tmp_path / "b.mkv", network)
+    assert 36 <= report.frames <= 43
+
+
+@pytest.mark.parametrize("text", ["", "64", "0x48", "64x48:nothing", "64x48x3"])
+def test_raw_frames_must_make_sense(text):
+    with pytest.raises(UsageError):
+        RawFrames.parse(text)
+
+
+class SeekFails:
+    """A container whose seek fails, as that of a file without an index may."""
+
+    def __init__(self, container):
+        self._container = container
+
+    def __getattr__(self, name):
+        return getattr(self._container, name)
+
+    def seek(self, *args, **kwargs):
+        self._container.seek(*args, **kwargs)  # the position is lost
+        raise av.error.FFmpegError(1, "Operation not permitted")
+
+
+def test_a_film_that_cannot_seek_is_read_from_its_beginning(tmp_path, monkeypatch):
+    source = make(tmp_path / "a.mkv", 200, options={"g": "12"})
+    film = FilmReader(str(source))
+    times = [ticks for ticks, _ in film.frames()]
+    assert [ticks for ticks, _ in film.frames(times[150])] == times[151:]
+    opened = film.open
+    monkeypatch.setattr(film, "open", lambda: SeekFails(opened()))
+    assert [ticks for ticks, _ in film.frames(times[150])] == times[151:]
+    film.close()

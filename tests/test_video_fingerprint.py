@@ -1,0 +1,20 @@
+"""The hash that tells whether one run can continue what another began."""
+
+from recolor_cli.model.registry import find_model
+from recolor_cli.video.fingerprint import digest_model
+
+
+def test_a_profile_is_another_model_when_it_or_its_network_changes(tmp_path):
+    profile, network = tmp_path / "mine.toml", tmp_path / "net.onnx"
+    digests = []
+    for scale, data in ((110, b"one"), (100, b"one"), (100, b"two")):
+        profile.write_text(f'file = "net.onnx"\nscale = {scale}\n')
+        network.write_bytes(data)
+        digests.append(digest_model(str(profile)))
+    assert len(set(digests)) == 3
+    assert digest_model(str(profile)) == digests[2]
+
+
+def test_a_name_and_its_path_are_one_model():
+    assert digest_model("poster") == digest_model(str(find_model("poster")))
+    assert digest_model("poster") != digest_model("film")
