@@ -33,9 +33,10 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from recolor_cli.errors import RecolorError
-from recolor_cli.image.decode import decode_pages, probe
-from recolor_cli.image.encode import Encoding, encode_all
+from recolor_cli.image.decode import decode_pages
+from recolor_cli.image.encode import ImageEncoding, encode_all
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.probe import probe
 
 MOST_PIXELS = 4_000_000
 SECONDS = 20
@@ -184,7 +185,7 @@ def outcome_of(data: bytes) -> str:
         if found.pixels > MOST_PIXELS:
             return "too large"
         results = ((picture, picture.rgb[::-1]) for picture in decode_pages(data))
-        encoded = encode_all(results, Encoding())
+        encoded = encode_all(results, ImageEncoding())
     except RecolorError as error:
         return "clear error" if error.message else "FOUND an error without a message"
     assert ImageFormat(next(decode_pages(encoded)).format)

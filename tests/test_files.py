@@ -10,7 +10,7 @@ import pytest
 
 from conftest import draw, encoded
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.image.formats import check_format
+from recolor_cli.image.unsupported import check_format
 from recolor_cli.system import files, memory
 from recolor_cli.system.files import (
     back_up,
@@ -191,7 +191,7 @@ def test_a_pipe_without_end_is_left_soon(monkeypatch):
 
 def test_a_device_without_end_is_left_soon():
     with pytest.raises(InputError, match="no picture"):
-        read(Path("/dev/zero"))
+        read(Path("/dev/zero"), check_format)
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOTCONN])

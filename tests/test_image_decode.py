@@ -10,10 +10,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from conftest import draw, encoded
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.image import gif_canvas
-from recolor_cli.image.decode import decode, decode_pages, probe
-from recolor_cli.image.encode import Encoding, encode
+from recolor_cli.image.decode import decode, decode_pages
+from recolor_cli.image.encode import ImageEncoding, encode
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.formats.gif import canvas_pixels
+from recolor_cli.image.probe import probe
 
 ORIENTATION = 0x0112
 
@@ -32,7 +33,7 @@ def test_each_format_comes_in_and_goes_out(image_format):
     assert image.rgb.dtype == np.uint8
     assert image.alpha is None
     assert np.abs(image.rgb.astype(int) - rgb).mean() < (7 if image_format == "GIF" else 4)
-    result = decode(encode(image, image.rgb, Encoding(image_format)))
+    result = decode(encode(image, image.rgb, ImageEncoding(image_format)))
     assert result.format is image_format
     assert np.abs(result.rgb.astype(int) - image.rgb).mean() < 2
     if image_format in ("PNG", "TIFF", "JPEG2000", "BMP", "PPM"):
@@ -70,7 +71,7 @@ def test_transparency_passes_through(image_format):
     alpha = np.tile(np.linspace(0, 255, 60).astype(np.uint8), (90, 1))
     rgba = np.dstack((draw(), alpha))
     image = decode(encoded(rgba, image_format))
-    result = decode(encode(image, 255 - image.rgb, Encoding(image.format)))
+    result = decode(encode(image, 255 - image.rgb, ImageEncoding(image.format)))
     if image_format == "AVIF":  # its alpha is lossy
         assert np.abs(result.alpha.astype(int) - image.alpha).max() <= 6
     else:
@@ -80,7 +81,7 @@ def test_transparency_passes_through(image_format):
 def test_transparency_lies_on_white_in_jpeg():
     rgba = np.dstack((np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16), np.uint8)))
     image = decode(encoded(rgba, "PNG"))
-    assert decode(encode(image, image.rgb, Encoding(ImageFormat.JPEG))).rgb.min() > 250
+    assert decode(encode(image, image.rgb, ImageEncoding(ImageFormat.JPEG))).rgb.min() > 250
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -101,7 +102,7 @@ def test_orientation_is_applied_and_reset(image_format, orientation):
     }[orientation]  # fmt: skip
     assert image.rgb.shape == turned.shape
     assert np.abs(image.rgb.astype(int) - turned).mean() < 3
-    result = opened(encode(image, image.rgb, Encoding(image.format)))
+    result = opened(encode(image, image.rgb, ImageEncoding(image.format)))
     assert result.getexif().get(ORIENTATION, 1) == 1
     assert result.getexif()[0x010E] == "The Kid"
     assert (result.height, result.width) == turned.shape[:2]
@@ -113,7 +114,7 @@ def test_profile_and_exif_are_kept(image_format):
     exif = Image.Exif()
     exif[0x8298] = "nobody"
     image = decode(encoded(draw(), image_format, icc_profile=profile, exif=exif))
-    result = opened(encode(image, image.rgb, Encoding(image.format)))
+    result = opened(encode(image, image.rgb, ImageEncoding(image.format)))
     assert result.info["icc_profile"] == profile
     assert result.getexif()[0x8298] == "nobody"
 
@@ -121,7 +122,7 @@ def test_profile_and_exif_are_kept(image_format):
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "TIFF"])
 def test_resolution_is_kept(image_format):
     image = decode(encoded(draw(), image_format, dpi=(300, 300)))
-    result = opened(encode(image, image.rgb, Encoding(image.format)))
+    result = opened(encode(image, image.rgb, ImageEncoding(image.format)))
     assert tuple(round(float(v)) for v in result.info["dpi"]) == (300, 300)
 
 
@@ -138,7 +139,7 @@ def test_a_profile_that_is_not_srgb_is_converted(image_format):
     image = decode(encoded(rgb, image_format, icc_profile=wide_profile()))
     assert image.warnings == ()
     assert (np.abs(image.rgb.astype(int) - (40, 200, 90)) <= 8).all()
-    result = opened(encode(image, image.rgb, Encoding(image.format)))
+    result = opened(encode(image, image.rgb, ImageEncoding(image.format)))
     profile = ImageCms.ImageCmsProfile(io.BytesIO(result.info["icc_profile"]))
     assert "sRGB" in ImageCms.getProfileDescription(profile)
 
@@ -147,7 +148,9 @@ def test_a_gray_profile_is_not_put_on_the_colored_result():
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[16:20] = b"GRAY"  # still described as sRGB
     image = decode(encoded(draw()[..., 0], "JPEG", icc_profile=bytes(profile)))
-    kept = opened(encode(image, image.rgb, Encoding(image.format))).info.get("icc_profile", b"")
+    kept = opened(encode(image, image.rgb, ImageEncoding(image.format))).info.get(
+        "icc_profile", b""
+    )
     assert kept[16:20] in (b"", b"RGB ")
 
 
@@ -164,7 +167,7 @@ def test_the_profile_of_sixteen_bits_is_not_forgotten():
 def test_a_profile_that_is_broken_is_told():
     image = decode(encoded(draw(), "PNG", icc_profile=b"once upon a time" * 20))
     assert "profile cannot be used" in image.warnings[0]
-    assert "icc_profile" not in opened(encode(image, image.rgb, Encoding(image.format))).info
+    assert "icc_profile" not in opened(encode(image, image.rgb, ImageEncoding(image.format))).info
     np.testing.assert_array_equal(image.rgb, draw())
 
 
@@ -186,7 +189,7 @@ def test_metadata_goes_from_each_format_to_each(source, target):
     if source == "WEBP":
         exif[282], exif[283], exif[296] = 300.0, 300.0, 2
     image = decode(encoded(draw(), source, **options | {"exif": exif.tobytes()}))
-    data = encode(image, image.rgb, Encoding(ImageFormat(target)))
+    data = encode(image, image.rgb, ImageEncoding(ImageFormat(target)))
     if target == "JPEG2000":  # Pillow does not read it there
         again = decode(data).metadata
         assert b"nobody" in again.exif
@@ -214,7 +217,7 @@ def test_text_in_utf8_survives():
     data = encoded(draw(), "JPEG", exif=block)
     image = decode(data)
     for target in (ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP, ImageFormat.AVIF):
-        result = opened(encode(image, image.rgb, Encoding(target)))
+        result = opened(encode(image, image.rgb, ImageEncoding(target)))
         assert "Плакат 1942 é".encode() in result.info["exif"]
         assert result.getexif().get(ORIENTATION, 1) == 1
         assert (result.height, result.width) == (60, 90)
@@ -224,7 +227,7 @@ def test_the_layout_of_a_tiff_is_not_metadata():
     buffer = io.BytesIO()
     Image.fromarray(draw()).save(buffer, "TIFF", compression="tiff_lzw", tiffinfo={270: "The Kid"})
     image = decode(buffer.getvalue())
-    found = opened(encode(image, image.rgb, Encoding(ImageFormat.JPEG))).getexif()
+    found = opened(encode(image, image.rgb, ImageEncoding(ImageFormat.JPEG))).getexif()
     assert found[270] == "The Kid"
     assert not {256, 257, 258, 259, 273, 278, 279} & set(found)
 
@@ -357,8 +360,8 @@ def test_a_frame_that_enlarges_the_canvas_of_a_gif_is_counted():
     last = data.rindex(b"\x2c" + struct.pack("<HHHH", 0, 0, 60, 90))
     data[last + 1 : last + 9] = struct.pack("<HHHH", 0, 0, 50_000, 60_000)
     assert probe(bytes(data)).pixels == 3 * 50_000 * 60_000
-    assert gif_canvas.canvas_pixels(bytes(data[: last + 20])) == 50_000 * 60_000
-    assert gif_canvas.canvas_pixels(bytes(data[:4])) == 0
+    assert canvas_pixels(bytes(data[: last + 20])) == 50_000 * 60_000
+    assert canvas_pixels(bytes(data[:4])) == 0
 
 
 def test_texts_of_a_png_that_unpack_to_gigabytes_are_not_read():
@@ -374,7 +377,7 @@ def test_texts_of_a_png_that_unpack_to_gigabytes_are_not_read():
 def test_a_format_that_cannot_hold_the_picture_is_an_error():
     image = decode(encoded(np.zeros((8, 17_000, 3), np.uint8), "PNG"))
     with pytest.raises(OutputError, match="WEBP"):
-        encode(image, image.rgb, Encoding(ImageFormat.WEBP))
+        encode(image, image.rgb, ImageEncoding(ImageFormat.WEBP))
 
 
 def test_suffixes():

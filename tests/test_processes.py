@@ -20,7 +20,8 @@ from recolor_cli.batch.processes import ProcessWorkers, WorkerConfig
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import ModelError, RecolorError
 from recolor_cli.guidance.recolor_options import RecolorOptions
-from recolor_cli.image.decode import decode, probe
+from recolor_cli.image.decode import decode
+from recolor_cli.image.probe import probe
 from recolor_cli.model.request_batcher import BatchedNetwork
 from recolor_cli.system.memory import MemoryBudget
 

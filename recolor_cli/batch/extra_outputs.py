@@ -16,8 +16,9 @@ import numpy as np
 from recolor_cli.batch.plan import OutputOptions
 from recolor_cli.guidance.prediction import Prediction
 from recolor_cli.guidance.sheet import SIDE, contact_sheet
-from recolor_cli.image.decode import DecodedImage, decode_pages
-from recolor_cli.image.encode import Encoding, encode, encode_all, on_white
+from recolor_cli.image.decode import decode_pages
+from recolor_cli.image.decoded_image import DecodedImage
+from recolor_cli.image.encode import ImageEncoding, encode, encode_all, on_white
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer, StageTimings
 from recolor_cli.types import AnyRgbImage, FloatArray, RgbImage
@@ -68,7 +69,7 @@ class ExtraOutputs:
         return result
 
     def sidecars(
-        self, destination: str, wanted: Collection[str], data: bytes, encoding: Encoding
+        self, destination: str, wanted: Collection[str], data: bytes, encoding: ImageEncoding
     ) -> Iterator[tuple[str, bytes]]:
         """Encode what lies beside the result, one after the other.
 
@@ -80,7 +81,7 @@ class ExtraOutputs:
             Paths; other companions are left out.
         data : bytes
             The picture's file.
-        encoding : Encoding
+        encoding : ImageEncoding
             The result's; companions are encoded like it.
 
         Yields
@@ -99,7 +100,7 @@ class ExtraOutputs:
                 yield path, encode(*drawn(), encoding)
 
     def _variant(
-        self, number: int, data: bytes, encoding: Encoding
+        self, number: int, data: bytes, encoding: ImageEncoding
     ) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
         pages = decode_pages(data, encoding.format)
         for picture, colorings in zip(pages, self._colorings, strict=True):

@@ -25,10 +25,13 @@ from recolor_cli.batch.plan import (
 from recolor_cli.color.gray_detection import grayness
 from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.guidance.recolor_options import RecolorOptions
-from recolor_cli.image.compare import Thumbnails, side_by_side, thumbnails
-from recolor_cli.image.decode import DecodedImage, decode, decode_pages, probe
-from recolor_cli.image.encode import Encoding, encode_all, encode_tiff
-from recolor_cli.image.formats import ImageFormat, check_format
+from recolor_cli.image.compare import Thumbnails, draw_comparison, thumbnails
+from recolor_cli.image.decode import decode, decode_pages
+from recolor_cli.image.decoded_image import DecodedImage
+from recolor_cli.image.encode import ImageEncoding, encode_all, encode_to_file
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.probe import probe
+from recolor_cli.image.unsupported import check_format
 from recolor_cli.recolorizer import Recolorizer, StageTimings
 from recolor_cli.system.device import cpu_count
 from recolor_cli.system.files import (
@@ -152,13 +155,13 @@ def _do(
                 told.warnings[f"{_HAS_COLOR} and is passed on as it was"] = None
                 results = _unchanged(data, target, told)
             # Stdout, or a name without a known ending, takes the source's format.
-            encoding = Encoding(target, options.quality, options.source_profile)
+            encoding = ImageEncoding(target, options.quality, options.source_profile)
             like = source.status if source else None
             beside_it = options.thumbnails or options.compare or stays
             streams = job.destination == STREAM or job.backup or beside_it
             if target is ImageFormat.TIFF and not streams:  # page by page to the disk
                 with writing(Path(job.destination), like, options.preserve_times, mount) as file:
-                    encode_tiff(results, encoding, file)
+                    encode_to_file(results, encoding, file)
                 timings.lap("write")
             else:
                 encoded = encode_all(results, encoding)
@@ -209,7 +212,7 @@ def _write_alternatives(
     data: bytes,
     alternatives: ExtraOutputs,
     wanted: list[str],
-    encoding: Encoding,
+    encoding: ImageEncoding,
     source: Source | None,
 ) -> None:
     """Write what the network thought besides; a picture is not done before all of it is there."""
@@ -262,7 +265,7 @@ def _beside(
         with budget.reserve(2 * probe(before).memory):  # both are decoded
             for path in paths:
                 image_format = ImageFormat.of_suffix(Path(path).suffix) or ImageFormat.PNG
-                data = side_by_side(before, after, image_format, options.quality)
+                data = draw_comparison(before, after, image_format, options.quality)
                 write_atomic(Path(path), data, source.status if source else None)
             if options.thumbnails:
                 small = thumbnails(before, after)

@@ -21,7 +21,8 @@ from recolor_cli.batch.sidecars import (
     without_label,
 )
 from recolor_cli.errors import InputError, NoInputsError, OutputError, RecolorError, UsageError
-from recolor_cli.image.formats import READABLE, ImageFormat, color_suffix, unsupported_suffix
+from recolor_cli.image.formats import READABLE, ImageFormat, color_suffix
+from recolor_cli.image.unsupported import unsupported_suffix
 
 STREAM = "-"  # as an input: standard input; as a destination: standard output
 DEFAULT_SUFFIX = "-recolored"

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from recolor_cli.batch.plan import STREAM, Job, OutputOptions, job_of, suffix_of, taken
 from recolor_cli.errors import InputError, UsageError
-from recolor_cli.image.formats import ImageFormat, unsupported_suffix
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.unsupported import unsupported_suffix
 
 INTERVAL = 1.0  # seconds from one look to the next
 SETTLED = 2.0  # seconds without a change, after which a file is complete

@@ -39,7 +39,7 @@ from recolor_cli.commands.options import (
     verbose_option,
 )
 from recolor_cli.errors import ExitCode, InputError, OutputError, RecolorError, UsageError
-from recolor_cli.image.formats import FILM_SUFFIXES, is_film
+from recolor_cli.image.film_names import FILM_SUFFIXES, is_film
 
 if TYPE_CHECKING:
     from recolor_cli.batch.outcome import Outcome

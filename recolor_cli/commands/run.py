@@ -41,6 +41,7 @@ from recolor_cli.errors import (
     NoInputsError,
     UsageError,
 )
+from recolor_cli.image.formats import FORMAT_NAMES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,11 +51,6 @@ if TYPE_CHECKING:
     from recolor_cli.batch.processes import WorkerConfig
     from recolor_cli.batch.run import Workers
     from recolor_cli.terminal.console import Console
-
-
-_FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "avif": "AVIF"}
-_FORMATS |= {"jp2": "JPEG2000", "gif": "GIF", "bmp": "BMP", "ppm": "PPM"}
-_FORMATS |= {"jpeg": "JPEG", "tiff": "TIFF"}
 
 
 # How the help is divided. What others are in none of these comes last.
@@ -110,7 +106,7 @@ _SECTIONS = {
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(list(_FORMATS), case_sensitive=False),
+    type=click.Choice(list(FORMAT_NAMES), case_sensitive=False),
     metavar="jpg|png|webp|tif|avif|jp2|gif|bmp|ppm",
     envvar="RECOLOR_FORMAT",
     help="[the input's]",
@@ -222,7 +218,6 @@ def run(
     from recolor_cli.batch.plan import STREAM, Job, OutputOptions, plan, plan_lines
     from recolor_cli.batch.processes import WorkerConfig
     from recolor_cli.guidance.recolor_options import RecolorOptions
-    from recolor_cli.image.formats import ImageFormat
     from recolor_cli.terminal.console import Console
     from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
 
@@ -234,7 +229,7 @@ def run(
     options = OutputOptions(
         out=out,
         suffix=suffix,
-        format=ImageFormat(_FORMATS[format_]) if format_ else None,
+        format=FORMAT_NAMES[format_] if format_ else None,
         quality=quality,
         overwrite=overwrite,
         source_profile=icc == "source",

@@ -27,8 +27,9 @@ from recolor_cli.batch.plan import Job
 from recolor_cli.batch.processes import ProcessWorkers, WorkerConfig
 from recolor_cli.batch.run import Workers
 from recolor_cli.errors import InputError, RecolorError
-from recolor_cli.image.decode import DecodedImage, decode
-from recolor_cli.image.encode import Encoding, encode
+from recolor_cli.image.decode import decode
+from recolor_cli.image.decoded_image import DecodedImage
+from recolor_cli.image.encode import ImageEncoding, encode
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.model.manifest import find_model
@@ -187,7 +188,7 @@ def make_pictures(source: bytes, megapixels: float, count: int, folder: Path) ->
         grain = random.normal(0, 6, large.shape[:2]).astype(np.float32)
         grainy = cast(RgbImage, cv2.add(large, cv2.merge([grain] * 3), dtype=cv2.CV_8U))
         image = DecodedImage(grainy, None, ImageFormat.JPEG)
-        data = encode(image, grainy, Encoding(quality=_QUALITY))
+        data = encode(image, grainy, ImageEncoding(quality=_QUALITY))
         path = folder / f"{megapixels:g}-{number}.jpg"
         write_atomic(path, data)
         paths.append(path)
