@@ -13,7 +13,7 @@ from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.image.color_profiles import SRGB, Space, from_srgb, is_srgb, space_of, to_srgb
 from recolor_cli.image.decode import decode, decode_pages
-from recolor_cli.image.encode import ImageEncoding, encode
+from recolor_cli.image.encode import ImageEncoding, encode, encode_all
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.recolorizer import Recolorizer
 
@@ -201,3 +201,23 @@ def test_a_profile_of_one_direction_cannot_be_written_with():
     with pytest.raises(OutputError, match="cannot be written with") as caught:
         encode(image, image.rgb, ImageEncoding(source_profile=True))
     assert "--icc" in caught.value.hint
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
+def test_all_frames_of_an_animation_are_written_in_the_profile_of_the_source(image_format):
+    frames = [
+        Image.fromarray((draw(48, 40, seed).astype(float) * 0.3 + 90).astype(np.uint8))
+        for seed in range(3)
+    ]
+    buffer = io.BytesIO()
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    frames[0].save(
+        buffer, image_format, save_all=True, append_images=frames[1:], duration=50,
+        icc_profile=WIDE["ProPhoto"], **options,
+    )  # fmt: skip
+    found = list(decode_pages(buffer.getvalue()))
+    assert all(np.abs(f.rgb.astype(int) - g).mean() > 5 for f, g in zip(found, frames, strict=True))
+    data = encode_all(((f, f.rgb) for f in found), ImageEncoding(quality=100, source_profile=True))
+    again = list(decode_pages(data))
+    for before, after in zip(found, again, strict=True):
+        assert np.abs(before.rgb.astype(int) - after.rgb).mean() < 2

@@ -73,8 +73,8 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
 def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass
-    left = tmp_path / f".recolor-{files._host()}-{process.pid}-0123456789ab.tmp"
-    running = tmp_path / f".recolor-{files._host()}-{os.getpid()}-0123456789ab.tmp"
+    left = tmp_path / f".recolor-{files._host_id()}-{process.pid}-0123456789ab.tmp"
+    running = tmp_path / f".recolor-{files._host_id()}-{os.getpid()}-0123456789ab.tmp"
     elsewhere = tmp_path / f".recolor-ffffff-{process.pid}-0123456789ab.tmp"
     others = [running, elsewhere, tmp_path / "x.jpg", tmp_path / ".recolor-notes.tmp"]
     for path in (left, *others):

@@ -1,7 +1,10 @@
 import io
 import resource
 import struct
+import subprocess
+import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,9 +14,12 @@ from PIL.PngImagePlugin import PngInfo
 from conftest import draw, encoded
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.image.decode import decode, decode_pages
-from recolor_cli.image.encode import ImageEncoding, encode
-from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.encode import ImageEncoding, encode, encode_all
+from recolor_cli.image.failures import decoder_errors
+from recolor_cli.image.formats import FORMAT_NAMES, READABLE, ImageFormat
 from recolor_cli.image.formats.gif import canvas_pixels
+from recolor_cli.image.formats.jpeg2000 import with_metadata
+from recolor_cli.image.metadata import Metadata
 from recolor_cli.image.probe import probe
 
 ORIENTATION = 0x0112
@@ -384,3 +390,100 @@ def test_suffixes():
     assert ImageFormat.of_suffix(".JPG") is ImageFormat.JPEG
     assert ImageFormat.of_suffix(".txt") is None
     assert ImageFormat.TIFF.suffix == ".tif"
+
+
+@pytest.mark.parametrize("image_format", list(ImageFormat))
+def test_each_line_of_the_table_has_its_module(image_format):
+    assert image_format.codec.format is image_format
+    assert {ImageFormat.of_suffix(suffix) for suffix in image_format.suffixes} == {image_format}
+    assert ImageFormat.of_data(encoded(draw(), image_format.value)) is image_format
+    assert image_format.prose_name in READABLE
+
+
+def test_formats_have_short_names():
+    assert list(FORMAT_NAMES) == [
+        *("jpg", "png", "webp", "tif", "avif", "jp2", "gif", "bmp", "ppm", "jpeg", "tiff")
+    ]  # fmt: skip
+    assert FORMAT_NAMES["jp2"] is ImageFormat.JPEG2000
+    assert FORMAT_NAMES["tiff"] is FORMAT_NAMES["tif"] is ImageFormat.TIFF
+
+
+def test_pillows_limit_is_that_of_the_program_around(monkeypatch):
+    code = (
+        "from PIL import Image; before = Image.MAX_IMAGE_PIXELS;"
+        "import recolor_cli, recolor_cli.image.compare, recolor_cli.image.formats.tiff;"
+        "assert before and Image.MAX_IMAGE_PIXELS == before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    frames = [Image.fromarray(draw(seed=i)) for i in range(3)]
+    animations = []
+    for image_format in ("GIF", "WEBP", "PNG"):
+        buffer = io.BytesIO()
+        frames[0].save(buffer, image_format, save_all=True, append_images=frames[1:])
+        animations.append(buffer.getvalue())
+    stills = [encoded(draw(), image_format.value) for image_format in ImageFormat]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for data in (*animations, *stills):
+        header = probe(data)
+        pages = decode_pages(data, header=header)
+        first = next(pages)
+        assert Image.MAX_IMAGE_PIXELS == 100  # between two pages, too
+        results = [(first, first.rgb), *((page, page.rgb) for page in pages)]
+        assert decode(encode_all(results, ImageEncoding())).rgb.shape == (90, 60, 3)
+        assert Image.MAX_IMAGE_PIXELS == 100
+    with pytest.raises(InputError):
+        probe(b"GIF89a")
+    assert Image.MAX_IMAGE_PIXELS == 100
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(stills[0]))
+
+
+def test_pillows_limit_comes_back_after_the_last_thread(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with decoder_errors():
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(lambda: probe(encoded(draw(), "PNG")).pixels).result() == 90 * 60
+        assert Image.MAX_IMAGE_PIXELS is None
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "TIFF", "GIF"])
+def test_a_header_is_parsed_once(image_format, monkeypatch):
+    data = encoded(draw(), image_format)
+    codec = ImageFormat(image_format).codec
+    opened = []
+    original = type(codec).open
+    monkeypatch.setattr(
+        type(codec), "open", lambda self, data: opened.append(1) or original(self, data)
+    )
+    header = probe(data)
+    first = next(decode_pages(data, header=header))
+    assert len(opened) == 1
+    again = next(decode_pages(data, header=header))  # which was read already
+    assert len(opened) == 2
+    np.testing.assert_array_equal(first.rgb, again.rgb)
+
+
+def test_a_header_goes_with_another_target():
+    pages = [Image.fromarray(draw(seed=i)) for i in range(3)]
+    buffer = io.BytesIO()
+    pages[0].save(buffer, "TIFF", save_all=True, append_images=pages[1:])
+    data = buffer.getvalue()
+    assert len(list(decode_pages(data, header=probe(data, ImageFormat.PNG)))) == 3
+    (first,) = decode_pages(data, ImageFormat.PNG, probe(data))
+    assert "only the first of its 3 pages" in first.warnings[0]
+
+
+@pytest.mark.parametrize("place", ["exif", "xmp"])
+def test_orientation_of_jpeg_2000_is_applied(place):
+    image = decode(encoded(draw(48, 80), "JPEG2000"))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    metadata = Metadata(exif=exif.tobytes())
+    if place == "xmp":
+        metadata = Metadata(xmp=b'<x:xmpmeta tiff:Orientation="6" />')
+    data = with_metadata(encode(image, image.rgb, ImageEncoding()), metadata)
+    turned = decode(data)
+    np.testing.assert_array_equal(turned.rgb, np.rot90(image.rgb, -1))
+    again = decode(encode(turned, turned.rgb, ImageEncoding()))
+    np.testing.assert_array_equal(again.rgb, turned.rgb)

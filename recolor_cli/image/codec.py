@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, ClassVar, Protocol
 
 from recolor_cli.image.color_profiles import Space
-from recolor_cli.image.decoded_image import Animation
+from recolor_cli.image.decoded_image import Animation, DecodedImage
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.types import AnyPlanes
@@ -79,30 +79,26 @@ class NewPage:
     Parameters
     ----------
     pixels : uint8 or uint16 array, shape (H, W, C)
-        The last channel is opacity if `has_alpha` says so.
+        If there is a channel more than the space has, it is opacity.
     space : Space
         RGB or CMYK.
-    has_alpha : bool
     metadata : Metadata
-    lossless, animation, milliseconds
-        As in `DecodedImage`.
+    source : DecodedImage
     """
 
     pixels: AnyPlanes
     space: Space
-    has_alpha: bool
     metadata: Metadata
-    lossless: bool = False
-    animation: Animation | None = None
-    milliseconds: float = 0.0
+    source: DecodedImage
 
 
 class Reader(ABC):
     """A file whose header was parsed. Its pages can be read once."""
 
-    def __init__(self, image_format: ImageFormat) -> None:
-        self.format = image_format
-        self.was_read = False
+    was_read = False
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
 
     @abstractmethod
     def layout(self, all_pages: bool) -> Layout:
@@ -144,7 +140,7 @@ class Codec(ABC):
 
     @abstractmethod
     def open(self, data: bytes) -> Reader:
-        """Parse the header of a file; raises whatever a broken one leads to."""
+        """Parse the header of a file. A broken one may lead to any exception."""
 
     @abstractmethod
     def writer(self, file: BinaryIO, pages: int, quality: int) -> PageWriter:

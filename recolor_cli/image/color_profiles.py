@@ -22,7 +22,7 @@ from PIL import ImageCms
 from recolor_cli.color.gamut import clip_chroma
 from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.image.row_strips import map_row_strips
+from recolor_cli.image.levels import map_row_strips
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray
 
 _STRIP_PIXELS = 1 << 20  # large, because each strip builds a transform

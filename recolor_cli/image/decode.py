@@ -14,9 +14,9 @@ from recolor_cli.image.codec import Codec, Reader, StoredPage
 from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.failures import decoder_errors
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.levels import reduce_to_8_bits
 from recolor_cli.image.normalize import normalize
 from recolor_cli.image.probe import Header, holds_all_pages, open_file
-from recolor_cli.image.sample_depth import reduce_to_8_bits
 
 
 def decode_pages(
@@ -46,8 +46,8 @@ def decode_pages(
     else:
         with decoder_errors():
             reader = open_file(data)
-    codec = (target or reader.format).codec
-    pages = reader.pages(holds_all_pages(reader.format.codec, codec))
+    codec = target.codec if target else reader.codec
+    pages = reader.pages(holds_all_pages(reader.codec, codec))
     try:
         while picture := _next_picture(pages, reader, codec):
             yield picture
@@ -111,4 +111,4 @@ def _next_picture(
 ) -> DecodedImage | None:
     with decoder_errors():
         page = next(pages, None)
-        return normalize(page, reader.format, target) if page else None
+        return normalize(page, reader.codec, target) if page else None

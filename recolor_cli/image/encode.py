@@ -15,7 +15,7 @@ from recolor_cli.image.color_profiles import Space, from_srgb, space_of
 from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.failures import encoder_errors
 from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.row_strips import map_row_strips
+from recolor_cli.image.levels import map_row_strips
 from recolor_cli.types import AnyPlanes, AnyRgbImage
 
 
@@ -130,26 +130,17 @@ def _new_page(
     source: DecodedImage, rgb: AnyRgbImage, codec: Codec, source_profile: bool
 ) -> NewPage:
     """Return the pixels as the file will hold them: in its profile, with opacity or on white."""
-    space, metadata = Space.RGB, source.metadata
+    space, metadata, profile = Space.RGB, source.metadata, b""
     profile_space = space_of(source.profile)
-    is_converted = source_profile and profile_space in (Space.RGB, Space.CMYK)
-    if is_converted and profile_space:
-        space, metadata = profile_space, replace(metadata, icc_profile=source.profile)
+    if source_profile and profile_space in (Space.RGB, Space.CMYK):  # a gray one holds no color
+        space, profile = profile_space, source.profile
+        metadata = replace(metadata, icc_profile=profile)
     if space is Space.CMYK and not codec.holds_cmyk:
         raise OutputError(f"{codec.format} cannot hold CMYK", "use --icc srgb, or --format tif")
     is_opaque = space is Space.CMYK or not codec.holds_transparency
     pixels: AnyPlanes = on_white(source, rgb) if is_opaque else rgb
-    if is_converted:
-        pixels = from_srgb(pixels, source.profile, space)
-    alpha = None if is_opaque else source.alpha
-    if alpha is not None:
-        pixels = np.dstack((pixels, alpha))
-    return NewPage(
-        pixels,
-        space,
-        alpha is not None,
-        metadata,
-        source.lossless,
-        source.animation,
-        source.milliseconds,
-    )
+    if profile:
+        pixels = from_srgb(pixels, profile, space)
+    if source.alpha is not None and not is_opaque:
+        pixels = np.dstack((pixels, source.alpha))
+    return NewPage(pixels, space, metadata, source)

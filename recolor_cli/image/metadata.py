@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from typing import Any
 
 from PIL import Image
 
@@ -48,7 +47,9 @@ class Metadata:
     texts: tuple[tuple[str, str], ...] = ()
 
 
-def read_metadata(image: Image.Image, exif_block: bytes) -> Metadata:
+def read_metadata(
+    image: Image.Image, exif_block: bytes, holds_dpi_in_exif: bool = False
+) -> Metadata:
     """Return the EXIF, XMP, resolution and comment of a picture that Pillow loaded.
 
     Parameters
@@ -56,15 +57,20 @@ def read_metadata(image: Image.Image, exif_block: bytes) -> Metadata:
     image : Image
     exif_block : bytes
         As it is in the file, or nothing.
+    holds_dpi_in_exif : bool
+        Whether the resolution has no other place.
     """
     found = image.getexif()
     if found and not exif_block:  # a PNG may hold it as a text
         exif_block = found.tobytes()
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     comment = image.info.get("comment", b"")
+    block = clean_exif(exif_block)
     dpi = tuple(float(value) for value in image.info.get("dpi", ()))
+    if holds_dpi_in_exif and block and not dpi:
+        dpi = exif.Directory.of_block(block).dpi or ()
     return Metadata(
-        exif=clean_exif(exif_block),
+        exif=block,
         xmp=clean_xmp(xmp.encode() if isinstance(xmp, str) else bytes(xmp)),
         # A PNG may hold 1: it tells the aspect of a pixel only.
         dpi=(dpi[0], dpi[1]) if len(dpi) == 2 and min(dpi) > 1 else None,
@@ -113,15 +119,3 @@ def clean_photoshop(resources: bytes) -> bytes:
             kept += resources[at:end]
         at = end
     return kept
-
-
-def dpi_of_exif(block: bytes) -> tuple[float, float] | None:
-    """Return the resolution that an EXIF block holds, for formats with no other place for it."""
-    dpi = exif.Directory.of_block(block).dpi if block else None
-    return dpi if dpi and min(dpi) > 1 else None
-
-
-def exif_with_dpi(metadata: Metadata) -> dict[str, Any]:
-    """Return the argument ``exif`` of Pillow's ``save``, with the resolution."""
-    block = exif.with_resolution(metadata.exif, metadata.dpi) if metadata.dpi else metadata.exif
-    return {"exif": block} if block else {}

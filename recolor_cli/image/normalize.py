@@ -13,13 +13,11 @@ from recolor_cli.image import color_profiles
 from recolor_cli.image.codec import Codec, StoredPage
 from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.decoded_image import DecodedImage
-from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.row_strips import map_row_strips
-from recolor_cli.image.sample_depth import reduce_to_8_bits
+from recolor_cli.image.levels import map_row_strips, reduce_to_8_bits
 from recolor_cli.types import AnyPlanes, AnyRgbImage
 
 
-def normalize(page: StoredPage, source: ImageFormat, target: Codec) -> DecodedImage:
+def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
     """Convert a page to sRGB by its profile, and turn it upright.
 
     What the target does not hold is left out, with a warning: 16 bits, and transparency when it is
@@ -52,7 +50,7 @@ def normalize(page: StoredPage, source: ImageFormat, target: Codec) -> DecodedIm
     return DecodedImage(
         _turn(rgb, page.orientation),
         None if alpha is None else _turn(alpha, page.orientation),
-        source,
+        source.format,
         metadata,
         (*warnings, *page.warnings),
         foreign_profile,

@@ -21,9 +21,8 @@ from recolor_cli.image.codec import Codec, Layout, NewPage, Reader, StoredPage
 from recolor_cli.image.color_profiles import Space, space_of
 from recolor_cli.image.decoded_image import Animation
 from recolor_cli.image.failures import damaged
-from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.levels import map_row_strips
 from recolor_cli.image.metadata import Metadata, read_metadata
-from recolor_cli.image.row_strips import map_row_strips
 from recolor_cli.image.unsupported import unsupported_format
 from recolor_cli.types import AnyPlanes
 
@@ -37,11 +36,12 @@ Pixels = tuple[AnyPlanes, Space, AnyPlanes | None]
 class PillowReader(Reader):
     """A file that Pillow opened."""
 
-    def __init__(self, data: bytes, image_format: ImageFormat) -> None:
-        super().__init__(image_format)
+    def __init__(self, data: bytes, codec: PillowCodec) -> None:
+        super().__init__(codec)
         self.data = data
+        self._holds_dpi_in_exif = codec.holds_dpi_in_exif
         try:
-            self.image = Image.open(io.BytesIO(data), formats=[image_format])
+            self.image = Image.open(io.BytesIO(data), formats=[codec.format])
         except UnidentifiedImageError as error:
             raise unsupported_format(data) or damaged("its header") from error
 
@@ -84,7 +84,7 @@ class PillowReader(Reader):
 
     def metadata(self, exif_block: bytes) -> Metadata:
         """Return the metadata; the picture is loaded."""
-        return read_metadata(self.image, exif_block)
+        return read_metadata(self.image, exif_block, self._holds_dpi_in_exif)
 
     # Reader
 
@@ -149,10 +149,12 @@ class PillowCodec(Codec):
     """A format that Pillow reads and writes."""
 
     reader: ClassVar[type[PillowReader]] = PillowReader
+    holds_dpi_in_exif: ClassVar[bool] = False
+    """Whether the resolution has no other place."""
 
     def open(self, data: bytes) -> PillowReader:
-        """Parse the header of a file."""
-        return self.reader(data, self.format)
+        """Parse the header of a file with Pillow."""
+        return self.reader(data, self)
 
     def writer(self, file: BinaryIO, pages: int, quality: int) -> _CollectingWriter:
         """Begin to write a file, which is written when all frames are there."""
@@ -161,7 +163,7 @@ class PillowCodec(Codec):
     def encode(self, frames: list[NewPage], quality: int) -> bytes:
         """Encode a picture, or all frames of an animation."""
         first = frames[0]
-        animation = first.animation if self.holds_animations else None
+        animation = first.source.animation if self.holds_animations else None
         if animation is None and first.space is Space.RGB:
             data = self.encode_levels(first, quality)
             if data is not None:
@@ -185,8 +187,11 @@ class PillowCodec(Codec):
 
     def metadata_options(self, metadata: Metadata) -> dict[str, Any]:
         """Return the arguments of Pillow's ``save`` that carry the metadata."""
+        exif_block = metadata.exif
+        if self.holds_dpi_in_exif and metadata.dpi:
+            exif_block = exif.with_resolution(exif_block, metadata.dpi)
         options = {
-            "exif": metadata.exif,
+            "exif": exif_block,
             "icc_profile": metadata.icc_profile,
             "dpi": metadata.dpi,
             "xmp": metadata.xmp,
@@ -198,7 +203,7 @@ class PillowCodec(Codec):
         options: dict[str, Any] = {
             "save_all": True,
             "append_images": [_as_image(frame) for frame in frames[1:]],
-            "duration": [round(frame.milliseconds) for frame in frames],
+            "duration": [round(frame.source.milliseconds) for frame in frames],
         }
         if animation.loops is not None:
             options["loop"] = animation.loops
@@ -216,7 +221,7 @@ class _CollectingWriter:
 
     def add(self, page: NewPage) -> None:
         """Keep a page."""
-        if not self._frames or page.animation:
+        if not self._frames or page.source.animation:
             self._frames.append(page)
 
     def finish(self) -> None:

@@ -52,11 +52,10 @@ def probe(data: bytes, target: ImageFormat | None = None) -> Header:
     """
     with decoder_errors():
         reader = open_file(data)
-        source = reader.format.codec
-        encoder = (target or reader.format).codec
-        layout = reader.layout(holds_all_pages(source, encoder))
+        encoder = target.codec if target else reader.codec
+        layout = reader.layout(holds_all_pages(reader.codec, encoder))
     per_pixel = max(
-        source.bytes_per_pixel,
+        reader.codec.bytes_per_pixel,
         encoder.bytes_per_pixel,
         _BYTES_PER_PIXEL_16_BIT if layout.is_16_bit else 0,
     )

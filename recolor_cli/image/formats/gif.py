@@ -22,7 +22,7 @@ _RESTORE_BACKGROUND = 2  # frames may be transparent where the one before is not
 
 class _GifReader(PillowReader):
     def canvas_pixels(self) -> int:
-        """Return the pixels of the canvas. Pillow knows the size of the first frame only."""
+        # Pillow knows the size of the first frame only.
         return max(super().canvas_pixels(), canvas_pixels(self.data))
 
 
@@ -32,12 +32,10 @@ class _Gif(PillowCodec):
     holds_animations = True
 
     def metadata_options(self, metadata: Metadata) -> dict[str, Any]:
-        """Write the comment, too."""
         options = super().metadata_options(metadata)
         return options | ({"comment": metadata.comment} if metadata.comment else {})
 
     def animation_options(self, frames: list[NewPage], animation: Animation) -> dict[str, Any]:
-        """Clear the canvas before each frame."""
         return super().animation_options(frames, animation) | {"disposal": _RESTORE_BACKGROUND}
 
 

@@ -30,9 +30,8 @@ _SEGMENT_SIZE = 65_000  # bytes; a segment holds 65,533, some of which are its h
 
 class _JpegReader(PillowReader):
     def decode_levels(self) -> AnyPlanes | None:
-        """Decode gray and RGB; CMYK is left to Pillow."""
         if self.image.mode not in ("L", "RGB"):
-            return None
+            return None  # CMYK
         segments = _walk_segments(self.data)
         scan = next((at for marker, at in segments if marker == _START_OF_SCAN), len(self.data))
         # In a scan the end marker does not occur. Without it the decoder would fill in gray.
@@ -41,7 +40,6 @@ class _JpegReader(PillowReader):
         return np.asarray(imagecodecs.jpeg8_decode(self.data))
 
     def metadata(self, exif_block: bytes) -> Metadata:
-        """Return the metadata, with Photoshop's resources."""
         segments = [data for name, data in getattr(self.image, "applist", ()) if name == "APP13"]
         resources = b"".join(
             data.removeprefix(_PHOTOSHOP) for data in segments if data.startswith(_PHOTOSHOP)
@@ -56,7 +54,6 @@ class _Jpeg(PillowCodec):
     holds_cmyk = True
 
     def encode_levels(self, page: NewPage, quality: int) -> bytes:
-        """Encode RGB; the metadata are segments as Pillow writes them, in place of the head."""
         data = bytes(
             imagecodecs.jpeg8_encode(
                 np.ascontiguousarray(page.pixels),
@@ -68,11 +65,9 @@ class _Jpeg(PillowCodec):
         return data[:2] + head + data[data.index(_QUANTIZATION_TABLES) :]
 
     def quality_options(self, page: NewPage, quality: int) -> dict[str, Any]:
-        """Halve the resolution of color below a quality of 90."""
         return {"quality": quality, "subsampling": 0 if quality >= _FULL_COLOR_QUALITY else 2}
 
     def metadata_options(self, metadata: Metadata) -> dict[str, Any]:
-        """Write the comment and Photoshop's resources, too."""
         options = super().metadata_options(metadata)
         if metadata.comment:
             options["comment"] = metadata.comment
@@ -81,6 +76,7 @@ class _Jpeg(PillowCodec):
         return options
 
     def _metadata_segments(self, metadata: Metadata) -> bytes:
+        """Return the segments that Pillow writes for the metadata, and its head."""
         buffer = io.BytesIO()
         Image.new("RGB", (8, 8)).save(buffer, "JPEG", **self.metadata_options(metadata))
         data = buffer.getvalue()

@@ -22,9 +22,9 @@ from recolor_cli.image.codec import HUNGRY, NewPage
 from recolor_cli.image.exif import PREFIX
 from recolor_cli.image.failures import damaged
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.levels import stretch_to_16_bits
 from recolor_cli.image.metadata import Metadata, clean_xmp, orientation_of
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
-from recolor_cli.image.sample_depth import stretch_to_16_bits
 from recolor_cli.types import AnyPlanes
 
 _EXIF = b"JpgTiffExif->JP2"
@@ -37,11 +37,9 @@ _DEPTH = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)  # SOC, and SIZ up 
 class _Jpeg2000Reader(PillowReader):
     @property
     def is_16_bit(self) -> bool:
-        """Whether the first channel has more than 8 bits."""
         return self._bits > 8
 
     def decode_levels(self) -> AnyPlanes | None:
-        """Decode more than 8 bits a channel, which Pillow reduces to 8."""
         if not self.is_16_bit:
             return None
         if self._is_signed:
@@ -50,21 +48,17 @@ class _Jpeg2000Reader(PillowReader):
         return stretch_to_16_bits(levels, self._bits)
 
     def color_profile(self) -> tuple[bytes, str]:
-        """Return the profile of the color box."""
         return icc_profile(self.data), ""
 
     def exif_block(self) -> bytes:
-        """Return the EXIF block of its box."""
         return raw_exif(self.data)
 
     def orientation(self) -> int:
-        """Return the orientation by EXIF or XMP, which Pillow does not know."""
         return orientation_of(self.exif_block(), xmp(self.data))
 
     def metadata(self, exif_block: bytes) -> Metadata:
-        """Return the metadata, with the XMP of its box; Pillow's comment is the encoder's name."""
         found = super().metadata(exif_block)
-        return replace(found, xmp=clean_xmp(xmp(self.data)), comment=b"")
+        return replace(found, xmp=clean_xmp(xmp(self.data)), comment=b"")  # the encoder's name
 
     @property
     def _bits(self) -> int:
@@ -84,11 +78,9 @@ class _Jpeg2000(PillowCodec):
     bytes_per_pixel = HUNGRY
 
     def encode(self, frames: list[NewPage], quality: int) -> bytes:
-        """Encode a picture without losses, with boxes of metadata."""
         return with_metadata(super().encode(frames, quality), frames[0].metadata)
 
     def encode_levels(self, page: NewPage, quality: int) -> bytes | None:
-        """Encode 16 bits a channel."""
         if page.pixels.dtype != np.uint16:
             return None
         pixels = np.ascontiguousarray(page.pixels)

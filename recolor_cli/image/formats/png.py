@@ -36,11 +36,9 @@ _LONG_TEXT = 1000  # characters from which a text is compressed
 class _PngReader(PillowReader):
     @property
     def is_16_bit(self) -> bool:
-        """Whether the header declares 16 bits a channel."""
         return self.data[24] == 16
 
     def decode_levels(self) -> AnyPlanes | None:
-        """Decode 16 bits a channel, which Pillow reduces to 8."""
         if not self.is_16_bit:
             return None
         levels = np.asarray(imagecodecs.png_decode(self.data)).astype(np.uint16, copy=False)
@@ -48,12 +46,10 @@ class _PngReader(PillowReader):
         return levels
 
     def color_profile(self) -> tuple[bytes, str]:
-        """Return the profile that the color chunks amount to, and a warning."""
         embedded, _ = super().color_profile()
         return profile_of_chunks(chunks_before_pixels(self.data), embedded)
 
     def metadata(self, exif_block: bytes) -> Metadata:
-        """Return the metadata, with the texts."""
         texts: dict[str, str] = getattr(self.image, "text", {})
         own = tuple(item for item in texts.items() if not item[0].startswith(_METADATA_KEYS))
         return replace(super().metadata(exif_block), texts=own)
@@ -66,23 +62,21 @@ class _Png(PillowCodec):
     holds_animations = True
 
     def encode_levels(self, page: NewPage, quality: int) -> bytes:
-        """Encode 8 or 16 bits a channel; the metadata are chunks as Pillow writes them."""
         pixels = np.ascontiguousarray(page.pixels)
         data = bytes(imagecodecs.png_encode(pixels, level=_COMPRESSION))
         return data[:_HEADER_END] + self._metadata_chunks(page.metadata) + data[_HEADER_END:]
 
     def quality_options(self, page: NewPage, quality: int) -> dict[str, Any]:
-        """Compress quickly."""
         return {"compress_level": _COMPRESSION}
 
     def metadata_options(self, metadata: Metadata) -> dict[str, Any]:
-        """Write texts and XMP as texts."""
         options = super().metadata_options(metadata)
         if metadata.xmp or metadata.texts:
             options["pnginfo"] = _texts(metadata)
         return options
 
     def _metadata_chunks(self, metadata: Metadata) -> bytes:
+        """Return the chunks that Pillow writes for the metadata."""
         buffer = io.BytesIO()
         Image.new("L", (1, 1)).save(buffer, "PNG", **self.metadata_options(metadata))
         data = buffer.getvalue()

@@ -25,12 +25,10 @@ _HEADER = re.compile(rb"P([56])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GA
 class _PnmReader(PillowReader):
     @property
     def is_16_bit(self) -> bool:
-        """Whether the header declares more than 256 levels."""
         header = _HEADER.match(self.data)
         return header is not None and int(header[4]) > 255
 
     def decode_levels(self) -> AnyPlanes | None:
-        """Decode 16 bits a channel, which Pillow reduces to 8."""
         return decode_16_bit(self.data) if self.is_16_bit else None
 
 
@@ -41,7 +39,6 @@ class _Pnm(PillowCodec):
     holds_16_bits = True
 
     def encode_levels(self, page: NewPage, quality: int) -> bytes | None:
-        """Encode 16 bits a channel."""
         if page.pixels.dtype != np.uint16:
             return None
         height, width = page.pixels.shape[:2]

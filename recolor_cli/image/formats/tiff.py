@@ -98,15 +98,14 @@ class _PageHeader:
 
 
 class _TiffReader(Reader):
-    def __init__(self, data: bytes, image_format: ImageFormat) -> None:
-        super().__init__(image_format)
+    def __init__(self, data: bytes, codec: Codec) -> None:
+        super().__init__(codec)
         if error := unsupported_format(data):  # some cameras' own formats begin like a TIFF
             raise error
         self._data = data
         self._file = tifffile.TiffFile(io.BytesIO(data))
 
     def layout(self, all_pages: bool) -> Layout:
-        """Return the size of the largest page, or of the first."""
         found = self._headers if all_pages else self._headers[:1]
         return Layout(
             max(header.declared_pixels for header in found),
@@ -119,7 +118,6 @@ class _TiffReader(Reader):
         )
 
     def pages(self, all_pages: bool) -> Iterator[StoredPage]:
-        """Decode all pages that are pictures, or the first."""
         self.was_read = True
         held = len(self._headers)
         if all_pages or held == 1:
@@ -130,7 +128,6 @@ class _TiffReader(Reader):
             yield replace(page, warnings=(*page.warnings, warning))
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
     @cached_property
@@ -185,11 +182,9 @@ class _Tiff(Codec):
     holds_pages = True
 
     def open(self, data: bytes) -> _TiffReader:
-        """Parse the header of a file."""
-        return _TiffReader(data, self.format)
+        return _TiffReader(data, self)
 
     def writer(self, file: BinaryIO, pages: int, quality: int) -> TiffWriter:
-        """Begin to write a file, page by page."""
         return TiffWriter(file, pages)
 
 

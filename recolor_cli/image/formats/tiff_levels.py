@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from recolor_cli.errors import InputError
 from recolor_cli.image.color_profiles import Space, lab_to_srgb
+from recolor_cli.image.levels import map_row_strips, stretch_to_16_bits
 from recolor_cli.image.pillow_codec import Pixels
-from recolor_cli.image.row_strips import map_row_strips
-from recolor_cli.image.sample_depth import stretch_to_16_bits
 from recolor_cli.types import AnyPlanes
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, RGB, _SEPARATED, CIELAB, ICCLAB = 0, 1, 2, 5, 8, 9

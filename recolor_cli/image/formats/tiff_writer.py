@@ -68,6 +68,7 @@ class TiffWriter:
 def _write_page(writer: tifffile.TiffWriter, page: NewPage, directory: Directory) -> None:
     metadata = page.metadata
     resolution, unit = _resolution(page, directory)
+    channels = 4 if page.space is Space.CMYK else 3
     written_otherwise = (ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT)
     extra: list[tuple[int, int, int, object, bool]] = [
         (tag, entry.kind, entry.count, entry.data, True)
@@ -82,7 +83,7 @@ def _write_page(writer: tifffile.TiffWriter, page: NewPage, directory: Directory
         page.pixels,
         photometric="separated" if page.space is Space.CMYK else "rgb",
         planarconfig="contig",
-        extrasamples=["unassalpha"] if page.has_alpha else None,
+        extrasamples=["unassalpha"] if page.pixels.shape[2] > channels else None,
         compression="adobe_deflate",
         predictor=True,
         rowsperstrip=max(1, _STRIP_BYTES // (page.pixels.nbytes // len(page.pixels))),

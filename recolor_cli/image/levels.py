@@ -1,4 +1,4 @@
-"""Work on large arrays strip by strip, so that intermediate copies stay small."""
+"""Large arrays of levels: conversion strip by strip, and between 8 and 16 bits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recolor_cli.types import AnyPlanes
 
@@ -18,7 +19,7 @@ def map_row_strips(
     dtype: np.dtype[Any],
     strip_pixels: int = STRIP_PIXELS,
 ) -> AnyPlanes:
-    """Return an array that is computed some rows at a time.
+    """Return an array that is computed some rows at a time, so that temporary arrays stay small.
 
     Parameters
     ----------
@@ -37,3 +38,18 @@ def map_row_strips(
         part = slice(start, min(start + rows, shape[0]))
         result[part] = make(part)
     return result
+
+
+def stretch_to_16_bits(levels: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
+    """Stretch levels of `bits` bits to 0..65535."""
+    if bits == 16:
+        return levels
+    highest = (1 << bits) - 1
+    return np.rint(levels * np.float64(65535 / highest)).astype(np.uint16)
+
+
+def reduce_to_8_bits(levels: AnyPlanes) -> NDArray[np.uint8]:
+    """Reduce levels of 16 bits, 0..65535, to 0..255."""
+    return map_row_strips(
+        lambda rows: np.rint(levels[rows] / np.float32(257)), levels.shape, np.dtype(np.uint8)
+    )
