@@ -1,9 +1,9 @@
-"""Our own parsing, led by coverage: EXIF, XMP, Photoshop, JP2 boxes, PNG chunks, PNM, lists.
+"""Fuzz our parsers, guided by coverage: EXIF, XMP, Photoshop, JP2 boxes, PNG chunks, PNM, lists.
 
     pip install atheris
     python tests/fuzz_parsers.py -max_total_time=600
 
-Nothing but a ValueError or a RecolorError may come out of any bytes.
+They may raise ValueError or RecolorError for broken bytes, and nothing else.
 """
 
 import io
@@ -17,11 +17,11 @@ with atheris.instrument_imports(include=["recolor_cli"]):
     from recolor_cli.image.formats import jpeg2000, png, png_color, ppm, tiff
     from recolor_cli.terminal import streams
 
-_NUMBERS = 1 << 16  # levels of a PNM: what it declares must not fill the memory
+_NUMBERS = 1 << 16  # levels of a PNM, so that its header cannot ask for all memory
 
 
 def parse(data: bytes) -> None:
-    """Give the same bytes to all that parses."""
+    """Give the same bytes to all parsers."""
     for order, big in (("<", False), (">", False), ("<", True)):
         try:
             directory = exif.Directory.of_tiff(data, 8, order, big)

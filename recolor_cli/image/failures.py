@@ -11,11 +11,13 @@ from PIL import Image
 from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.image.formats import ImageFormat
 
+# How decoders say that a file is cut off. Otherwise their messages mean nothing to users.
+_CUT_OFF = ("truncat", "premature", "end of file", "only got", "buffer is smaller")
 
-def damaged(detail: str = "") -> InputError:
+
+def damaged(detail: str) -> InputError:
     """Return the error for a damaged file."""
-    message = "the picture is damaged" + (f": {detail}" if detail else "")
-    return InputError(message, "copy or scan it again")
+    return InputError(f"the picture is damaged: {detail}", "copy or scan it again")
 
 
 @contextmanager
@@ -30,7 +32,12 @@ def decoder_errors() -> Iterator[None]:
     except (RecolorError, MemoryError):
         raise
     except Exception as error:
-        raise damaged(str(error)) from error
+        if any(words in str(error).lower() for words in _CUT_OFF):
+            raise damaged("its end is missing") from error
+        raise InputError(
+            "the picture is damaged, or encoded in a way that cannot be read",
+            "copy or scan it again, or convert it: magick FILE out.png",
+        ) from error
 
 
 @contextmanager

@@ -76,7 +76,7 @@ class _Jpeg(PillowCodec):
         return options
 
     def _metadata_segments(self, metadata: Metadata) -> bytes:
-        """Return the segments that Pillow writes for the metadata, and its head."""
+        """Return the head that Pillow writes: the segments of the metadata and its own."""
         buffer = io.BytesIO()
         Image.new("RGB", (8, 8)).save(buffer, "JPEG", **self.metadata_options(metadata))
         data = buffer.getvalue()

@@ -86,7 +86,7 @@ def _check_kind(
     is_known = page.dtype in types or (is_float and not is_lab)
     if kind is None or page.dtype is None or not is_known or page.samplesperpixel < kind[1]:
         raise InputError(
-            f"its pixels are {page.dtype} of the kind "
+            f"its pixels are {page.dtype or 'numbers'} of the kind "
             f"{getattr(page.photometric, 'name', page.photometric)}, which cannot be read",
             "convert it first: magick FILE -depth 16 -colorspace sRGB out.tif",
         )
