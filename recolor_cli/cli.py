@@ -18,7 +18,7 @@ from click.shell_completion import CompletionItem
 from recolor_cli.commands.help import write_first_page
 from recolor_cli.commands.options import SETTINGS, GlobalFlags
 from recolor_cli.errors import ExitCode, RecolorError, UsageError
-from recolor_cli.image.formats import is_film
+from recolor_cli.image.film_names import is_film
 
 _MOST_USED = ("out", "recursive", "model", "strength", "overwrite")
 _TOPICS = {

@@ -1,12 +1,12 @@
-"""Broken files: whatever is in one, there is a clear error or a sound result, and nothing else.
+"""Check that any broken file gives a clear error or a sound result.
 
     python tests/fuzz.py --inputs 20000 --seed 1
 
-Valid files of every format are changed at random (bits, numbers, cuts, pieces of other files) and
-read, recolored and written as a run would do it. Found are exceptions that no user should see,
-results that cannot be read, crashes of the process, inputs that take more than 20 seconds, and more
-memory than a picture of 4 megapixels needs. A seed gives the same inputs each time; `--only NUMBER`
-does one of them again and `--save FILE` keeps it.
+The script changes valid files of every format at random (bits, numbers, cuts, pieces of other
+files), and reads, recolors and writes them as a run does. It reports exceptions that no user should
+see, results that cannot be read, crashes of the process, inputs that take more than 20 seconds, and
+more memory than a picture of 4 megapixels needs. A seed gives the same inputs each time; `--only
+NUMBER` repeats one of them, and `--save FILE` writes it to a file.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from recolor_cli.errors import RecolorError
-from recolor_cli.image.decode import decode_pages, probe
-from recolor_cli.image.encode import Encoding, encode_all
+from recolor_cli.image.decode import decode_pages
+from recolor_cli.image.encode import ImageEncoding, encode_all
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.probe import probe
 
 MOST_PIXELS = 4_000_000
 SECONDS = 20
@@ -45,7 +46,7 @@ MEBIBYTES = 1200  # the libraries, and a picture of MOST_PIXELS with 16 bits and
 
 @cache
 def corpus() -> list[tuple[str, bytes]]:
-    """Return valid files, small ones, so that most changes hit something that matters."""
+    """Return valid files. They are small, so that most changes hit something that matters."""
     numbers = np.random.default_rng(0)
     small = Image.fromarray(numbers.integers(0, 256, (6, 5, 3), dtype=np.uint8))
     picture = small.resize((40, 48), Image.Resampling.BICUBIC)
@@ -133,7 +134,7 @@ def changed(seed: int, number: int) -> tuple[str, bytes]:
     for _ in range(chance.choice((1, 1, 1, 2, 4, 16))):
         if not broken:
             break
-        # The first bytes say what there is: they are hit more often.
+        # Hit the first bytes more often, because they describe the rest.
         reach = len(broken) if chance.random() < 0.5 else min(len(broken), 200)
         at = chance.randrange(reach)
         match chance.randrange(8):
@@ -158,14 +159,14 @@ def changed(seed: int, number: int) -> tuple[str, bytes]:
                 _, other = chance.choice(files)
                 start = chance.randrange(len(other))
                 broken[at : at + 64] = other[start : start + 64]
-    # With their old checksums the chunks of a PNG would be refused before they are read.
+    # A decoder refuses chunks of a PNG with wrong checksums before it reads them.
     if name.startswith("png") and chance.random() < 0.8:
         return name, with_checksums(bytes(broken))
     return name, bytes(broken)
 
 
 def with_checksums(data: bytes) -> bytes:
-    """Return a PNG whose chunks have the right checksums, as far as there are chunks."""
+    """Correct the checksums of a PNG's chunks, up to the first broken one."""
     result, at = data[:8], 8
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
@@ -178,13 +179,13 @@ def with_checksums(data: bytes) -> bytes:
 
 
 def outcome_of(data: bytes) -> str:
-    """Do with a file what a run does, but for the network; say how it ended."""
+    """Read and write a file as a run does, without the network, and return how it ended."""
     try:
         found = probe(data)
         if found.pixels > MOST_PIXELS:
             return "too large"
-        results = ((picture, picture.rgb[::-1]) for picture in decode_pages(data))
-        encoded = encode_all(results, Encoding())
+        results = ((page, page.rgb[::-1]) for page in decode_pages(data, header=found))
+        encoded = encode_all(results, ImageEncoding())
     except RecolorError as error:
         return "clear error" if error.message else "FOUND an error without a message"
     assert ImageFormat(next(decode_pages(encoded)).format)
@@ -192,8 +193,8 @@ def outcome_of(data: bytes) -> str:
 
 
 def work(seed: int, numbers: range) -> None:
-    """Try some inputs and tell about each on standard output: a line before and a line after."""
-    # More is a finding, and would stop the machine that looks for it.
+    """Try some inputs, and print a line before and a line after each."""
+    # More memory is a finding, and could stop the whole machine.
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
     signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError("too slow")))
     for number in numbers:
@@ -213,7 +214,7 @@ def work(seed: int, numbers: range) -> None:
 
 
 def main() -> int:
-    """Run all inputs in processes that may die, and sum up."""
+    """Try all inputs in processes that may die, and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)

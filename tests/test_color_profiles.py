@@ -13,7 +13,7 @@ from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.image.color_profiles import SRGB, Space, from_srgb, is_srgb, space_of, to_srgb
 from recolor_cli.image.decode import decode, decode_pages
-from recolor_cli.image.encode import Encoding, encode
+from recolor_cli.image.encode import ImageEncoding, encode, encode_all
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.recolorizer import Recolorizer
 
@@ -103,7 +103,7 @@ def test_a_picture_looks_the_same_in_a_viewer(name, image_format, source_profile
     data = picture_with(WIDE[name], "RGB", image_format)
     image = decode(data)
     assert image.warnings == ()
-    result = encode(image, image.rgb, Encoding(source_profile=source_profile))
+    result = encode(image, image.rgb, ImageEncoding(source_profile=source_profile))
     assert np.abs(lab_of(result) - lab_of(data)).mean() < (1.5 if image_format == "WEBP" else 0.7)
     with Image.open(io.BytesIO(result)) as opened:
         assert opened.info["icc_profile"] == (WIDE[name] if source_profile else SRGB)
@@ -127,7 +127,7 @@ def test_the_lightness_of_a_recolored_picture_is_that_of_its_profile(
     data = picture_with(profile, mode, image_format)
     image = decode(data)
     rgb = Recolorizer(SpyNetwork(manifest, (12.0, 8.0))).recolor(image.rgb)
-    result = encode(image, rgb, Encoding(source_profile=source_profile))
+    result = encode(image, rgb, ImageEncoding(source_profile=source_profile))
     difference = np.abs(lab_of(result)[..., 0] - lab_of(data)[..., 0])
     assert difference.mean() < (1.5 if mode == "CMYK" else 0.6)
     with Image.open(io.BytesIO(result)) as opened:
@@ -192,12 +192,32 @@ def test_an_srgb_profile_on_a_gray_picture_is_honoured():
 def test_four_inks_fit_in_jpeg_and_tiff_only():
     (image,) = decode_pages(picture_with(CMYK, "CMYK", "TIFF"), ImageFormat.PNG)
     with pytest.raises(OutputError, match="CMYK"):
-        encode(image, image.rgb, Encoding(ImageFormat.PNG, source_profile=True))
+        encode(image, image.rgb, ImageEncoding(ImageFormat.PNG, source_profile=True))
 
 
 def test_a_profile_of_one_direction_cannot_be_written_with():
     one_way = CMYK.replace(b"B2A0", b"Z2Z0")
     image = decode(picture_with(one_way, "CMYK", "TIFF"))
     with pytest.raises(OutputError, match="cannot be written with") as caught:
-        encode(image, image.rgb, Encoding(source_profile=True))
+        encode(image, image.rgb, ImageEncoding(source_profile=True))
     assert "--icc" in caught.value.hint
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
+def test_all_frames_of_an_animation_are_written_in_the_profile_of_the_source(image_format):
+    frames = [
+        Image.fromarray((draw(48, 40, seed).astype(float) * 0.3 + 90).astype(np.uint8))
+        for seed in range(3)
+    ]
+    buffer = io.BytesIO()
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    frames[0].save(
+        buffer, image_format, save_all=True, append_images=frames[1:], duration=50,
+        icc_profile=WIDE["ProPhoto"], **options,
+    )  # fmt: skip
+    found = list(decode_pages(buffer.getvalue()))
+    assert all(np.abs(f.rgb.astype(int) - g).mean() > 5 for f, g in zip(found, frames, strict=True))
+    data = encode_all(((f, f.rgb) for f in found), ImageEncoding(quality=100, source_profile=True))
+    again = list(decode_pages(data))
+    for before, after in zip(found, again, strict=True):
+        assert np.abs(before.rgb.astype(int) - after.rgb).mean() < 2

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import draw, encoded
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.image.formats import check_format
+from recolor_cli.image.unsupported import check_format
 from recolor_cli.system import files, memory
 from recolor_cli.system.files import (
     back_up,
@@ -73,8 +73,8 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
 def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass
-    left = tmp_path / f".recolor-{files._host()}-{process.pid}-0123456789ab.tmp"
-    running = tmp_path / f".recolor-{files._host()}-{os.getpid()}-0123456789ab.tmp"
+    left = tmp_path / f".recolor-{files._host_id()}-{process.pid}-0123456789ab.tmp"
+    running = tmp_path / f".recolor-{files._host_id()}-{os.getpid()}-0123456789ab.tmp"
     elsewhere = tmp_path / f".recolor-ffffff-{process.pid}-0123456789ab.tmp"
     others = [running, elsewhere, tmp_path / "x.jpg", tmp_path / ".recolor-notes.tmp"]
     for path in (left, *others):
@@ -191,7 +191,7 @@ def test_a_pipe_without_end_is_left_soon(monkeypatch):
 
 def test_a_device_without_end_is_left_soon():
     with pytest.raises(InputError, match="no picture"):
-        read(Path("/dev/zero"))
+        read(Path("/dev/zero"), check_format)
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOTCONN])

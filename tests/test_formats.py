@@ -13,9 +13,10 @@ from PIL import Image, ImageCms
 from conftest import SpyNetwork, draw, encoded
 from recolor_cli.color.lab import rgb_to_lab_cie, rgb_to_lightness
 from recolor_cli.errors import InputError
-from recolor_cli.image.decode import decode, decode_pages, probe
-from recolor_cli.image.encode import Encoding, encode, encode_all
+from recolor_cli.image.decode import decode, decode_pages
+from recolor_cli.image.encode import ImageEncoding, encode, encode_all
 from recolor_cli.image.formats import ImageFormat, color_suffix
+from recolor_cli.image.probe import probe
 from recolor_cli.recolorizer import Recolorizer
 
 RGB = draw(60, 44)
@@ -76,7 +77,7 @@ def same(data: bytes, expected: np.ndarray, within: float = 0) -> None:
     expected = expected if expected.ndim == 3 else np.dstack([expected] * 3)
     assert np.abs(found[0].rgb.astype(int) - expected).mean() <= within
     again = list(
-        decode_pages(encode_all(((picture, picture.rgb) for picture in found), Encoding()))
+        decode_pages(encode_all(((picture, picture.rgb) for picture in found), ImageEncoding()))
     )
     assert len(again) == len(found)
     for before, after in zip(found, again, strict=True):
@@ -116,7 +117,7 @@ def test_jpeg_of_four_inks_as_adobe_turns_them_over(kind):
     image = decode(data)
     assert np.abs(image.rgb.astype(int) - RGB).mean() < 3
     assert "CMYK" in image.warnings[0]
-    assert decode(encode(image, image.rgb, Encoding())).rgb.shape == RGB.shape
+    assert decode(encode(image, image.rgb, ImageEncoding())).rgb.shape == RGB.shape
 
 
 @pytest.mark.parametrize("interlaced", [False, True])
@@ -206,7 +207,7 @@ def test_tiff_of_many_pages_keeps_all_and_drops_thumbnails():
         )
         writer.write(GRAY, photometric="minisblack", description="third", metadata=None)
     found = list(decode_pages(buffer.getvalue()))
-    result = encode_all(((picture, 255 - picture.rgb) for picture in found), Encoding())
+    result = encode_all(((picture, 255 - picture.rgb) for picture in found), ImageEncoding())
     with tifffile.TiffFile(io.BytesIO(result)) as file:
         assert [page.shape for page in file.pages] == [RGB.shape, DEEP.shape, RGB.shape]
         assert [page.dtype for page in file.pages] == [np.uint8, np.uint16, np.uint8]
@@ -350,7 +351,7 @@ def test_webp_stays_lossless_or_not(mode, lossless):
     )
     same(data, RGB, 0 if lossless else 3)
     image = decode(data)
-    result = encode(image, image.rgb, Encoding())
+    result = encode(image, image.rgb, ImageEncoding())
     assert (b"VP8L" in result[:200]) == lossless
 
 
@@ -416,7 +417,7 @@ def test_animations_keep_their_frames_and_timing(image_format, target):
     assert len(found) == 4
     assert {picture.warnings for picture in found} == {()}
     result = encode_all(
-        ((picture, picture.rgb[:, ::-1]) for picture in found), Encoding(ImageFormat(target))
+        ((picture, picture.rgb[:, ::-1]) for picture in found), ImageEncoding(ImageFormat(target))
     )
     with Image.open(io.BytesIO(result)) as image:
         assert image.format == target
@@ -438,7 +439,7 @@ def test_an_animation_that_is_shown_once_is_shown_once():
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=50)
     found = list(decode_pages(buffer.getvalue()))
-    result = encode_all(((picture, picture.rgb) for picture in found), Encoding())
+    result = encode_all(((picture, picture.rgb) for picture in found), ImageEncoding())
     with Image.open(io.BytesIO(result)) as image:
         assert "loop" not in image.info
 
@@ -448,7 +449,7 @@ def test_16_bits_in_are_16_bits_out_and_the_lightness_is_that_of_all_of_them(man
     ramp = np.linspace(2_000, 63_000, 96 * 128).round().astype(np.uint16).reshape(96, 128)
     (image,) = decode_pages(tiff(ramp), ImageFormat(target))
     rgb = Recolorizer(SpyNetwork(manifest, (6.0, -4.0))).recolor(image.rgb)
-    data = encode(image, rgb, Encoding(ImageFormat(target)))
+    data = encode(image, rgb, ImageEncoding(ImageFormat(target)))
     (result,) = decode_pages(data)
     assert result.rgb.dtype == np.uint16
     np.testing.assert_array_equal(result.rgb, rgb)

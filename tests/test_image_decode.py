@@ -1,7 +1,10 @@
 import io
 import resource
 import struct
+import subprocess
+import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,10 +13,14 @@ from PIL.PngImagePlugin import PngInfo
 
 from conftest import draw, encoded
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.image import gif_canvas
-from recolor_cli.image.decode import decode, decode_pages, probe
-from recolor_cli.image.encode import Encoding, encode
-from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.decode import decode, decode_pages
+from recolor_cli.image.encode import ImageEncoding, encode, encode_all
+from recolor_cli.image.failures import decoder_errors
+from recolor_cli.image.formats import FORMAT_NAMES, READABLE, ImageFormat
+from recolor_cli.image.formats.gif import canvas_pixels
+from recolor_cli.image.formats.jpeg2000 import with_metadata
+from recolor_cli.image.metadata import Metadata
+from recolor_cli.image.probe import probe
 
 ORIENTATION = 0x0112
 
@@ -32,7 +39,7 @@ def test_each_format_comes_in_and_goes_out(image_format):
     assert image.rgb.dtype == np.uint8
     assert image.alpha is None
     assert np.abs(image.rgb.astype(int) - rgb).mean() < (7 if image_format == "GIF" else 4)
-    result = decode(encode(image, image.rgb, Encoding(image_format)))
+    result = decode(encode(image, image.rgb, ImageEncoding(image_format)))
     assert result.format is image_format
     assert np.abs(result.rgb.astype(int) - image.rgb).mean() < 2
     if image_format in ("PNG", "TIFF", "JPEG2000", "BMP", "PPM"):
@@ -70,7 +77,7 @@ def test_transparency_passes_through(image_format):
     alpha = np.tile(np.linspace(0, 255, 60).astype(np.uint8), (90, 1))
     rgba = np.dstack((draw(), alpha))
     image = decode(encoded(rgba, image_format))
-    result = decode(encode(image, 255 - image.rgb, Encoding(image.format)))
+    result = decode(encode(image, 255 - image.rgb, ImageEncoding(image.format)))
     if image_format == "AVIF":  # its alpha is lossy
         assert np.abs(result.alpha.astype(int) - image.alpha).max() <= 6
     else:
@@ -80,7 +87,7 @@ def test_transparency_passes_through(image_format):
 def test_transparency_lies_on_white_in_jpeg():
     rgba = np.dstack((np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16), np.uint8)))
     image = decode(encoded(rgba, "PNG"))
-    assert decode(encode(image, image.rgb, Encoding(ImageFormat.JPEG))).rgb.min() > 250
+    assert decode(encode(image, image.rgb, ImageEncoding(ImageFormat.JPEG))).rgb.min() > 250
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -101,7 +108,7 @@ def test_orientation_is_applied_and_reset(image_format, orientation):
     }[orientation]  # fmt: skip
     assert image.rgb.shape == turned.shape
     assert np.abs(image.rgb.astype(int) - turned).mean() < 3
-    result = opened(encode(image, image.rgb, Encoding(image.format)))
+    result = opened(encode(image, image.rgb, ImageEncoding(image.format)))
     assert result.getexif().get(ORIENTATION, 1) == 1
     assert result.getexif()[0x010E] == "The Kid"
     assert (result.height, result.width) == turned.shape[:2]
@@ -113,7 +120,7 @@ def test_profile_and_exif_are_kept(image_format):
     exif = Image.Exif()
     exif[0x8298] = "nobody"
     image = decode(encoded(draw(), image_format, icc_profile=profile, exif=exif))
-    result = opened(encode(image, image.rgb, Encoding(image.format)))
+    result = opened(encode(image, image.rgb, ImageEncoding(image.format)))
     assert result.info["icc_profile"] == profile
     assert result.getexif()[0x8298] == "nobody"
 
@@ -121,7 +128,7 @@ def test_profile_and_exif_are_kept(image_format):
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "TIFF"])
 def test_resolution_is_kept(image_format):
     image = decode(encoded(draw(), image_format, dpi=(300, 300)))
-    result = opened(encode(image, image.rgb, Encoding(image.format)))
+    result = opened(encode(image, image.rgb, ImageEncoding(image.format)))
     assert tuple(round(float(v)) for v in result.info["dpi"]) == (300, 300)
 
 
@@ -138,7 +145,7 @@ def test_a_profile_that_is_not_srgb_is_converted(image_format):
     image = decode(encoded(rgb, image_format, icc_profile=wide_profile()))
     assert image.warnings == ()
     assert (np.abs(image.rgb.astype(int) - (40, 200, 90)) <= 8).all()
-    result = opened(encode(image, image.rgb, Encoding(image.format)))
+    result = opened(encode(image, image.rgb, ImageEncoding(image.format)))
     profile = ImageCms.ImageCmsProfile(io.BytesIO(result.info["icc_profile"]))
     assert "sRGB" in ImageCms.getProfileDescription(profile)
 
@@ -147,7 +154,9 @@ def test_a_gray_profile_is_not_put_on_the_colored_result():
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[16:20] = b"GRAY"  # still described as sRGB
     image = decode(encoded(draw()[..., 0], "JPEG", icc_profile=bytes(profile)))
-    kept = opened(encode(image, image.rgb, Encoding(image.format))).info.get("icc_profile", b"")
+    kept = opened(encode(image, image.rgb, ImageEncoding(image.format))).info.get(
+        "icc_profile", b""
+    )
     assert kept[16:20] in (b"", b"RGB ")
 
 
@@ -164,7 +173,7 @@ def test_the_profile_of_sixteen_bits_is_not_forgotten():
 def test_a_profile_that_is_broken_is_told():
     image = decode(encoded(draw(), "PNG", icc_profile=b"once upon a time" * 20))
     assert "profile cannot be used" in image.warnings[0]
-    assert "icc_profile" not in opened(encode(image, image.rgb, Encoding(image.format))).info
+    assert "icc_profile" not in opened(encode(image, image.rgb, ImageEncoding(image.format))).info
     np.testing.assert_array_equal(image.rgb, draw())
 
 
@@ -186,7 +195,7 @@ def test_metadata_goes_from_each_format_to_each(source, target):
     if source == "WEBP":
         exif[282], exif[283], exif[296] = 300.0, 300.0, 2
     image = decode(encoded(draw(), source, **options | {"exif": exif.tobytes()}))
-    data = encode(image, image.rgb, Encoding(ImageFormat(target)))
+    data = encode(image, image.rgb, ImageEncoding(ImageFormat(target)))
     if target == "JPEG2000":  # Pillow does not read it there
         again = decode(data).metadata
         assert b"nobody" in again.exif
@@ -214,7 +223,7 @@ def test_text_in_utf8_survives():
     data = encoded(draw(), "JPEG", exif=block)
     image = decode(data)
     for target in (ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP, ImageFormat.AVIF):
-        result = opened(encode(image, image.rgb, Encoding(target)))
+        result = opened(encode(image, image.rgb, ImageEncoding(target)))
         assert "Плакат 1942 é".encode() in result.info["exif"]
         assert result.getexif().get(ORIENTATION, 1) == 1
         assert (result.height, result.width) == (60, 90)
@@ -224,7 +233,7 @@ def test_the_layout_of_a_tiff_is_not_metadata():
     buffer = io.BytesIO()
     Image.fromarray(draw()).save(buffer, "TIFF", compression="tiff_lzw", tiffinfo={270: "The Kid"})
     image = decode(buffer.getvalue())
-    found = opened(encode(image, image.rgb, Encoding(ImageFormat.JPEG))).getexif()
+    found = opened(encode(image, image.rgb, ImageEncoding(ImageFormat.JPEG))).getexif()
     assert found[270] == "The Kid"
     assert not {256, 257, 258, 259, 273, 278, 279} & set(found)
 
@@ -357,8 +366,8 @@ def test_a_frame_that_enlarges_the_canvas_of_a_gif_is_counted():
     last = data.rindex(b"\x2c" + struct.pack("<HHHH", 0, 0, 60, 90))
     data[last + 1 : last + 9] = struct.pack("<HHHH", 0, 0, 50_000, 60_000)
     assert probe(bytes(data)).pixels == 3 * 50_000 * 60_000
-    assert gif_canvas.canvas_pixels(bytes(data[: last + 20])) == 50_000 * 60_000
-    assert gif_canvas.canvas_pixels(bytes(data[:4])) == 0
+    assert canvas_pixels(bytes(data[: last + 20])) == 50_000 * 60_000
+    assert canvas_pixels(bytes(data[:4])) == 0
 
 
 def test_texts_of_a_png_that_unpack_to_gigabytes_are_not_read():
@@ -374,10 +383,107 @@ def test_texts_of_a_png_that_unpack_to_gigabytes_are_not_read():
 def test_a_format_that_cannot_hold_the_picture_is_an_error():
     image = decode(encoded(np.zeros((8, 17_000, 3), np.uint8), "PNG"))
     with pytest.raises(OutputError, match="WEBP"):
-        encode(image, image.rgb, Encoding(ImageFormat.WEBP))
+        encode(image, image.rgb, ImageEncoding(ImageFormat.WEBP))
 
 
 def test_suffixes():
     assert ImageFormat.of_suffix(".JPG") is ImageFormat.JPEG
     assert ImageFormat.of_suffix(".txt") is None
     assert ImageFormat.TIFF.suffix == ".tif"
+
+
+@pytest.mark.parametrize("image_format", list(ImageFormat))
+def test_each_line_of_the_table_has_its_module(image_format):
+    assert image_format.codec.format is image_format
+    assert {ImageFormat.of_suffix(suffix) for suffix in image_format.suffixes} == {image_format}
+    assert ImageFormat.of_data(encoded(draw(), image_format.value)) is image_format
+    assert image_format.prose_name in READABLE
+
+
+def test_formats_have_short_names():
+    assert list(FORMAT_NAMES) == [
+        *("jpg", "png", "webp", "tif", "avif", "jp2", "gif", "bmp", "ppm", "jpeg", "tiff")
+    ]  # fmt: skip
+    assert FORMAT_NAMES["jp2"] is ImageFormat.JPEG2000
+    assert FORMAT_NAMES["tiff"] is FORMAT_NAMES["tif"] is ImageFormat.TIFF
+
+
+def test_pillows_limit_is_that_of_the_program_around(monkeypatch):
+    code = (
+        "from PIL import Image; before = Image.MAX_IMAGE_PIXELS;"
+        "import recolor_cli, recolor_cli.image.compare, recolor_cli.image.formats.tiff;"
+        "assert before and Image.MAX_IMAGE_PIXELS == before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    frames = [Image.fromarray(draw(seed=i)) for i in range(3)]
+    animations = []
+    for image_format in ("GIF", "WEBP", "PNG"):
+        buffer = io.BytesIO()
+        frames[0].save(buffer, image_format, save_all=True, append_images=frames[1:])
+        animations.append(buffer.getvalue())
+    stills = [encoded(draw(), image_format.value) for image_format in ImageFormat]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for data in (*animations, *stills):
+        header = probe(data)
+        pages = decode_pages(data, header=header)
+        first = next(pages)
+        assert Image.MAX_IMAGE_PIXELS == 100  # between two pages, too
+        results = [(first, first.rgb), *((page, page.rgb) for page in pages)]
+        assert decode(encode_all(results, ImageEncoding())).rgb.shape == (90, 60, 3)
+        assert Image.MAX_IMAGE_PIXELS == 100
+    with pytest.raises(InputError):
+        probe(b"GIF89a")
+    assert Image.MAX_IMAGE_PIXELS == 100
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(stills[0]))
+
+
+def test_pillows_limit_comes_back_after_the_last_thread(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with decoder_errors():
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(lambda: probe(encoded(draw(), "PNG")).pixels).result() == 90 * 60
+        assert Image.MAX_IMAGE_PIXELS is None
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "TIFF", "GIF"])
+def test_a_header_is_parsed_once(image_format, monkeypatch):
+    data = encoded(draw(), image_format)
+    codec = ImageFormat(image_format).codec
+    opened = []
+    original = type(codec).open
+    monkeypatch.setattr(
+        type(codec), "open", lambda self, data: opened.append(1) or original(self, data)
+    )
+    header = probe(data)
+    first = next(decode_pages(data, header=header))
+    assert len(opened) == 1
+    again = next(decode_pages(data, header=header))  # which was read already
+    assert len(opened) == 2
+    np.testing.assert_array_equal(first.rgb, again.rgb)
+
+
+def test_a_header_goes_with_another_target():
+    pages = [Image.fromarray(draw(seed=i)) for i in range(3)]
+    buffer = io.BytesIO()
+    pages[0].save(buffer, "TIFF", save_all=True, append_images=pages[1:])
+    data = buffer.getvalue()
+    assert len(list(decode_pages(data, header=probe(data, ImageFormat.PNG)))) == 3
+    (first,) = decode_pages(data, ImageFormat.PNG, probe(data))
+    assert "only the first of its 3 pages" in first.warnings[0]
+
+
+@pytest.mark.parametrize("place", ["exif", "xmp"])
+def test_orientation_of_jpeg_2000_is_applied(place):
+    image = decode(encoded(draw(48, 80), "JPEG2000"))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    metadata = Metadata(exif=exif.tobytes())
+    if place == "xmp":
+        metadata = Metadata(xmp=b'<x:xmpmeta tiff:Orientation="6" />')
+    data = with_metadata(encode(image, image.rgb, ImageEncoding()), metadata)
+    turned = decode(data)
+    np.testing.assert_array_equal(turned.rgb, np.rot90(image.rgb, -1))
+    again = decode(encode(turned, turned.rgb, ImageEncoding()))
+    np.testing.assert_array_equal(again.rgb, turned.rgb)

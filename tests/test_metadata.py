@@ -8,11 +8,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from conftest import draw
-from recolor_cli.image import exif, jp2_boxes
+from recolor_cli.image import exif
 from recolor_cli.image.decode import decode
-from recolor_cli.image.encode import Encoding, encode
-from recolor_cli.image.exif import Directory, Entry
-from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.encode import ImageEncoding, encode
+from recolor_cli.image.exif import Directory, ExifEntry
+from recolor_cli.image.formats import ImageFormat, jpeg2000
 from recolor_cli.image.metadata import Metadata
 
 UTF8 = "Плакат 1942 é".encode()
@@ -22,16 +22,16 @@ THUMBNAIL = b"\xff\xd8 the old color \xff\xd9"
 def block(order: str = "<", orientation: int = 6) -> bytes:
     """Return what a camera writes: its directories, notes with an offset, and a thumbnail."""
     camera = Directory(order)
-    camera.entries[0x9003] = Entry(2, 20, b"1921:02:06 12:00:00\0")
-    camera.entries[0x829A] = Entry(5, 1, struct.pack(order + "II", 1, 125))
-    camera.entries[0x927C] = Entry(7, 9, b"notes \1\2\3")
-    camera.children[40965] = Directory(order, {1: Entry(2, 4, b"R98\0")})
-    place = Directory(order, {1: Entry(2, 2, b"N\0")})
+    camera.entries[0x9003] = ExifEntry(2, 20, b"1921:02:06 12:00:00\0")
+    camera.entries[0x829A] = ExifEntry(5, 1, struct.pack(order + "II", 1, 125))
+    camera.entries[0x927C] = ExifEntry(7, 9, b"notes \1\2\3")
+    camera.children[40965] = Directory(order, {1: ExifEntry(2, 4, b"R98\0")})
+    place = Directory(order, {1: ExifEntry(2, 2, b"N\0")})
     main = Directory(
         order,
         {
-            0x010E: Entry(2, len(UTF8), UTF8),
-            exif.ORIENTATION: Entry(3, 1, struct.pack(order + "H", orientation)),
+            0x010E: ExifEntry(2, len(UTF8), UTF8),
+            exif.ORIENTATION: ExifEntry(3, 1, struct.pack(order + "H", orientation)),
         },
         {34665: camera, 34853: place},
     )
@@ -116,10 +116,10 @@ def test_values_that_overlap_do_not_fill_the_memory():
 def test_all_of_a_cameras_data_goes_everywhere(target, order):
     image = decode(jpeg(exif=block(order), dpi=(300, 300)))
     assert image.rgb.shape == (60, 90, 3)
-    data = encode(image, image.rgb, Encoding(ImageFormat(target)))
+    data = encode(image, image.rgb, ImageEncoding(ImageFormat(target)))
     assert b"old color" not in data
     if target == "JPEG2000":
-        found = Directory.of_block(jp2_boxes.raw_exif(data))
+        found = Directory.of_block(jpeg2000.raw_exif(data))
     else:
         with Image.open(io.BytesIO(data)) as opened:
             if target == "TIFF":
@@ -153,14 +153,14 @@ def test_iptc_and_the_comment_of_a_jpeg_are_kept():
         for part in (resources[:60_000], resources[60_000:])
     )
     image = decode(jpeg(comment=b"by hand", extra=segments))
-    result = decode(encode(image, image.rgb, Encoding())).metadata
+    result = decode(encode(image, image.rgb, ImageEncoding())).metadata
     assert result.comment == b"by hand"
     assert UTF8 in result.photoshop
     assert b"old color" not in result.photoshop
     assert b"x" * 90_001 in result.photoshop
-    tif = decode(encode(image, image.rgb, Encoding(ImageFormat.TIFF)))
+    tif = decode(encode(image, image.rgb, ImageEncoding(ImageFormat.TIFF)))
     assert tif.metadata.photoshop == result.photoshop
-    back = decode(encode(tif, tif.rgb, Encoding(ImageFormat.JPEG)))
+    back = decode(encode(tif, tif.rgb, ImageEncoding(ImageFormat.JPEG)))
     assert back.metadata.photoshop == result.photoshop
 
 
@@ -172,7 +172,7 @@ def test_thumbnails_and_turns_of_xmp_are_dropped():
     )
     image = decode(jpeg(xmp=xmp))
     for target in (ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.TIFF, ImageFormat.JPEG2000):
-        found = decode(encode(image, image.rgb, Encoding(target))).metadata.xmp
+        found = decode(encode(image, image.rgb, ImageEncoding(target))).metadata.xmp
         assert b'dc:title="T"' in found
         assert b"old color" not in found
         assert b'Orientation="6"' not in found
@@ -186,7 +186,7 @@ def test_texts_of_a_png_are_kept():
     buffer = io.BytesIO()
     Image.fromarray(draw()).save(buffer, "PNG", pnginfo=texts)
     image = decode(buffer.getvalue())
-    with Image.open(io.BytesIO(encode(image, image.rgb, Encoding()))) as result:
+    with Image.open(io.BytesIO(encode(image, image.rgb, ImageEncoding()))) as result:
         assert result.text["Author"] == "nobody"
         assert result.text["Title"] == "Плакат"
         assert result.text["Title"].lang == "ru"
@@ -202,7 +202,7 @@ def test_own_tags_of_a_tiff_keep_their_types():
     )  # fmt: skip
     image = decode(buffer.getvalue())
     assert image.metadata.dpi == pytest.approx((300, 300), abs=0.01)
-    result = encode(image, image.rgb, Encoding())
+    result = encode(image, image.rgb, ImageEncoding())
     with tifffile.TiffFile(io.BytesIO(result)) as file:
         tags = file.pages[0].tags
         assert (tags[65000].dtype, tags[65000].value) == (12, (1.5, 2.5))
@@ -214,14 +214,15 @@ def test_own_tags_of_a_tiff_keep_their_types():
 
 
 def test_boxes_of_a_bare_code_stream_are_none():
-    assert jp2_boxes.raw_exif(b"\xff\x4f\xff\x51" + b"\0" * 50) == b""
-    assert jp2_boxes.icc_profile(b"\0\0\0\x0cjP  \r\n\x87\n\xff\xff\xff\xff") == b""
+    assert jpeg2000.raw_exif(b"\xff\x4f\xff\x51" + b"\0" * 50) == b""
+    assert jpeg2000.icc_profile(b"\0\0\0\x0cjP  \r\n\x87\n\xff\xff\xff\xff") == b""
 
 
 def test_a_large_resolution_fits_in_a_box():
     image = decode(jpeg())
-    data = jp2_boxes.with_metadata(
-        encode(image, image.rgb, Encoding(ImageFormat.JPEG2000)), Metadata(dpi=(4800.0, 2400.0))
+    data = jpeg2000.with_metadata(
+        encode(image, image.rgb, ImageEncoding(ImageFormat.JPEG2000)),
+        Metadata(dpi=(4800.0, 2400.0)),
     )
     assert decode(data).metadata.dpi == pytest.approx((4800, 2400), rel=0.01)
     assert np.array_equal(decode(data).rgb, image.rgb)

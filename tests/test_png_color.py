@@ -13,7 +13,7 @@ from conftest import SpyNetwork, draw, encoded
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import InputError
 from recolor_cli.image.decode import decode_pages
-from recolor_cli.image.encode import Encoding, encode
+from recolor_cli.image.encode import ImageEncoding, encode
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.recolorizer import Recolorizer
 
@@ -172,7 +172,7 @@ def test_a_recolored_picture_looks_as_light_as_its_source(manifest, source_profi
     data = with_chunks(png(muted()), cICP=bytes([12, 13, 0, 1]))
     picture = next(decode_pages(data))
     result = Recolorizer(SpyNetwork(manifest, (9, -9))).recolor(picture.rgb)
-    written = encode(picture, result, Encoding(ImageFormat.PNG, source_profile=source_profile))
+    written = encode(picture, result, ImageEncoding(ImageFormat.PNG, source_profile=source_profile))
     again = next(decode_pages(written))
     assert bool(again.profile) == source_profile  # as iCCP, which every viewer knows
     lightness = [rgb_to_lab_cv2(rgb)[..., 0] for rgb in (picture.rgb, again.rgb)]

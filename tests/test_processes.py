@@ -28,7 +28,8 @@ from recolor_cli.batch.run import run_with_workers
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import ModelError, RecolorError
 from recolor_cli.guidance.recolor_options import RecolorOptions
-from recolor_cli.image.decode import decode, probe
+from recolor_cli.image.decode import decode
+from recolor_cli.image.probe import probe
 from recolor_cli.model.request_batcher import BatchedNetwork
 
 # Run by each process first. A picture that holds the word CRASH kills it in its decoder; with HELD

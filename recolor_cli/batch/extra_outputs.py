@@ -16,8 +16,8 @@ from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.color.resize import shrink_to_side
 from recolor_cli.guidance.prediction import Prediction
 from recolor_cli.guidance.sheet import SIDE, contact_sheet
-from recolor_cli.image.decode import DecodedImage
-from recolor_cli.image.encode import Encoding, encode, encode_all, on_white
+from recolor_cli.image.decoded_image import DecodedImage
+from recolor_cli.image.encode import ImageEncoding, encode, encode_all, on_white
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer, StageTimings
 from recolor_cli.types import AnyRgbImage, FloatArray, RgbImage
@@ -72,7 +72,7 @@ class ExtraOutputs:
         destination: str,
         wanted: Collection[str],
         pages: Callable[[], Iterator[DecodedImage]],
-        encoding: Encoding,
+        encoding: ImageEncoding,
     ) -> Iterator[tuple[str, bytes]]:
         """Encode the sidecar files of a result, one after the other.
 
@@ -84,7 +84,7 @@ class ExtraOutputs:
             Paths; other sidecar files are left out.
         pages : callable
             Decodes the pages anew.
-        encoding : Encoding
+        encoding : ImageEncoding
             The result's; sidecar files are encoded like it.
 
         Yields

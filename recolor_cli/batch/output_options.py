@@ -8,7 +8,8 @@ from pathlib import Path
 
 from recolor_cli.batch.sidecars import COMPARE, CONFIDENCE, VARIANTS, sidecar_path
 from recolor_cli.errors import InputError
-from recolor_cli.image.formats import READABLE, ImageFormat, color_suffix, unsupported_suffix
+from recolor_cli.image.formats import READABLE, ImageFormat, color_suffix
+from recolor_cli.image.unsupported import unsupported_suffix
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,13 @@ from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.color.gray_detection import detect_gray
 from recolor_cli.errors import InputError, OutputError, RecolorError
-from recolor_cli.image.compare import Thumbnails, side_by_side, thumbnails
-from recolor_cli.image.decode import DecodedImage, Header, decode, decode_pages, probe
-from recolor_cli.image.encode import Encoding, encode_all, encode_tiff
-from recolor_cli.image.formats import ImageFormat, check_format
+from recolor_cli.image.compare import Thumbnails, draw_comparison, thumbnails
+from recolor_cli.image.decode import decode, decode_pages
+from recolor_cli.image.decoded_image import DecodedImage
+from recolor_cli.image.encode import ImageEncoding, encode_all, encode_to_file
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.probe import Header, probe
+from recolor_cli.image.unsupported import check_format
 from recolor_cli.recolorizer import Recolorizer, StageTimings
 from recolor_cli.system.files import back_up, mount_point, read, read_pipe, write_atomic, writing
 from recolor_cli.terminal.streams import stdin, write_stdout
@@ -90,7 +93,7 @@ class PictureWork:
                     pass
             elif _is_streamed(job, picture.encoding):
                 with self._open_result(job, picture) as file:
-                    encode_tiff(pages, picture.encoding, file)
+                    encode_to_file(pages, picture.encoding, file)
             else:
                 encoded = encode_all(pages, picture.encoding)
                 timings.lap("encode")
@@ -157,7 +160,7 @@ class PictureWork:
         with _sidecars_are_named(job), self._budget.reserve(2 * picture.header.memory):
             for path in missing.comparison_sidecars:
                 image_format = ImageFormat.of_suffix(Path(path).suffix) or ImageFormat.PNG
-                data = side_by_side(picture.data, after, image_format, self._options.quality)
+                data = draw_comparison(picture.data, after, image_format, self._options.quality)
                 write_atomic(Path(path), data, picture.status)
             if self._options.thumbnails:
                 small = thumbnails(picture.data, after)
@@ -172,13 +175,13 @@ class _Picture:
     data: bytes
     status: os.stat_result | None  # None of standard input
     header: Header
-    encoding: Encoding  # of the result
+    encoding: ImageEncoding  # of the result
     size: ImageSize | None = None  # of the first page
     warnings: dict[str, None] = field(default_factory=dict)  # in order, each once
 
     def pages(self) -> Iterator[DecodedImage]:
         """Decode the pages or frames, each when it is asked for."""
-        for page in decode_pages(self.data, self.encoding.format):
+        for page in decode_pages(self.data, self.encoding.format, self.header):
             self.size = self.size or page.size
             self.warnings |= dict.fromkeys(page.warnings)
             yield page
@@ -195,7 +198,7 @@ def _read(job: Job, missing: MissingOutputs, options: OutputOptions) -> _Picture
         data=data,
         status=source.status if source else None,
         header=probe(data, target),
-        encoding=Encoding(target, options.quality, options.source_profile),
+        encoding=ImageEncoding(target, options.quality, options.source_profile),
     )
 
 
@@ -216,7 +219,7 @@ def _recolor_pages(picture: _Picture, extra: ExtraOutputs, timings: StageTimings
         timings.lap("encode")  # of this page, where they are encoded one by one
 
 
-def _is_streamed(job: Job, encoding: Encoding) -> bool:
+def _is_streamed(job: Job, encoding: ImageEncoding) -> bool:
     """Tell whether pages go to the disk one by one: all of a TIFF may not fit into memory."""
     is_tiff = encoding.format is ImageFormat.TIFF
     # A backup is made only when all pages are known to be good.

@@ -19,7 +19,8 @@ from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import conflict_error
 from recolor_cli.errors import InputError, UsageError
-from recolor_cli.image.formats import ImageFormat, unsupported_suffix
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.unsupported import unsupported_suffix
 
 INTERVAL = 1.0  # seconds from one poll to the next
 SETTLED = 2.0  # seconds without a change, after which a file is complete

@@ -14,7 +14,7 @@ from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import MediaKind, OutputOptions
 from recolor_cli.batch.plan import plan
 from recolor_cli.errors import OutputError, UsageError
-from recolor_cli.image.formats import FILM_SUFFIXES, is_film
+from recolor_cli.image.film_names import FILM_SUFFIXES, is_film
 from recolor_cli.video.containers import CONTAINERS, choose_suffix, is_writable
 from recolor_cli.video.image_sequence import format_frame_name, is_pattern
 

@@ -22,7 +22,7 @@ from recolor_cli.commands.signals import signals
 from recolor_cli.commands.viewers import page_of, result_viewer
 from recolor_cli.commands.workers import WorkerOpener
 from recolor_cli.errors import ExitCode, InputError, UsageError
-from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.formats import FORMAT_NAMES, ImageFormat
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ _SECTIONS = {
 @click.option(
     "--format",
     "format_",
-    type=click.Choice([*_ENDINGS, "jpeg", "tiff"], case_sensitive=False),
+    type=click.Choice(list(FORMAT_NAMES), case_sensitive=False),
     metavar="|".join(_ENDINGS),
     envvar="RECOLOR_FORMAT",
     help="[the input's]",
@@ -258,7 +258,7 @@ def _output_options(given: _Given) -> OutputOptions:
     return OutputOptions(
         out=given.out,
         suffix=given.suffix,
-        format=ImageFormat.of_suffix(f".{given.format_}") if given.format_ else None,
+        format=FORMAT_NAMES[given.format_] if given.format_ else None,
         quality=given.quality,
         overwrite=given.overwrite,
         source_profile=given.icc == "source",

@@ -1,7 +1,7 @@
-"""Color profiles: pixels of any space to sRGB and back, by LittleCMS, at 8 and at 16 bits.
+"""Convert pixels of any color profile to sRGB and back, with 8 or 16 bits, by LittleCMS.
 
-imagecodecs' LittleCMS and not Pillow's: that one knows 8 bits alone. The intent is the perceptual
-one, as in viewers.
+LittleCMS is called through imagecodecs, because Pillow converts 8 bits only. The rendering intent
+is the perceptual one, as in viewers.
 
 References
 ----------
@@ -15,22 +15,24 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from PIL import ImageCms
 
 from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.errors import InputError, OutputError
+from recolor_cli.image.levels import map_row_strips
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray
 
-_STRIP_PIXELS = 1 << 20  # enough that building a transform does not count
+_STRIP_PIXELS = 1 << 20  # large, because each strip builds a transform
 _LAB = "lab"  # LittleCMS's name
-_CLIPPED = 1 / 255  # beyond sRGB; so little is cut off, as mapping moves a color by more
-_SAME = 2  # levels of 255: profiles that all call themselves sRGB differ by so much
+_CLIPPED = 1 / 255  # beyond sRGB. Less is clipped, because gamut mapping moves a color by more
+_SRGB_TOLERANCE = 2  # levels of 255 by which profiles of sRGB differ
 
 
 class Space(StrEnum):
-    """What the channels of a picture are; the value is the name in a profile."""
+    """What the channels of a picture are. The value is the name in a profile."""
 
     GRAY = "GRAY"
     RGB = "RGB"
@@ -41,28 +43,26 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def space_of(profile: bytes) -> Space | None:
-    """Return the space that a profile is of, or None if it is another or no profile."""
+    """Return the space of a profile, or None for another space and for what is no profile."""
     name = profile[16:20].decode("latin-1").strip()
     return Space(name) if name in tuple(Space) else None
 
 
-def profile_of(chromaticities: Sequence[float], curve: FloatArray) -> bytes:
-    """Make a profile of RGB from what it means.
+def make_rgb_profile(chromaticities: Sequence[float], curve: FloatArray) -> bytes:
+    """Make a profile of RGB from its primaries and its transfer function.
 
     Parameters
     ----------
     chromaticities : sequence of 8 floats
         CIE x and y of white, red, green and blue.
     curve : float32 array, shape (N,)
-        Linear light, 0..1, of levels from 0 to 1.
+        Linear light, 0..1, of evenly spaced levels from 0 to 1.
 
     Raises
     ------
     InputError
-        If these make no color space.
+        If they make no color space.
     """
-    import imagecodecs
-
     white, *corners = (chromaticities[i : i + 2] for i in range(0, 8, 2))
     triangle = np.array([[x, y, 1 - x - y] for x, y in corners])
     if min(white) <= 0 or sum(white) > 1 or abs(np.linalg.det(triangle)) < 1e-3:
@@ -82,7 +82,7 @@ def profile_of(chromaticities: Sequence[float], curve: FloatArray) -> bytes:
 
 @lru_cache(64)
 def is_srgb(profile: bytes) -> bool:
-    """Tell whether a profile of RGB means sRGB, by what it does to colors.
+    """Return whether a profile of RGB is sRGB, by converting colors with it.
 
     Raises
     ------
@@ -92,11 +92,11 @@ def is_srgb(profile: bytes) -> bool:
     axis = np.linspace(0, 255, 9).astype(np.uint8)
     colors = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(1, -1, 3)
     result = _transform(colors, profile, SRGB, Space.RGB, Space.RGB, np.dtype(np.uint8))
-    return int(np.abs(result.astype(int) - colors).max()) <= _SAME
+    return int(np.abs(result.astype(int) - colors).max()) <= _SRGB_TOLERANCE
 
 
 def to_srgb(pixels: AnyPlanes, profile: bytes, space: Space) -> AnyRgbImage:
-    """Convert pixels to sRGB; colors that sRGB lacks keep lightness and hue, and lose chroma.
+    """Convert pixels to sRGB. Colors outside sRGB keep lightness and hue, and lose chroma.
 
     Parameters
     ----------
@@ -114,25 +114,24 @@ def to_srgb(pixels: AnyPlanes, profile: bytes, space: Space) -> AnyRgbImage:
     InputError
         If the profile is broken.
     """
-    height, width = pixels.shape[:2]
-    result = np.empty((height, width, 3), pixels.dtype)
     top = np.iinfo(pixels.dtype).max
-    rows = max(1, _STRIP_PIXELS // width)
-    for start in range(0, height, rows):
-        strip = np.ascontiguousarray(pixels[start : start + rows])
+
+    def convert(rows: slice) -> AnyPlanes:
+        strip = np.ascontiguousarray(pixels[rows])
         rgb = _transform(strip, profile, SRGB, space, Space.RGB, pixels.dtype)
-        at_the_edge = ((rgb == 0) | (rgb == top)).any(axis=-1)
-        at_the_edge &= rgb.min(axis=-1) != rgb.max(axis=-1)  # black and white are no trouble
-        if at_the_edge.any():
-            outside = np.ascontiguousarray(strip[at_the_edge][None])
-            unbounded = _transform(outside, profile, SRGB, space, Space.RGB, np.dtype(np.float32))
-            rgb[at_the_edge] = np.rint(_within_gamut(unbounded) * np.float32(top))[0]
-        result[start : start + rows] = rgb
-    return result
+        is_at_edge = ((rgb == 0) | (rgb == top)).any(axis=-1)
+        is_at_edge &= rgb.min(axis=-1) != rgb.max(axis=-1)  # black and white are inside
+        if is_at_edge.any():
+            clipped = np.ascontiguousarray(strip[is_at_edge][None])
+            unbounded = _transform(clipped, profile, SRGB, space, Space.RGB, np.dtype(np.float32))
+            rgb[is_at_edge] = np.rint(_map_into_gamut(unbounded) * np.float32(top))[0]
+        return rgb
+
+    return map_row_strips(convert, (*pixels.shape[:2], 3), pixels.dtype, _STRIP_PIXELS)
 
 
 def lab_to_srgb(lab: FloatArray, top: int, is_d65: bool = False) -> FloatArray:
-    """Convert CIELAB to levels of sRGB.
+    """Convert CIELAB to levels of sRGB, with gamut mapping as in `to_srgb`.
 
     Parameters
     ----------
@@ -140,15 +139,13 @@ def lab_to_srgb(lab: FloatArray, top: int, is_d65: bool = False) -> FloatArray:
     top : int
         The highest level.
     is_d65 : bool
-        Whether it is relative to D65, as screens are, instead of D50, as print and profiles are.
+        Whether it is relative to D65, the white of screens, instead of D50, that of print.
 
     Returns
     -------
     float array, shape (H, W, 3)
-        Whole numbers, 0..top; what sRGB lacks is mapped as in `to_srgb`.
+        Whole numbers, 0..top.
     """
-    import imagecodecs
-
     if is_d65:
         rgb = lab_to_rgb_cie(lab[..., 0], lab[..., 1:])
         outside = np.abs(rgb_to_lab_cie(rgb) - lab).max(axis=-1) > _CLIPPED * 100
@@ -159,7 +156,7 @@ def lab_to_srgb(lab: FloatArray, top: int, is_d65: bool = False) -> FloatArray:
     else:
         profile = imagecodecs.cms_profile("lab4")
         rgb = _transform(lab, profile, SRGB, _LAB, Space.RGB, np.dtype(np.float32))
-        rgb = _within_gamut(rgb)
+        rgb = _map_into_gamut(rgb)
     levels: FloatArray = np.rint(rgb * np.float32(top))
     return levels
 
@@ -181,26 +178,24 @@ def from_srgb(rgb: AnyRgbImage, profile: bytes, space: Space) -> AnyPlanes:
     Raises
     ------
     OutputError
-        If the profile works in the other direction only.
+        If the profile converts in the other direction only.
     """
-    height, width = rgb.shape[:2]
-    result = np.empty((height, width, 4 if space is Space.CMYK else 3), rgb.dtype)
-    rows = max(1, _STRIP_PIXELS // width)
+    channels = 4 if space is Space.CMYK else 3
+
+    def convert(rows: slice) -> AnyPlanes:
+        strip = np.ascontiguousarray(rgb[rows])
+        return _transform(strip, SRGB, profile, Space.RGB, space, rgb.dtype)
+
     try:
-        for start in range(0, height, rows):
-            strip = np.ascontiguousarray(rgb[start : start + rows])
-            result[start : start + rows] = _transform(
-                strip, SRGB, profile, Space.RGB, space, rgb.dtype
-            )
+        return map_row_strips(convert, (*rgb.shape[:2], channels), rgb.dtype, _STRIP_PIXELS)
     except InputError as error:
         raise OutputError(
             "its color profile cannot be written with", "use --icc srgb, which is the default"
         ) from error
-    return result
 
 
-def _within_gamut(rgb: FloatArray) -> FloatArray:
-    """Map colors outside sRGB into it, shape (1, N, 3), as the recoloring does with its own."""
+def _map_into_gamut(rgb: FloatArray) -> FloatArray:
+    """Map colors outside sRGB into it, shape (1, N, 3), as recoloring does with its own colors."""
     result: FloatArray = np.clip(rgb, 0, 1).astype(np.float32, copy=False)
     outside = np.abs(rgb - result).max(axis=-1) > _CLIPPED
     if outside.any():
@@ -219,8 +214,6 @@ def _transform(
     target_space: str,
     dtype: np.dtype[Any],
 ) -> AnyPlanes:
-    import imagecodecs  # some hundred milliseconds, for pictures with such a profile only
-
     try:
         return imagecodecs.cms_transform(
             pixels,

@@ -1,4 +1,4 @@
-"""Before and after in one picture: side by side at full size, or two thumbnails."""
+"""Compare a picture with its result: side by side at full size, or two thumbnails."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ import numpy as np
 from PIL import Image
 
 from recolor_cli.color.resize import shrink_to_side
-from recolor_cli.image.decode import DecodedImage, decode, decode_pages
-from recolor_cli.image.encode import Encoding, encode_all, on_white
+from recolor_cli.image.decode import decode, decode_pages
+from recolor_cli.image.decoded_image import DecodedImage
+from recolor_cli.image.encode import ImageEncoding, encode_all, on_white
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize, RgbImage
 
-THUMBNAIL_SIDE = 480  # px, the longest: a card of 240 px on a screen of two pixels a px
+THUMBNAIL_SIDE = 480  # px of the longest side: 240 CSS px on a screen of double density
 _THUMBNAIL_QUALITY = 82
-_DIVIDER = 128  # level of 255: it shows on white paper and on black
+_LINE_LEVEL = 128  # of 255: visible beside white and beside black
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbnails:
-    """A picture before and after, small, as JPEG.
+    """Small JPEGs of a picture and its result.
 
     Parameters
     ----------
     before, after : bytes
     size : ImageSize
-        Of the picture itself.
+        Of the result at full size.
     """
 
     before: bytes
@@ -38,98 +39,100 @@ class Thumbnails:
     size: ImageSize
 
 
-def side_by_side(before: bytes, after: bytes, image_format: ImageFormat, quality: int) -> bytes:
-    """Put a picture and its result beside each other, before | after, at full size.
+def draw_comparison(before: bytes, after: bytes, image_format: ImageFormat, quality: int) -> bytes:
+    """Draw a picture and its result side by side at full size, with a line between.
 
     Parameters
     ----------
     before, after : bytes
-        Encoded files. Of several pages or frames all are compared, as far as both have them.
+        Encoded files. All pages or frames are compared, as far as both files have them.
     image_format : ImageFormat
-        Of the comparison: it has the bits, pages, frames and transparency that this can hold.
+        Of the comparison, which has the bits, pages, frames and transparency that it holds.
     quality : int
         1..100, for lossy formats.
 
     Returns
     -------
     bytes
-        An encoded file in sRGB, without other metadata than resolution.
+        An encoded file in sRGB. Of the metadata it keeps the resolution only.
 
     Raises
     ------
     InputError, OutputError
-        If one cannot be read, or both together do not fit into the format.
+        If one cannot be read, or the comparison is too large for the format.
     """
     pairs = zip(decode_pages(before, image_format), decode_pages(after, image_format), strict=False)
-    return encode_all(_joined(pairs), Encoding(image_format, quality))
+    return encode_all(_join_pairs(pairs), ImageEncoding(image_format, quality))
 
 
 def thumbnails(before: bytes, after: bytes) -> Thumbnails:
-    """Make two thumbnails, of the first page or frame.
+    """Make thumbnails of the first page or frame of a picture and its result.
 
     Raises
     ------
     InputError
         If one cannot be read.
     """
-    small_before, _ = _thumbnail(before)
-    small_after, size = _thumbnail(after)
+    small_before, _ = _make_thumbnail(before)
+    small_after, size = _make_thumbnail(after)
     return Thumbnails(small_before, small_after, size)
 
 
 def thumbnail_pair(pair: Thumbnails) -> RgbImage:
-    """Return both thumbnails in one picture, uint8 (H, W, 3)."""
+    """Decode both thumbnails into one picture, side by side."""
     first, second = decode(pair.before).rgb, decode(pair.after).rgb
-    return np.asarray(_beside(first, _resized(second, first)), np.uint8)
+    return np.asarray(_join(first, _resize_like(second, first)), np.uint8)
 
 
-def _joined(
+def _join_pairs(
     pairs: Iterator[tuple[DecodedImage, DecodedImage]],
 ) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
     for before, after in pairs:
         first, second = before.rgb, after.rgb
-        first, second = _as_deep(first, second), _as_deep(second, first)
+        first, second = _match_depth(first, second), _match_depth(second, first)
         alpha = None
         if before.alpha is not None or after.alpha is not None:
-            alphas = [_opacity(picture, rgb) for picture, rgb in ((before, first), (after, second))]
-            alpha = _beside(_resized(alphas[0], alphas[1]), alphas[1], np.iinfo(first.dtype).max)
+            alphas = [
+                _alpha_of(picture, rgb) for picture, rgb in ((before, first), (after, second))
+            ]
+            alpha = _join(_resize_like(alphas[0], alphas[1]), alphas[1], np.iinfo(first.dtype).max)
         metadata = Metadata(icc_profile=after.metadata.icc_profile, dpi=after.metadata.dpi)
-        rgb = _beside(_resized(first, second), second)
+        rgb = _join(_resize_like(first, second), second)
         yield replace(after, rgb=rgb, alpha=alpha, metadata=metadata, profile=b""), rgb
 
 
-def _beside(first: AnyPlanes, second: AnyPlanes, level: int | None = None) -> AnyPlanes:
-    """Join two pictures of one height by a thin line."""
+def _join(first: AnyPlanes, second: AnyPlanes, level: int | None = None) -> AnyPlanes:
+    """Join two pictures of the same height, with a thin line of some level between."""
     height, width = second.shape[:2]
     line = max(2, round(max(height, width) / 300))
     if level is None:
-        level = _DIVIDER * (257 if second.dtype == np.uint16 else 1)
+        level = _LINE_LEVEL * (257 if second.dtype == np.uint16 else 1)
     divider = np.full((height, line, *second.shape[2:]), level, second.dtype)
     return np.concatenate((first, divider, second), axis=1)
 
 
-def _resized(planes: AnyPlanes, like: AnyPlanes) -> AnyPlanes:
-    """Bring a picture to the size of its result, which may be of an earlier scan."""
+def _resize_like(planes: AnyPlanes, like: AnyPlanes) -> AnyPlanes:
+    """Resize a picture to the size of another. A result may be that of an earlier scan."""
     if planes.shape[:2] == like.shape[:2]:
         return planes
     size = like.shape[1], like.shape[0]
     return np.asarray(cv2.resize(planes, size, interpolation=cv2.INTER_AREA))
 
 
-def _as_deep(planes: AnyPlanes, other: AnyPlanes) -> AnyPlanes:
-    """Return a picture with 16 bits if the other has them."""
+def _match_depth(planes: AnyPlanes, other: AnyPlanes) -> AnyPlanes:
+    """Convert a picture to 16 bits if the other has them."""
     if planes.dtype == other.dtype or planes.dtype == np.uint16:
         return planes
     return planes.astype(np.uint16) * np.uint16(257)
 
 
-def _opacity(picture: DecodedImage, rgb: AnyRgbImage) -> AnyPlanes:
+def _alpha_of(picture: DecodedImage, rgb: AnyRgbImage) -> AnyPlanes:
     if picture.alpha is None:
         return np.full(rgb.shape[:2], np.iinfo(rgb.dtype).max, rgb.dtype)
-    return _as_deep(picture.alpha, rgb)
+    return _match_depth(picture.alpha, rgb)
 
 
-def _thumbnail(data: bytes) -> tuple[bytes, ImageSize]:
+def _make_thumbnail(data: bytes) -> tuple[bytes, ImageSize]:
     picture = decode(data)
     rgb = on_white(picture, picture.rgb)
     small = shrink_to_side(rgb, THUMBNAIL_SIDE)

@@ -1,8 +1,8 @@
-"""EXIF blocks: read, patched and copied without loss.
+"""Read, change and copy EXIF blocks without loss.
 
 An EXIF block is a small TIFF file: directories of entries (tag, type, count, value), some of which
-point to other directories. Values stay the bytes that they are: Pillow would rebuild them from
-Python's values and lose texts in UTF-8 and the types of numbers.
+point to other directories. Values are kept as bytes, because Pillow would rebuild them from Python
+values and lose texts in UTF-8 and the types of numbers.
 
 References
 ----------
@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass, field
 
 PREFIX = b"Exif\0\0"
-CHILDREN = (34665, 34853, 40965)  # directories of the camera, the place, interoperability
+CHILDREN = (34665, 34853, 40965)  # directories of camera, place and interoperability
 ORIENTATION = 274
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 INCH, CENTIMETRE = 2, 3
@@ -23,12 +23,12 @@ INCH, CENTIMETRE = 2, 3
 _SHORT, _RATIONAL = 3, 5
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _SIZES |= {16: 8, 17: 8, 18: 8}
-_THUMBNAILS = ((513, 514), (273, 279))  # where they lie and how long they are: JPEG, or bare
+_THUMBNAILS = ((513, 514), (273, 279))  # tags of offset and length: of a JPEG, of bare pixels
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One value: its type and count as TIFF numbers them, and its bytes."""
+class ExifEntry:
+    """A value: its type (as TIFF numbers it), how many there are, and their bytes."""
 
     kind: int
     count: int
@@ -37,16 +37,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A directory: entries by tag, and the directories that it points to, by tag.
+    """A directory: its entries, and the directories that it points to, by tag.
 
     Parameters
     ----------
     order : str
-        ``<`` or ``>``, the byte order of all numbers in it.
+        Byte order of all its numbers, ``<`` or ``>``.
     """
 
     order: str
-    entries: dict[int, Entry] = field(default_factory=dict)
+    entries: dict[int, ExifEntry] = field(default_factory=dict)
     children: dict[int, Directory] = field(default_factory=dict)
 
     @classmethod
@@ -56,19 +56,17 @@ class Directory:
         Raises
         ------
         ValueError
-            If it is none.
+            If it is no EXIF block.
         """
         block = block.removeprefix(PREFIX)
-        order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(block[:4]))
-        if order is None:
-            raise ValueError("no EXIF block")
+        order = _byte_order(block)
         return cls.of_tiff(block, _unpack(order + "I", block, 4), order)
 
     @classmethod
     def of_tiff(
         cls, data: bytes, offset: int, order: str, big: bool = False, depth: int = 0
     ) -> Directory:
-        """Read the directory at an offset of a TIFF file; entries that are cut off are left out.
+        """Read the directory at an offset of a TIFF file, without entries that are cut off.
 
         Parameters
         ----------
@@ -79,12 +77,12 @@ class Directory:
         big : bool
             Whether it is a BigTIFF, whose offsets have 64 bits.
         depth : int
-            How many directories point here one after the other.
+            Length of the chain of directories that points here.
 
         Raises
         ------
         ValueError
-            If there is no directory, or its values take more than the whole file: they overlap.
+            If there is no directory, or its values overlap: together they exceed the file.
         """
         left = len(data)
         number, width, head = ("Q", 8, 8) if big else ("I", 4, 2)
@@ -111,18 +109,18 @@ class Directory:
                 try:
                     directory.children[tag] = cls.of_tiff(data, child, order, big, depth + 1)
                 except ValueError:
-                    continue  # it points nowhere: there is nothing to keep
+                    continue  # it points to no directory
             else:
-                directory.entries[tag] = Entry(kind, values, bytes(data[place : place + size]))
+                directory.entries[tag] = ExifEntry(kind, values, bytes(data[place : place + size]))
         return directory
 
     def to_block(self) -> bytes:
-        """Return an EXIF block with all that is in here."""
+        """Return an EXIF block of the directory, its values and its children."""
         magic = b"II*\0" if self.order == "<" else b"MM\0*"
         return PREFIX + magic + struct.pack(self.order + "I", 8) + self.to_bytes(8)
 
     def to_bytes(self, offset: int, big: bool = False) -> bytes:
-        """Return the directory, its values and its children, to be put at an offset of a file.
+        """Encode the directory, its values and its children for an offset of a file.
 
         Parameters
         ----------
@@ -141,7 +139,7 @@ class Directory:
                 records += struct.pack(f"{self.order}HH{number}", tag, entry.kind, entry.count)
                 records += entry.data.ljust(width, b"\0")
                 continue
-            body += b"\0" * (len(body) % 2)  # what is pointed to begins at even offsets
+            body += b"\0" * (len(body) % 2)  # values begin at even offsets
             kind, count = (entry.kind, entry.count) if entry else (4, 1)
             place = start + len(body)
             records += struct.pack(f"{self.order}HH{number}{number}", tag, kind, count, place)
@@ -149,13 +147,13 @@ class Directory:
         return bytes(records) + b"\0" * width + bytes(body)
 
     def number(self, tag: int) -> int | None:
-        """Return the first number of an entry of whole numbers, or None."""
+        """Return the first number of an entry, or None if it holds no unsigned integers."""
         entry = self.entries.get(tag)
         code = {1: "B", 3: "H", 4: "I"}.get(entry.kind) if entry else None
         return _unpack(self.order + code, entry.data, 0) if entry and code else None
 
     def rational(self, tag: int) -> tuple[int, int] | None:
-        """Return numerator and denominator of an entry, or None."""
+        """Return numerator and denominator of an entry, or None if it is no rational number."""
         entry = self.entries.get(tag)
         if entry is None or entry.kind != _RATIONAL:
             return None
@@ -164,7 +162,7 @@ class Directory:
 
     @property
     def dpi(self) -> tuple[float, float] | None:
-        """Dots per inch, across and down, if the directory tells them."""
+        """Dots per inch, across and down, or None if the directory does not hold them."""
         unit = {CENTIMETRE: 2.54, INCH: 1.0}.get(self.number(RESOLUTION_UNIT) or INCH)
         x, y = self.rational(X_RESOLUTION), self.rational(Y_RESOLUTION)
         if not (unit and x and y and all(x) and all(y)):
@@ -173,9 +171,9 @@ class Directory:
 
 
 def reset_orientation(block: bytes) -> bytes:
-    """Return an EXIF block that says upright and has no thumbnail; all else stays in its place.
+    """Set the orientation of an EXIF block to 1 and remove its thumbnail.
 
-    Makers' notes hold offsets: they survive only where nothing moves.
+    Everything else stays where it is, because makers' notes hold offsets.
 
     Raises
     ------
@@ -183,9 +181,7 @@ def reset_orientation(block: bytes) -> bytes:
         If it is no EXIF block.
     """
     changed = bytearray(block.removeprefix(PREFIX))
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(changed[:4]))
-    if order is None:
-        raise ValueError("no EXIF block")
+    order = _byte_order(changed)
     start = _unpack(order + "I", changed, 4)
     end = start + 2 + 12 * _unpack(order + "H", changed, start)
     following = _unpack(order + "I", changed, end)
@@ -206,13 +202,10 @@ def reset_orientation(block: bytes) -> bytes:
 
 
 def with_resolution(block: bytes, dpi: tuple[float, float]) -> bytes:
-    """Return an EXIF block that tells the resolution, for formats with no other place for it."""
-    if not block:
-        empty = Directory("<")
-        return with_resolution(empty.to_block(), dpi)
-    bare = block.removeprefix(PREFIX)
-    order = "<" if bare[:2] == b"II" else ">"
-    if X_RESOLUTION in Directory.of_block(block).entries:
+    """Add the resolution to an EXIF block, or to a new one, unless it holds one."""
+    bare = (block or Directory("<").to_block()).removeprefix(PREFIX)
+    order = _byte_order(bare)
+    if X_RESOLUTION in Directory.of_block(bare).entries:
         return block
     values = b"".join(struct.pack(order + "II", round(value * 1000), 1000) for value in dpi)
     place = len(bare)
@@ -225,14 +218,16 @@ def with_resolution(block: bytes, dpi: tuple[float, float]) -> bytes:
 
 
 def without_orientation(block: bytes) -> bytes:
-    """Return an EXIF block that says nothing of an orientation, which means upright."""
+    """Remove the orientation from an EXIF block. Without one, a picture is upright."""
     bare = block.removeprefix(PREFIX)
-    order = "<" if bare[:2] == b"II" else ">"
-    return _with_records(bare, order, {ORIENTATION: b""})
+    return _with_records(bare, _byte_order(bare), {ORIENTATION: b""})
 
 
 def _with_records(bare: bytes, order: str, changes: dict[int, bytes]) -> bytes:
-    """Write the first directory anew behind all else, so that nothing else moves."""
+    """Write a changed first directory behind everything else, so that nothing else moves.
+
+    An empty record removes an entry.
+    """
     start = _unpack(order + "I", bare, 4)
     end = start + 2 + 12 * _unpack(order + "H", bare, start)
     records = {
@@ -242,6 +237,13 @@ def _with_records(bare: bytes, order: str, changes: dict[int, bytes]) -> bytes:
     bare += b"\0" * (len(bare) % 2)
     directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + b"\0" * 4
     return PREFIX + bare[:4] + struct.pack(order + "I", len(bare)) + bare[8:] + directory
+
+
+def _byte_order(block: bytes | bytearray) -> str:
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(block[:4]))
+    if order is None:
+        raise ValueError("no EXIF block")
+    return order
 
 
 def _unpack(code: str, data: bytes | bytearray, offset: int) -> int:

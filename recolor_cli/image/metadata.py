@@ -1,56 +1,41 @@
-"""What a file says beside its pixels: gathered from one format, put into another."""
+"""Metadata that a result carries over from its source. Each format has its own places for it."""
 
 from __future__ import annotations
 
-import io
 import re
 import struct
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from recolor_cli.image import exif
-from recolor_cli.image.formats import ImageFormat
 
-_XMP_KEY = "XML:com.adobe.xmp"
-_OWN_WAYS = (_XMP_KEY, "Raw profile type exif", "Raw profile type APP1", "Raw profile type xmp")
 _XMP_THUMBNAILS = re.compile(rb"<xmp:Thumbnails\b.*?</xmp:Thumbnails>", re.DOTALL)
-_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>\s*))[2-8](?=\s*(?:["']|<))""")
-
-_APP13, _PHOTOSHOP = "APP13", b"Photoshop 3.0\0"
-_PHOTOSHOP_THUMBNAILS = (1033, 1036)
-_SEGMENT = 65_000  # bytes; what a JPEG segment holds, with room for its head
-
-# TIFF tags that tell how pixels lie in that one file; and those that go their own way.
-_LAYOUT_TAGS = (
-    {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281}
-    | {284, 288, 289, 290, 291, 292, 293, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325}
-    | {330, 332, 333, 334, 336, 338, 339, 340, 341, 342, 347, 529, 530, 531, 532}
-    | set(range(512, 522))
+_XMP_ORIENTATION = re.compile(
+    rb"""(tiff:Orientation\s*(?:=\s*["']|>\s*))([2-8])(?=\s*(?:["']|<))"""
 )
-XMP_TAG, ICC_TAG, PHOTOSHOP_TAG = 700, 34675, 34377
+_PHOTOSHOP_THUMBNAILS = (1033, 1036)
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a result is to carry of its source.
+    """Metadata of a result.
 
     Parameters
     ----------
     exif : bytes
-        An EXIF block that says upright, with its prefix.
+        An EXIF block, with its prefix, whose orientation is 1.
     xmp : bytes
     photoshop : bytes
-        Photoshop's resources, of which one is IPTC.
+        Photoshop's resources, one of which is IPTC.
     icc_profile : bytes
         Of the result's pixels.
     dpi : tuple of float or None
-        Across and down, per inch.
+        Dots per inch, across and down.
     comment : bytes
         Of a JPEG or a GIF.
     texts : tuple of (str, str)
-        Of a PNG; a value may be Pillow's text that knows its language.
+        Of a PNG. A value may be Pillow's `iTXt`, which knows its language.
     """
 
     exif: bytes = b""
@@ -62,130 +47,64 @@ class Metadata:
     texts: tuple[tuple[str, str], ...] = ()
 
 
-def of_image(image: Image.Image, raw_exif: bytes) -> Metadata:
-    """Return what a loaded picture, other than a TIFF, says.
+def read_metadata(
+    image: Image.Image, exif_block: bytes, holds_dpi_in_exif: bool = False
+) -> Metadata:
+    """Return the EXIF, XMP, resolution and comment of a picture that Pillow loaded.
 
     Parameters
     ----------
     image : Image
-    raw_exif : bytes
-        As it is in the file.
+    exif_block : bytes
+        As it is in the file, or nothing.
+    holds_dpi_in_exif : bool
+        Whether the resolution has no other place.
     """
     found = image.getexif()
-    if found and not raw_exif:  # as a text of a PNG, say
-        raw_exif = found.tobytes()
-    try:
-        block = exif.reset_orientation(raw_exif) if raw_exif else b""
-    except ValueError:
-        block = b""  # a block that no program can read: there is nothing to keep
-    dpi = tuple(float(value) for value in image.info.get("dpi", ()))
-    if not dpi and block and image.format in ("WEBP", "AVIF"):  # which have no other place for it
-        dpi = exif.Directory.of_block(block).dpi or ()
-    xmp = image.info.get("xmp") or image.info.get(_XMP_KEY) or b""
-    texts: dict[str, str] = getattr(image, "text", {}) if image.format == "PNG" else {}
+    if found and not exif_block:  # a PNG may hold it as a text
+        exif_block = found.tobytes()
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     comment = image.info.get("comment", b"")
-    if image.format == "JPEG2000":
-        comment = b""  # the encoder's name
-    segments = [data for name, data in getattr(image, "applist", ()) if name == _APP13]
+    block = clean_exif(exif_block)
+    dpi = tuple(float(value) for value in image.info.get("dpi", ()))
+    if holds_dpi_in_exif and block and not dpi:
+        dpi = exif.Directory.of_block(block).dpi or ()
     return Metadata(
         exif=block,
-        xmp=_upright_xmp(xmp.encode() if isinstance(xmp, str) else bytes(xmp)),
-        photoshop=_without_thumbnails(
-            b"".join(s.removeprefix(_PHOTOSHOP) for s in segments if s.startswith(_PHOTOSHOP))
-        ),
-        dpi=(dpi[0], dpi[1]) if len(dpi) == 2 and min(dpi) > 1 else None,  # 1 is an aspect
+        xmp=clean_xmp(xmp.encode() if isinstance(xmp, str) else bytes(xmp)),
+        # A PNG may hold 1: it tells the aspect of a pixel only.
+        dpi=(dpi[0], dpi[1]) if len(dpi) == 2 and min(dpi) > 1 else None,
         comment=comment.encode() if isinstance(comment, str) else bytes(comment),
-        texts=tuple((key, text) for key, text in texts.items() if not key.startswith(_OWN_WAYS)),
     )
 
 
-def of_directory(directory: exif.Directory) -> Metadata:
-    """Return what a TIFF's directory says."""
-    entries = directory.entries
-    kept = {tag: entry for tag, entry in entries.items() if tag not in _LAYOUT_TAGS}
-    xmp, photoshop = kept.pop(XMP_TAG, None), kept.pop(PHOTOSHOP_TAG, None)
-    kept.pop(ICC_TAG, None)
-    block = replace(directory, entries=kept).to_block() if kept or directory.children else b""
-    return Metadata(
-        exif=block,
-        xmp=_upright_xmp(xmp.data) if xmp else b"",
-        photoshop=_without_thumbnails(photoshop.data) if photoshop else b"",
-        dpi=directory.dpi,
-    )
+def orientation_of(exif_block: bytes, xmp: bytes) -> int:
+    """Return the orientation, 1..8, that EXIF holds or, if it holds none, XMP."""
+    try:
+        found = exif.Directory.of_block(exif_block).number(exif.ORIENTATION)
+    except ValueError:
+        found = None
+    match = None if found else _XMP_ORIENTATION.search(xmp)
+    return found or (int(match[2]) if match else 1)
 
 
-def options_for(metadata: Metadata, image_format: ImageFormat) -> dict[str, Any]:
-    """Return what Pillow's ``save`` is to be given so that a result carries it, too."""
-    options: dict[str, Any] = {}
-    if metadata.exif:
-        options["exif"] = metadata.exif
-    if metadata.icc_profile:
-        options["icc_profile"] = metadata.icc_profile
-    if metadata.dpi:
-        options["dpi"] = metadata.dpi
-    if metadata.xmp:
-        options["xmp"] = metadata.xmp
-    if metadata.comment and image_format in (ImageFormat.JPEG, ImageFormat.GIF):
-        options["comment"] = metadata.comment
-    if image_format is ImageFormat.JPEG and metadata.photoshop:
-        options["extra"] = _photoshop_segments(metadata.photoshop)
-    elif image_format is ImageFormat.PNG and (metadata.xmp or metadata.texts):
-        options["pnginfo"] = _png_texts(metadata)
-    elif image_format in (ImageFormat.WEBP, ImageFormat.AVIF):
-        if metadata.dpi:
-            options["exif"] = exif.with_resolution(metadata.exif, metadata.dpi)
-        if image_format is ImageFormat.AVIF and "exif" in options:
-            # Pillow rebuilds a block with an orientation, and would spoil texts in UTF-8.
-            options["exif"] = exif.without_orientation(options["exif"])
-    return options
+def clean_exif(block: bytes) -> bytes:
+    """Return an EXIF block upright and without its thumbnail; nothing if it is broken."""
+    try:
+        return exif.reset_orientation(block) if block else b""
+    except ValueError:
+        return b""
 
 
-def png_chunks(metadata: Metadata) -> bytes:
-    """Return the chunks of a PNG that carry the metadata, as Pillow writes them."""
-    buffer = io.BytesIO()
-    Image.new("L", (1, 1)).save(buffer, "PNG", **options_for(metadata, ImageFormat.PNG))
-    data = buffer.getvalue()
-    chunks, at = b"", 8
-    while at < len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        if data[at + 4 : at + 8] not in (b"IHDR", b"IDAT", b"IEND"):
-            chunks += data[at : at + 12 + length]
-        at += 12 + length
-    return chunks
-
-
-def jpeg_segments(metadata: Metadata) -> bytes:
-    """Return the segments of a JPEG that carry the metadata, as Pillow writes them."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "JPEG", **options_for(metadata, ImageFormat.JPEG))
-    data = buffer.getvalue()
-    at = 2
-    while data[at + 1] != 0xDB:  # the first that tells about pixels
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    return data[2:at]
-
-
-def _png_texts(metadata: Metadata) -> PngImagePlugin.PngInfo:
-    texts = PngImagePlugin.PngInfo()
-    for key, value in metadata.texts:
-        if isinstance(value, PngImagePlugin.iTXt):
-            texts.add_itxt(key, value, value.lang or "", value.tkey or "", len(value) > 1000)
-        else:
-            texts.add_text(key, value, len(value) > 1000)
-    if metadata.xmp:
-        texts.add_itxt(_XMP_KEY, metadata.xmp.decode("utf-8", "replace"))
-    return texts
-
-
-def _upright_xmp(xmp: bytes) -> bytes:
-    """Return XMP without thumbnails, which show the old color, and with no turn to be made."""
+def clean_xmp(xmp: bytes) -> bytes:
+    """Return XMP upright and without thumbnails, because they show the old color."""
     return _XMP_ORIENTATION.sub(rb"\g<1>1", _XMP_THUMBNAILS.sub(b"", xmp))
 
 
-def _without_thumbnails(resources: bytes) -> bytes:
-    """Leave the thumbnails out of Photoshop's resources; what is no resource ends the list.
+def clean_photoshop(resources: bytes) -> bytes:
+    """Return Photoshop's resources without thumbnails, up to the first that is broken.
 
-    Each is a signature, a number, a name of even length, and data of a length that is made even.
+    A resource is a signature, a number, a name of even length, and data whose length is made even.
     """
     kept, at = b"", 0
     while resources[at : at + 4] == b"8BIM" and at + 12 <= len(resources):
@@ -200,12 +119,3 @@ def _without_thumbnails(resources: bytes) -> bytes:
             kept += resources[at:end]
         at = end
     return kept
-
-
-def _photoshop_segments(resources: bytes) -> bytes:
-    """Return the JPEG segments that hold Photoshop's resources."""
-    parts = (resources[at : at + _SEGMENT] for at in range(0, len(resources), _SEGMENT))
-    return b"".join(
-        b"\xff\xed" + struct.pack(">H", 2 + len(_PHOTOSHOP) + len(part)) + _PHOTOSHOP + part
-        for part in parts
-    )

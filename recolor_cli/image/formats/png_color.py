@@ -1,22 +1,22 @@
-"""The color that a PNG tells in numbers instead of a profile: cICP, or gAMA and cHRM.
+"""Color profiles of PNGs that give their color in numbers: cICP, or gAMA and cHRM.
 
 References
 ----------
-Portable Network Graphics, third edition (W3C 2025), sections 4.3 and 11.3.2: where several are
-given, cICP comes before iCCP, that before sRGB, and that before gAMA and cHRM.
-ITU-T H.273 (2024), tables 2 and 3: what the numbers of cICP mean.
+Portable Network Graphics, third edition (W3C 2025), sections 4.3 and 11.3.2: of several chunks,
+cICP has precedence over iCCP, that over sRGB, and that over gAMA and cHRM.
+ITU-T H.273 (2024), tables 2 and 3: the meaning of the numbers in cICP.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import numpy as np
 
 from recolor_cli.color.srgb import srgb_to_linear
 from recolor_cli.errors import InputError
-from recolor_cli.image import color_profiles
+from recolor_cli.image.color_profiles import is_srgb, make_rgb_profile
 from recolor_cli.types import FloatArray
 
 _Chromaticities = tuple[float, ...]  # x, y of white, red, green, blue
@@ -37,33 +37,32 @@ _POWERS = {4: 2.2, 5: 2.8, 8: 1.0}
 _HDR = {16: "PQ", 18: "HLG"}
 _UNSPECIFIED = 2
 
-_SRGB_GAMMA, _ABOUT = 45455, 500  # in 1/100,000: what every writer of sRGB puts into gAMA
-_STEPS = 4096  # of a curve
+_SRGB_GAMMA, _TOLERANCE = 45455, 500  # gAMA of sRGB, in 1/100,000
+_CURVE_STEPS = 4096
 
 
-def color_profile(data: bytes, embedded: bytes) -> tuple[bytes, str]:
+def profile_of_chunks(chunks: Mapping[bytes, bytes], embedded: bytes) -> tuple[bytes, str]:
     """Return the profile that a PNG's pixels are to be read by, and a warning.
 
     Parameters
     ----------
-    data : bytes
-        A PNG whose header could be read.
+    chunks : mapping of bytes to bytes
+        Contents of the chunks in front of the pixels, by name.
     embedded : bytes
-        The profile that it contains, or nothing.
+        The profile that the file embeds, or nothing.
 
     Returns
     -------
     profile : bytes
         Of RGB; nothing for sRGB.
     warning : str
-        What of its color is not understood, if so.
+        Names the color that is not understood, or nothing.
 
     Raises
     ------
     InputError
-        If its levels are those of high dynamic range, which would have to be tone-mapped.
+        If the levels are those of high dynamic range, which would have to be tone-mapped.
     """
-    chunks = dict(_chunks(data))
     cicp = chunks.get(b"cICP", b"")
     if len(cicp) == 4 and not (embedded and cicp[1] in _HDR):
         primaries, curve, matrix, is_full = cicp
@@ -73,7 +72,7 @@ def color_profile(data: bytes, embedded: bytes) -> tuple[bytes, str]:
                 "export it as sRGB from the program that made it",
             )
         if matrix == 0 and is_full == 1:
-            found = _built(_PRIMARIES.get(primaries), _curve(curve))
+            found = _build_profile(_PRIMARIES.get(primaries), _curve(curve))
             if found is not None:
                 return found, ""
         if (primaries, curve) != (_UNSPECIFIED, _UNSPECIFIED):
@@ -86,42 +85,33 @@ def color_profile(data: bytes, embedded: bytes) -> tuple[bytes, str]:
     if len(gamma) != 4 and len(chromaticities) != 32:
         return b"", ""
     level = int.from_bytes(gamma) if len(gamma) == 4 else _SRGB_GAMMA
-    if abs(level - _SRGB_GAMMA) <= _ABOUT:
+    if abs(level - _SRGB_GAMMA) <= _TOLERANCE:
         values: FloatArray | None = _curve(_SRGB_CURVE)
     else:
         values = _power(100_000 / level) if 10_000 <= level <= 1_000_000 else None
     corners = _BT_709
     if len(chromaticities) == 32:
         corners = tuple(value / 100_000 for value in struct.unpack(">8I", chromaticities))
-    found = _built(corners, values)
+    found = _build_profile(corners, values)
     if found is None:
         return b"", "its color (gAMA, cHRM) makes no sense, it is read as sRGB"
     return found, ""
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield name and contents of the chunks in front of the pixels."""
-    at = 8
-    while at + 8 <= len(data) and data[at + 4 : at + 8] != b"IDAT":
-        (length,) = struct.unpack_from(">I", data, at)
-        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
-        at += 12 + length
-
-
-def _built(corners: _Chromaticities | None, values: FloatArray | None) -> bytes | None:
-    """Return a profile, nothing if it means sRGB, None if there is none of such numbers."""
+def _build_profile(corners: _Chromaticities | None, values: FloatArray | None) -> bytes | None:
+    """Return a profile, which is empty for sRGB, or None if the numbers make no color space."""
     if corners is None or values is None:
         return None
     try:
-        profile = color_profiles.profile_of(corners, values)
-        return b"" if color_profiles.is_srgb(profile) else profile
+        profile = make_rgb_profile(corners, values)
+        return b"" if is_srgb(profile) else profile
     except InputError:
         return None
 
 
 def _curve(number: int) -> FloatArray | None:
-    """Return linear light for levels of 0..1 by a curve of H.273, or None."""
-    level = np.linspace(0, 1, _STEPS)
+    """Return linear light of levels 0..1 by a curve of H.273, or None if it is not known."""
+    level = np.linspace(0, 1, _CURVE_STEPS)
     if number == _SRGB_CURVE:
         return srgb_to_linear(level).astype(np.float32)
     if number in _VIDEO_CURVES:
@@ -131,4 +121,4 @@ def _curve(number: int) -> FloatArray | None:
 
 
 def _power(exponent: float) -> FloatArray:
-    return (np.linspace(0, 1, _STEPS) ** exponent).astype(np.float32)
+    return (np.linspace(0, 1, _CURVE_STEPS) ** exponent).astype(np.float32)

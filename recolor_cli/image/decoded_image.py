@@ -1,0 +1,69 @@
+"""A picture in memory: upright, in sRGB, with what its result must carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.metadata import Metadata
+from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize
+
+
+@dataclass(frozen=True, slots=True)
+class Animation:
+    """How the frames of an animation follow each other.
+
+    Parameters
+    ----------
+    frames : int
+        How many there are.
+    loops : int or None
+        How often they are shown, 0 for ever; None if the file does not say.
+    """
+
+    frames: int
+    loops: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """A page or frame, upright and in sRGB.
+
+    Parameters
+    ----------
+    rgb : uint8 or uint16 array, shape (H, W, 3)
+        Gray and palette pictures are expanded.
+    alpha : array of the same dtype, shape (H, W), or None
+        Opacity.
+    format : ImageFormat
+        Of the file.
+    metadata : Metadata
+    warnings : tuple of str
+        What could not be kept of the file.
+    profile : bytes
+        The file's color profile, if it is not sRGB.
+    lossless : bool
+        Whether it was a lossless WebP.
+    pages : int
+        How many pages the result has.
+    animation : Animation or None
+        Of the file, if this is one of its frames.
+    milliseconds : float
+        How long the frame is shown.
+    """
+
+    rgb: AnyRgbImage
+    alpha: AnyPlanes | None
+    format: ImageFormat
+    metadata: Metadata = field(default_factory=Metadata)
+    warnings: tuple[str, ...] = ()
+    profile: bytes = b""
+    lossless: bool = False
+    pages: int = 1
+    animation: Animation | None = None
+    milliseconds: float = 0.0
+
+    @property
+    def size(self) -> ImageSize:
+        """Height and width, px."""
+        return ImageSize(self.rgb.shape[0], self.rgb.shape[1])

@@ -1,0 +1,89 @@
+"""Calls of image libraries: their errors become ours, and Pillow's limit on sizes is lifted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from PIL import Image
+
+from recolor_cli.errors import InputError, OutputError, RecolorError
+from recolor_cli.image.formats import ImageFormat
+
+# How decoders say that a file is cut off. Otherwise their messages mean nothing to users.
+_CUT_OFF = ("truncat", "premature", "end of file", "only got", "buffer is smaller")
+
+
+def damaged(detail: str) -> InputError:
+    """Return the error for a damaged file."""
+    return InputError(f"the picture is damaged: {detail}", "copy or scan it again")
+
+
+@contextmanager
+def decoder_errors() -> Iterator[None]:
+    """Call decoders without Pillow's limit; whatever they raise becomes an `InputError`.
+
+    Decoders raise all kinds of exceptions for broken files.
+    """
+    try:
+        with _PIXEL_LIMIT:
+            yield
+    except (RecolorError, MemoryError):
+        raise
+    except Exception as error:
+        if any(words in str(error).lower() for words in _CUT_OFF):
+            raise damaged("its end is missing") from error
+        raise InputError(
+            "the picture is damaged, or encoded in a way that cannot be read",
+            "copy or scan it again, or convert it: magick FILE out.png",
+        ) from error
+
+
+@contextmanager
+def encoder_errors(image_format: ImageFormat) -> Iterator[None]:
+    """Call encoders without Pillow's limit; whatever they raise becomes an `OutputError`.
+
+    Encoders raise all kinds of exceptions for pictures that a format cannot hold. Errors of the
+    disk stay an `OSError`.
+    """
+    try:
+        with _PIXEL_LIMIT:
+            yield
+    except (RecolorError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        message = f"cannot be written as {image_format}: {error}"
+        raise OutputError(message, "try --format png") from error
+
+
+class _PixelLimit:
+    """Lifts `Image.MAX_IMAGE_PIXELS` while any thread is inside, and puts it back after the last.
+
+    Scans of several hundred megapixels are usual here, and `probe` lets callers decide what is too
+    large. The limit is a variable of the whole process: a program that imports this package keeps
+    its own.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+        self._limit: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._limit = Image.MAX_IMAGE_PIXELS
+                Image.MAX_IMAGE_PIXELS = None
+            self._users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                Image.MAX_IMAGE_PIXELS = self._limit
+
+
+_PIXEL_LIMIT = _PixelLimit()

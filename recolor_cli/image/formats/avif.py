@@ -1,0 +1,31 @@
+"""AVIF: transparency and animations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recolor_cli.image.codec import HUNGRY, NewPage
+from recolor_cli.image.exif import without_orientation
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.metadata import Metadata
+from recolor_cli.image.pillow_codec import PillowCodec
+
+
+class _Avif(PillowCodec):
+    format = ImageFormat.AVIF
+    holds_animations = True
+    holds_dpi_in_exif = True
+    bytes_per_pixel = HUNGRY
+
+    def quality_options(self, page: NewPage, quality: int) -> dict[str, Any]:
+        return {"quality": quality, "subsampling": "4:4:4" if quality >= 90 else "4:2:0"}
+
+    def metadata_options(self, metadata: Metadata) -> dict[str, Any]:
+        options = super().metadata_options(metadata)
+        if "exif" in options:
+            # Pillow rebuilds a block with an orientation, and would spoil texts in UTF-8.
+            options["exif"] = without_orientation(options["exif"])
+        return options
+
+
+CODEC = _Avif()

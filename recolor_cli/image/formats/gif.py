@@ -1,0 +1,77 @@
+"""GIF: 256 colors a frame, animations, a comment.
+
+References
+----------
+GIF89a specification (CompuServe 1990), appendix A.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from recolor_cli.image.codec import NewPage
+from recolor_cli.image.decoded_image import Animation
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.metadata import Metadata
+from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
+
+_EXTENSION, _FRAME, _TRAILER = 0x21, 0x2C, 0x3B
+_RESTORE_BACKGROUND = 2  # frames may be transparent where the one before is not
+
+
+class _GifReader(PillowReader):
+    def canvas_pixels(self) -> int:
+        # Pillow knows the size of the first frame only.
+        return max(super().canvas_pixels(), canvas_pixels(self.data))
+
+
+class _Gif(PillowCodec):
+    format = ImageFormat.GIF
+    reader = _GifReader
+    holds_animations = True
+
+    def metadata_options(self, metadata: Metadata) -> dict[str, Any]:
+        options = super().metadata_options(metadata)
+        return options | ({"comment": metadata.comment} if metadata.comment else {})
+
+    def animation_options(self, frames: list[NewPage], animation: Animation) -> dict[str, Any]:
+        return super().animation_options(frames, animation) | {"disposal": _RESTORE_BACKGROUND}
+
+
+def canvas_pixels(data: bytes) -> int:
+    """Return how many pixels the canvas has when all frames were shown: each may enlarge it.
+
+    Of a GIF that is cut off, the frames that are left count.
+    """
+    width = height = 0
+    try:
+        width, height = struct.unpack_from("<HH", data, 6)
+        at = 13 + _table_size(data[10])
+        while data[at] != _TRAILER:
+            if data[at] == _FRAME:
+                left, top, across, down = struct.unpack_from("<HHHH", data, at + 1)
+                width, height = max(width, left + across), max(height, top + down)
+                at = _end_of_blocks(data, at + 11 + _table_size(data[at + 9]))
+            elif data[at] == _EXTENSION:
+                at = _end_of_blocks(data, at + 2)
+            else:
+                at += 1  # decoders step over unknown bytes
+    except (IndexError, struct.error):
+        pass  # cut off
+    return int(width * height)
+
+
+def _table_size(flags: int) -> int:
+    """Return the bytes of a color table, by the flags that announce it."""
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _end_of_blocks(data: bytes, at: int) -> int:
+    """Return the offset behind blocks that begin with their length; the last one is empty."""
+    while data[at]:
+        at += 1 + data[at]
+    return at + 1
+
+
+CODEC = _Gif()

@@ -1,0 +1,175 @@
+"""JPEG 2000: gray or RGB of up to 16 bits a channel, transparency.
+
+Pillow neither reads nor writes the boxes that hold metadata. A box is a length, a name of four
+letters and its content; some hold boxes themselves.
+
+References
+----------
+ISO/IEC 15444-1, annexes A (code stream) and I (JP2). Adobe XMP specification, part 3 (UUIDs).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+
+import imagecodecs
+import numpy as np
+
+from recolor_cli.image.codec import HUNGRY, NewPage
+from recolor_cli.image.exif import PREFIX
+from recolor_cli.image.failures import damaged
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.levels import stretch_to_16_bits
+from recolor_cli.image.metadata import Metadata, clean_xmp, orientation_of
+from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
+from recolor_cli.types import AnyPlanes
+
+_EXIF = b"JpgTiffExif->JP2"
+_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_EMBEDDED_PROFILE = 2  # a method of telling the color
+_INCHES_PER_METRE = 1 / 0.0254
+_DEPTH = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)  # SOC, and SIZ up to Ssiz
+
+
+class _Jpeg2000Reader(PillowReader):
+    @property
+    def is_16_bit(self) -> bool:
+        return self._bits > 8
+
+    def decode_levels(self) -> AnyPlanes | None:
+        if not self.is_16_bit:
+            return None
+        if self._is_signed:
+            raise damaged("its numbers have a sign")
+        levels = np.asarray(imagecodecs.jpeg2k_decode(self.data))
+        return stretch_to_16_bits(levels, self._bits)
+
+    def color_profile(self) -> tuple[bytes, str]:
+        return icc_profile(self.data), ""
+
+    def exif_block(self) -> bytes:
+        return raw_exif(self.data)
+
+    def orientation(self) -> int:
+        return orientation_of(self.exif_block(), xmp(self.data))
+
+    def metadata(self, exif_block: bytes) -> Metadata:
+        found = super().metadata(exif_block)
+        return replace(found, xmp=clean_xmp(xmp(self.data)), comment=b"")  # the encoder's name
+
+    @property
+    def _bits(self) -> int:
+        depth = _DEPTH.search(self.data)
+        return (depth[1][0] & 0x7F) + 1 if depth else 8
+
+    @property
+    def _is_signed(self) -> bool:
+        depth = _DEPTH.search(self.data)
+        return depth is not None and depth[1][0] & 0x80 != 0
+
+
+class _Jpeg2000(PillowCodec):
+    format = ImageFormat.JPEG2000
+    reader = _Jpeg2000Reader
+    holds_16_bits = True
+    bytes_per_pixel = HUNGRY
+
+    def encode(self, frames: list[NewPage], quality: int) -> bytes:
+        return with_metadata(super().encode(frames, quality), frames[0].metadata)
+
+    def encode_levels(self, page: NewPage, quality: int) -> bytes | None:
+        if page.pixels.dtype != np.uint16:
+            return None
+        pixels = np.ascontiguousarray(page.pixels)
+        return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="jp2", reversible=True))
+
+
+def raw_exif(data: bytes) -> bytes:
+    """Return the EXIF block of a file, with its prefix, or nothing."""
+    block = _uuid(data, _EXIF).removeprefix(PREFIX)
+    return PREFIX + block if block else b""
+
+
+def xmp(data: bytes) -> bytes:
+    """Return the XMP of a file, or nothing."""
+    return _uuid(data, _XMP)
+
+
+def icc_profile(data: bytes) -> bytes:
+    """Return the color profile that a file embeds, or nothing."""
+    for name, content in _boxes(data):
+        if name == b"jp2h":
+            for inner, value in _boxes(content):
+                if inner == b"colr" and value[:1] == bytes([_EMBEDDED_PROFILE]):
+                    return value[3:]
+    return b""
+
+
+def with_metadata(data: bytes, metadata: Metadata) -> bytes:
+    """Return a JP2 file with boxes for its metadata."""
+    result = b""
+    for name, content in _boxes(data):
+        if name == b"jp2h":
+            inner = b"".join(
+                _box(part, _color(metadata.icc_profile))
+                if part == b"colr" and metadata.icc_profile
+                else _box(part, value)
+                for part, value in _boxes(content)
+            )
+            if metadata.dpi:
+                inner += _box(b"res ", _box(b"resc", _resolution(metadata.dpi)))
+            result += _box(name, inner)
+            if metadata.exif:
+                result += _box(b"uuid", _EXIF + metadata.exif.removeprefix(PREFIX))
+            if metadata.xmp:
+                result += _box(b"uuid", _XMP + metadata.xmp)
+        else:
+            result += _box(name, content)
+    return result
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield name and content of the boxes, up to the first broken one. A code stream has none."""
+    at = 0
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        head = 8
+        if length == 1 and at + 16 <= len(data):
+            (length,) = struct.unpack_from(">Q", data, at + 8)
+            head = 16
+        end = at + length if length else len(data)  # 0: up to the end
+        if end > len(data) or end < at + head:
+            return
+        yield name, data[at + head : end]
+        at = end
+
+
+def _box(name: bytes, content: bytes) -> bytes:
+    if len(content) + 8 < 1 << 32:
+        return struct.pack(">I4s", len(content) + 8, name) + content
+    return struct.pack(">I4sQ", 1, name, len(content) + 16) + content
+
+
+def _uuid(data: bytes, number: bytes) -> bytes:
+    for name, content in _boxes(data):
+        if name == b"uuid" and content.startswith(number):
+            return content[16:]
+    return b""
+
+
+def _color(profile: bytes) -> bytes:
+    return struct.pack(">BBB", _EMBEDDED_PROFILE, 0, 0) + profile
+
+
+def _resolution(dpi: tuple[float, float]) -> bytes:
+    """Encode dots a metre, down and across: numerators, denominators and exponents of ten."""
+    across, down = (round(value * _INCHES_PER_METRE) for value in dpi)
+    if max(across, down) > 65535:
+        return struct.pack(">HHHHBB", down // 1000, 1, across // 1000, 1, 3, 3)
+    return struct.pack(">HHHHBB", down, 1, across, 1, 0, 0)
+
+
+CODEC = _Jpeg2000()

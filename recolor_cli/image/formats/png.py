@@ -1,0 +1,118 @@
+"""PNG: 16 bits a channel, transparency, animations, texts; its color may be told in numbers."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import takewhile
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo, iTXt
+
+from recolor_cli.image.codec import NewPage
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.formats.png_color import profile_of_chunks
+from recolor_cli.image.metadata import Metadata
+from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
+from recolor_cli.types import AnyPlanes
+
+_COMPRESSION = 4  # of 0..9
+_HEADER_END = 33  # 8 bytes of the signature, 25 of the header chunk
+_XMP_KEY = "XML:com.adobe.xmp"
+_METADATA_KEYS = (
+    _XMP_KEY,
+    "Raw profile type exif",
+    "Raw profile type APP1",
+    "Raw profile type xmp",
+)
+_LONG_TEXT = 1000  # characters from which a text is compressed
+
+
+class _PngReader(PillowReader):
+    @property
+    def is_16_bit(self) -> bool:
+        return self.data[24] == 16
+
+    def decode_levels(self) -> AnyPlanes | None:
+        if not self.is_16_bit:
+            return None
+        levels = np.asarray(imagecodecs.png_decode(self.data)).astype(np.uint16, copy=False)
+        self.image.load()  # texts may stand behind the pixels
+        return levels
+
+    def color_profile(self) -> tuple[bytes, str]:
+        embedded, _ = super().color_profile()
+        return profile_of_chunks(chunks_before_pixels(self.data), embedded)
+
+    def metadata(self, exif_block: bytes) -> Metadata:
+        texts: dict[str, str] = getattr(self.image, "text", {})
+        own = tuple(item for item in texts.items() if not item[0].startswith(_METADATA_KEYS))
+        return replace(super().metadata(exif_block), texts=own)
+
+
+class _Png(PillowCodec):
+    format = ImageFormat.PNG
+    reader = _PngReader
+    holds_16_bits = True
+    holds_animations = True
+
+    def encode_levels(self, page: NewPage, quality: int) -> bytes:
+        pixels = np.ascontiguousarray(page.pixels)
+        data = bytes(imagecodecs.png_encode(pixels, level=_COMPRESSION))
+        return data[:_HEADER_END] + self._metadata_chunks(page.metadata) + data[_HEADER_END:]
+
+    def quality_options(self, page: NewPage, quality: int) -> dict[str, Any]:
+        return {"compress_level": _COMPRESSION}
+
+    def metadata_options(self, metadata: Metadata) -> dict[str, Any]:
+        options = super().metadata_options(metadata)
+        if metadata.xmp or metadata.texts:
+            options["pnginfo"] = _texts(metadata)
+        return options
+
+    def _metadata_chunks(self, metadata: Metadata) -> bytes:
+        """Return the chunks that Pillow writes for the metadata."""
+        buffer = io.BytesIO()
+        Image.new("L", (1, 1)).save(buffer, "PNG", **self.metadata_options(metadata))
+        data = buffer.getvalue()
+        return b"".join(
+            data[start:end]
+            for name, start, end in _walk_chunks(data)
+            if name not in (b"IHDR", b"IDAT", b"IEND")
+        )
+
+
+def chunks_before_pixels(data: bytes) -> dict[bytes, bytes]:
+    """Return the contents of the chunks in front of the pixels, by name."""
+    chunks = takewhile(lambda chunk: chunk[0] != b"IDAT", _walk_chunks(data))
+    return {name: data[start + 8 : end - 4] for name, start, end in chunks}
+
+
+def _walk_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name of each chunk, and where it begins and ends."""
+    at = 8
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        end = at + 12 + length
+        yield data[at + 4 : at + 8], at, end
+        at = end
+
+
+def _texts(metadata: Metadata) -> PngInfo:
+    texts = PngInfo()
+    for key, value in metadata.texts:
+        if isinstance(value, iTXt):
+            texts.add_itxt(key, value, value.lang or "", value.tkey or "", len(value) > _LONG_TEXT)
+        else:
+            texts.add_text(key, value, len(value) > _LONG_TEXT)
+    if metadata.xmp:
+        texts.add_itxt(_XMP_KEY, metadata.xmp.decode("utf-8", "replace"))
+    return texts
+
+
+CODEC = _Png()

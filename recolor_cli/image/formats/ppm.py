@@ -1,0 +1,69 @@
+"""PNM (PBM, PGM and PPM): gray or RGB of up to 16 bits a channel, without metadata.
+
+References
+----------
+Netpbm, the specifications of pgm(5) and ppm(5).
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recolor_cli.image.codec import NewPage
+from recolor_cli.image.failures import damaged
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
+from recolor_cli.types import AnyPlanes
+
+_GAP = rb"(?:\s+|#[^\n]*\n)+"
+_HEADER = re.compile(rb"P([56])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GAP, _GAP))
+
+
+class _PnmReader(PillowReader):
+    @property
+    def is_16_bit(self) -> bool:
+        header = _HEADER.match(self.data)
+        return header is not None and int(header[4]) > 255
+
+    def decode_levels(self) -> AnyPlanes | None:
+        return decode_16_bit(self.data) if self.is_16_bit else None
+
+
+class _Pnm(PillowCodec):
+    format = ImageFormat.PPM
+    reader = _PnmReader
+    holds_transparency = False
+    holds_16_bits = True
+
+    def encode_levels(self, page: NewPage, quality: int) -> bytes | None:
+        if page.pixels.dtype != np.uint16:
+            return None
+        height, width = page.pixels.shape[:2]
+        return f"P6\n{width} {height}\n65535\n".encode() + page.pixels.astype(">u2").tobytes()
+
+
+def decode_16_bit(data: bytes) -> NDArray[np.uint16]:
+    """Return the pixels of a PGM or PPM with 2 bytes a channel, 0..65535.
+
+    Raises
+    ------
+    InputError
+        If the header is broken, or a level is above the highest that it declares.
+    ValueError
+        If pixels are missing.
+    """
+    header = _HEADER.match(data)
+    if header is None:
+        raise damaged("its header")
+    width, height, highest = (int(number) for number in header.groups()[1:])
+    shape = (height, width, 3) if header[1] == b"6" else (height, width)
+    levels = np.frombuffer(data, ">u2", int(np.prod(shape)), header.end()).reshape(shape)
+    if int(levels.max()) > highest:
+        raise damaged("a level is above the highest that its header declares")
+    return np.rint(levels * np.float64(65535 / highest)).astype(np.uint16)
+
+
+CODEC = _Pnm()

@@ -1,0 +1,205 @@
+"""TIFF: pages, 8 and 16 bits a channel, CMYK, transparency; directories with all their entries.
+
+tifffile finds the pages and reads CIELAB, floating-point numbers and more than 8 bits; Pillow, with
+libtiff, reads the many kinds of 8 bits and fewer. Neither alone would do: Pillow has no 16-bit
+color, and tifffile reads fewer of the old kinds.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import BinaryIO
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from recolor_cli.errors import InputError
+from recolor_cli.image.codec import Codec, Layout, Reader, StoredPage
+from recolor_cli.image.exif import ORIENTATION, Directory
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.formats.tiff_levels import CIELAB, ICCLAB, RGB, decode_levels
+from recolor_cli.image.formats.tiff_writer import PHOTOSHOP_TAG, XMP_TAG, TiffWriter
+from recolor_cli.image.metadata import Metadata, clean_photoshop, clean_xmp
+from recolor_cli.image.pillow_codec import pixels_of
+from recolor_cli.image.unsupported import raw_error, unsupported_format
+from recolor_cli.types import ImageSize
+
+# tifffile logs what it repairs or doubts in a file; what it cannot read, it raises.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+_REDUCED, _MASK = 1, 4  # kinds of pages that belong to another one
+_DNG_VERSION, _CFA, _LINEAR_RAW = 50706, 32803, 34892
+_ICC_TAG = 34675
+# Tags that describe how pixels lie in this one file.
+_LAYOUT_TAGS = (
+    {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281}
+    | {284, 288, 289, 290, 291, 292, 293, 297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325}
+    | {330, 332, 333, 334, 336, 338, 339, 340, 341, 342, 347, 529, 530, 531, 532}
+    | set(range(512, 522))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _PageHeader:
+    """A page that is a picture of its own.
+
+    Parameters
+    ----------
+    index : int
+        Among all pages of the file.
+    page : tifffile.TiffPage
+    directory : Directory
+    """
+
+    index: int
+    page: tifffile.TiffPage
+    directory: Directory
+
+    @property
+    def size(self) -> ImageSize:
+        """As stored, px."""
+        return ImageSize(self.page.imagelength, self.page.imagewidth)
+
+    @property
+    def declared_pixels(self) -> int:
+        """Pixels of the page or, if that is more, of a tile; 4 channels count as one pixel."""
+        page = self.page
+        tile = math.prod(int(side) for side in page.tile or (0,))
+        depth = max(int(page.imagedepth), 1)
+        return max(self.size.pixels, tile) * depth * math.ceil(max(page.samplesperpixel, 1) / 4)
+
+    @property
+    def bits(self) -> int:
+        """Bits of a channel."""
+        return int(np.max(self.page.bitspersample))
+
+    @property
+    def is_lab(self) -> bool:
+        """Whether the channels are CIELAB."""
+        return self.page.photometric in (CIELAB, ICCLAB)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the levels are floating-point numbers."""
+        return self.page.dtype is not None and self.page.dtype.kind == "f"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is RGB of 8 bits, which tifffile reads with fewer copies than Pillow."""
+        page = self.page
+        layout = (page.photometric, page.samplesperpixel, page.bitspersample, page.planarconfig)
+        return layout == (RGB, 3, 8, 1) and page.dtype == np.dtype(np.uint8)
+
+
+class _TiffReader(Reader):
+    def __init__(self, data: bytes, codec: Codec) -> None:
+        super().__init__(codec)
+        if error := unsupported_format(data):  # some cameras' own formats begin like a TIFF
+            raise error
+        self._data = data
+        self._file = tifffile.TiffFile(io.BytesIO(data))
+
+    def layout(self, all_pages: bool) -> Layout:
+        found = self._headers if all_pages else self._headers[:1]
+        return Layout(
+            max(header.declared_pixels for header in found),
+            any(header.bits > 8 for header in found),
+            extra_bytes_per_pixel=(
+                max(header.bits for header in found) // 2  # four channels as they are stored
+                if any(header.is_float for header in found)
+                else 0
+            ),
+        )
+
+    def pages(self, all_pages: bool) -> Iterator[StoredPage]:
+        self.was_read = True
+        held = len(self._headers)
+        if all_pages or held == 1:
+            yield from (replace(self._decode(header), pages=held) for header in self._headers)
+        else:
+            page = self._decode(self._headers[0])
+            warning = f"only the first of its {held} pages is recolored"
+            yield replace(page, warnings=(*page.warnings, warning))
+
+    def close(self) -> None:
+        self._file.close()
+
+    @cached_property
+    def _headers(self) -> list[_PageHeader]:
+        """Headers of the pages that are pictures, without thumbnails and masks."""
+        found = [
+            _PageHeader(index, page, self._directory_of(page))
+            for index, page in enumerate(self._checked_pages())
+            if not page.subfiletype & (_REDUCED | _MASK)
+        ]
+        if not found:
+            raise InputError("there is no picture in it", "scan it again")
+        return found
+
+    def _checked_pages(self) -> Iterator[tifffile.TiffPage]:
+        for page in self._file.pages:
+            if not isinstance(page, tifffile.TiffPage):
+                raise ValueError("its directories are broken")
+            inner = [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
+            is_raw = any(sub.photometric in (_CFA, _LINEAR_RAW) for sub in (page, *inner))
+            if is_raw or _DNG_VERSION in page.tags:
+                raise raw_error()
+            yield page
+
+    def _directory_of(self, page: tifffile.TiffPage) -> Directory:
+        file = self._file
+        return Directory.of_tiff(self._data, page.offset, file.byteorder, file.is_bigtiff)
+
+    def _decode(self, header: _PageHeader) -> StoredPage:
+        """Decode a page: tifffile reads what it reads better, Pillow the rest."""
+        metadata = metadata_of_directory(header.directory)
+        embedded = header.directory.entries.get(_ICC_TAG)
+        profile = embedded.data if embedded and not header.is_lab else b""
+        if header.bits > 8 or header.is_lab or header.is_plain:
+            pixels, space, alpha = decode_levels(self._data, header.page)
+            warning = "its floating-point levels are kept in 16 bits"
+            if not profile:
+                warning = "its floating-point levels are read as sRGB and kept in 16 bits"
+            orientation = header.directory.number(ORIENTATION) or 1
+            warnings = (warning,) if header.is_float else ()
+            return StoredPage(pixels, space, alpha, profile, metadata, orientation, warnings)
+        with Image.open(io.BytesIO(self._data), formats=["TIFF"]) as image:
+            image.seek(header.index)
+            image.load()  # Pillow turns a TIFF upright, too
+            return StoredPage(*pixels_of(image, profile), profile, metadata)
+
+
+class _Tiff(Codec):
+    format = ImageFormat.TIFF
+    holds_16_bits = True
+    holds_cmyk = True
+    holds_pages = True
+
+    def open(self, data: bytes) -> _TiffReader:
+        return _TiffReader(data, self)
+
+    def writer(self, file: BinaryIO, pages: int, quality: int) -> TiffWriter:
+        return TiffWriter(file, pages)
+
+
+def metadata_of_directory(directory: Directory) -> Metadata:
+    """Return the metadata that a page's directory holds; its own tags count as EXIF."""
+    kept = {tag: entry for tag, entry in directory.entries.items() if tag not in _LAYOUT_TAGS}
+    xmp, photoshop = kept.pop(XMP_TAG, None), kept.pop(PHOTOSHOP_TAG, None)
+    kept.pop(_ICC_TAG, None)
+    has_exif = kept or directory.children
+    return Metadata(
+        exif=replace(directory, entries=kept).to_block() if has_exif else b"",
+        xmp=clean_xmp(xmp.data) if xmp else b"",
+        photoshop=clean_photoshop(photoshop.data) if photoshop else b"",
+        dpi=directory.dpi,
+    )
+
+
+CODEC = _Tiff()
