@@ -1,4 +1,4 @@
-"""What a training step minimises: the error of the color, or that of the gate for photographs."""
+"""Compute the loss that a training step minimises, of the color or of the gate for photographs."""
 
 from __future__ import annotations
 
