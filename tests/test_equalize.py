@@ -3,7 +3,7 @@ import onnxruntime
 import pytest
 
 onnx = pytest.importorskip("onnx")  # of the extra that quantizing belongs to
-room = pytest.importorskip("recolor_cli.training.compression.equalize")
+equalization = pytest.importorskip("recolor_cli.training.compression.equalize")
 
 from onnx import helper, numpy_helper  # noqa: E402
 
@@ -55,7 +55,7 @@ def answers(model, names):
 
 
 def ranges(model, names):
-    found = answers(room.with_outputs(model, names), names)
+    found = answers(equalization.with_outputs(model, names), names)
     return {name: np.abs(f).max(axis=(0, 2, 3)) for name, f in zip(names, found, strict=True)}
 
 
@@ -149,7 +149,7 @@ def test_what_a_network_computes_stays(build):
     build(toy)
     model = toy.model("y")
     (before,) = answers(model, ["y"])
-    room.equalize(model, ranges)
+    equalization.equalize(model, ranges)
     (after,) = answers(model, ["y"])
     np.testing.assert_allclose(after, before, atol=1e-4 * max(1, np.abs(before).max()))
 
@@ -160,7 +160,7 @@ def test_channels_have_like_ranges_then(build, tensor):
     build(toy)
     model = toy.model("y")
     before = ranges(model, [tensor])[tensor]
-    room.equalize(model, ranges)
+    equalization.equalize(model, ranges)
     after = ranges(model, [tensor])[tensor]
     assert before.max() / before.min() > 3
     assert after.max() / after.min() < 0.6 * before.max() / before.min()
@@ -171,5 +171,5 @@ def test_a_tensor_that_the_model_answers_with_is_left_alone():
     plain(toy)
     model = toy.model("a", "y")
     before = answers(model, ["a"])
-    room.equalize(model, ranges)
+    equalization.equalize(model, ranges)
     np.testing.assert_array_equal(answers(model, ["a"]), before)

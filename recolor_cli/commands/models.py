@@ -24,7 +24,7 @@ _FIGURES = (
 
 @click.command(context_settings=SETTINGS)
 @click.option(
-    "--time", "timed", is_flag=True, help="Load and run each one, and say how long it takes."
+    "--time", "timed", is_flag=True, help="Also run each model, and print how long a picture takes."
 )
 @json_option
 def models(timed: bool, as_json: bool) -> ExitCode:
