@@ -2,6 +2,7 @@ import io
 import json
 import subprocess
 import sys
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,23 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(InputError, match=r"gone\.jpg: no such file") as caught:
         load_pictures([str(tmp_path)])
     assert caught.value.hint
+
+
+def test_a_broken_tar_file_is_named_without_the_words_of_a_library(tmp_path):
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w:gz") as tar:
+        for picture in PICTURES:
+            member = tarfile.TarInfo(picture.name)
+            member.size = len(picture.data)
+            tar.addfile(member, io.BytesIO(picture.data))
+    data = whole.getvalue()
+    (tmp_path / "whole.tar").write_bytes(data)
+    assert [p.data for p in load_pictures([f"{tmp_path}/*.tar"])] == [p.data for p in PICTURES]
+    for broken in (b"once upon a time", data[: len(data) // 2]):
+        (tmp_path / "whole.tar").write_bytes(broken)
+        with pytest.raises(InputError, match=r"whole\.tar: cannot be read") as caught:
+            load_pictures([f"{tmp_path}/*.tar"])
+        assert "Error" not in caught.value.message
 
 
 def test_measuring_needs_no_package_of_training(tmp_path):

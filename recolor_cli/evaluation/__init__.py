@@ -1,1 +1,1 @@
-"""How good the colors are: metrics and tables. May import the runtime rooms, never the reverse."""
+"""Measure the colors of models: figures, tables and sheets of pictures."""

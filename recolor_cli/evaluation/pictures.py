@@ -97,9 +97,10 @@ def _read_tar(path: Path) -> list[Picture]:
                 file = tar.extractfile(member) if member.isfile() else None
                 if file and _has_picture_suffix(Path(member.name)):
                     pictures.append(Picture(f"{path}:{member.name}", file.read()))
-    except (tarfile.TarError, OSError) as error:
+    except (tarfile.TarError, OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or "it is no tar file, or a broken one"
         raise InputError(
-            f"{path} is no tar file of pictures: {error}", "name a folder or a tar file"
+            f"{path}: cannot be read: {reason}", "name a folder or a tar file"
         ) from error
     return pictures
 

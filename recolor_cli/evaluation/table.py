@@ -183,9 +183,9 @@ def evaluate(
     Raises
     ------
     InputError
-        If a picture cannot be decoded, or all are gray. The message begins with the picture's name.
+        If all pictures are gray, or one cannot be decoded; then the message begins with its name.
     """
-    baseline = replace(baseline, strength=1.0)  # a factor that belongs to the model's own network
+    baseline = replace(baseline, strength=1.0)  # this factor is for the model's own network
     gray_network = ConstantColorNetwork(baseline, np.zeros(2, np.float32))
     recolorizers = {
         GRAY: Recolorizer(gray_network),

@@ -36,12 +36,12 @@ import cv2
 import numpy as np
 
 import recolor_cli
-from recolor_cli.image.decode import decode
+from recolor_cli.image.decode import decode, probe
 from recolor_cli.image.encode import Encoding, encode
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.model.registry import find_model
 from recolor_cli.system.device import cpu_count
-from recolor_cli.system.files import write_atomic
+from recolor_cli.system.files import read, write_atomic
 
 PROGRAM = [sys.executable, "-P", "-m", "recolor_cli"]  # -P: the current folder has no modules
 DEMO = Path(recolor_cli.__file__).parent / "demo.jpg"
@@ -101,8 +101,10 @@ def make_pictures(megapixels: float, count: int, folder: Path) -> list[Path]:
 
 def run_codecs(source: Path, target: Path) -> None:
     """Read, decode, encode and write one picture as the program does, without recoloring it."""
-    picture = decode(source.read_bytes())
-    write_atomic(target, encode(picture, picture.rgb, Encoding()))
+    file = read(source)
+    probe(file.data)
+    picture = decode(file.data)
+    write_atomic(target, encode(picture, picture.rgb, Encoding()), file.status)
 
 
 class Program:
