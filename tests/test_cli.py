@@ -51,13 +51,18 @@ def test_one_poster_in_one_recolored_poster_out(recolor, poster):
     assert not np.array_equal(after, before)
 
 
-def test_the_cpu_is_told_in_one_line_unless_it_was_asked_for(recolor, poster):
+def test_the_cpu_is_told_in_one_line_unless_it_was_asked_for(recolor, poster, monkeypatch):
+    monkeypatch.setattr(
+        "recolor_cli.model.onnx_network.why_no_cuda", lambda: "no driver, says the test"
+    )
     _, err = recolor(poster, "-n")
     assert err == ""
     _, err = recolor(poster)
-    assert len(err.splitlines()) <= 1  # none where CUDA works
-    _, err = recolor(poster, "--overwrite", "-q")
-    assert err == ""
+    (line,) = err.splitlines()
+    assert "running on the CPU: no driver, says the test" in line
+    for options in (["-q"], ["--device", "cpu"]):
+        _, err = recolor(poster, "--overwrite", *options)
+        assert err == ""
 
 
 def test_a_folder_with_broken_files_among_them(recolor, tmp_path):

@@ -1,9 +1,9 @@
 """A pool of worker processes, each with one picture at a time.
 
 A decoder that crashes takes its picture with it, not the run, and no process waits for another
-one's locks. The pool is our own because libraries do not isolate pictures from each other with
-what these share: in loky one crash fails all tasks in flight, and pebble has no way to ask for
-memory or for the network on a GPU while a task runs. Messages go through
+one's locks. The pool is our own because a task must be able to ask for memory and for the network
+on a GPU while it runs, and because a crash must not touch other tasks: in loky it fails all that
+are in flight, and pebble would need a second channel for the questions. Messages go through
 `multiprocessing.connection`.
 """
 
