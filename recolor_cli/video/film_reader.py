@@ -16,6 +16,7 @@ from av.stream import Disposition
 
 from recolor_cli.errors import InputError
 from recolor_cli.types import ImageSize
+from recolor_cli.video.frames import convert_frame
 from recolor_cli.video.image_sequence import find_first_number, is_pattern
 from recolor_cli.video.raw_frames import RawFrames
 
@@ -173,7 +174,8 @@ class FilmReader:
                 continue
             if (frame.height, frame.width) != (self.info.size.height, self.info.size.width):
                 self.warnings["frames of another size were scaled to the size of the first"] = None
-                frame = frame.reformat(width=self.info.size.width, height=self.info.size.height)
+                size = self.info.size
+                frame = convert_frame(frame, width=size.width, height=size.height)
             yield ticks, frame
         if self._bad_packets:
             self.warnings[f"{self._bad_packets} damaged parts could not be decoded"] = None

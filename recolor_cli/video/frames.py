@@ -19,6 +19,15 @@ _FULL, _LIMITED = 2, 1  # AVColorRange
 _RGB_SOURCE = "yuv444p16le"  # format in which frames are colored before they become RGB
 
 
+def convert_frame(frame: av.VideoFrame, **options: Any) -> av.VideoFrame:
+    """Convert a frame to another format or size. The options are those of `VideoFrame.reformat`.
+
+    FFmpeg's scaler runs in one thread. In several, a row whose width is odd overwrites the first
+    pixels of the next one, which another thread may have finished before.
+    """
+    return frame.reformat(threads=1, **options)
+
+
 def ensure_luma_plane(frame: av.VideoFrame) -> av.VideoFrame:
     """Return a frame whose first plane is luma in samples of the machine's byte order.
 
@@ -34,13 +43,13 @@ def ensure_luma_plane(frame: av.VideoFrame) -> av.VideoFrame:
         return frame
     bits = max(component.bits for component in layout.components)
     if is_gray and not layout.has_palette:
-        return frame.reformat(format=f"gray{bits}le")
+        return convert_frame(frame, format=f"gray{bits}le")
     depth = next((f"p{deep}le" for deep in (10, 12, 16) if bits <= deep), "p16le")
     target = "yuv444p" if bits <= 8 else f"yuv444{depth}"
     if first.is_luma and not layout.has_palette:
-        return frame.reformat(format=target)
+        return convert_frame(frame, format=target)
     matrix = choose_matrix(2, frame.height)
-    result = frame.reformat(format=target, dst_colorspace=matrix, dst_color_range=_FULL)
+    result = convert_frame(frame, format=target, dst_colorspace=matrix, dst_color_range=_FULL)
     result.colorspace, result.color_range = matrix, _FULL
     return result
 
@@ -159,7 +168,7 @@ def paint_frame(
         frame.make_writable()  # the decoder may still refer to the frame
         result, luma = frame, view_plane(frame, 0)
     else:
-        result = frame.reformat(format=painted_format)  # keeps times and flags
+        result = convert_frame(frame, format=painted_format)  # keeps times and flags
         new_coding = replace(coding, bits=result.format.components[0].bits)
         luma = convert_luma_depth(view_plane(frame, 0), coding, new_coding)
         coding = new_coding
@@ -173,7 +182,9 @@ def paint_frame(
     for index, chroma in enumerate(compute_chroma(small, ab, box, coding), 1):
         view_plane(result, index)[:] = chroma
     if is_rgb:
-        result = result.reformat(format=target, src_colorspace=coding.matrix, dst_color_range=_FULL)
+        result = convert_frame(
+            result, format=target, src_colorspace=coding.matrix, dst_color_range=_FULL
+        )
     return result
 
 
@@ -196,7 +207,7 @@ def convert_luma_depth(luma: AnyPlanes, coding: YuvCoding, other: YuvCoding) -> 
 
 def copy_planes(frame: av.VideoFrame, target: str) -> list[AnyPlanes]:
     """Return copies of a frame's planes in another pixel format, for `preview_frame`."""
-    converted = frame.reformat(format=target)  # the same frame if it has this format already
+    converted = convert_frame(frame, format=target)  # the same frame if it has this format already
     return [_view_any_plane(converted, index).copy() for index in range(len(converted.planes))]
 
 
