@@ -36,8 +36,9 @@ import cv2
 import numpy as np
 
 import recolor_cli
-from recolor_cli.image.decode import decode, probe
+from recolor_cli.image.decode import decode
 from recolor_cli.image.encode import Encoding, encode
+from recolor_cli.image.probe import probe
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.model.registry import find_model
 from recolor_cli.system.device import cpu_count
