@@ -9,7 +9,8 @@ RecolorError
 ├── OutputError         1   this result cannot be written
 └── InferenceError      1   the network failed on this picture
 
-The codes are part of the interface. The README documents them, and they do not change.
+The codes are part of the interface. `docs/options.md` documents them, and they do not
+change.
 """
 
 from __future__ import annotations
