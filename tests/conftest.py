@@ -173,3 +173,25 @@ def write_config(config: TrainConfig, path: Path) -> Path:
     lines = [f"{key} = {json.dumps(value)}" for key, value in config.to_values().items()]
     path.write_text("\n".join(lines))
     return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder of six small pictures to train on."""
+    return drawn(tmp_path / "pictures", 6, 50, 40)
+
+
+@pytest.fixture
+def config(folder: Path) -> TrainConfig:
+    """Return a training of six steps."""
+    return tiny_config(folder)
+
+
+@pytest.fixture
+def checkpoint(config: TrainConfig, tmp_path: Path) -> Path:
+    """Return the checkpoint of a finished training of six steps."""
+    from recolor_cli.training.run_state import CHECKPOINT
+    from recolor_cli.training.train import train
+
+    train(config, tmp_path / "run", "cpu")
+    return tmp_path / "run" / CHECKPOINT

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from conftest import drawn, tiny_config, with_changes
+from conftest import with_changes
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import ModelError
 from recolor_cli.evaluation.pictures import load_pictures
@@ -20,22 +20,6 @@ from recolor_cli.training.run_state import CHECKPOINT
 from recolor_cli.training.train import train
 
 BINS = AbBins.srgb()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return drawn(tmp_path / "pictures", 6, 50, 40)
-
-
-@pytest.fixture
-def config(folder):
-    return tiny_config(folder)
-
-
-@pytest.fixture
-def checkpoint(config, tmp_path):
-    train(config, tmp_path / "run", "cpu")
-    return tmp_path / "run" / CHECKPOINT
 
 
 def test_the_mean_of_several_weighs_as_named(config, folder, tmp_path):

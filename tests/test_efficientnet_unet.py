@@ -3,22 +3,12 @@
 import pytest
 import torch
 
-from conftest import drawn, tiny_config, with_changes
+from conftest import with_changes
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import UsageError
 from recolor_cli.training.networks import build_network
 
 BINS = AbBins.srgb()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return drawn(tmp_path / "pictures", 6, 50, 40)
-
-
-@pytest.fixture
-def config(folder):
-    return tiny_config(folder)
 
 
 def test_a_photograph_gets_less_color(config):

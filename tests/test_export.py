@@ -7,7 +7,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from conftest import draw, drawn, encoded, tiny_config, with_changes, write_config
+from conftest import draw, encoded, with_changes, write_config
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.errors import ModelError, UsageError
@@ -31,22 +31,6 @@ from recolor_cli.training.run_state import CHECKPOINT
 from recolor_cli.training.train import train
 
 BINS = AbBins.srgb()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return drawn(tmp_path / "pictures", 6, 50, 40)
-
-
-@pytest.fixture
-def config(folder):
-    return tiny_config(folder)
-
-
-@pytest.fixture
-def checkpoint(config, tmp_path):
-    train(config, tmp_path / "run", "cpu")
-    return tmp_path / "run" / CHECKPOINT
 
 
 def test_an_exported_model_gives_the_same_colors_and_describes_itself(checkpoint, folder, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import draw, drawn, encoded, tiny_config, with_changes, write_config
+from conftest import draw, encoded, with_changes, write_config
 from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.errors import DeviceError, ModelError, NoInputsError, UsageError
 from recolor_cli.training.checkpoint import load_checkpoint
@@ -19,22 +19,6 @@ from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.progress import LOG, TrainingProgress
 from recolor_cli.training.run_state import CHECKPOINT
 from recolor_cli.training.train import train
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return drawn(tmp_path / "pictures", 6, 50, 40)
-
-
-@pytest.fixture
-def config(folder):
-    return tiny_config(folder)
-
-
-@pytest.fixture
-def checkpoint(config, tmp_path):
-    train(config, tmp_path / "run", "cpu")
-    return tmp_path / "run" / CHECKPOINT
 
 
 def test_the_gate_alone_is_trained_where_photographs_are_named(checkpoint, config, tmp_path):

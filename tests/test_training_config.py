@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import drawn, tiny_config
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import UsageError
 from recolor_cli.model.registry import available_models
@@ -13,16 +12,6 @@ from recolor_cli.training.config import CONFIGS, TrainConfig
 from recolor_cli.training.networks import build_network
 
 BINS = AbBins.srgb()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return drawn(tmp_path / "pictures", 6, 50, 40)
-
-
-@pytest.fixture
-def config(folder):
-    return tiny_config(folder)
 
 
 @pytest.mark.parametrize(

@@ -6,21 +6,11 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from conftest import draw, drawn, encoded, tiny_config, with_changes
+from conftest import draw, encoded, with_changes
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.errors import InputError, NoInputsError
 from recolor_cli.evaluation.pictures import Picture, load_pictures
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return drawn(tmp_path / "pictures", 6, 50, 40)
-
-
-@pytest.fixture
-def config(folder):
-    return tiny_config(folder)
 
 
 def test_a_sample_is_the_picture_taken_apart(config):
