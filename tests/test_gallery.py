@@ -49,7 +49,8 @@ def write(folder: Path, names, **run) -> Path:
     with Gallery(page) as gallery:
         for number, name in enumerate(names):
             add(gallery, folder, name, model="poster", seconds=0.1 * (number + 1))
-        gallery.finish(model="poster", device="cpu", version="1", date="today", **run)
+        facts = {"model": "poster", "device": "cpu", "version": "1", "date": "today"}
+        gallery.finish(**facts | {"seconds": 0.0} | run)
     return page
 
 
