@@ -93,7 +93,7 @@ def test_numbered_pictures_are_no_variants(recolor, scans):
     (scans / "scan.png").write_bytes(encoded(draw(72, 54, seed=5), "PNG"))
     _, err = recolor("in", "-o", "out", "--variants", 2, "--device", "cpu", exit_code=1)
     assert "2 written, 1 failed" in err
-    assert "scan.png: out/scan-1.png, beside its result, is an input or a result" in err
+    assert "scan.png: out/scan-1.png, a sidecar file of its result, is an input or a result" in err
     _, err = recolor("in", "--variants", 2, "--device", "cpu")
     assert "3 written" in err
 
@@ -202,8 +202,8 @@ def test_a_model_with_one_color_is_told_before_anything_is_done(recolor, scans, 
         (["--seed", "1"], "add --variants"),
         (["--palette-strength", "1"], "goes with --palette"),
         (["--variants", "2", "--in-place", ".orig"], "do not fit"),
-        (["--variants", "2", "-o", "-"], "beside a file"),
-        (["--confidence", "-o", "-"], "beside a file"),
+        (["--variants", "2", "-o", "-"], "next to a file"),
+        (["--confidence", "-o", "-"], "next to a file"),
         (["--palette", "missing.gpl"], "cannot read the palette missing.gpl"),
         (["--hint", "1,2"], "cannot read the hints 1,2"),
         (["--hint", "1,2,#12"], "not a color"),
