@@ -1,12 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import recolor_cli
 from conftest import draw
 from recolor_cli.color.annealed_mean import annealed_mean
 from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.errors import InferenceError, ModelError
+from recolor_cli.image.decode import decode
 from recolor_cli.model.onnx_network import OnnxColorNetwork, read_manifest
 from recolor_cli.model.registry import available_models, build_path, find_model
 from recolor_cli.recolorizer import network_input
@@ -104,7 +108,8 @@ def test_the_distribution_decodes_to_what_the_graph_gives(poster_network):
 
 
 def test_the_cpu_takes_the_int8_build_of_a_name_and_a_path_as_it_is():
-    tensor = rgb_to_lightness(draw(256, 256))[None, None]
+    demo = decode((Path(recolor_cli.__file__).parent / "demo.jpg").read_bytes()).rgb
+    tensor = rgb_to_lightness(demo[:256, :256])[None, None]
     by_name, plain, build = (
         OnnxColorNetwork.load(model, "cpu").predict(tensor, 0.38)
         for model in ("poster", POSTER, build_path(POSTER, 8))
