@@ -2,8 +2,13 @@
 
 import io
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+
+# Before torch is loaded: its threads would spin against those of the other test processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -16,6 +21,9 @@ from recolor_cli.errors import InferenceError
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.types import ModelKind
+
+# A shell's background job ignores Ctrl-C, and so would the programs that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 collect_ignore = ["fuzz_parsers.py"]  # needs a package of its own
 

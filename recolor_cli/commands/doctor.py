@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from recolor_cli.commands.options import SETTINGS, version_of
+from recolor_cli.commands.options import SETTINGS
+from recolor_cli.commands.report import version_of
 from recolor_cli.errors import ExitCode, RecolorError
 
 _PACKAGES = (

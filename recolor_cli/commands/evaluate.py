@@ -13,13 +13,11 @@ from recolor_cli.commands.options import (
     SETTINGS,
     device_option,
     json_option,
-    load_network,
-    missing_extra,
     quiet_option,
     strength_option,
     temperature_option,
-    version_of,
 )
+from recolor_cli.commands.report import load_network, missing_extra, version_of
 from recolor_cli.errors import ExitCode, InputError, NoInputsError, OutputError, UsageError
 
 if TYPE_CHECKING:

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recolor_cli.commands.options import (
-    SETTINGS,
-    missing_extra,
-    quiet_option,
-)
+from recolor_cli.commands.options import SETTINGS, quiet_option
+from recolor_cli.commands.report import missing_extra
 from recolor_cli.errors import (
     ExitCode,
     UsageError,

@@ -10,13 +10,6 @@ import click
 
 from recolor_cli.commands.completers import device_names, files, model_names
 
-# For commands that still import them from here.
-from recolor_cli.commands.report import load_network as load_network
-from recolor_cli.commands.report import missing_extra as missing_extra
-from recolor_cli.commands.report import report_outcome as report_outcome
-from recolor_cli.commands.report import version_of as version_of
-from recolor_cli.commands.signals import signals as signals
-
 Command = Callable[..., Any]
 
 SETTINGS: dict[str, Any] = {  # of every command

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from recolor_cli.commands.options import SETTINGS, missing_extra, quiet_option
+from recolor_cli.commands.options import SETTINGS, quiet_option
+from recolor_cli.commands.report import missing_extra
 from recolor_cli.errors import ExitCode, UsageError
 
 _PICTURES = 240  # at most

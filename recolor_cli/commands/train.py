@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor_cli.commands.options import (
-    SETTINGS,
-    device_option,
-    missing_extra,
-    quiet_option,
-    signals,
-    verbose_option,
-)
+from recolor_cli.commands.options import SETTINGS, device_option, quiet_option, verbose_option
+from recolor_cli.commands.report import missing_extra
+from recolor_cli.commands.signals import signals
 from recolor_cli.errors import (
     ExitCode,
     UsageError,

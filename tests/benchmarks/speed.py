@@ -37,7 +37,7 @@ import numpy as np
 
 import recolor_cli
 from recolor_cli.image.decode import decode
-from recolor_cli.image.encode import Encoding, encode
+from recolor_cli.image.encode import ImageEncoding, encode
 from recolor_cli.image.probe import probe
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.model.registry import find_model
@@ -105,7 +105,7 @@ def run_codecs(source: Path, target: Path) -> None:
     file = read(source)
     probe(file.data)
     picture = decode(file.data)
-    write_atomic(target, encode(picture, picture.rgb, Encoding()), file.status)
+    write_atomic(target, encode(picture, picture.rgb, ImageEncoding()), file.status)
 
 
 class Program:
