@@ -19,6 +19,7 @@ from test_image_decode import declared_png
 from conftest import draw, encoded
 from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.commands.run import run as run_command
+from recolor_cli.errors import OutputError
 from recolor_cli.model.registry import find_model
 from recolor_cli.terminal.streams import records
 
@@ -270,6 +271,28 @@ def test_in_place_keeps_the_picture_under_another_name_and_is_done_once(recolor,
     assert poster.read_bytes() == after
     _, err = recolor(poster, "--in-place", "", exit_code=2)
     assert "backup" in err
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_picture_in_place_whose_result_failed_is_done_by_the_next_run(
+    recolor, poster, tmp_path, monkeypatch, links
+):
+    before, backup = poster.read_bytes(), tmp_path / "poster.jpg.orig"
+
+    def no_links(*args):
+        raise PermissionError(1, "Operation not permitted")
+
+    def full(*args, **options):
+        raise OutputError("the disk is full", "make room")
+
+    with monkeypatch.context() as broken:
+        if not links:
+            broken.setattr(os, "link", no_links)
+        broken.setattr("recolor_cli.batch.picture.writing", full)
+        recolor(poster, "--in-place", ".orig", "--device", "cpu", exit_code=1)
+    assert poster.read_bytes() == backup.read_bytes() == before
+    recolor(poster, "--in-place", ".orig", "--device", "cpu")
+    assert backup.read_bytes() == before != poster.read_bytes()
 
 
 def test_a_bad_picture_in_place_stays_as_it_is(recolor, tmp_path):

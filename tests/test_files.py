@@ -166,6 +166,11 @@ def test_a_backup_where_a_file_has_one_name_only(tmp_path, monkeypatch):
     back_up(path, backup, b"old")
     assert backup.read_bytes() == b"old"
     assert backup.stat().st_mtime_ns == 10**18
+    back_up(path, backup, b"old")  # a run was killed in between
+    write_atomic(path, b"new")
+    with pytest.raises(OutputError, match="exists already"):
+        back_up(path, backup, b"new")
+    assert backup.read_bytes() == b"old"
 
 
 def test_a_pipe_without_end_is_left_soon(monkeypatch):

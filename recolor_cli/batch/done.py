@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from recolor_cli.batch.file_identity import is_same_file
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.system.files import has_same_content
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,9 @@ def missing_outputs(job: Job, options: OutputOptions) -> MissingOutputs:
 def has_result(job: Job, options: OutputOptions) -> bool:
     """Tell whether the result exists and must stay."""
     if job.backup:
-        # A backup that is still a second name of the picture was made by a run that was killed.
-        return os.path.exists(job.backup) and not is_same_file(job.backup, job.destination)
+        # A run that ended between the backup and the result leaves a backup like the picture.
+        backup, picture = Path(job.backup), Path(job.destination)
+        return backup.exists() and not has_same_content(backup, picture)
     if job.destination == STREAM or options.overwrite or job.redo:
         return False
     if not os.path.isfile(job.destination):

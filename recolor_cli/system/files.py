@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import filecmp
 import hashlib
 import os
 import platform
@@ -206,12 +207,22 @@ def back_up(path: Path, backup: Path, data: bytes) -> None:
     """
     try:
         os.link(path, backup)
-    except FileExistsError as error:
-        if path.samefile(backup):
-            return  # made by a run that was killed before it wrote the result
-        raise OutputError(f"{backup} exists already", "choose another suffix") from error
-    except OSError:  # no hard links, or a full disk, which the copy finds out
-        write_atomic(backup, data, path.stat(), keep_times=True)
+        return
+    except OSError:  # it exists, there are no hard links, or the disk is full
+        if not backup.exists():
+            write_atomic(backup, data, path.stat(), keep_times=True)
+            return
+    # An equal file was made by a run that ended before it wrote the result.
+    if not has_same_content(path, backup):
+        raise OutputError(f"{backup} exists already", "choose another suffix")
+
+
+def has_same_content(path: Path, other: Path) -> bool:
+    """Tell whether two names lead to one file or to equal files; False if one is missing."""
+    try:
+        return path.samefile(other) or filecmp.cmp(path, other, shallow=False)
+    except (OSError, ValueError):
+        return False
 
 
 def remove_leftovers(folder: Path) -> None:
