@@ -16,8 +16,8 @@ from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import InputError, NoInputsError
 from recolor_cli.evaluation.aging import age
+from recolor_cli.evaluation.example_sheet import draw_evaluation_sheet
 from recolor_cli.evaluation.pictures import Picture, load_pictures
-from recolor_cli.evaluation.sheet import draw_evaluation_sheet
 from recolor_cli.evaluation.table import Table, age_picture, evaluate
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.decode import decode

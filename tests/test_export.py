@@ -24,7 +24,7 @@ from recolor_cli.training.compression.weight_storage import (
 )
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.export import export
-from recolor_cli.training.exported import AnnealedNetwork
+from recolor_cli.training.model_wrapper import AnnealedNetwork
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.parity import TOLERANCE, Parity
 from recolor_cli.training.run_state import CHECKPOINT

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from conftest import draw, encoded
-from recolor_cli.batch.sidecars import thumbnail_folder
+from recolor_cli.batch.sidecar_names import thumbnail_folder
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.gallery import page as page_module
 from recolor_cli.gallery.page import Gallery, GalleryEntry, RunFacts

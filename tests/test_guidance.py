@@ -11,7 +11,7 @@ from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.guidance.confidence import confidence_map, entropy
 from recolor_cli.guidance.guided_filter import guided_filter
-from recolor_cli.guidance.hex_colors import rgb_to_ab
+from recolor_cli.guidance.hex_colors import levels_to_ab
 from recolor_cli.guidance.hint_propagation import HintConstraints, _link_pixels, propagate_hints
 from recolor_cli.guidance.palette_matching import Palette, match_palette
 from recolor_cli.guidance.variants import MAX_VARIANTS, cie94, generate_variants
@@ -112,7 +112,7 @@ def distance_to(palette: Palette, logits: np.ndarray) -> float:
 
 def test_a_palette_pulls_the_histogram_as_far_as_its_strength():
     lightness, logits = halves()
-    palette = Palette.of_equal_shares(rgb_to_ab([[200, 16, 46], [242, 193, 78], [17, 34, 51]]))
+    palette = Palette.of_equal_shares(levels_to_ab([[200, 16, 46], [242, 193, 78], [17, 34, 51]]))
     distances = [
         distance_to(palette, match_palette(logits, BINS, palette, strength, 0.38, lightness))
         for strength in (0.0, 0.4, 0.8, 1.0)
@@ -135,7 +135,7 @@ def test_a_palette_leaves_places_to_the_network():
 
 def test_a_palette_makes_neighbours_less_different():
     lightness, logits = halves()
-    palette = Palette.of_equal_shares(rgb_to_ab([[200, 16, 46], [42, 157, 143]]))
+    palette = Palette.of_equal_shares(levels_to_ab([[200, 16, 46], [42, 157, 143]]))
     before = annealed_mean(logits[None], BINS, 0.38)[0]
     new = match_palette(logits, BINS, palette, 1.0, 0.38, lightness)
     after = annealed_mean(new[None], BINS, 0.38)[0]

@@ -12,7 +12,7 @@ from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import InferenceError, InputError, ModelError, UsageError
-from recolor_cli.guidance.hex_colors import parse_hex, rgb_to_ab
+from recolor_cli.guidance.hex_colors import levels_to_ab, parse_hex
 from recolor_cli.guidance.hint_files import load_hints
 from recolor_cli.guidance.hints import Hint, Hints
 from recolor_cli.guidance.palette_files import load_palette
@@ -20,7 +20,7 @@ from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import ImageSize
 
-RED, NAVY = rgb_to_ab([(200, 16, 46)])[0], rgb_to_ab([(17, 34, 51)])[0]
+RED, NAVY = levels_to_ab([(200, 16, 46)])[0], levels_to_ab([(17, 34, 51)])[0]
 
 
 def ase(*colors: tuple[bytes, tuple[float, ...]]) -> bytes:
@@ -62,7 +62,7 @@ def test_palette_files_hold_the_colors_that_were_put_in(tmp_path, name, data):
 
 
 def test_palette_files_in_other_color_models(tmp_path):
-    gray, blue = (0, 0), rgb_to_ab([(0, 0, 255)])[0]
+    gray, blue = (0, 0), levels_to_ab([(0, 0, 255)])[0]
     a = [
         (b"CMYK", (1.0, 1.0, 0.0, 0.0)),
         (b"Gray", (0.4,)),
@@ -255,7 +255,7 @@ def test_a_hint_gets_its_color_and_lightness_stays(manifest):
         options = RecolorOptions(strength=strength, steering=Steering(hints=hints))
         result = Recolorizer(Undecided(manifest), options).recolor(MIDDLE)
         np.testing.assert_allclose(
-            rgb_to_lab_cv2(result)[30, 20, 1:], rgb_to_ab([color])[0], atol=1
+            rgb_to_lab_cv2(result)[30, 20, 1:], levels_to_ab([color])[0], atol=1
         )
         np.testing.assert_allclose(rgb_to_lightness(result), rgb_to_lightness(MIDDLE), atol=0.6)
 

@@ -11,8 +11,8 @@ from conftest import draw, encoded, names, pixels
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import Outcome, Report, Status
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
-from recolor_cli.guidance.hex_colors import rgb_to_ab
-from recolor_cli.guidance.sheet import contact_sheet
+from recolor_cli.guidance.contact_sheet import contact_sheet
+from recolor_cli.guidance.hex_colors import levels_to_ab
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_palette_and_a_hint_change_the_color_and_not_the_lightness(recolor, sc
     recolor(picture, "-o", "h.png", "--hint", "20,30,#3060a0", "--device", "cpu")
     plain, palette, hint = (pixels(name) for name in ("plain.png", "p.png", "h.png"))
     assert rgb_to_lab_cv2(palette)[..., 1].mean() > rgb_to_lab_cv2(plain)[..., 1].mean() + 10
-    blue = rgb_to_ab([(48, 96, 160)])[0]
+    blue = levels_to_ab([(48, 96, 160)])[0]
     near = [np.linalg.norm(rgb_to_lab_cv2(rgb)[30, 20, 1:] - blue) for rgb in (plain, hint)]
     assert near[1] < 0.5 * near[0]
     for rgb in (palette, hint):
@@ -162,7 +162,7 @@ def test_places_are_those_of_the_picture_as_it_is_displayed(recolor, tmp_path):
     recolor(picture, "-o", tmp_path / "out.png", "--hint", "50,80,#806040", *flags)
     result = pixels(tmp_path / "out.png")
     assert result.shape == (90, 60, 3)
-    sought = rgb_to_ab([(128, 96, 64)])[0]
+    sought = levels_to_ab([(128, 96, 64)])[0]
     np.testing.assert_allclose(rgb_to_lab_cv2(result)[80, 50, 1:], sought, atol=1)
     recolor(picture, "-o", tmp_path / "no.png", "--hint", "80,50,#806040", *flags, exit_code=1)
 
@@ -201,7 +201,7 @@ def test_a_model_with_one_color_is_told_before_anything_is_done(recolor, scans, 
     [
         (["--seed", "1"], "add --variants"),
         (["--palette-strength", "1"], "goes with --palette"),
-        (["--variants", "2", "--in-place", ".orig"], "do not fit"),
+        (["--variants", "2", "--in-place", ".orig"], "cannot be combined"),
         (["--variants", "2", "-o", "-"], "next to a file"),
         (["--confidence", "-o", "-"], "next to a file"),
         (["--palette", "missing.gpl"], "cannot read the palette missing.gpl"),

@@ -16,8 +16,8 @@ from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.training.checkpoint import load_checkpoint, load_initial_weights, load_state_dict
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.export import export, export_state_dict
-from recolor_cli.training.exported import make_manifest, wrap_for_export
 from recolor_cli.training.losses import squared_distance
+from recolor_cli.training.model_wrapper import make_manifest, wrap_for_export
 from recolor_cli.training.networks import ARCHITECTURES, build_network
 from recolor_cli.training.networks.base import LogitsNetwork
 from recolor_cli.training.networks.semantics import SemanticBranch, classifier_of

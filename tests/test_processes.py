@@ -16,7 +16,6 @@ from PIL import Image
 
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded, names
 from recolor_cli.batch import processes, sizing
-from recolor_cli.batch.done import MissingOutputs
 from recolor_cli.batch.gpu_host import GpuHost
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.messages import WorkerConfig
@@ -25,6 +24,7 @@ from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan
 from recolor_cli.batch.processes import ProcessWorkers
 from recolor_cli.batch.run import run_with_workers
+from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import ModelError, RecolorError
 from recolor_cli.guidance.recolor_options import RecolorOptions

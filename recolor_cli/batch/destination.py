@@ -111,8 +111,8 @@ def check_backup(options: OutputOptions) -> None:
         )
     if options.overwrite:
         raise UsageError(
-            "--in-place recolors a picture once, its backup is the sign",
-            "leave --overwrite out; to do it again, move the backup back",
+            "--in-place cannot be combined with --overwrite",
+            "leave --overwrite out; to redo a picture, move its backup back",
         )
     if not backup or "/" in backup or os.sep in backup or ImageFormat.of_suffix(backup):
         raise UsageError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from recolor_cli.batch.destination import DEFAULT_SUFFIX, job_of, stream_destination
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.output_options import OutputOptions
-from recolor_cli.batch.sidecars import is_thumbnail, without_label
+from recolor_cli.batch.sidecar_names import is_thumbnail, without_label
 from recolor_cli.errors import InputError, UsageError
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recolor_cli.batch.done import MissingOutputs
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.types import FloatArray
 
@@ -29,7 +29,7 @@ class WorkerConfig:
     ----------
     model, device : str
     count : int or None
-        Number of pictures at a time; None is as many as keep the machine busy.
+        Number of pictures at a time; None lets the program choose.
     total : int or None
         Number of pictures, if it is known.
     recolor : RecolorOptions

@@ -1,4 +1,4 @@
-"""Where results go, how they are written, and which sidecar files they get."""
+"""Options of results: their place, their format and their sidecar files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from recolor_cli.batch.sidecars import COMPARE, CONFIDENCE, VARIANTS, sidecar_path
+from recolor_cli.batch.sidecar_names import COMPARE, CONFIDENCE, VARIANTS, sidecar_path
 from recolor_cli.errors import InputError
 from recolor_cli.image.formats import READABLE, ImageFormat, color_suffix
 from recolor_cli.image.unsupported import unsupported_suffix
@@ -121,7 +121,7 @@ class OutputOptions:
         """Whether the network must give a distribution over colors, not one color."""
         return bool(self.variants) or self.confidence
 
-    def sidecars(self, destination: str) -> list[str]:
+    def sidecar_paths(self, destination: str) -> list[str]:
         """Return the paths of all sidecar files of a result."""
         return self.comparison_sidecars(destination) + self.network_sidecars(destination)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from recolor_cli.batch.done import MissingOutputs
-from recolor_cli.batch.extra_outputs import ExtraOutputs
 from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.network_sidecars import NetworkSidecars
 from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
 from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.color.gray_detection import detect_gray
 from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.image.compare import Thumbnails, draw_comparison, thumbnails
@@ -75,11 +75,14 @@ class PictureWork:
             return failed_by_bug(job, error)
 
     def _recolor(self, job: Job, missing: MissingOutputs) -> Outcome:
-        """Take a picture its whole way. Pages are recolored one by one, while they are encoded."""
+        """Read, recolor, encode and write one picture and its sidecar files.
+
+        Pages are recolored one by one, while they are encoded.
+        """
         options, timings = self._options, StageTimings()
         picture = _read(job, missing, options)
         _check_size(picture.header, options)
-        extra = ExtraOutputs(self._recolorizer, options)
+        extra = NetworkSidecars(self._recolorizer, options)
         with self._budget.reserve(picture.header.memory):
             timings.lap("read")
             pages = _recolor_pages(picture, extra, timings)
@@ -88,10 +91,10 @@ class PictureWork:
                     return Outcome(job, Status.SKIPPED, reason=_HAS_COLOR)
                 picture.warnings[f"{_HAS_COLOR} and is passed on as it was"] = None
                 pages = ((page, page.rgb) for page in picture.pages())
-            if not missing.result:  # but a sidecar file: only the predictions are of use
+            if not missing.result:  # run the network only, for the missing sidecar files
                 for _ in pages:
                     pass
-            elif _is_streamed(job, picture.encoding):
+            elif _is_written_page_by_page(job, picture.encoding):
                 with self._open_result(job, picture) as file:
                     encode_to_file(pages, picture.encoding, file)
             else:
@@ -139,13 +142,14 @@ class PictureWork:
         return writing(Path(job.destination), picture.status, times, self._mount)
 
     def _write_network_sidecars(
-        self, job: Job, missing: MissingOutputs, picture: _Picture, extra: ExtraOutputs
+        self, job: Job, missing: MissingOutputs, picture: _Picture, extra: NetworkSidecars
     ) -> None:
         wanted = missing.network_sidecars
         if not wanted:
             return
         with _sidecars_are_named(job), self._budget.reserve(picture.header.memory):
-            made = extra.sidecars(job.destination, wanted, picture.pages, picture.encoding)
+            # Decoded anew for each variant, so that one page is in memory at a time.
+            made = extra.encode(job.destination, wanted, picture.pages, picture.encoding)
             for path, content in made:
                 write_atomic(Path(path), content, picture.status)
 
@@ -207,11 +211,11 @@ def _check_size(header: Header, options: OutputOptions) -> None:
         raise InputError(
             f"it declares {header.pixels / 1e6:,.0f} megapixels, "
             f"more than the {options.max_pixels / 1e6:,.0f} that --max-pixels allows",
-            "if it is to be trusted, raise --max-pixels",
+            "if you trust the file, raise --max-pixels",
         )
 
 
-def _recolor_pages(picture: _Picture, extra: ExtraOutputs, timings: StageTimings) -> _Pages:
+def _recolor_pages(picture: _Picture, extra: NetworkSidecars, timings: StageTimings) -> _Pages:
     """Recolor the pages or frames of a file, each when it is asked for."""
     for page in picture.pages():
         timings.lap("decode")
@@ -219,8 +223,8 @@ def _recolor_pages(picture: _Picture, extra: ExtraOutputs, timings: StageTimings
         timings.lap("encode")  # of this page, where they are encoded one by one
 
 
-def _is_streamed(job: Job, encoding: ImageEncoding) -> bool:
-    """Tell whether pages go to the disk one by one: all of a TIFF may not fit into memory."""
+def _is_written_page_by_page(job: Job, encoding: ImageEncoding) -> bool:
+    """Tell whether pages are written one by one, because all of a TIFF may not fit into memory."""
     is_tiff = encoding.format is ImageFormat.TIFF
     # A backup is made only when all pages are known to be good.
     return is_tiff and job.destination != STREAM and not job.backup

@@ -12,7 +12,7 @@ from recolor_cli.batch.file_identity import file_identity, path_key
 from recolor_cli.batch.inputs import is_earlier_result, jobs_of
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.output_options import OutputOptions
-from recolor_cli.batch.sidecars import without_label
+from recolor_cli.batch.sidecar_names import without_label
 from recolor_cli.errors import NoInputsError, OutputError, RecolorError, UsageError
 
 
@@ -181,7 +181,7 @@ class _Conflicts:
             return conflict_error(job, writer)
         if key in self._sidecars:
             return conflict_error(job, "another input")
-        sidecars = self._options.sidecars(job.destination)
+        sidecars = self._options.sidecar_paths(job.destination)
         taken = [p for p in sidecars if path_key(p) in self._writers or self._is_input(p)]
         if taken:
             return OutputError(

@@ -16,14 +16,14 @@ from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
-from recolor_cli.batch.done import MissingOutputs
 from recolor_cli.batch.gpu_host import open_gpu_host
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.messages import InitMessage, TaskMessage, WorkerConfig
 from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.sizing import memory_for_processes, pictures_at_a_time
+from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.supervisor import Supervisor
-from recolor_cli.batch.worker_process import WorkerProcess
+from recolor_cli.batch.worker_handle import WorkerProcess
 from recolor_cli.errors import RecolorError
 from recolor_cli.system.device import Device
 from recolor_cli.system.memory import MemoryBudget

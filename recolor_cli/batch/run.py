@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
-from recolor_cli.batch.done import MissingOutputs, missing_outputs
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Status, not_tried
 from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.skip_rule import MissingOutputs, missing_outputs
 from recolor_cli.errors import InputError
 from recolor_cli.system.files import remove_leftovers
 from recolor_cli.system.prefetch import ordered_results, prefetch
@@ -72,7 +72,7 @@ def run(
     for job, missing in tasks:
         if stop.is_set():
             return
-        outcome = _settled(job, missing, options)
+        outcome = _outcome_without_worker(job, missing, options)
         if outcome is None:
             rest = itertools.chain([(job, missing)], tasks)
             yield from _run_tasks(rest, options, open_workers(), stop)
@@ -93,7 +93,7 @@ def run_with_workers(
 def dry_run(
     jobs: Iterable[Job], options: OutputOptions, stop: threading.Event | None = None
 ) -> Iterator[Outcome]:
-    """Yield the outcomes that `run` would have, as far as they show without reading a picture."""
+    """Yield the outcomes of `run`, as far as they can be known without reading a picture."""
     for job, missing in prefetch(_tasks(jobs, options), 1, stop or threading.Event()):
         if stop and stop.is_set():
             return
@@ -106,7 +106,7 @@ def dry_run(
 
 
 def _tasks(jobs: Iterable[Job], options: OutputOptions) -> Iterator[_Task]:
-    """Look on the disk for what the jobs lack; the only time that it is done."""
+    """Look on the disk, once for each job, for the outputs that it lacks."""
     for job in jobs:
         yield job, missing_outputs(job, options)
 
@@ -118,7 +118,7 @@ def _run_tasks(
 
     def submit(task: _Task) -> Future[Outcome]:
         job, missing = task
-        if outcome := _settled(job, missing, options):
+        if outcome := _outcome_without_worker(job, missing, options):
             settled: Future[Outcome] = Future()
             settled.set_result(outcome)
             return settled
@@ -136,7 +136,9 @@ def _run_tasks(
         workers.close()
 
 
-def _settled(job: Job, missing: MissingOutputs, options: OutputOptions) -> Outcome | None:
+def _outcome_without_worker(
+    job: Job, missing: MissingOutputs, options: OutputOptions
+) -> Outcome | None:
     """Return the outcome of a job that needs no worker; None if it needs one."""
     if job.error:
         return not_tried(job, job.error)

@@ -1,4 +1,4 @@
-"""How many pictures are worked on at a time, and how much memory they share."""
+"""Choose the number of pictures at a time, and the memory that they share."""
 
 from __future__ import annotations
 

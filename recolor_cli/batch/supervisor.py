@@ -9,12 +9,12 @@ from pathlib import Path
 from recolor_cli.batch.gpu_host import GpuHost
 from recolor_cli.batch.messages import Reserve, TaskMessage
 from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
-from recolor_cli.batch.worker_process import WorkerProcess
+from recolor_cli.batch.worker_handle import WorkerProcess
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.system.files import remove_leftovers
 from recolor_cli.system.memory import MemoryBudget
 
-_TRIES = 2  # of a task with which a process dies: the system may have killed it for another's sake
+_TRIES = 2  # attempts at a task. A process may die because another program needed memory
 _STARTS = 3  # of a process in place of a dead one, for the same reason
 
 
@@ -31,7 +31,7 @@ class Supervisor:
     allowance : int
         Bytes that a process holds for each task, and that a picture may take without asking.
     host : GpuHost or None
-        The network that answers the process.
+        The network on a GPU, which answers the requests of the process.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Supervisor:
             self._process.ready()
 
     def do(self, task: TaskMessage) -> Outcome:
-        """Have a task done.
+        """Send a task to the process and return its outcome.
 
         Raises
         ------

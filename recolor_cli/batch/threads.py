@@ -6,11 +6,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import cv2
 
-from recolor_cli.batch.done import MissingOutputs
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import Outcome
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.picture import PictureWork
+from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.system.device import cpu_count
 from recolor_cli.system.memory import MemoryBudget, memory_for_pictures

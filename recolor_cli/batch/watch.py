@@ -32,7 +32,7 @@ Fingerprint = tuple[int, int, int]  # size, time of the last change in ns, inode
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _InboxFile:
     """A file in an inbox."""
 
     path: str
@@ -155,7 +155,7 @@ class Inboxes:
                     yield job
         self.known.forget_missing()
 
-    def _search(self, inbox: str) -> Iterator[_Found | Job]:
+    def _search(self, inbox: str) -> Iterator[_InboxFile | Job]:
         """Yield the files in the order of their names, and jobs that report unreadable folders."""
         folders = [(inbox, "")]
         while folders:
@@ -179,7 +179,7 @@ class Inboxes:
                     elif not (is_visible and _is_picture(entry.name)):
                         self.known.note_temporary(entry.inode())
                     elif entry.is_file():
-                        yield _Found(entry.path, inner, Path(entry.path).stat())
+                        yield _InboxFile(entry.path, inner, Path(entry.path).stat())
                 except OSError:
                     continue  # it was removed or renamed just now
             folders += reversed(below)
@@ -212,7 +212,7 @@ class _KnownFiles:
         self._temporary: set[int] = set()
         self._failed: set[str] = set()
 
-    def job_of(self, found: _Found, options: OutputOptions, suffix: str) -> Job | None:
+    def job_of(self, found: _InboxFile, options: OutputOptions, suffix: str) -> Job | None:
         """Return the job of a file if it is complete and was not yielded as it is."""
         name, fingerprint = hash(found.path), hash(found.fingerprint)
         self._present.add(name)
@@ -233,7 +233,7 @@ class _KnownFiles:
         self._writer[destination] = writer if is_other else name
         return replace(job, error=conflict_error(job, "another picture")) if is_other else job
 
-    def _is_complete(self, name: int, fingerprint: int, found: _Found) -> bool:
+    def _is_complete(self, name: int, fingerprint: int, found: _InboxFile) -> bool:
         now = time.monotonic()
         known, since = self._waiting.get(name, (None, now))
         status = found.status

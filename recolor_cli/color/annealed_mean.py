@@ -1,7 +1,8 @@
 """Decode a distribution over ab bins to one color per pixel by the annealed mean, in numpy.
 
-A model file decodes in its own graph, which saves copying 26 MB a picture. This is the reference
-that the graph is tested against, and the decoder for code that changes the distribution.
+A model file decodes in its own graph, so that 33 kB leave the network for each picture instead of
+6.5 MB. This is the reference that the graph is tested against, and the decoder for code that
+changes the distribution.
 
 References
 ----------

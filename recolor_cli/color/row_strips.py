@@ -9,6 +9,8 @@ import numpy as np
 
 from recolor_cli.types import AnyPlanes
 
+STRIP_PIXELS = 1 << 18
+
 
 def row_strips(height: int, width: int, strip_pixels: int) -> list[slice]:
     """Divide a picture into strips of at most `strip_pixels`, or of one row; return their rows."""
@@ -20,7 +22,7 @@ def map_row_strips(
     make: Callable[[slice], AnyPlanes],
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
-    strip_pixels: int,
+    strip_pixels: int = STRIP_PIXELS,
 ) -> AnyPlanes:
     """Return an array, (H, W) or (H, W, C), whose strips `make` returns when given their rows."""
     result: AnyPlanes = np.empty(shape, dtype)

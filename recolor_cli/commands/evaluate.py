@@ -72,8 +72,8 @@ def evaluate(
     from recolor_cli.terminal.console import Console
 
     try:
+        from recolor_cli.evaluation.example_sheet import draw_evaluation_sheet
         from recolor_cli.evaluation.pictures import load_pictures
-        from recolor_cli.evaluation.sheet import draw_evaluation_sheet
         from recolor_cli.evaluation.table import Table
         from recolor_cli.evaluation.table import evaluate as measure
     except ImportError as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor_cli.commands.film_options import film_options, split_encoder_option
+from recolor_cli.commands.film_click_options import film_options, split_encoder_option
 from recolor_cli.commands.options import SETTINGS, shared_options, suffix_option
 from recolor_cli.commands.report import load_network, missing_extra, report_outcome
 from recolor_cli.commands.signals import signals
@@ -50,7 +50,7 @@ def film(**values: Any) -> ExitCode:
     from recolor_cli.commands.film_plan import make_output_options, plan_films
     from recolor_cli.terminal.console import Console
 
-    given = _Given(**values)
+    given = _OptionValues(**values)
     options, raw = _make_film_options(given), _parse_raw_frames(given)
     output = make_output_options(given.out, given.suffix, given.overwrite, options)
     jobs = plan_films(given.inputs, given.recursive, output)
@@ -59,7 +59,7 @@ def film(**values: Any) -> ExitCode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Given:
+class _OptionValues:
     """The values of the options."""
 
     inputs: tuple[str, ...]
@@ -89,7 +89,7 @@ class _Given:
     verbose: bool
 
 
-def _make_film_options(given: _Given) -> FilmOptions:
+def _make_film_options(given: _OptionValues) -> FilmOptions:
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.video.encoding import VideoEncodingOptions
     from recolor_cli.video.film_options import FilmOptions
@@ -111,7 +111,7 @@ def _make_film_options(given: _Given) -> FilmOptions:
     )
 
 
-def _parse_raw_frames(given: _Given) -> RawFrames | None:
+def _parse_raw_frames(given: _OptionValues) -> RawFrames | None:
     """Return the layout that ``--raw`` declares."""
     from recolor_cli.video.raw_frames import RawFrames
 
@@ -123,7 +123,7 @@ def _parse_raw_frames(given: _Given) -> RawFrames | None:
     return raw
 
 
-def _check_streams(given: _Given, jobs: Sequence[Job]) -> None:
+def _check_streams(given: _OptionValues, jobs: Sequence[Job]) -> None:
     """Raise UsageError if standard input or output is a terminal, or has two uses."""
     from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
 
@@ -137,7 +137,7 @@ def _check_streams(given: _Given, jobs: Sequence[Job]) -> None:
 
 
 def _recolor(
-    given: _Given,
+    given: _OptionValues,
     jobs: Sequence[Job],
     output: OutputOptions,
     options: FilmOptions,

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recolor_cli.batch.destination import DEFAULT_SUFFIX
-from recolor_cli.batch.done import has_result
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import MediaKind, OutputOptions
 from recolor_cli.batch.plan import plan
+from recolor_cli.batch.skip_rule import has_result
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.image.film_names import FILM_SUFFIXES, is_film
 from recolor_cli.video.containers import CONTAINERS, choose_suffix, is_writable

@@ -15,7 +15,7 @@ import click
 OTHER = "Other options"
 
 
-class Sectioned(click.Command):
+class SectionedCommand(click.Command):
     """A command whose help lists its options in sections.
 
     Parameters

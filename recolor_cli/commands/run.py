@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recolor_cli.commands.completers import files
+from recolor_cli.commands.gallery_writer import gallery_writer, page_of
 from recolor_cli.commands.guidance_options import steering_of, steering_options
-from recolor_cli.commands.help import Sectioned
+from recolor_cli.commands.help import SectionedCommand
 from recolor_cli.commands.name_list import inputs_and_list
 from recolor_cli.commands.options import SETTINGS, Number, shared_options, suffix_option
 from recolor_cli.commands.report import report_outcome
 from recolor_cli.commands.signals import signals
-from recolor_cli.commands.viewers import page_of, result_viewer
 from recolor_cli.commands.workers import WorkerOpener
 from recolor_cli.errors import ExitCode, InputError, UsageError
 from recolor_cli.image.formats import FORMAT_NAMES, ImageFormat
@@ -53,7 +53,7 @@ _SECTIONS = {
 }
 
 
-@click.command(cls=Sectioned, sections=_SECTIONS, context_settings=SETTINGS)
+@click.command(cls=SectionedCommand, sections=_SECTIONS, context_settings=SETTINGS)
 @click.argument("inputs", nargs=-1, metavar="INPUT...", shell_complete=files)
 @shared_options
 @click.option(
@@ -139,7 +139,7 @@ def run(**values: Any) -> ExitCode:
     from recolor_cli.batch.messages import WorkerConfig
     from recolor_cli.terminal.console import Console
 
-    given = _Given(**values)
+    given = _OptionValues(**values)
     console = Console(given.quiet, given.verbose)
     _check_combinations(given)
     output, recolor = _output_options(given), _recolor_options(given)
@@ -152,7 +152,7 @@ def run(**values: Any) -> ExitCode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Given:
+class _OptionValues:
     """The values of the options."""
 
     inputs: tuple[str, ...]
@@ -193,7 +193,7 @@ class _Given:
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
+class _RunPlan:
     """The jobs of a run.
 
     Parameters
@@ -211,21 +211,23 @@ class _Planned:
     to_stdout: bool = False
 
 
-def _check_combinations(given: _Given) -> None:
+def _check_combinations(given: _OptionValues) -> None:
     """Raise UsageError if options contradict each other."""
     if _STREAM in given.inputs and given.files_from == _STREAM:
         raise UsageError("standard input cannot be both a list and a picture", "use a file for one")
     if given.null and given.files_from is None:
         raise UsageError("-0 goes with --files-from", "add it, or leave -0 out")
     if given.seed is not None and not given.variants:
-        raise UsageError("--seed says which variants", "add --variants, or leave it out")
+        raise UsageError("--seed needs --variants", "add --variants, or leave --seed out")
     if given.variants and given.in_place is not None:
-        raise UsageError("variants do not fit in one place", "leave --in-place or --variants out")
+        raise UsageError("--variants cannot be combined with --in-place", "leave one of them out")
     if given.watch and (given.dry_run or given.files_from is not None):
-        raise UsageError("--watch takes no list and does what it says", "leave -n and lists out")
+        raise UsageError(
+            "--watch cannot be combined with --files-from or --dry-run", "leave these out"
+        )
 
 
-def _check_streams(given: _Given, planned: _Planned, output: OutputOptions) -> None:
+def _check_streams(given: _OptionValues, planned: _RunPlan, output: OutputOptions) -> None:
     """Raise UsageError if standard input or output cannot be used as the jobs need it."""
     from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
 
@@ -252,7 +254,7 @@ def _check_streams(given: _Given, planned: _Planned, output: OutputOptions) -> N
         )
 
 
-def _output_options(given: _Given) -> OutputOptions:
+def _output_options(given: _OptionValues) -> OutputOptions:
     from recolor_cli.batch.output_options import OutputOptions
 
     return OutputOptions(
@@ -274,7 +276,7 @@ def _output_options(given: _Given) -> OutputOptions:
     )
 
 
-def _recolor_options(given: _Given) -> RecolorOptions:
+def _recolor_options(given: _OptionValues) -> RecolorOptions:
     """Return how to recolor; reads the files of mask, palette and hints."""
     from recolor_cli.guidance.recolor_options import RecolorOptions
 
@@ -299,29 +301,31 @@ def _read_mask(path: str) -> NDArray[np.uint8]:
         raise UsageError(f"--mask {path}: {error.message}", error.hint) from error
 
 
-def _plan(given: _Given, output: OutputOptions) -> _Planned:
+def _plan(given: _OptionValues, output: OutputOptions) -> _RunPlan:
     """Plan the inputs of the command line, or those of a list while it is read."""
     from recolor_cli.batch.plan import plan, plan_lines
 
     if given.files_from is not None:
         names = inputs_and_list(given.inputs, given.files_from, given.null)
-        return _Planned(plan_lines(names, given.recursive, output), None)
+        return _RunPlan(plan_lines(names, given.recursive, output), None)
     if not given.inputs:
         raise UsageError("no input is given", "name files or folders, or - for standard input")
     if given.watch:
-        return _Planned([], None)
+        return _RunPlan([], None)
     jobs = plan(given.inputs, given.recursive, output)
-    return _Planned(jobs, len(jobs), any(job.destination == _STREAM for job in jobs))
+    return _RunPlan(jobs, len(jobs), any(job.destination == _STREAM for job in jobs))
 
 
-def _run(given: _Given, planned: _Planned, workers: WorkerOpener, console: Console) -> ExitCode:
+def _run(
+    given: _OptionValues, planned: _RunPlan, workers: WorkerOpener, console: Console
+) -> ExitCode:
     """Do the jobs and report their outcomes, until they are done or a signal comes."""
     from recolor_cli.batch.outcome import Report
 
     report, started = Report(), time.monotonic()
     page = page_of(given.out) if given.gallery and not given.dry_run else None
     with (
-        result_viewer(console, page) as viewer,
+        gallery_writer(console, page) as viewer,
         console.progress(
             planned.total, "pictures", "watching" if given.watch else "recoloring"
         ) as bar,
@@ -351,7 +355,7 @@ def _run(given: _Given, planned: _Planned, workers: WorkerOpener, console: Conso
 
 
 def _outcomes(
-    given: _Given, planned: _Planned, workers: WorkerOpener, stop: threading.Event
+    given: _OptionValues, planned: _RunPlan, workers: WorkerOpener, stop: threading.Event
 ) -> Iterator[Outcome]:
     """Do the jobs, pretend to do them, or do those that arrive in the folders."""
     from recolor_cli.batch import run

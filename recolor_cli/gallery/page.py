@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from recolor_cli.batch.sidecars import THUMBNAIL, thumbnail_folder
+from recolor_cli.batch.sidecar_names import THUMBNAIL, thumbnail_folder
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.image.compare import Thumbnails
 from recolor_cli.system.files import write_atomic, writing

@@ -34,7 +34,7 @@ def parse_hex(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def rgb_to_ab(colors: ArrayLike) -> FloatArray:
+def levels_to_ab(colors: ArrayLike) -> FloatArray:
     """Convert n sRGB colors, (n, 3), 0..255, to ab: float32 (n, 2), CIELAB units."""
     rgb = np.asarray(colors, np.uint8)[None]
     return np.ascontiguousarray(rgb_to_lab_cv2(rgb)[0, :, 1:])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from recolor_cli.errors import RecolorError, UsageError
-from recolor_cli.guidance.hex_colors import parse_hex, rgb_to_ab
+from recolor_cli.guidance.hex_colors import levels_to_ab, parse_hex
 from recolor_cli.guidance.hints import Hint, Hints, Scribble
 from recolor_cli.image.decode import decode
 
@@ -87,4 +87,4 @@ def _decode_scribble(name: str, data: bytes) -> Scribble:
     if not drawn.any():
         raise UsageError(f"the scribble {name} is empty", "draw some strokes of color on it")
     rows, columns = np.nonzero(drawn)
-    return Scribble(name, picture.size, rows, columns, rgb_to_ab(rgb[drawn]))
+    return Scribble(name, picture.size, rows, columns, levels_to_ab(rgb[drawn]))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.resize import check_same_aspect
 from recolor_cli.errors import InputError
-from recolor_cli.guidance.hex_colors import rgb_to_ab
+from recolor_cli.guidance.hex_colors import levels_to_ab
 from recolor_cli.guidance.hint_propagation import HintConstraints
 from recolor_cli.types import FloatArray, ImageSize
 
@@ -101,7 +101,7 @@ class Hints:
             disc = distance < nearest
             nearest[disc] = distance[disc]
             fixed |= disc
-            ab[disc] = rgb_to_ab([hint.color])[0]
+            ab[disc] = levels_to_ab([hint.color])[0]
         return HintConstraints(fixed, ab)
 
     def _drawn_pixels(self, letterbox: Letterbox) -> tuple[NDArray[np.bool_], FloatArray]:

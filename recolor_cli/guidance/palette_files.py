@@ -18,7 +18,7 @@ import numpy as np
 
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import InputError, RecolorError, UsageError
-from recolor_cli.guidance.hex_colors import parse_hex, rgb_to_ab
+from recolor_cli.guidance.hex_colors import levels_to_ab, parse_hex
 from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.image.decode import decode
 from recolor_cli.types import FloatArray, RgbImage
@@ -43,7 +43,7 @@ def load_palette(text: str) -> Palette:
         If the file cannot be read, or a color cannot be parsed.
     """
     if text.lstrip().startswith("#"):
-        return Palette.of_equal_shares(rgb_to_ab([parse_hex(part) for part in text.split(",")]))
+        return Palette.of_equal_shares(levels_to_ab([parse_hex(part) for part in text.split(",")]))
     path = Path(text)
     try:
         data = path.read_bytes()
@@ -100,7 +100,7 @@ def _parse_gimp(data: bytes) -> FloatArray:
         if len(levels) < 3 or not all(0 <= level <= 255 for level in levels):
             raise ValueError(f"{line.strip()!r} is not a color")
         colors.append((levels[0], levels[1], levels[2]))
-    return rgb_to_ab(colors) if colors else np.empty((0, 2), np.float32)
+    return levels_to_ab(colors) if colors else np.empty((0, 2), np.float32)
 
 
 def _parse_ase(data: bytes) -> FloatArray:

@@ -13,7 +13,7 @@ from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.types import AnyPlanes
 
-HUNGRY = 52
+BYTES_PER_PIXEL_SLOW_CODECS = 52
 """Bytes a pixel at the peak of WebP (measured: 50), JPEG 2000 (42) and AVIF (not measured)."""
 
 
@@ -54,7 +54,7 @@ class StoredPage:
         The color profile that the pixels are to be read by, or nothing.
     metadata : Metadata
     orientation : int
-        How the pixels are still to be turned, 1..8 as EXIF numbers it.
+        EXIF orientation that is not applied yet, 1..8.
     warnings, lossless, pages, animation, milliseconds
         As in `DecodedImage`.
     """

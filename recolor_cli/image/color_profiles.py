@@ -21,8 +21,8 @@ from PIL import ImageCms
 
 from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
+from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InputError, OutputError
-from recolor_cli.image.levels import map_row_strips
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray
 
 _STRIP_PIXELS = 1 << 20  # large, because each strip builds a transform
@@ -43,7 +43,7 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def space_of(profile: bytes) -> Space | None:
-    """Return the space of a profile, or None for another space and for what is no profile."""
+    """Return the color space of a profile; None if it is unknown or the bytes are no profile."""
     name = profile[16:20].decode("latin-1").strip()
     return Space(name) if name in tuple(Space) else None
 

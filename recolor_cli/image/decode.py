@@ -101,7 +101,7 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
     if not mask.any():
         raise InputError(
             "the mask is black all over: nothing would be recolored",
-            "paint white where there is to be new color; what is transparent counts as black",
+            "paint the parts to recolor white; transparent parts count as black",
         )
     return mask.astype(np.uint8)
 

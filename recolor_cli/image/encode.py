@@ -9,13 +9,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import OutputError
 from recolor_cli.image.codec import Codec, NewPage, PageWriter
 from recolor_cli.image.color_profiles import Space, from_srgb, space_of
 from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.failures import encoder_errors
 from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.levels import map_row_strips
 from recolor_cli.types import AnyPlanes, AnyRgbImage
 
 

@@ -8,12 +8,13 @@ from typing import cast
 import cv2
 import numpy as np
 
+from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InputError
 from recolor_cli.image import color_profiles
 from recolor_cli.image.codec import Codec, StoredPage
 from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.decoded_image import DecodedImage
-from recolor_cli.image.levels import map_row_strips, reduce_to_8_bits
+from recolor_cli.image.levels import reduce_to_8_bits
 from recolor_cli.types import AnyPlanes, AnyRgbImage
 
 

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
+from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InputError
 from recolor_cli.image import exif
 from recolor_cli.image.codec import Codec, Layout, NewPage, Reader, StoredPage
 from recolor_cli.image.color_profiles import Space, space_of
 from recolor_cli.image.decoded_image import Animation
 from recolor_cli.image.failures import damaged
-from recolor_cli.image.levels import map_row_strips
 from recolor_cli.image.metadata import Metadata, read_metadata
 from recolor_cli.image.unsupported import unsupported_format
 from recolor_cli.types import AnyPlanes

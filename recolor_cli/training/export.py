@@ -31,11 +31,11 @@ from recolor_cli.training.compression.weight_storage import (
     store_weights,
 )
 from recolor_cli.training.config import TrainConfig
-from recolor_cli.training.exported import (
+from recolor_cli.training.model_wrapper import (
     AnnealedNetwork,
     ExportedNetwork,
     make_manifest,
-    predict_ab,
+    run_exported,
     wrap_for_export,
 )
 from recolor_cli.training.networks import build_network
@@ -209,7 +209,7 @@ def _compare(
     for lightness in inputs:
         for temperature in (manifest.temperature, 1.0):
             with torch.inference_mode():
-                expected = predict_ab(network, torch.from_numpy(lightness), temperature).numpy()
+                expected = run_exported(network, torch.from_numpy(lightness), temperature).numpy()
             differences.append(np.abs(session.predict(lightness, temperature) - expected).max())
     # numpy's max, unlike Python's, is NaN as soon as one value is.
     return Parity(len(inputs), float(np.max(differences)))
@@ -222,6 +222,6 @@ def _mean_difference(
     differences = []
     with torch.inference_mode():
         for lightness in map(torch.from_numpy, inputs):
-            first, second = (predict_ab(net, lightness, temperature) for net in (one, other))
+            first, second = (run_exported(net, lightness, temperature) for net in (one, other))
             differences.append(float((first - second).abs().mean()))
     return float(np.mean(differences))

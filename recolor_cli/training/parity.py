@@ -24,7 +24,7 @@ from recolor_cli.training.compression.weight_storage import WeightStorage
 from recolor_cli.types import FloatArray, ImageSize
 
 TOLERANCE = 1e-2  # ab units: the largest accepted difference between the frameworks
-_COMPARED = 16  # pictures at most
+_COMPARISON_COUNT = 16  # pictures at most
 _FIGURES = ("balanced_auc", "one_class", "two_class", "class_ratio", "chroma_ratio", "ciede2000")
 
 
@@ -58,7 +58,7 @@ def make_inputs(
     inputs: list[FloatArray] = [
         random.uniform(0, 100, (n, 1, h, w)).astype(np.float32) for n, h, w in shapes
     ]
-    for picture in pictures[:: math.ceil(len(pictures) / _COMPARED)]:
+    for picture in pictures[:: math.ceil(len(pictures) / _COMPARISON_COUNT)]:
         rgb = picture.rgb()
         box = manifest.box(ImageSize(*rgb.shape[:2]))
         inputs.append(network_input(rgb, box, manifest.pad_lightness))

@@ -22,7 +22,7 @@ from recolor_cli.model.manifest import Manifest
 from recolor_cli.system.files import write_atomic
 from recolor_cli.training.checkpoint import centers_of, load_checkpoint, load_initial_weights
 from recolor_cli.training.config import TrainConfig
-from recolor_cli.training.exported import make_manifest
+from recolor_cli.training.model_wrapper import make_manifest
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.base import ColorModule
 from recolor_cli.training.networks.efficientnet_unet import EfficientNetUNet

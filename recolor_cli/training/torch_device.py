@@ -1,4 +1,4 @@
-"""Which device torch trains on, and whether it computes in bfloat16."""
+"""Choose the device that torch trains on, and tell whether it computes in bfloat16."""
 
 from __future__ import annotations
 

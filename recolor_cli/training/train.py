@@ -15,7 +15,7 @@ from recolor_cli.evaluation.pictures import Picture, load_pictures
 from recolor_cli.system.files import write_atomic
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import batches, select_pictures
-from recolor_cli.training.exported import TorchColorNetwork
+from recolor_cli.training.model_wrapper import TorchColorNetwork
 from recolor_cli.training.objectives import make_objective
 from recolor_cli.training.progress import LOG, ProgressLog, TrainingProgress
 from recolor_cli.training.run_state import CHECKPOINT, RunState, open_run

@@ -48,7 +48,7 @@ class FilmOptions:
     preview : bool
         Show before and after side by side. The default duration is then `PREVIEW_LENGTH`.
     model_digest : str
-        Hash of the model's files, so that a run does not continue what another model began.
+        Hash of the model's files, so that a run is not resumed with another model.
     """
 
     recolor: RecolorOptions = field(default_factory=RecolorOptions)

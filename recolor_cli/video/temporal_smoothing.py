@@ -20,7 +20,7 @@ from recolor_cli.video.scenes import CUT_THRESHOLD, measure_difference
 
 ALPHA = 0.2  # [Billaut2018]
 # L*. Where the warped previous frame differs by this much, its color counts exp(-1), about a third.
-_TRUSTED = 10.0
+_TRUST_SCALE = 10.0
 _LEVELS_PER_LIGHTNESS = 2.55
 
 
@@ -121,7 +121,7 @@ class TemporalSmoother:
             total, weight = warp(total, small), warp(weight, small)
         change = cv2.resize(lightness - seen, shape[::-1], interpolation=cv2.INTER_AREA)
         change -= np.median(change)  # ignore flicker, which changes the whole frame
-        return total, weight, np.exp(-np.square(change / np.float32(_TRUSTED)))
+        return total, weight, np.exp(-np.square(change / np.float32(_TRUST_SCALE)))
 
 
 def _to_bytes(lightness: FloatArray) -> np.ndarray:

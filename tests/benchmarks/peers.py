@@ -11,8 +11,8 @@ the encoder of DDColor's large model (ConvNeXt-L, 196 million parameters, 512 px
 decoder of its widths. It lacks the transformer of DDColor, so the real one is slower.
 """
 
+import argparse
 import statistics
-import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -172,7 +172,9 @@ def measure_rate(network: OnnxColorNetwork) -> float:
 
 def main() -> None:
     """Write the networks, time them and ours, and print a table."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where to write the networks, 1 GB")
+    folder = parser.parse_args().folder
     write_networks(folder)
     models = ("poster", *(str(folder / f"{name}.toml") for name in PROFILES))
     networks = {Path(model).stem: OnnxColorNetwork.load(model, "cpu", 1) for model in models}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recolor_cli.image.codec import HUNGRY, NewPage
+from recolor_cli.image.codec import BYTES_PER_PIXEL_SLOW_CODECS, NewPage
 from recolor_cli.image.exif import without_orientation
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import Metadata
@@ -15,7 +15,7 @@ class _Avif(PillowCodec):
     format = ImageFormat.AVIF
     holds_animations = True
     holds_dpi_in_exif = True
-    bytes_per_pixel = HUNGRY
+    bytes_per_pixel = BYTES_PER_PIXEL_SLOW_CODECS
 
     def quality_options(self, page: NewPage, quality: int) -> dict[str, Any]:
         return {"quality": quality, "subsampling": "4:4:4" if quality >= 90 else "4:2:0"}

@@ -18,7 +18,7 @@ from dataclasses import replace
 import imagecodecs
 import numpy as np
 
-from recolor_cli.image.codec import HUNGRY, NewPage
+from recolor_cli.image.codec import BYTES_PER_PIXEL_SLOW_CODECS, NewPage
 from recolor_cli.image.exif import PREFIX
 from recolor_cli.image.failures import damaged
 from recolor_cli.image.formats import ImageFormat
@@ -75,7 +75,7 @@ class _Jpeg2000(PillowCodec):
     format = ImageFormat.JPEG2000
     reader = _Jpeg2000Reader
     holds_16_bits = True
-    bytes_per_pixel = HUNGRY
+    bytes_per_pixel = BYTES_PER_PIXEL_SLOW_CODECS
 
     def encode(self, frames: list[NewPage], quality: int) -> bytes:
         return with_metadata(super().encode(frames, quality), frames[0].metadata)

@@ -14,9 +14,10 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InputError
 from recolor_cli.image.color_profiles import Space, lab_to_srgb
-from recolor_cli.image.levels import map_row_strips, stretch_to_16_bits
+from recolor_cli.image.levels import stretch_to_16_bits
 from recolor_cli.image.pillow_codec import Pixels
 from recolor_cli.types import AnyPlanes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from recolor_cli.image.codec import HUNGRY, NewPage
+from recolor_cli.image.codec import BYTES_PER_PIXEL_SLOW_CODECS, NewPage
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
 
@@ -21,7 +21,7 @@ class _WebP(PillowCodec):
     reader = _WebPReader
     holds_animations = True
     holds_dpi_in_exif = True
-    bytes_per_pixel = HUNGRY
+    bytes_per_pixel = BYTES_PER_PIXEL_SLOW_CODECS
 
     def quality_options(self, page: NewPage, quality: int) -> dict[str, Any]:
         # "exact" keeps the color of transparent pixels.

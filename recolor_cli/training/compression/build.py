@@ -1,4 +1,4 @@
-"""Shared by the int8 and the float16 build: network inputs, folded norms and the color shift."""
+"""Make network inputs, fold norms and measure the color shift, for int8 and float16 builds."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ from recolor_cli.training.compression.weight_storage import (
 from recolor_cli.training.tracing import IR_VERSION
 
 MAX_SHIFT = 0.2  # ab units, mean over the pictures
-_COMPARED = 120  # pictures
+_COMPARISON_COUNT = 120  # pictures
 # First convolutions that stay in float32. They are small, and the color of the default model then
 # shifts half as far.
 _FIRST = 2
@@ -67,7 +67,7 @@ def to_float16(model: Path, destination: Path, pictures: list[Picture]) -> Build
     if not pictures:
         raise UsageError("half precision is compared on pictures", "name some with --pictures")
     network = OnnxColorNetwork.load(model, "cpu")
-    comparison = Comparison(network, pictures[:: -(-len(pictures) // _COMPARED)])
+    comparison = Comparison(network, pictures[:: -(-len(pictures) // _COMPARISON_COUNT)])
     with tempfile.TemporaryDirectory() as folder:
         folded, candidate, simulation = (Path(folder) / name for name in "abc")
         fold_norms(model, folded)

@@ -55,7 +55,7 @@ from recolor_cli.types import FloatArray, ModelKind
 MAX_SHIFT = 0.5  # ab units, mean over the pictures
 _ORT_DOMAIN = "com.microsoft"
 _CALIBRATED = 60  # pictures for the ranges; rare outliers in more of them coarsen all other values
-_COMPARED = 60  # other pictures, for the shift
+_COMPARISON_COUNT = 60  # other pictures, for the shift
 
 
 def to_int8(model: Path, destination: Path, pictures: list[Picture]) -> BuildReport:
@@ -82,7 +82,7 @@ def to_int8(model: Path, destination: Path, pictures: list[Picture]) -> BuildRep
     network = OnnxColorNetwork.load(model, "cpu")
     manifest = network.manifest
     shown = list(network_inputs(manifest, pictures[::2][:_CALIBRATED]))
-    comparison = Comparison(network, pictures[1::2][:_COMPARED])
+    comparison = Comparison(network, pictures[1::2][:_COMPARISON_COUNT])
     with tempfile.TemporaryDirectory() as folder:
         plain, candidate = Path(folder) / "plain.onnx", Path(folder) / "8-bits.onnx"
         fold_norms(model, plain)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from recolor_cli.errors import ModelError
 from recolor_cli.model.foreign_profile import LEAST_PROBABILITY, ForeignProfile, OutputKind
 from recolor_cli.model.manifest import Manifest
-from recolor_cli.training.exported import AnnealedNetwork, wrap_for_export
+from recolor_cli.training.model_wrapper import AnnealedNetwork, wrap_for_export
 from recolor_cli.training.torch_color import lightness_to_gray, rgb_to_ab
 from recolor_cli.training.tracing import IR_VERSION, OPSET, trace
 

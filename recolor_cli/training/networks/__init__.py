@@ -69,7 +69,7 @@ def build_network(config: TrainConfig, classes: int, pretrained: bool) -> ColorM
 
             return FruitNet()
         case "film":
-            from recolor_cli.training.networks.film import FilmNet
+            from recolor_cli.training.networks.film_net import FilmNet
 
             return FilmNet()
         case "colorunet":

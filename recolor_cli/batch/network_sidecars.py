@@ -14,8 +14,8 @@ import numpy as np
 
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.color.resize import shrink_to_side
+from recolor_cli.guidance.contact_sheet import SIDE, contact_sheet
 from recolor_cli.guidance.prediction import Prediction
-from recolor_cli.guidance.sheet import SIDE, contact_sheet
 from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.encode import ImageEncoding, encode, encode_all, on_white
 from recolor_cli.image.metadata import Metadata
@@ -23,7 +23,7 @@ from recolor_cli.recolorizer import MIN_SIDE, Recolorizer, StageTimings
 from recolor_cli.types import AnyRgbImage, FloatArray, RgbImage
 
 
-class ExtraOutputs:
+class NetworkSidecars:
     """Recolor the pages of one file and keep the predictions that its sidecar files need.
 
     Parameters
@@ -67,7 +67,7 @@ class ExtraOutputs:
         timings.lap("color")
         return result
 
-    def sidecars(
+    def encode(
         self,
         destination: str,
         wanted: Collection[str],

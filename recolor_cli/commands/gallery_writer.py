@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from recolor_cli.terminal.console import Console
 
 
-class ResultViewer:
+class GalleryWriter:
     """Puts outcomes on the gallery page, if there is one.
 
     Parameters
@@ -64,15 +64,15 @@ class ResultViewer:
 
 
 @contextlib.contextmanager
-def result_viewer(console: Console, page: Path | None) -> Iterator[ResultViewer]:
+def gallery_writer(console: Console, page: Path | None) -> Iterator[GalleryWriter]:
     """Write the gallery page, if a path is given, while the block runs."""
     if page is None:
-        yield ResultViewer(console, None)
+        yield GalleryWriter(console, None)
         return
     from recolor_cli.gallery.page import Gallery
 
     with Gallery(page) as gallery:
-        yield ResultViewer(console, gallery)
+        yield GalleryWriter(console, gallery)
     console.note(f"gallery: {page}")
 
 

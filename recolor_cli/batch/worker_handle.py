@@ -19,7 +19,7 @@ _PROGRAM = """
 import sys
 sys.path[:] = sys.argv[2:]
 {preamble}
-from recolor_cli.batch.child import main
+from recolor_cli.batch.worker_main import main
 main(int(sys.argv[1]))
 """
 # glibc gives memory back to the system after each picture and gets it anew page by page, which
@@ -29,7 +29,7 @@ _KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_
 
 
 class WorkerProcess:
-    """A process that runs `recolor_cli.batch.child`.
+    """A process that runs `recolor_cli.batch.worker_main`.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class WorkerProcess:
             return None
 
     def end(self) -> str:
-        """Wait until it has ended, which it does without a connection; say how it ended."""
+        """Close the connection, wait until the process ends, and return how it ended."""
         self._connection.close()
         code = self._process.wait()
         if code >= 0:

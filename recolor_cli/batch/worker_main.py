@@ -35,7 +35,7 @@ def main(handle: int) -> None:
     handle : int
         File descriptor of the connection, or its handle on Windows.
     """
-    warnings.simplefilter("ignore")  # decoders warn of what they repair in a file
+    warnings.simplefilter("ignore")  # decoders warn when they repair a file
     with _connect(handle) as parent:
         if (init := _receive(parent)) is None:
             return

@@ -62,7 +62,7 @@ def wrap_for_export(network: nn.Module, manifest: Manifest) -> ExportedNetwork:
     return PlainNetwork(network)
 
 
-def predict_ab(network: ExportedNetwork, lightness: Tensor, temperature: float) -> Tensor:
+def run_exported(network: ExportedNetwork, lightness: Tensor, temperature: float) -> Tensor:
     """Return ab (N, 2, h, w) for L* (N, 1, H, W). A regression network ignores the temperature."""
     if isinstance(network, AnnealedNetwork):
         return cast(Tensor, network(lightness, torch.tensor(temperature))[0])
@@ -87,7 +87,7 @@ class TorchColorNetwork:
         """Return ab, float32 (N, 2, h, w), as `ColorNetwork.predict` does."""
         self._network.eval()
         tensor = torch.from_numpy(lightness).to(self._torch_device)
-        ab: FloatArray = predict_ab(self._network, tensor, temperature).float().cpu().numpy()
+        ab: FloatArray = run_exported(self._network, tensor, temperature).float().cpu().numpy()
         return ab
 
 
