@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -17,7 +18,7 @@ from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.color.gray_detection import detect_gray
 from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.image.compare import Thumbnails, draw_comparison, thumbnails
-from recolor_cli.image.decode import decode, decode_pages
+from recolor_cli.image.decode import decode_pages, to_8_bits
 from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.encode import ImageEncoding, encode_all, encode_to_file
 from recolor_cli.image.formats import ImageFormat
@@ -85,7 +86,7 @@ class PictureWork:
         extra = NetworkSidecars(self._recolorizer, options)
         with self._budget.reserve(picture.header.memory):
             timings.lap("read")
-            pages = _recolor_pages(picture, extra, timings)
+            pages = _recolor_pages(picture.pages(), extra, timings)
             if options.if_gray and not self._is_gray(picture):
                 if job.destination != STREAM:
                     return Outcome(job, Status.SKIPPED, reason=_HAS_COLOR)
@@ -123,7 +124,7 @@ class PictureWork:
 
     def _is_gray(self, picture: _Picture) -> bool:
         """Tell whether the first page is gray, or has gray parts if only these are recolored."""
-        seen = detect_gray(decode(picture.data).rgb)
+        seen = detect_gray(to_8_bits(picture.first_page()).rgb)
         only_parts = self._recolorizer.options.only_gray
         return seen.has_gray_parts if only_parts else seen.is_monochrome
 
@@ -182,10 +183,19 @@ class _Picture:
     encoding: ImageEncoding  # of the result
     size: ImageSize | None = None  # of the first page
     warnings: dict[str, None] = field(default_factory=dict)  # in order, each once
+    _begun: Iterator[DecodedImage] | None = None
+
+    def first_page(self) -> DecodedImage:
+        """Decode the first page, which `pages` then gives without decoding it again."""
+        self._begun = decode_pages(self.data, self.encoding.format, self.header)
+        first = next(self._begun)
+        self._begun = chain([first], self._begun)
+        return first
 
     def pages(self) -> Iterator[DecodedImage]:
         """Decode the pages or frames, each when it is asked for."""
-        for page in decode_pages(self.data, self.encoding.format, self.header):
+        begun, self._begun = self._begun, None
+        for page in begun or decode_pages(self.data, self.encoding.format, self.header):
             self.size = self.size or page.size
             self.warnings |= dict.fromkeys(page.warnings)
             yield page
@@ -215,9 +225,11 @@ def _check_size(header: Header, options: OutputOptions) -> None:
         )
 
 
-def _recolor_pages(picture: _Picture, extra: NetworkSidecars, timings: StageTimings) -> _Pages:
+def _recolor_pages(
+    pages: Iterator[DecodedImage], extra: NetworkSidecars, timings: StageTimings
+) -> _Pages:
     """Recolor the pages or frames of a file, each when it is asked for."""
-    for page in picture.pages():
+    for page in pages:
         timings.lap("decode")
         yield page, extra.recolor(page, timings)
         timings.lap("encode")  # of this page, where they are encoded one by one

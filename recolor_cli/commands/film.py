@@ -156,8 +156,9 @@ def _recolor(
     with signals((signal.SIGINT,)) as stop:
         for job in jobs:
             counts: dict[str, object] = {}
-            if given.dry_run or job.error or is_finished(job, output):
-                outcome = make_untried_outcome(job, output)
+            finished = not job.error and is_finished(job, output)
+            if given.dry_run or job.error or finished:
+                outcome = make_untried_outcome(job, finished)
             else:
                 if network is None:  # all CPUs work on one film, each on a frame of its own
                     network = load_network(given.model, given.device, cpu_count(), console)

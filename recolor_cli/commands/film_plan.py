@@ -67,11 +67,11 @@ def is_finished(job: Job, output: OutputOptions) -> bool:
     return has_result(job, output)
 
 
-def make_untried_outcome(job: Job, output: OutputOptions) -> Outcome:
+def make_untried_outcome(job: Job, finished: bool) -> Outcome:
     """Return the outcome of a job that is not tried: it has an error, is finished, or planned."""
     if job.error:
         return Outcome(job, Status.FAILED, job.error)
-    return Outcome(job, Status.SKIPPED if is_finished(job, output) else Status.PLANNED)
+    return Outcome(job, Status.SKIPPED if finished else Status.PLANNED)
 
 
 def _place_sequence(job: Job, output: OutputOptions) -> Job:

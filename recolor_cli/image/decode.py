@@ -69,7 +69,11 @@ def decode(data: bytes) -> DecodedImage:
     InputError
         As `decode_pages`.
     """
-    picture = next(decode_pages(data))
+    return to_8_bits(next(decode_pages(data)))
+
+
+def to_8_bits(picture: DecodedImage) -> DecodedImage:
+    """Return a picture with its 16 bits a channel reduced to 8, or as it is."""
     if picture.rgb.dtype == np.uint8:
         return picture
     alpha = None if picture.alpha is None else reduce_to_8_bits(picture.alpha)
