@@ -195,6 +195,28 @@ def test_closed_streams(poster, tmp_path, redirection):
     assert b"Traceback" not in process.stderr
 
 
+def test_a_batch_without_standard_streams(poster, tmp_path):
+    shutil.copy(poster, tmp_path / "other.jpg")
+    command = f"{sys.executable} -m recolor_cli '{tmp_path}' -m fruitnet <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command]).returncode == 0
+    assert {"poster-recolored.jpg", "other-recolored.jpg"} <= set(files_below(tmp_path))
+
+
+@pytest.mark.parametrize("option", ["--compare", "--confidence", "--variants=2"])
+@pytest.mark.parametrize("dry", [[], ["-n"]])
+def test_an_unsupported_file_has_no_sidecar_files(recolor, poster, tmp_path, option, dry):
+    (poster.parent / "phone.heic").write_bytes(b"x")
+    _, err = recolor(poster.parent, "-o", tmp_path / "out", option, "--device", "cpu", *dry)
+    assert "1 file is left out" in err
+
+
+def test_a_gallery_of_a_result_on_standard_output(recolor, poster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out, _ = recolor(poster, "-o", "-", "--gallery", "--device", "cpu")
+    assert size_of(out) == ("JPEG", (60, 90))
+    assert len(list(Path("gallery-thumbnails").iterdir())) == 2
+
+
 def test_a_pipe_that_gets_no_picture(tmp_path):
     process = subprocess.run([*COMMAND, "-"], input=b"", capture_output=True)
     assert process.returncode == 1

@@ -1,7 +1,7 @@
 """Overlapping stages: order, bounds, errors, an early end."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -90,6 +90,21 @@ def test_a_stop_cancels_what_is_not_begun_and_yields_what_is():
         )
         threading.Thread(target=lambda: begun.wait(30) and stop.set()).start()
         assert list(results) == [0]
+
+
+class Late(Future):
+    """A future whose result comes right after its time is up."""
+
+    def exception(self, timeout=None):
+        if not self.done():
+            self.set_result("late")
+            raise TimeoutError
+        return super().exception(timeout)
+
+
+def test_a_result_that_comes_right_after_its_time_is_up_is_no_error():
+    results = ordered_results(lambda item: Late(), [1], 1, threading.Event(), lambda: None)
+    assert list(results) == ["late"]
 
 
 @pytest.mark.parametrize(

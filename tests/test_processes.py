@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded, names
-from recolor_cli.batch import processes, sizing
+from recolor_cli.batch import processes, sizing, worker_handle
 from recolor_cli.batch.gpu_host import GpuHost
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.messages import WorkerConfig
@@ -466,3 +466,25 @@ def test_a_program_that_is_killed_takes_its_process_along(tmp_path):
     written = names(tmp_path / "out")
     assert 1 <= len(written) < 150
     assert all(name[0] != "." for name in written)  # what was begun is finished
+
+
+def test_a_bug_in_the_parent_costs_one_picture(batch, monkeypatch):
+    real, broken = processes.Supervisor.do, iter([True])
+
+    def do(self, task):
+        if next(broken, False):
+            raise ValueError("oh")
+        return real(self, task)
+
+    monkeypatch.setattr(processes.Supervisor, "do", do)
+    pictures = batch("one.jpg", "two.jpg", count=1)
+    assert sorted(pictures.statuses()) == [Status.FAILED, Status.WRITTEN]
+
+
+def test_no_room_for_a_pipe_is_no_bug(monkeypatch):
+    def pipe():
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(worker_handle.multiprocessing, "Pipe", pipe)
+    with pytest.raises(RecolorError, match="cannot be started: Too many open files"):
+        ProcessWorkers(config())

@@ -99,9 +99,9 @@ class PictureWork:
                 with self._open_result(job, picture) as file:
                     encode_to_file(pages, picture.encoding, file)
             else:
-                encoded = encode_all(pages, picture.encoding)
+                picture.result = encode_all(pages, picture.encoding)
                 timings.lap("encode")
-                self._write(job, picture, encoded)
+                self._write(job, picture, picture.result)
         self._write_network_sidecars(job, missing, picture, extra)
         timings.lap("write")
         small = self._write_comparison(job, missing, picture, timings)
@@ -160,9 +160,11 @@ class PictureWork:
         """Write the sidecar files that show before and after; return thumbnails, if wanted."""
         if not (missing.comparison_sidecars or self._options.thumbnails):
             return None
-        after = read(Path(job.destination)).data
+        after = picture.result or read(Path(job.destination)).data
         small = None
-        with _sidecars_are_named(job), self._budget.reserve(2 * picture.header.memory):
+        header = picture.header
+        memory = header.memory if missing.comparison_sidecars else header.source_memory
+        with _sidecars_are_named(job), self._budget.reserve(2 * memory):
             for path in missing.comparison_sidecars:
                 image_format = ImageFormat.of_suffix(Path(path).suffix) or ImageFormat.PNG
                 data = draw_comparison(picture.data, after, image_format, self._options.quality)
@@ -181,6 +183,7 @@ class _Picture:
     status: os.stat_result | None  # None of standard input
     header: Header
     encoding: ImageEncoding  # of the result
+    result: bytes = b""  # encoded, unless its pages were written one by one
     size: ImageSize | None = None  # of the first page
     warnings: dict[str, None] = field(default_factory=dict)  # in order, each once
     _begun: Iterator[DecodedImage] | None = None

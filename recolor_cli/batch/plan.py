@@ -139,40 +139,40 @@ class _Conflicts:
     def __init__(self, options: OutputOptions, suffix: str) -> None:
         self._options = options
         self._suffix = suffix
-        # By the key of the path:
-        self._writers: dict[str, str] = {}  # destination -> the source that is written there
-        self._sidecars: set[str] = set()  # of the jobs so far
-        self._sources: set[str] = set()
-        self._identities: set[tuple[int, int]] = set()  # of the sources that exist
+        # By hashes, which take a fraction of the memory of paths where a list has millions:
+        self._writers: dict[int, str] = {}  # destination -> the source that is written there
+        self._sidecars: set[int] = set()  # of the jobs so far
+        self._sources: set[int] = set()
+        self._identities: set[int] = set()  # of the sources that exist
 
     def resolve(self, jobs: Sequence[Job]) -> Iterator[Job]:
         """Yield the jobs that are left, checked against each other and against all before them."""
         for job in jobs:
             if not job.error:
-                self._writers.setdefault(path_key(job.destination), job.source)
+                self._writers.setdefault(_key(job.destination), job.source)
         for job in [job for job in jobs if self._is_new_input(job)]:
             yield job if job.error else replace(job, error=self._conflict(job))
 
     def _is_new_input(self, job: Job) -> bool:
         """Register an input; False if it is named twice, or is another input's output."""
-        key, path = path_key(job.source), Path(job.source)
+        key, path = _key(job.source), Path(job.source)
         result = key
         if path.name and not job.backup:  # in place, results bear the names of pictures
-            result = path_key(str(path.with_stem(without_label(path.stem, self._suffix))))
+            result = _key(str(path.with_stem(without_label(path.stem, self._suffix))))
         if key in self._sources or key in self._sidecars:
             return False
         if any(self._writers.get(output, job.source) != job.source for output in (key, result)):
             return False
         self._sources.add(key)
         if identity := file_identity(job.source):
-            self._identities.add(identity)
+            self._identities.add(hash(identity))
         return True
 
     def _conflict(self, job: Job) -> RecolorError | None:
         """Register the outputs of a job; return why it must not be done, or None."""
         if job.destination == STREAM:
             return None
-        key = path_key(job.destination)
+        key = _key(job.destination)
         if not job.backup and self._is_input(job.destination):
             return OutputError(
                 f"{job.destination} would overwrite an input", "choose another -o or --suffix"
@@ -182,14 +182,19 @@ class _Conflicts:
         if key in self._sidecars:
             return conflict_error(job, "another input")
         sidecars = self._options.sidecar_paths(job.destination)
-        taken = [p for p in sidecars if path_key(p) in self._writers or self._is_input(p)]
+        taken = [p for p in sidecars if _key(p) in self._writers or self._is_input(p)]
         if taken:
             return OutputError(
                 f"{taken[0]}, a sidecar file of its result, is an input or a result itself",
                 "choose another -o or --suffix",
             )
-        self._sidecars.update(map(path_key, sidecars))
+        self._sidecars.update(map(_key, sidecars))
         return None
 
     def _is_input(self, path: str) -> bool:
-        return path_key(path) in self._sources or file_identity(path) in self._identities
+        return _key(path) in self._sources or hash(file_identity(path)) in self._identities
+
+
+def _key(path: str) -> int:
+    """Return a number that is equal for all spellings of a path."""
+    return hash(path_key(path))

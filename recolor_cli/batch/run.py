@@ -108,7 +108,8 @@ def dry_run(
 def _tasks(jobs: Iterable[Job], options: OutputOptions) -> Iterator[_Task]:
     """Look on the disk, once for each job, for the outputs that it lacks."""
     for job in jobs:
-        yield job, missing_outputs(job, options)
+        # A job with an error may have no destination.
+        yield job, MissingOutputs(False) if job.error else missing_outputs(job, options)
 
 
 def _run_tasks(

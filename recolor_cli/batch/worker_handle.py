@@ -44,9 +44,12 @@ class WorkerProcess:
     """
 
     def __init__(self, init: InitMessage, preamble: str = "") -> None:
-        self._connection, theirs = multiprocessing.Pipe()
-        handle = theirs.fileno()
         program = _PROGRAM.format(preamble=preamble)
+        try:
+            self._connection, theirs = multiprocessing.Pipe()
+        except OSError as error:
+            raise _cannot_start(error) from error
+        handle = theirs.fileno()
         try:
             with _blocked_signals():
                 self._process = subprocess.Popen(
@@ -56,10 +59,7 @@ class WorkerProcess:
                 )
         except OSError as error:
             self._connection.close()
-            raise RecolorError(
-                f"the process that recolors cannot be started: {error.strerror}",
-                "there may be too many processes, or too little memory",
-            ) from error
+            raise _cannot_start(error) from error
         finally:
             theirs.close()  # else its end would not show
         self._ready: ReadyMessage | None = None
@@ -141,3 +141,10 @@ def _blocked_signals() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _cannot_start(error: OSError) -> RecolorError:
+    return RecolorError(
+        f"the process that recolors cannot be started: {error.strerror}",
+        "there may be too many processes, or too little memory",
+    )

@@ -62,7 +62,12 @@ def _connect(handle: int) -> Connection:
         connection = Connection(fcntl(handle, F_DUPFD_CLOEXEC, 3))
         os.close(handle)
     # A picture called /dev/stdin must not read the parent's, and what libraries print is no data.
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    try:
+        os.fstat(2)
+    except OSError:  # the program was started without standard error
+        os.dup2(null, 2)
     os.dup2(2, 1)
     return connection
 

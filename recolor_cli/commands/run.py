@@ -293,10 +293,11 @@ def _recolor_options(given: _OptionValues) -> RecolorOptions:
 def _read_mask(path: str) -> NDArray[np.uint8]:
     """Read the picture that says where to recolor."""
     from recolor_cli.image.decode import decode_mask
+    from recolor_cli.image.unsupported import check_format
     from recolor_cli.system.files import read
 
     try:
-        return decode_mask(read(Path(path)).data)
+        return decode_mask(read(Path(path), check_format).data)
     except InputError as error:
         raise UsageError(f"--mask {path}: {error.message}", error.hint) from error
 

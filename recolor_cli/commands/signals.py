@@ -23,14 +23,18 @@ class Stop(threading.Event):
 @contextlib.contextmanager
 def signals(numbers: Sequence[signal.Signals]) -> Iterator[Stop]:
     """Set an event when one of the signals arrives, so that work in progress is finished."""
-    stop = Stop()
+    stop, is_setting = Stop(), False
     previous = {number: signal.getsignal(number) for number in numbers}
     is_main_thread = (
         threading.current_thread() is threading.main_thread()
     )  # others have no handlers
 
     def on_signal(number: int, frame: object) -> None:
+        nonlocal is_setting
         stop.signal = number
+        if is_setting:
+            return  # a second signal interrupts the handler, and `set` would wait for its own lock
+        is_setting = True
         stop.set()
 
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recolor_cli.errors import InputError
-from recolor_cli.image.codec import Codec, Reader
+from recolor_cli.image.codec import Codec, Layout, Reader
 from recolor_cli.image.failures import decoder_errors
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.unsupported import not_a_picture, unsupported_format
@@ -24,14 +24,15 @@ class Header:
     ----------
     pixels : int
         Of all frames of an animation, or of the largest page.
-    memory : int
-        Bytes that decoding, recoloring and encoding it take.
+    memory, source_memory : int
+        Bytes that decoding, recoloring and encoding it take, in the target's format and in its own.
     reader : Reader
         The open file, which `decode_pages` goes on with.
     """
 
     pixels: int
     memory: int
+    source_memory: int
     reader: Reader = field(repr=False, compare=False)
 
 
@@ -54,16 +55,22 @@ def probe(data: bytes, target: ImageFormat | None = None) -> Header:
         reader = open_file(data)
         encoder = target.codec if target else reader.codec
         layout = reader.layout(holds_all_pages(reader.codec, encoder))
-    per_pixel = max(
-        reader.codec.bytes_per_pixel,
-        encoder.bytes_per_pixel,
-        _BYTES_PER_PIXEL_16_BIT if layout.is_16_bit else 0,
-    )
-    memory = layout.pixels * (per_pixel + layout.extra_bytes_per_pixel)
     pixels = layout.frames * layout.pixels
+    memory, source_memory = (
+        _needed_memory(layout, max(reader.codec.bytes_per_pixel, codec.bytes_per_pixel))
+        for codec in (encoder, reader.codec)
+    )
+    return Header(pixels, memory, source_memory, reader)
+
+
+def _needed_memory(layout: Layout, bytes_per_pixel: int) -> int:
+    """Return bytes; the largest page counts, or all frames, whose results are encoded together."""
+    if layout.is_16_bit:
+        bytes_per_pixel = max(bytes_per_pixel, _BYTES_PER_PIXEL_16_BIT)
+    memory = layout.pixels * (bytes_per_pixel + layout.extra_bytes_per_pixel)
     if layout.frames > 1:
-        memory += pixels * _BYTES_PER_PIXEL_OF_A_FRAME
-    return Header(pixels, memory, reader)
+        memory += layout.frames * layout.pixels * _BYTES_PER_PIXEL_OF_A_FRAME
+    return memory
 
 
 def open_file(data: bytes) -> Reader:

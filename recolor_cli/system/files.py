@@ -209,7 +209,7 @@ def back_up(path: Path, backup: Path, data: bytes) -> None:
         os.link(path, backup)
         return
     except OSError:  # it exists, there are no hard links, or the disk is full
-        if not backup.exists():
+        if not os.path.lexists(backup):
             write_atomic(backup, data, path.stat(), keep_times=True)
             return
     # An equal file was made by a run that ended before it wrote the result.

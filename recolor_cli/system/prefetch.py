@@ -117,14 +117,14 @@ def ordered_results(
                     cancel = None
                 try:
                     # Look for a stop meanwhile, so that no other work begins after it.
-                    result = future.result(POLL_SECONDS if cancel else None)
+                    error = future.exception(POLL_SECONDS if cancel else None)
                 except TimeoutError:
-                    if future.done():  # the error is the work's own
-                        raise
                     continue
                 except CancelledError:
                     break
-                yield result
+                if error:
+                    raise error
+                yield future.result()
                 break
 
 
