@@ -289,7 +289,7 @@ def test_in_place_keeps_the_picture_under_another_name_and_is_done_once(recolor,
     assert size_of(after) == ("JPEG", (60, 90))
     assert after != before
     _, err = recolor(poster, "--in-place", ".orig", "--device", "cpu")
-    assert "skipped" in err
+    assert "skipped; move" in err
     assert poster.read_bytes() == after
     _, err = recolor(poster, "--in-place", "", exit_code=2)
     assert "backup" in err

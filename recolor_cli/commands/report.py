@@ -92,6 +92,8 @@ def _print_messages(outcome: Outcome, console: Console, alone: bool) -> None:
         write = console.note if alone else console.detail
         if outcome.reason:
             write(f"{job.source}: {outcome.reason}, skipped")
+        elif job.backup:
+            write(f"{job.source} was recolored before, skipped; move {job.backup} back to redo it")
         else:
             write(f"{job.destination} exists, skipped; --overwrite redoes it")
 

@@ -75,11 +75,11 @@ class Manifest:
         if len(self.centers) != len(self.prior):
             raise ValueError(f"{len(self.centers)} bins, but {len(self.prior)} priors")
         if (self.kind is ModelKind.CLASSIFICATION) != bool(self.centers):
-            raise ValueError(f"a {self.kind} model with {len(self.centers)} bins")
+            raise ValueError(f"a {self.kind} model cannot have {len(self.centers)} bins")
         if not self.temperature > 0:
-            raise ValueError(f"temperature {self.temperature}")
+            raise ValueError(f"temperature must be positive, not {self.temperature}")
         if not self.strength > 0:
-            raise ValueError(f"strength {self.strength}")
+            raise ValueError(f"strength must be positive, not {self.strength}")
 
     def box(self, source: ImageSize) -> Letterbox:
         """Return where a picture of this size lies on the network's canvas."""
