@@ -488,3 +488,9 @@ def test_no_room_for_a_pipe_is_no_bug(monkeypatch):
     monkeypatch.setattr(worker_handle.multiprocessing, "Pipe", pipe)
     with pytest.raises(RecolorError, match="cannot be started: Too many open files"):
         ProcessWorkers(config())
+
+
+def test_the_program_that_starts_the_processes_loads_no_opencv():
+    code = "import sys, recolor_cli.batch.plan, recolor_cli.batch.processes, recolor_cli.batch.run"
+    check = f"{code}; sys.exit('cv2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0

@@ -64,8 +64,7 @@ def steering_of(
         return None
     from recolor_cli.guidance.hint_files import load_hints
     from recolor_cli.guidance.palette_files import load_palette
-    from recolor_cli.guidance.palette_matching import DEFAULT_STRENGTH
-    from recolor_cli.guidance.recolor_options import Steering
+    from recolor_cli.guidance.recolor_options import DEFAULT_STRENGTH, Steering
 
     return Steering(
         None if palette is None else load_palette(palette),

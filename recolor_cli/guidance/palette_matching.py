@@ -28,7 +28,6 @@ from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.guidance.guided_filter import guided_filter
 from recolor_cli.types import FloatArray, RgbImage
 
-DEFAULT_STRENGTH = 0.8  # 0 changes nothing, 1 takes over the histogram of the reference
 _REFERENCE_SIGMA = 6.0  # ab units, of the Gaussian that replaces each color of the reference
 _MIN_SHARE = 1e-5  # of a bin that the reference lacks; keeps weights finite
 _ITERATIONS = 20

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recolor_cli.guidance.hints import Hints
-from recolor_cli.guidance.palette_matching import DEFAULT_STRENGTH, Palette
+# Only for their types: the program that starts worker processes needs no OpenCV.
+if TYPE_CHECKING:
+    from recolor_cli.guidance.hints import Hints
+    from recolor_cli.guidance.palette_matching import Palette
+
+DEFAULT_STRENGTH = 0.8  # of a palette: 0 changes nothing, 1 takes over its histogram
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -40,8 +40,8 @@ from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.evaluation.pictures import load_pictures
 from recolor_cli.guidance.hints import Hint, Hints
 from recolor_cli.guidance.palette_files import load_palette
-from recolor_cli.guidance.palette_matching import DEFAULT_STRENGTH, Palette
-from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
+from recolor_cli.guidance.palette_matching import Palette
+from recolor_cli.guidance.recolor_options import DEFAULT_STRENGTH, RecolorOptions, Steering
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import RgbImage
