@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tomllib
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -14,6 +13,7 @@ import av
 
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.model.registry import find_model
+from recolor_cli.system.toml_config import read_toml
 from recolor_cli.video.encoding import VideoEncoding
 from recolor_cli.video.film_options import FilmOptions
 from recolor_cli.video.film_reader import FilmReader
@@ -55,8 +55,7 @@ def digest_model(model: str) -> str:
         If there is no such model.
     """
     path = find_model(model)
-    data = path.read_bytes()
-    digest = hashlib.blake2b(data, digest_size=16)
+    digest = hashlib.blake2b(path.read_bytes(), digest_size=16)
     if path.suffix.lower() == ".toml":
-        digest.update((path.parent / tomllib.loads(data.decode())["file"]).read_bytes())
+        digest.update((path.parent / read_toml(path)["file"]).read_bytes())
     return digest.hexdigest()
