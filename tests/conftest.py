@@ -87,6 +87,12 @@ class SpyNetwork:
         return Distribution(logits, bins, np.ones(count, np.float32))
 
 
+@pytest.fixture
+def network(manifest: Manifest) -> SpyNetwork:
+    """Return a network that gives every picture and frame the same color."""
+    return SpyNetwork(manifest, (24.0, 8.0))
+
+
 def draw(height: int = 90, width: int = 60, seed: int = 0) -> np.ndarray:
     """Return a smooth colored picture, uint8 (H, W, 3)."""
     random = np.random.default_rng(seed)

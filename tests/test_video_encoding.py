@@ -4,7 +4,6 @@ import av
 import numpy as np
 import pytest
 
-from conftest import SpyNetwork
 from recolor_cli.errors import UsageError
 from recolor_cli.types import ImageSize
 from recolor_cli.video.encoding import VideoEncodingOptions
@@ -14,11 +13,6 @@ from video_clips import (
     make,
     recolored,
 )
-
-
-@pytest.fixture
-def network(manifest):
-    return SpyNetwork(manifest, (24.0, 8.0))
 
 
 def test_defaults_are_h264_that_all_players_know(tmp_path, network):

@@ -4,7 +4,6 @@ import av
 import numpy as np
 import pytest
 
-from conftest import SpyNetwork
 from recolor_cli.errors import InputError, UsageError
 from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.raw_frames import RawFrames
@@ -13,11 +12,6 @@ from video_clips import (
     make,
     recolored,
 )
-
-
-@pytest.fixture
-def network(manifest):
-    return SpyNetwork(manifest, (24.0, 8.0))
 
 
 def silence(path):

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from av.sidedata.sidedata import Type
 
-from conftest import SpyNetwork
 from recolor_cli.video.encoding import VideoEncodingOptions
 from recolor_cli.video.frames import ensure_luma_plane, read_coding, view_plane
 from video_clips import (
@@ -17,11 +16,6 @@ from video_clips import (
     make,
     recolored,
 )
-
-
-@pytest.fixture
-def network(manifest):
-    return SpyNetwork(manifest, (24.0, 8.0))
 
 
 @pytest.mark.parametrize("pixel_format", ["yuyv422", "nv12", "p010le", "gray16be", "rgb48be"])

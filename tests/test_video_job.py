@@ -31,11 +31,6 @@ from video_clips import (
 )
 
 
-@pytest.fixture
-def network(manifest):
-    return SpyNetwork(manifest, (24.0, 8.0))
-
-
 class Flickering(SpyNetwork):
     """Answers with another color each time."""
 

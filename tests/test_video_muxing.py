@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from conftest import SpyNetwork, draw, encoded
+from conftest import draw, encoded
 from recolor_cli.errors import OutputError
 from recolor_cli.video import muxing
 from video_clips import (
@@ -19,11 +19,6 @@ from video_clips import (
     packets,
     recolored,
 )
-
-
-@pytest.fixture
-def network(manifest):
-    return SpyNetwork(manifest, (24.0, 8.0))
 
 
 def test_sound_subtitles_chapters_and_metadata_survive(tmp_path, network):

@@ -101,7 +101,7 @@ class PictureWork:
             else:
                 picture.result = encode_all(pages, picture.encoding)
                 timings.lap("encode")
-                self._write(job, picture, picture.result)
+                self._write(job, picture)
         self._write_network_sidecars(job, missing, picture, extra)
         timings.lap("write")
         small = self._write_comparison(job, missing, picture, timings)
@@ -128,14 +128,14 @@ class PictureWork:
         only_parts = self._recolorizer.options.only_gray
         return seen.has_gray_parts if only_parts else seen.is_monochrome
 
-    def _write(self, job: Job, picture: _Picture, encoded: bytes) -> None:
+    def _write(self, job: Job, picture: _Picture) -> None:
         if job.destination == STREAM:
-            write_stdout(encoded)
+            write_stdout(picture.result)
             return
         if job.backup:
             back_up(Path(job.destination), Path(job.backup), picture.data)
         with self._open_result(job, picture) as file:
-            file.write(encoded)
+            file.write(picture.result)
 
     def _open_result(self, job: Job, picture: _Picture) -> AbstractContextManager[BinaryIO]:
         """Open the destination so that it is written whole or not at all."""
@@ -177,7 +177,7 @@ class PictureWork:
 
 @dataclass
 class _Picture:
-    """A picture's file, and what its pages tell while they are decoded."""
+    """A picture's file, its encoded result, and facts that show while its pages are decoded."""
 
     data: bytes
     status: os.stat_result | None  # None of standard input
@@ -186,7 +186,7 @@ class _Picture:
     result: bytes = b""  # encoded, unless its pages were written one by one
     size: ImageSize | None = None  # of the first page
     warnings: dict[str, None] = field(default_factory=dict)  # in order, each once
-    _begun: Iterator[DecodedImage] | None = None
+    _begun: Iterator[DecodedImage] | None = None  # pages of which `first_page` decoded one
 
     def first_page(self) -> DecodedImage:
         """Decode the first page, which `pages` then gives without decoding it again."""

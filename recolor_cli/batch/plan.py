@@ -139,7 +139,7 @@ class _Conflicts:
     def __init__(self, options: OutputOptions, suffix: str) -> None:
         self._options = options
         self._suffix = suffix
-        # By hashes, which take a fraction of the memory of paths where a list has millions:
+        # Paths are kept as hashes, which take less memory: a list may have millions.
         self._writers: dict[int, str] = {}  # destination -> the source that is written there
         self._sidecars: set[int] = set()  # of the jobs so far
         self._sources: set[int] = set()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from recolor_cli.batch.job import STREAM
 from recolor_cli.commands.film_click_options import film_options, split_encoder_option
 from recolor_cli.commands.options import SETTINGS, shared_options, suffix_option
 from recolor_cli.commands.report import load_network, missing_extra, report_outcome
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from recolor_cli.terminal.console import Console
     from recolor_cli.video.film_options import FilmOptions
     from recolor_cli.video.raw_frames import RawFrames
-
-_STREAM = "-"
 
 
 @click.command(context_settings=SETTINGS)
@@ -118,7 +117,7 @@ def _parse_raw_frames(given: _OptionValues) -> RawFrames | None:
     if not given.raw:
         return None
     raw = RawFrames.parse(given.raw)
-    if given.inputs != (_STREAM,):
+    if given.inputs != (STREAM,):
         raise UsageError("--raw is for standard input", "name - as the input")
     return raw
 
@@ -127,12 +126,12 @@ def _check_streams(given: _OptionValues, jobs: Sequence[Job]) -> None:
     """Raise UsageError if standard input or output is a terminal, or has two uses."""
     from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
 
-    to_stdout = any(job.destination == _STREAM for job in jobs)
+    to_stdout = any(job.destination == STREAM for job in jobs)
     if to_stdout and given.as_json:
         raise UsageError("--json and the film cannot both go to standard output", "use -o FILE")
     if to_stdout and not given.dry_run and stdout_is_terminal():
         raise UsageError("a film is not written to a terminal", "pipe it on, or use -o FILE")
-    if _STREAM in given.inputs and stdin_is_terminal():
+    if STREAM in given.inputs and stdin_is_terminal():
         raise UsageError("- reads a film from standard input, which is a terminal", "pipe one in")
 
 

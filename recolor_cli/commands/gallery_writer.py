@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recolor_cli.batch.job import STREAM
 from recolor_cli.commands.report import version_of
 from recolor_cli.errors import OutputError
 
@@ -78,7 +79,6 @@ def gallery_writer(console: Console, page: Path | None) -> Iterator[GalleryWrite
 
 def page_of(out: str | None) -> Path:
     """Return the path of the page: in the folder of ``-o``, or in the current one."""
-    from recolor_cli.batch.job import STREAM
     from recolor_cli.gallery.page import NAME
     from recolor_cli.image.formats import ImageFormat
 

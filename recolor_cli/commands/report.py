@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recolor_cli.batch.job import STREAM
 from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def report_outcome(
         console.json(_json(outcome, model, device) | (also or {}))
     elif outcome.status is Status.PLANNED:
         console.data(f"{job.source} -> {job.destination}")
-    elif outcome.status is Status.WRITTEN and job.destination != "-" and not console.quiet:
+    elif outcome.status is Status.WRITTEN and job.destination != STREAM and not console.quiet:
         console.data(job.destination)
 
 

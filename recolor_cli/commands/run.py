@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from recolor_cli.batch.job import STREAM
 from recolor_cli.commands.completers import files
 from recolor_cli.commands.gallery_writer import gallery_writer, page_of
 from recolor_cli.commands.guidance_options import steering_of, steering_options
@@ -34,14 +35,19 @@ if TYPE_CHECKING:
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.terminal.console import Console
 
-_STREAM = "-"
 _ENDINGS = [image_format.suffix[1:] for image_format in ImageFormat]
 
 
 # The sections of the help. Options in none of them come last.
 _SECTIONS = {
     "Output": (
-        *("out", "suffix", "format_", "quality", "icc", "preserve_times", "overwrite"),
+        "out",
+        "suffix",
+        "format_",
+        "quality",
+        "icc",
+        "preserve_times",
+        "overwrite",
         "in_place",
     ),
     "Color": ("model", "temperature", "strength", "keep_original", "only_gray", "if_gray", "mask"),
@@ -147,7 +153,7 @@ def run(**values: Any) -> ExitCode:
     _check_streams(given, planned, output)
     config = WorkerConfig(given.model, given.device, given.jobs, planned.total, recolor, output)
     # What goes through our own standard streams, or is alone, needs no other process.
-    in_threads = planned.total == 1 or _STREAM in given.inputs
+    in_threads = planned.total == 1 or STREAM in given.inputs
     return _run(given, planned, WorkerOpener(config, console, in_threads), console)
 
 
@@ -213,7 +219,7 @@ class _RunPlan:
 
 def _check_combinations(given: _OptionValues) -> None:
     """Raise UsageError if options contradict each other."""
-    if _STREAM in given.inputs and given.files_from == _STREAM:
+    if STREAM in given.inputs and given.files_from == STREAM:
         raise UsageError("standard input cannot be both a list and a picture", "use a file for one")
     if given.null and given.files_from is None:
         raise UsageError("-0 goes with --files-from", "add it, or leave -0 out")
@@ -241,14 +247,13 @@ def _check_streams(given: _OptionValues, planned: _RunPlan, output: OutputOption
                 "a picture is not written to a terminal", "redirect it, or use -o FILE"
             )
         if given.compare or output.needs_distribution:
-            sidecar = "a map of confidence"
-            if given.compare or given.variants:
-                sidecar = "a comparison" if given.compare else "variants"
+            network_sidecar = "variants" if given.variants else "a map of confidence"
+            sidecar = "a comparison" if given.compare else network_sidecar
             raise UsageError(
                 f"{sidecar} would be written next to a file, and standard output is none",
                 "use -o FILE",
             )
-    if _STREAM in given.inputs and stdin_is_terminal():
+    if STREAM in given.inputs and stdin_is_terminal():
         raise UsageError(
             "- reads a picture from standard input, which is a terminal", "pipe one in"
         )
@@ -314,7 +319,7 @@ def _plan(given: _OptionValues, output: OutputOptions) -> _RunPlan:
     if given.watch:
         return _RunPlan([], None)
     jobs = plan(given.inputs, given.recursive, output)
-    return _RunPlan(jobs, len(jobs), any(job.destination == _STREAM for job in jobs))
+    return _RunPlan(jobs, len(jobs), any(job.destination == STREAM for job in jobs))
 
 
 def _run(
@@ -326,7 +331,7 @@ def _run(
     report, started = Report(), time.monotonic()
     page = page_of(given.out) if given.gallery and not given.dry_run else None
     with (
-        gallery_writer(console, page) as viewer,
+        gallery_writer(console, page) as gallery,
         console.progress(
             planned.total, "pictures", "watching" if given.watch else "recoloring"
         ) as bar,
@@ -339,11 +344,11 @@ def _run(
             if given.watch and outcome.job.is_unsupported and outcome.error:
                 # The report at the end may never come.
                 console.warn(f"{outcome.job.source} is left out: {outcome.error.message}")
-            viewer.add(outcome, given.model)
+            gallery.add(outcome, given.model)
             bar.advance()
         # SIGTERM is the usual end of a watch.
         interrupted = stop.is_set() and stop.signal != signal.SIGTERM
-        viewer.finish(given.model, workers.device, interrupted)
+        gallery.finish(given.model, workers.device, interrupted)
     _print_lists(report, console)
     if interrupted:
         console.error(f"interrupted: {report}", "the same command goes on from here")
@@ -352,7 +357,7 @@ def _run(
         console.note(f"{report} in {time.monotonic() - started:.1f} s")
     if given.watch:
         return ExitCode.OK
-    return report.exit_code if viewer.is_complete else report.exit_code or ExitCode.SOME_FAILED
+    return report.exit_code if gallery.is_complete else report.exit_code or ExitCode.SOME_FAILED
 
 
 def _outcomes(

@@ -25,9 +25,8 @@ def signals(numbers: Sequence[signal.Signals]) -> Iterator[Stop]:
     """Set an event when one of the signals arrives, so that work in progress is finished."""
     stop, is_setting = Stop(), False
     previous = {number: signal.getsignal(number) for number in numbers}
-    is_main_thread = (
-        threading.current_thread() is threading.main_thread()
-    )  # others have no handlers
+    # Other threads cannot set handlers.
+    is_main_thread = threading.current_thread() is threading.main_thread()
 
     def on_signal(number: int, frame: object) -> None:
         nonlocal is_setting

@@ -16,7 +16,7 @@ from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.encode import ImageEncoding, encode_all, on_white
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import Metadata
-from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize, RgbImage
+from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize
 
 THUMBNAIL_SIDE = 480  # px of the longest side: 240 CSS px on a screen of double density
 _THUMBNAIL_QUALITY = 82
@@ -76,12 +76,6 @@ def thumbnails(before: bytes, after: bytes) -> Thumbnails:
     small_before, _ = _make_thumbnail(before)
     small_after, size = _make_thumbnail(after)
     return Thumbnails(small_before, small_after, size)
-
-
-def thumbnail_pair(pair: Thumbnails) -> RgbImage:
-    """Decode both thumbnails into one picture, side by side."""
-    first, second = decode(pair.before).rgb, decode(pair.after).rgb
-    return np.asarray(_join(first, _resize_like(second, first)), np.uint8)
 
 
 def _join_pairs(

@@ -78,7 +78,7 @@ class PillowReader(Reader):
         return block
 
     def orientation(self) -> int:
-        """Return how the picture is still to be turned, 1..8."""
+        """Return the EXIF orientation that is not applied yet, 1..8."""
         found = self.image.getexif().get(exif.ORIENTATION, 1)
         return found if isinstance(found, int) else 1
 
