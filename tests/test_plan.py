@@ -168,12 +168,14 @@ def test_a_list_harms_no_input_and_no_result(tree):
     assert jobs[0].error is None
     assert "already the result" in jobs[1].error.message
     os.link(tree / "in/b.jpg", tree / "twin.jpg")
-    (tree / "there").mkdir()
-    os.link(tree / "in/b.jpg", tree / "there/b.jpg")
+    (tree / "there/in").mkdir(parents=True)
+    os.link(tree / "in/b.jpg", tree / "there/in/b.jpg")
     (job,) = listed(["in/b.jpg"], OutputOptions(out="there/", overwrite=True))
     assert "overwrite an input" in job.error.message
-    (job,) = listed(["in/b.jpg"], OutputOptions(out="in/", suffix="", overwrite=True))
-    assert "overwrite an input" in job.error.message
+    for out, base in ((".", None), ("in/", "in")):
+        options = OutputOptions(out=out, base=base, suffix="", overwrite=True)
+        (job,) = listed(["in/b.jpg"], options)
+        assert "overwrite an input" in job.error.message
 
 
 @pytest.mark.parametrize("out", ["-", "x.jpg"])
@@ -302,3 +304,86 @@ def test_a_folder_of_unsupported_files_alone_is_told_apart_from_an_empty_one(tmp
     with pytest.raises(NoInputsError, match=r"phone\.heic: it is a HEIC file") as caught:
         plan([str(tmp_path)], False, OutputOptions())
     assert "heif-convert" in caught.value.hint
+
+
+@pytest.fixture
+def boxes(tmp_path, monkeypatch):
+    """Make two boxes of scans whose files have the same names."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("scans/box1/001.tif", "scans/box2/001.tif", "scans/box2/sub/002.tif"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
+
+
+def destinations(jobs):
+    return [destination for _, destination in pairs(jobs)]
+
+
+def test_several_folders_keep_their_trees_below_their_common_folder(boxes):
+    out = OutputOptions(out="out")
+    assert destinations(plan(["scans/box1", "scans/box2"], True, out)) == [
+        "out/box1/001.tif", "out/box2/001.tif", "out/box2/sub/002.tif",
+    ]  # fmt: skip
+    # The same files, however they are named.
+    os.chdir("scans/box1")
+    found = plan([".", str(boxes / "scans/box2/")], True, OutputOptions(out="../../out"))
+    assert destinations(found) == [
+        "../../out/box1/001.tif", "../../out/box2/001.tif", "../../out/box2/sub/002.tif",
+    ]  # fmt: skip
+    os.chdir(boxes)
+    (boxes / "cover.tif").write_bytes(b"x")
+    found = plan(["cover.tif", "scans/box1", "scans/box2"], False, out)
+    assert destinations(found) == ["out/cover.tif", "out/scans/box1/001.tif",
+                                   "out/scans/box2/001.tif"]  # fmt: skip
+
+
+def test_a_folder_that_holds_the_other_is_the_base(boxes):
+    expected = ["out/box1/001.tif", "out/box2/001.tif", "out/box2/sub/002.tif"]
+    assert destinations(plan(["scans", "scans/box2"], True, OutputOptions(out="out"))) == expected
+
+
+def test_a_single_folder_is_its_own_base(boxes):
+    for inputs in (["scans/box1"], ["scans/box1", "./scans/box1/"]):
+        assert destinations(plan(inputs, True, OutputOptions(out="out"))) == ["out/001.tif"]
+    with_file = plan(["scans/box2/sub/002.tif", "scans/box1"], True, OutputOptions(out="out"))
+    assert destinations(with_file) == ["out/002.tif", "out/001.tif"]
+
+
+def test_files_on_the_command_line_collide_without_a_base(boxes):
+    names = ["scans/box1/001.tif", "scans/box2/001.tif"]
+    first, second = plan(names, False, OutputOptions(out="out"))
+    assert first.destination == "out/001.tif"
+    assert "--base" in second.error.hint
+    for base in ("scans", str(boxes / "scans"), "./scans/../scans/"):
+        kept = plan(names, False, OutputOptions(out="out", base=base))
+        assert destinations(kept) == ["out/box1/001.tif", "out/box2/001.tif"]
+    single = plan(["scans/box1"], False, OutputOptions(out="out", base="."))
+    assert destinations(single) == ["out/scans/box1/001.tif"]
+
+
+def test_a_list_keeps_its_tree_below_the_current_folder_or_the_base(boxes):
+    names = ["scans/box1/001.tif", "./scans/box2/001.tif", str(boxes / "scans/box2/sub")]
+    tree = ["scans/box1/001.tif", "scans/box2/001.tif", "scans/box2/sub/002.tif"]
+    assert destinations(listed(names, OutputOptions(out="out"))) == [f"out/{n}" for n in tree]
+    below = listed(names, OutputOptions(out="out", base="scans"))
+    assert destinations(below) == [f"out/{n.removeprefix('scans/')}" for n in tree]
+    os.chdir("scans/box1")  # the other box lies outside
+    outside = listed(["001.tif", "../box2/sub/002.tif"], OutputOptions(out="../out"))
+    assert destinations(outside) == ["../out/001.tif", "../out/002.tif"]
+
+
+def test_an_input_outside_the_base_is_refused_alone(boxes):
+    inside, outside = listed(
+        ["scans/box1/001.tif", "scans/box2/001.tif"], OutputOptions(out="out", base="scans/box1")
+    )
+    assert inside.destination == "out/001.tif"
+    assert "does not lie in the folder scans/box1" in outside.error.message
+
+
+@pytest.mark.parametrize(
+    ("out", "base"), [(None, "scans"), ("x.tif", "scans"), ("-", "scans"), ("out", "missing")]
+)
+def test_a_base_needs_a_folder_of_results_and_must_exist(boxes, out, base):
+    with pytest.raises(UsageError, match="--base"):
+        plan(["scans/box1/001.tif"], False, OutputOptions(out=out, base=base))

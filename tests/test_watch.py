@@ -369,3 +369,20 @@ def test_the_unit_in_the_docs_is_sound(tmp_path):
     command = unit.split("ExecStart=")[1].splitlines()[0].split()
     context = run_command.make_context("run", command[1:])
     assert context.params["watch"]
+
+
+@pytest.mark.parametrize("base", [None, "."])
+def test_several_inboxes_keep_their_names_below_their_common_folder(tmp_path, monkeypatch, base):
+    monkeypatch.chdir(tmp_path)
+    for name in ("box1", "box2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "001.jpg").write_bytes(PICTURE)
+    stop = threading.Event()
+    options = OutputOptions(out="out", base=base)
+    jobs = watch.arrivals(["box1", "box2"], False, options, stop, 0.01, 0.01)
+    found = [next(jobs), next(jobs)]
+    assert [(job.destination, job.error) for job in found] == [
+        ("out/box1/001.jpg", None), ("out/box2/001.jpg", None),
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="does not lie in --base"):
+        watch.arrivals(["box1"], False, OutputOptions(out="out", base="box2"), stop)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from recolor_cli.batch.job import STREAM, Job
@@ -20,7 +22,8 @@ def job_of(source: Path, relative: Path, options: OutputOptions, suffix: str) ->
     ----------
     source : Path
     relative : Path
-        Path within the folder that was searched; the result gets the same one within ``-o``.
+        Path within the folder that was searched, or below ``--base``; the result gets the same one
+        within ``-o``.
     options : OutputOptions
     suffix : str
         From `result_suffix`.
@@ -92,6 +95,58 @@ def single_destination(options: OutputOptions, several: bool) -> str | None:
             f"--format {options.format.lower()} does not fit the name {out}", "leave --format out"
         )
     return out
+
+
+def path_below(path: str, folder: str) -> Path | None:
+    """Return a path relative to a folder; None if it lies elsewhere."""
+    try:
+        return Path(os.path.abspath(path)).relative_to(os.path.abspath(folder))
+    except ValueError:
+        return None
+
+
+def with_common_base(inputs: Sequence[str], options: OutputOptions) -> OutputOptions:
+    """Return options in which several folders have a base: the folder that holds all inputs.
+
+    The options are returned unchanged if they have a base, or if at most one input is a folder,
+    because a single folder is its own base.
+
+    Raises
+    ------
+    UsageError
+        If the inputs lie on several drives of Windows.
+    """
+    folders = {os.path.abspath(name) for name in inputs if os.path.isdir(name)}
+    if options.base is not None or options.out is None or len(folders) < 2:
+        return options
+    files = [name for name in inputs if name != STREAM and not os.path.isdir(name)]
+    folders |= {str(Path(os.path.abspath(name)).parent) for name in files}
+    try:
+        return replace(options, base=os.path.commonpath(folders))
+    except ValueError as error:
+        raise UsageError("the inputs lie on several drives", "recolor one drive a run") from error
+
+
+def check_base(options: OutputOptions, destination: str | None) -> None:
+    """Check that ``--base`` fits the other options.
+
+    Parameters
+    ----------
+    options : OutputOptions
+    destination : str or None
+        From `single_destination`.
+
+    Raises
+    ------
+    UsageError
+        If it is no folder, or results do not go to a folder.
+    """
+    if options.base is None:
+        return
+    if options.out is None or destination is not None:
+        raise UsageError("--base needs a folder for the results", "name one with -o FOLDER/")
+    if not os.path.isdir(options.base):
+        raise UsageError(f"--base {options.base}: there is no such folder", "check the name")
 
 
 def check_backup(options: OutputOptions) -> None:

@@ -6,7 +6,12 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from recolor_cli.batch.destination import DEFAULT_SUFFIX, job_of, stream_destination
+from recolor_cli.batch.destination import (
+    DEFAULT_SUFFIX,
+    job_of,
+    path_below,
+    stream_destination,
+)
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import is_thumbnail, without_label
@@ -57,8 +62,16 @@ def jobs_of(
                 yield Job(str(source), place, backup=place + options.backup)
         elif destination:
             yield Job(str(source), destination)
-        else:
+        elif options.base is None:
             yield job_of(source, relative, options, suffix)
+        elif below := path_below(str(source), options.base):
+            yield job_of(source, below, options, suffix)
+        else:
+            outside = InputError(
+                f"it does not lie in the folder {options.base}",
+                "name a folder that holds all inputs with --base",
+            )
+            yield Job(str(source), error=outside)
 
 
 def is_earlier_result(source: str, suffix: str) -> bool:

@@ -97,6 +97,9 @@ class OutputOptions:
         Write the confidence map as a sidecar file.
     kind : MediaKind
         Kind of files that are planned for.
+    base : str or None
+        Results keep their path below this folder within `out`. None keeps the path below the folder
+        that was searched, and of files the name alone.
     """
 
     out: str | None = None
@@ -115,6 +118,7 @@ class OutputOptions:
     seed: int = 0
     confidence: bool = False
     kind: MediaKind = PICTURES
+    base: str | None = None
 
     @property
     def needs_distribution(self) -> bool:

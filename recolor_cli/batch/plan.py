@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from recolor_cli.batch.destination import check_backup, result_suffix, single_destination
+from recolor_cli.batch.destination import (
+    check_backup,
+    check_base,
+    path_below,
+    result_suffix,
+    single_destination,
+    with_common_base,
+)
 from recolor_cli.batch.file_identity import file_identity, path_key
 from recolor_cli.batch.inputs import is_earlier_result, jobs_of
 from recolor_cli.batch.job import STREAM, Job
@@ -51,6 +58,8 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
         raise UsageError("standard input has no place", "leave --in-place or - out")
     several = len(inputs) > 1 or os.path.isdir(inputs[0])
     destination = single_destination(options, several)
+    check_base(options, destination)
+    options = with_common_base(inputs, options)
     jobs: list[Job] = []
     for name in inputs:
         jobs += jobs_of(name, recursive, options, suffix, destination)
@@ -83,16 +92,20 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
     Notes
     -----
     Later names are not known yet, so that a result of an earlier run that comes before its picture
-    is recognised by its name, as in folders.
+    is recognised by its name, as in folders. A common folder of all names is not known either, so
+    that results keep their path below the current folder, unless the options have another base. Of
+    names outside the current folder, a file's result has its name alone.
     """
     suffix = result_suffix(options)
     check_backup(options)
-    single_destination(options, several=True)
+    check_base(options, single_destination(options, several=True))
     if options.out == STREAM:
         raise UsageError("standard output takes one picture", "name it, without a list")
     conflicts = _Conflicts(options, suffix)
+    here = replace(options, base=os.curdir) if options.base is None else options
     for name in names:
-        for job in jobs_of(name, recursive, options, suffix, None):
+        options_of_name = here if path_below(name, os.curdir) else options
+        for job in jobs_of(name, recursive, options_of_name, suffix, None):
             if job.error or not is_earlier_result(job.source, suffix):
                 yield from conflicts.resolve([job])
 
@@ -101,7 +114,7 @@ def conflict_error(job: Job, other: str) -> OutputError:
     """Return the error of a job whose destination is already that of another input."""
     return OutputError(
         f"{job.destination} is already the result of {other}",
-        "recolor them into different folders",
+        "keep their folders apart with --base FOLDER, or recolor them into different folders",
     )
 
 

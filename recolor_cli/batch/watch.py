@@ -14,7 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from recolor_cli.batch.destination import job_of, result_suffix
+from recolor_cli.batch.destination import (
+    check_base,
+    job_of,
+    path_below,
+    result_suffix,
+    with_common_base,
+)
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import conflict_error
@@ -87,6 +93,7 @@ def arrivals(
     come and go. A folder that cannot be read is reported once and polled again.
     """
     _check(inboxes, recursive, options)
+    options = with_common_base(inboxes, options)
     return _arrivals(Inboxes(inboxes, recursive, options, settled), stop, interval)
 
 
@@ -118,6 +125,12 @@ def _check(inboxes: Sequence[str], recursive: bool, options: OutputOptions) -> N
             raise UsageError(f"the results would arrive in {inbox} as pictures", advice)
         if recursive and Path(os.path.realpath(inbox)).is_relative_to(os.path.realpath(out)):
             raise UsageError(f"{inbox} lies in {out}, where the results go", advice)
+        if options.base is not None and path_below(inbox, options.base) is None:
+            raise UsageError(
+                f"{inbox} does not lie in --base {options.base}",
+                "name a folder that holds all the others",
+            )
+    check_base(options, None)
 
 
 class Inboxes:
@@ -157,14 +170,16 @@ class Inboxes:
 
     def _search(self, inbox: str) -> Iterator[_InboxFile | Job]:
         """Yield the files in the order of their names, and jobs that report unreadable folders."""
-        folders = [(inbox, "")]
+        base = self._options.base
+        top = "" if base is None else f"{path_below(inbox, base)}/"
+        folders = [(inbox, top)]
         while folders:
             folder, relative = folders.pop()
             try:
                 with os.scandir(folder) as entries:
                     ordered = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:
-                is_removed = isinstance(error, FileNotFoundError) and relative
+                is_removed = isinstance(error, FileNotFoundError) and folder != inbox
                 if not is_removed and (job := self.known.unreadable(folder, error)):
                     yield job
                 continue

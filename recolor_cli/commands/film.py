@@ -51,7 +51,7 @@ def film(**values: Any) -> ExitCode:
 
     given = _OptionValues(**values)
     options, raw = _make_film_options(given), _parse_raw_frames(given)
-    output = make_output_options(given.out, given.suffix, given.overwrite, options)
+    output = make_output_options(given.out, given.base, given.suffix, given.overwrite, options)
     jobs = plan_films(given.inputs, given.recursive, output)
     _check_streams(given, jobs)
     return _recolor(given, jobs, output, options, raw, Console(given.quiet, given.verbose))
@@ -63,6 +63,7 @@ class _OptionValues:
 
     inputs: tuple[str, ...]
     out: str | None
+    base: str | None
     recursive: bool
     model: str
     temperature: float | None

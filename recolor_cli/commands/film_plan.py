@@ -34,14 +34,18 @@ _FILMS = MediaKind(
 
 
 def make_output_options(
-    out: str | None, suffix: str | None, overwrite: bool, options: FilmOptions
+    out: str | None,
+    base: str | None,
+    suffix: str | None,
+    overwrite: bool,
+    options: FilmOptions,
 ) -> OutputOptions:
     """Return where results go. A part of a film does not take the name of the whole result."""
     if suffix is None and options.preview:
         suffix = "-preview"
     elif suffix is None and not options.span.is_all:
         suffix = "-part"
-    return OutputOptions(out=out, suffix=suffix, overwrite=overwrite, kind=_FILMS)
+    return OutputOptions(out=out, base=base, suffix=suffix, overwrite=overwrite, kind=_FILMS)
 
 
 def plan_films(inputs: Sequence[str], recursive: bool, output: OutputOptions) -> list[Job]:

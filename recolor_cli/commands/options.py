@@ -50,6 +50,12 @@ out_option = click.option(
     shell_complete=files,
     help="Folder, file or - for stdout. [beside the input]",
 )
+base_option = click.option(
+    "--base",
+    metavar="FOLDER",
+    shell_complete=files,
+    help="Keep the path of inputs below this folder in -o. [several folders: their common one]",
+)
 recursive_option = click.option("-r", "--recursive", is_flag=True, help="Search folders in depth.")
 model_option = click.option(
     "-m",
@@ -115,12 +121,13 @@ def suffix_option(default: str) -> Callable[[Command], Command]:
 def shared_options(command: Command) -> Command:
     """Add the options that mean the same to `run` and to `film`.
 
-    They are passed as ``out``, ``recursive``, ``model``, ``temperature``, ``strength``, ``device``,
-    ``overwrite``, ``dry_run``, ``as_json``, ``quiet`` and ``verbose``.
+    They are passed as ``out``, ``base``, ``recursive``, ``model``, ``temperature``, ``strength``,
+    ``device``, ``overwrite``, ``dry_run``, ``as_json``, ``quiet`` and ``verbose``.
     """
     return add_options(
         command,
         out_option,
+        base_option,
         recursive_option,
         model_option,
         temperature_option,

@@ -42,6 +42,7 @@ _ENDINGS = [image_format.suffix[1:] for image_format in ImageFormat]
 _SECTIONS = {
     "Output": (
         "out",
+        "base",
         "suffix",
         "format_",
         "quality",
@@ -163,6 +164,7 @@ class _OptionValues:
 
     inputs: tuple[str, ...]
     out: str | None
+    base: str | None
     recursive: bool
     model: str
     temperature: float | None
@@ -278,6 +280,7 @@ def _output_options(given: _OptionValues) -> OutputOptions:
         variants=given.variants or 0,
         seed=given.seed or 0,
         confidence=given.confidence,
+        base=given.base,
     )
 
 
