@@ -28,6 +28,44 @@ def test_a_folder_is_searched_in_the_order_of_names(tree):
     assert pairs(plan(["in"], True, OutputOptions())) == expected
 
 
+@pytest.mark.parametrize("name", ["@eaDir", ".thumbnails", "__MACOSX", "#recycle"])
+def test_folders_that_machines_make_are_left_out_unless_they_are_named(tree, name):
+    folder = tree / "in" / name
+    folder.mkdir()
+    (folder / "b.jpg").write_bytes(b"small")
+    (folder / "sub").mkdir()
+    (folder / "sub/c.heic").write_bytes(b"unsupported")
+    found = [source for source, _ in pairs(plan(["in"], True, OutputOptions(out="out")))]
+    assert found == ["in/a.PNG", "in/b.jpg", "in/sub/d.webp"]
+    assert len(plan([str(folder)], False, OutputOptions(out="out"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left"),
+    [
+        (("*.jpg",), ["in/a.PNG", "in/sub/d.webp"]),
+        (("b*", "a.*"), ["in/sub/d.webp"]),
+        (("sub",), ["in/a.PNG", "in/b.jpg"]),
+        (("sub/*",), ["in/a.PNG", "in/b.jpg"]),
+        (("in",), ["in/a.PNG", "in/b.jpg", "in/sub/d.webp"]),
+        (("*.heic",), ["in/a.PNG", "in/b.jpg", "in/sub/d.webp"]),
+    ],
+)
+def test_names_are_excluded_in_folders(tree, patterns, left):
+    options = OutputOptions(out="out", exclude=patterns)
+    assert [source for source, _ in pairs(plan(["in"], True, options))] == left
+
+
+def test_an_excluded_file_of_another_kind_is_not_reported(tree):
+    (tree / "in/x.heic").write_bytes(b"x")
+    assert len(plan(["in"], False, OutputOptions(out="out"))) == 3
+    assert len(plan(["in"], False, OutputOptions(out="out", exclude=("*.heic",)))) == 2
+
+
+def test_a_named_file_is_not_excluded(tree):
+    assert len(plan(["in/b.jpg"], False, OutputOptions(exclude=("*.jpg",)))) == 1
+
+
 def test_the_tree_is_kept_in_an_output_folder(tree):
     assert pairs(plan(["in"], True, OutputOptions(out="out"))) == [
         ("in/a.PNG", "out/a.PNG"),

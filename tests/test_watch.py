@@ -151,6 +151,15 @@ def test_folders_are_looked_into_on_demand(inbox, tmp_path):
     ]
 
 
+def test_excluded_names_and_folders_of_thumbnails_never_come(tmp_path, inbox):
+    watched = Watched(tmp_path / "in", exclude=("*-small.jpg",))
+    for name in ("a.jpg", "a-small.jpg", "@eaDir/a.jpg"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(PICTURE)
+    assert [Path(job.source).name for job in watched.after(2 * SETTLED)] == ["a.jpg"]
+
+
 def test_an_output_folder_in_the_inbox_is_not_looked_into(inbox, tmp_path):
     watched = Watched(tmp_path / "inbox", out=str(tmp_path / "inbox" / "done"))
     (tmp_path / "inbox" / "done").mkdir()

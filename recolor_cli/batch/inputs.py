@@ -12,6 +12,7 @@ from recolor_cli.batch.destination import (
     path_below,
     stream_destination,
 )
+from recolor_cli.batch.exclusion import is_excluded, is_machine_made
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import is_thumbnail, without_label
@@ -92,9 +93,9 @@ def _search(
 ) -> list[tuple[Path, Path] | Job]:
     """Return the files of a folder, each with its path relative to it, in the order of their names.
 
-    Left out are hidden files and folders, links to folders, the output folder, and results that lie
-    beside the picture that they were made from. Unsupported files, and folders that cannot be read,
-    come as jobs with an error.
+    Left out are hidden files and folders, links to folders, folders of thumbnails, the output
+    folder, what `OutputOptions.exclude` names, and results that lie beside the picture that they
+    were made from. Unsupported files, and folders that cannot be read, come as jobs with an error.
     """
     found: list[tuple[Path, Path] | Job] = []
 
@@ -105,14 +106,21 @@ def _search(
     out_folder = Path(options.out).resolve() if options.out is not None else None
     for root, folders, files in os.walk(folder, onerror=add_unreadable):
         here = Path(root)
+        below = here.relative_to(folder)
+
+        def is_wanted(name: str, below: Path = below) -> bool:
+            excluded = is_excluded((below / name).as_posix(), options.exclude)
+            return not name.startswith(".") and not excluded
+
         folders[:] = sorted(
             name
             for name in folders
             if recursive
-            and not name.startswith(".")
+            and is_wanted(name)
+            and not is_machine_made(name)
             and not (out_folder and (here / name).resolve() == out_folder)
         )
-        paths = [here / name for name in sorted(files) if not name.startswith(".")]
+        paths = [here / name for name in sorted(files) if is_wanted(name)]
         found += [
             Job(str(path), error=error, is_unsupported=True)
             for path in paths

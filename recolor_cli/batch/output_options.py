@@ -95,6 +95,8 @@ class OutputOptions:
         Which variants.
     confidence : bool
         Write the confidence map as a sidecar file.
+    exclude : tuple of str
+        Patterns of names that are left out when folders are searched, as in `is_excluded`.
     kind : MediaKind
         Kind of files that are planned for.
     base : str or None
@@ -117,6 +119,7 @@ class OutputOptions:
     variants: int = 0
     seed: int = 0
     confidence: bool = False
+    exclude: tuple[str, ...] = ()
     kind: MediaKind = PICTURES
     base: str | None = None
 

@@ -21,6 +21,7 @@ from recolor_cli.batch.destination import (
     result_suffix,
     with_common_base,
 )
+from recolor_cli.batch.exclusion import is_excluded, is_machine_made
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import conflict_error
@@ -187,9 +188,11 @@ class Inboxes:
             for entry in ordered:
                 inner = f"{relative}{entry.name}"
                 is_visible = not entry.name.startswith((".", "~"))
+                is_visible &= not is_excluded(inner, self._options.exclude)
                 try:
                     if entry.is_dir(follow_symlinks=False):
-                        if self._recursive and is_visible and not self._is_output(entry.path):
+                        is_inbox = is_visible and not is_machine_made(entry.name)
+                        if self._recursive and is_inbox and not self._is_output(entry.path):
                             below.append((entry.path, f"{inner}/"))
                     elif not (is_visible and _is_picture(entry.name)):
                         self.known.note_temporary(entry.inode())

@@ -52,6 +52,7 @@ def film(**values: Any) -> ExitCode:
     given = _OptionValues(**values)
     options, raw = _make_film_options(given), _parse_raw_frames(given)
     output = make_output_options(given.out, given.base, given.suffix, given.overwrite, options)
+    output = replace(output, exclude=given.exclude)
     jobs = plan_films(given.inputs, given.recursive, output)
     _check_streams(given, jobs)
     return _recolor(given, jobs, output, options, raw, Console(given.quiet, given.verbose))
@@ -65,6 +66,7 @@ class _OptionValues:
     out: str | None
     base: str | None
     recursive: bool
+    exclude: tuple[str, ...]
     model: str
     temperature: float | None
     strength: float

@@ -57,6 +57,12 @@ base_option = click.option(
     help="Keep the path of inputs below this folder in -o. [several folders: their common one]",
 )
 recursive_option = click.option("-r", "--recursive", is_flag=True, help="Search folders in depth.")
+exclude_option = click.option(
+    "--exclude",
+    metavar="GLOB",
+    multiple=True,
+    help="Leave out such files and folders in folders, as in '*-small.*'; repeatable.",
+)
 model_option = click.option(
     "-m",
     "--model",
@@ -121,14 +127,15 @@ def suffix_option(default: str) -> Callable[[Command], Command]:
 def shared_options(command: Command) -> Command:
     """Add the options that mean the same to `run` and to `film`.
 
-    They are passed as ``out``, ``base``, ``recursive``, ``model``, ``temperature``, ``strength``,
-    ``device``, ``overwrite``, ``dry_run``, ``as_json``, ``quiet`` and ``verbose``.
+    They are passed as ``out``, ``base``, ``recursive``, ``exclude``, ``model``, ``temperature``,
+    ``strength``, ``device``, ``overwrite``, ``dry_run``, ``as_json``, ``quiet`` and ``verbose``.
     """
     return add_options(
         command,
         out_option,
         base_option,
         recursive_option,
+        exclude_option,
         model_option,
         temperature_option,
         strength_option,

@@ -54,7 +54,7 @@ _SECTIONS = {
     "Color": ("model", "temperature", "strength", "keep_original", "only_gray", "if_gray", "mask"),
     "Other colors": ("variants", "seed", "palette", "palette_strength", "hint", "confidence"),
     "Looking": ("compare", "gallery"),
-    "Inputs": ("recursive", "files_from", "null", "watch", "max_pixels"),
+    "Inputs": ("recursive", "exclude", "files_from", "null", "watch", "max_pixels"),
     "Speed": ("jobs", "device"),
     "Report": ("dry_run", "as_json", "quiet", "verbose"),
 }
@@ -166,6 +166,7 @@ class _OptionValues:
     out: str | None
     base: str | None
     recursive: bool
+    exclude: tuple[str, ...]
     model: str
     temperature: float | None
     strength: float
@@ -281,6 +282,7 @@ def _output_options(given: _OptionValues) -> OutputOptions:
         seed=given.seed or 0,
         confidence=given.confidence,
         base=given.base,
+        exclude=given.exclude,
     )
 
 
