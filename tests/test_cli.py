@@ -21,7 +21,7 @@ from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.commands.run import run as run_command
 from recolor_cli.errors import OutputError
 from recolor_cli.model.registry import find_model
-from recolor_cli.terminal.streams import records
+from recolor_cli.terminal.streams import chunks, records
 
 COMMAND = [sys.executable, "-m", "recolor_cli"]
 
@@ -370,8 +370,16 @@ def test_a_list_in_a_pipe_that_does_not_block_is_read_to_its_end():
     thread = threading.Thread(target=write)
     thread.start()
     with os.fdopen(reader, "rb") as source:
-        assert list(records(source, b"\n")) == [b"a", b"bc", b"d"]
+        assert list(records(chunks(source), b"\n")) == [b"a", b"bc", b"d"]
     thread.join()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_may_be_in_utf_16(recolor, tmp_path, encoding):
+    (tmp_path / "ä b.jpg").write_bytes(encoded(draw()))
+    (tmp_path / "list.txt").write_bytes(f"{tmp_path}/ä b.jpg\r\n".encode(encoding))
+    out, _ = recolor("-n", "--files-from", tmp_path / "list.txt")
+    assert out.decode().startswith(f"{tmp_path}/ä b.jpg -> ")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal on POSIX")

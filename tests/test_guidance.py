@@ -9,9 +9,9 @@ from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean, softmax
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.color.letterbox import Letterbox
+from recolor_cli.guidance.color_texts import levels_to_ab
 from recolor_cli.guidance.confidence import confidence_map, entropy
 from recolor_cli.guidance.guided_filter import guided_filter
-from recolor_cli.guidance.hex_colors import levels_to_ab
 from recolor_cli.guidance.hint_propagation import HintConstraints, _link_pixels, propagate_hints
 from recolor_cli.guidance.palette_matching import Palette, match_palette
 from recolor_cli.guidance.variants import MAX_VARIANTS, cie94, generate_variants

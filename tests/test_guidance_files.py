@@ -12,7 +12,7 @@ from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import InferenceError, InputError, ModelError, UsageError
-from recolor_cli.guidance.hex_colors import levels_to_ab, parse_hex
+from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.hint_files import load_hints
 from recolor_cli.guidance.hints import Hint, Hints
 from recolor_cli.guidance.palette_files import load_palette
@@ -20,6 +20,7 @@ from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import ImageSize
 
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
 RED, NAVY = levels_to_ab([(200, 16, 46)])[0], levels_to_ab([(17, 34, 51)])[0]
 
 
@@ -136,18 +137,38 @@ def test_random_bytes_are_no_palettes(tmp_path):
         assert np.isfinite(palette.ab).all()
 
 
-@pytest.mark.parametrize("text", ["missing.gpl", "#12", "#c8102e,red", "#c8102e,,#123", "#", "\0"])
+@pytest.mark.parametrize(
+    "text", ["missing.gpl", "#12", "#c8102e,rot", "#c8102e,,#123", "#", "\0", "reed", "red,"]
+)
 def test_what_is_no_palette_at_all(text):
     with pytest.raises(UsageError):
         load_palette(text)
 
 
-def test_hex_colors():
-    assert parse_hex("#C8102e") == (200, 16, 46)
-    assert parse_hex(" #123 ") == (17, 34, 51)
-    for text in ("123", "#12345", "#ggg", "", "# 12"):
+def test_colors():
+    assert parse_color("#C8102e") == parse_color("c8102E") == (200, 16, 46)
+    assert parse_color(" #123 ") == parse_color("123") == (17, 34, 51)
+    assert parse_color("RebeccaPurple") == (102, 51, 153)
+    assert parse_color("darkgrey") == parse_color("darkgray") == (169, 169, 169)
+    for text in ("12", "#12345", "#ggg", "", "# 12", "##123", "#red", "rouge"):
         with pytest.raises(UsageError, match="not a color"):
-            parse_hex(text)
+            parse_color(text)
+
+
+def test_a_misspelt_color_gets_the_name_that_is_near():
+    with pytest.raises(UsageError, match="'crimsn' is not a color") as caught:
+        load_palette("gold,crimsn")
+    assert "did you mean crimson?" in caught.value.hint
+    assert "name a file" in caught.value.hint
+
+
+def test_a_palette_of_names_is_that_of_their_numbers(tmp_path, monkeypatch):
+    numbers = load_palette("#ff0000,#ffd700").ab
+    for text in ("red,gold", "ff0000,ffd700", "Red, #FFD700"):
+        np.testing.assert_array_equal(load_palette(text).ab, numbers)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gold").write_text(GPL.decode())  # a file counts more than its name
+    assert len(load_palette("gold").ab) == len(load_palette(str(tmp_path / "gold")).ab) > 1
 
 
 def scribble(size: tuple[int, int] = (200, 100), mode: str = "RGBA") -> bytes:
@@ -166,6 +187,25 @@ def test_hints_come_from_words_json_and_scribbles(tmp_path):
     (drawn,) = hints.scribbles
     assert drawn.size == ImageSize(200, 100)
     assert len(drawn.rows) == 2 * 50 + 5
+
+
+@pytest.mark.parametrize("color", ["c8102e", "#C8102E", "crimson"])
+def test_a_hint_takes_what_a_palette_takes(tmp_path, color):
+    (tmp_path / "h.json").write_text(json.dumps([{"x": 5, "y": 6, "color": color}]))
+    expected = (220, 20, 60) if color == "crimson" else (200, 16, 46)
+    hints = load_hints([f"12,34,{color}", str(tmp_path / "h.json")])
+    assert [hint.color for hint in hints.points] == [expected, expected]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_hints_and_palettes_are_read_in_every_encoding(tmp_path, encoding):
+    text = json.dumps([{"x": 5, "y": 6.5, "color": "red"}], indent=1)
+    (tmp_path / "h.json").write_bytes(text.encode(encoding))
+    assert load_hints([str(tmp_path / "h.json")]).points == (Hint(5, 6.5, (255, 0, 0)),)
+    (tmp_path / "p.gpl").write_bytes(GPL.decode().encode(encoding))
+    (tmp_path / "q.gpl").write_bytes(GPL)
+    encoded_so, as_ascii = (load_palette(str(tmp_path / name)).ab for name in ("p.gpl", "q.gpl"))
+    np.testing.assert_array_equal(encoded_so, as_ascii)
 
 
 @pytest.mark.parametrize("shape", [(200, 100), (400, 200), (50, 25)])
@@ -211,7 +251,9 @@ def test_a_scribble_of_another_shape_is_an_error_of_the_picture(tmp_path):
         (b"[1, 2]", "no hints"),
         (b'{"x": 1}', "no hints"),
         (b'[{"x": 1, "y": 2}]', "color"),
-        (b'[{"x": 1, "y": 2, "color": "red"}]', "red"),
+        (b'[{"x": 1, "y": 2, "color": "rot"}]', "rot"),
+        ('[{"x": 1}]'.encode("utf-16"), "no 'y'"),
+        (b'[{"x": 1, "y": "\xe9"}]', "UTF-8"),
         (b'[{"x": "one", "y": 2, "color": "#123"}]', "one"),
         (b"[" * 100_000, "no hints"),
         (b"[" + b"1" * 5000 + b"]", "no hints"),
@@ -226,7 +268,9 @@ def test_broken_hint_files_are_usage_errors(tmp_path, data, said):
         load_hints([str(tmp_path / "h")])
 
 
-@pytest.mark.parametrize("text", ["1,2,#12", "1,#123", "-1,2,#123", "1,x,#123", "1,2,3,#123", "no"])
+@pytest.mark.parametrize(
+    "text", ["1,2,#12", "1,#123", "-1,2,#123", "1,x,#123", "1,2,3,#123", "no", "1,2,rot", "1,2"]
+)
 def test_what_is_no_hint_at_all(text):
     with pytest.raises(UsageError):
         load_hints([text])

@@ -11,8 +11,8 @@ from conftest import draw, encoded, names, pixels
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import Outcome, Report, Status
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
+from recolor_cli.guidance.color_texts import levels_to_ab
 from recolor_cli.guidance.contact_sheet import contact_sheet
-from recolor_cli.guidance.hex_colors import levels_to_ab
 
 
 @pytest.fixture

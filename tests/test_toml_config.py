@@ -72,7 +72,7 @@ def test_other_values_are_refused_by_key_and_type(values, words):
         build_config(Config, values)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
 def test_toml_as_windows_writes_it(tmp_path, encoding):
     path = tmp_path / "x.toml"
     path.write_text('name = "Gemälde"\r\n', encoding)

@@ -24,7 +24,7 @@ _OPTIONS = (
     click.option(
         "--palette",
         metavar="FILE|COLORS",
-        help='Pull colors toward a picture, a .gpl, .ase or .aco palette, or "#c8102e,#f2c14e".',
+        help='Pull colors toward a picture, a .gpl, .ase or .aco palette, or "#c8102e,gold".',
     ),
     click.option(
         "--palette-strength", type=Number(0, 1), metavar="N", help="How far: 0 not, 1 all. [0.8]"
@@ -32,8 +32,9 @@ _OPTIONS = (
     click.option(
         "--hint",
         multiple=True,
-        metavar="X,Y,#RRGGBB|FILE",
-        help="A color at a pixel; or JSON of such, or a PNG with strokes. Can be given often.",
+        metavar="X,Y,COLOR|FILE",
+        help="A color at a pixel, as in 120,80,red; or JSON of such, or a PNG with strokes. Can be "
+        "given often.",
     ),
     click.option(
         "--confidence",

@@ -41,12 +41,13 @@ def inputs_and_list(inputs: Sequence[str], path: str, null: bool) -> Iterator[st
 
 
 def _read_names(path: str, null: bool) -> Iterator[str]:
-    from recolor_cli.terminal.streams import records, stdin
+    from recolor_cli.system.texts import to_utf8
+    from recolor_cli.terminal.streams import chunks, records, stdin
 
     with contextlib.ExitStack() as stack:
         try:
             source = stdin() if path == "-" else stack.enter_context(Path(path).open("rb"))
-            for line in records(source, b"\0" if null else b"\n"):
+            for line in records(to_utf8(chunks(source)), b"\0" if null else b"\n"):
                 if b"\0" in line:
                     raise InputError(
                         f"the list {path} has NULs between names",
@@ -55,6 +56,9 @@ def _read_names(path: str, null: bool) -> Iterator[str]:
                 name = os.fsdecode(line if null else line.removesuffix(b"\r"))
                 if name:
                     yield f"./{name}" if name == "-" else name  # in a list it is a file
+        except ValueError as error:
+            advice = "write it in UTF-8, one name a line"
+            raise InputError(f"cannot read the list {path}: {error}", advice) from error
         except OSError as error:
             advice = "check the name, or use - for standard input"
             raise InputError(f"cannot read the list {path}: {error.strerror}", advice) from error

@@ -1,4 +1,4 @@
-"""Read hints as users give them: x,y,#rrggbb, a JSON list of those, or a picture with strokes."""
+"""Read hints as users give them: x,y,color, a JSON list of those, or a picture with strokes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 
 from recolor_cli.errors import RecolorError, UsageError
-from recolor_cli.guidance.hex_colors import levels_to_ab, parse_hex
+from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.hints import Hint, Hints, Scribble
 from recolor_cli.image.decode import decode
+from recolor_cli.system.texts import decode_text
 
-_ADVICE = "write x,y,#rrggbb, or name a JSON file of them or a transparent PNG with strokes"
+_ADVICE = (
+    "write x,y,color, as in 120,80,#c8102e or 120,80,red, "
+    "or name a JSON file of them or a transparent PNG with strokes"
+)
 
 
 def load_hints(texts: Sequence[str]) -> Hints:
@@ -25,7 +29,7 @@ def load_hints(texts: Sequence[str]) -> Hints:
     Parameters
     ----------
     texts : sequence of str
-        Each is ``x,y,#rrggbb``, the path of a JSON file with a list of objects of x, y and color,
+        Each is ``x,y,color``, the path of a JSON file with a list of objects of x, y and color,
         or the path of a picture that is transparent where there is no hint.
 
     Raises
@@ -36,7 +40,7 @@ def load_hints(texts: Sequence[str]) -> Hints:
     points: list[Hint] = []
     scribbles: list[Scribble] = []
     for text in texts:
-        if "#" in text and not os.path.exists(text):
+        if text.count(",") >= 2 and not os.path.exists(text):
             points.append(_parse_point(text))
             continue
         try:
@@ -44,7 +48,8 @@ def load_hints(texts: Sequence[str]) -> Hints:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"cannot read the hints {text}: {reason}", _ADVICE) from error
-        if data.lstrip()[:1] in (b"[", b"{"):
+        start = decode_text(data[:64], "replace").lstrip()
+        if start.startswith(("[", "{")):
             points += _parse_json(text, data)
         else:
             scribbles.append(_decode_scribble(text, data))
@@ -56,21 +61,22 @@ def _parse_point(text: str) -> Hint:
     number = r"\s*\d{1,9}(\.\d*)?\s*"
     if len(parts) != 3 or not all(re.fullmatch(number, part) for part in parts[:2]):
         raise UsageError(f"{text!r} is not a hint", _ADVICE)
-    return Hint(float(parts[0]), float(parts[1]), parse_hex(parts[2]))
+    return Hint(float(parts[0]), float(parts[1]), parse_color(parts[2]))
 
 
 def _parse_json(name: str, data: bytes) -> list[Hint]:
     try:
-        return [_parse_entry(entry) for entry in json.loads(data)]
+        return [_parse_entry(entry) for entry in json.loads(decode_text(data))]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = f"an entry has no {error}" if isinstance(error, KeyError) else error
         raise UsageError(
-            f"{name} holds no hints: {error}",
+            f"{name} holds no hints: {reason}",
             'it needs a list of {"x": 120, "y": 80, "color": "#c8102e"}',
         ) from error
 
 
 def _parse_entry(entry: dict[str, Any]) -> Hint:
-    return Hint(float(entry["x"]), float(entry["y"]), parse_hex(str(entry["color"])))
+    return Hint(float(entry["x"]), float(entry["y"]), parse_color(str(entry["color"])))
 
 
 def _decode_scribble(name: str, data: bytes) -> Scribble:

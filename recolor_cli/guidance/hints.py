@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.resize import check_same_aspect
 from recolor_cli.errors import InputError
-from recolor_cli.guidance.hex_colors import levels_to_ab
+from recolor_cli.guidance.color_texts import levels_to_ab
 from recolor_cli.guidance.hint_propagation import HintConstraints
 from recolor_cli.types import FloatArray, ImageSize
 

@@ -9,6 +9,8 @@ GIMP: devel-docs/gpl-palette-format. Adobe: Photoshop File Formats Specification
 from __future__ import annotations
 
 import colorsys
+import os
+import re
 import struct
 from pathlib import Path
 from typing import cast
@@ -18,13 +20,14 @@ import numpy as np
 
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import InputError, RecolorError, UsageError
-from recolor_cli.guidance.hex_colors import levels_to_ab, parse_hex
+from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.image.decode import decode
+from recolor_cli.system.texts import decode_text
 from recolor_cli.types import FloatArray, RgbImage
 
 _SAMPLE_SIDE = 256  # px, the longest side of the copy of a picture whose colors are counted
-_ADVICE = 'name a picture, a .gpl, .ase or .aco file, or colors: "#c8102e,#f2c14e,#123"'
+_ADVICE = 'name a picture, a .gpl, .ase or .aco file, or colors: "#c8102e,#f2c14e,gold"'
 
 
 def load_palette(text: str) -> Palette:
@@ -33,25 +36,26 @@ def load_palette(text: str) -> Palette:
     Parameters
     ----------
     text : str
-        Colors separated by commas, of which the first begins with ``#``; or the path of a GIMP
-        palette, of an Adobe swatch file (.ase, .aco), or of a picture. The colors of a picture
-        count as often as they occur.
+        Colors separated by commas, as `parse_color` takes them; or the path of a GIMP palette, of
+        an Adobe swatch file (.ase, .aco), or of a picture. The colors of a picture count as often
+        as they occur. A file counts more than colors of its name, unless a ``#`` begins the text.
 
     Raises
     ------
     UsageError
         If the file cannot be read, or a color cannot be parsed.
     """
-    if text.lstrip().startswith("#"):
-        return Palette.of_equal_shares(levels_to_ab([parse_hex(part) for part in text.split(",")]))
     path = Path(text)
+    is_color_list = re.fullmatch(r"[\w#, ]+", text) and not os.path.exists(text)
+    if is_color_list or text.lstrip().startswith("#"):
+        return _parse_colors(text)
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # a NUL in the name, for example
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot read the palette {text}: {reason}", _ADVICE) from error
     try:
-        if data.startswith(b"GIMP Palette"):
+        if decode_text(data[:64], "replace").startswith("GIMP Palette"):
             return _palette_of(_parse_gimp(data))
         if data.startswith(b"ASEF"):
             return _palette_of(_parse_ase(data))
@@ -64,6 +68,16 @@ def load_palette(text: str) -> Palette:
         raise UsageError(f"the palette {text} cannot be read: {error.message}", _ADVICE) from error
     except RecolorError as error:
         raise UsageError(f"the palette {text}: {error.message}", _ADVICE) from error
+
+
+def _parse_colors(text: str) -> Palette:
+    try:
+        colors = [parse_color(part) for part in text.split(",")]
+    except UsageError as error:
+        raise UsageError(
+            f"--palette {text}: {error.message}", f"{error.hint}; or name a file"
+        ) from error
+    return Palette.of_equal_shares(levels_to_ab(colors))
 
 
 def _palette_of(ab: FloatArray) -> Palette:
@@ -92,7 +106,7 @@ def _palette_of_picture(rgb: RgbImage) -> Palette:
 
 def _parse_gimp(data: bytes) -> FloatArray:
     colors = []
-    for line in data.decode("utf-8", "replace").splitlines()[1:]:
+    for line in decode_text(data, "replace").splitlines()[1:]:
         words = line.split()
         if not words or words[0].startswith("#") or words[0] in ("Name:", "Columns:", "Channels:"):
             continue

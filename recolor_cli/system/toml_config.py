@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import codecs
 import tomllib
 from dataclasses import MISSING, fields
 from enum import Enum
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from recolor_cli.system.texts import decode_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -19,7 +20,7 @@ _Config = TypeVar("_Config", bound="DataclassInstance")
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the values of a TOML file.
 
-    It may be UTF-8, or UTF-16 with a byte order mark, which older PowerShells write for
+    It may be in any encoding of `decode_text`: older PowerShells write UTF-16 for
     ``recolor profile NAME > FILE``.
 
     Raises
@@ -29,9 +30,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     ValueError
         If it is not TOML, or not text.
     """
-    data = path.read_bytes()
-    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return tomllib.loads(data.decode("utf-16" if is_utf16 else "utf-8-sig"))
+    return tomllib.loads(decode_text(path.read_bytes()))
 
 
 def build_config(kind: type[_Config], values: dict[str, Any]) -> _Config:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from recolor_cli.errors import InputError, OutputError
@@ -29,7 +29,19 @@ def stdin() -> BinaryIO:
         raise InputError("standard input cannot be read", "pipe something in") from error
 
 
-def records(source: BinaryIO, separator: bytes) -> Iterator[bytes]:
+def chunks(source: BinaryIO) -> Iterator[bytes]:
+    """Yield the bytes of a stream as they come."""
+    # Read without Python's buffer: a thread that waits for more would hold the buffer's lock, and
+    # Python needs that lock to exit.
+    raw = getattr(source, "raw", source)
+    while (chunk := raw.read(_CHUNK)) != b"":
+        if chunk is None:  # nothing yet, because another program has set the pipe to not block
+            select.select([raw], [], [])
+            continue
+        yield chunk
+
+
+def records(chunks: Iterable[bytes], separator: bytes) -> Iterator[bytes]:
     """Yield the records of a stream, split at a one-byte separator, each as soon as it is complete.
 
     Raises
@@ -38,13 +50,7 @@ def records(source: BinaryIO, separator: bytes) -> Iterator[bytes]:
         If a record is longer than `_LONGEST_RECORD`.
     """
     rest = b""
-    # Read without Python's buffer: a thread that waits for more would hold the buffer's lock, and
-    # Python needs that lock to exit.
-    raw = getattr(source, "raw", source)
-    while (chunk := raw.read(_CHUNK)) != b"":
-        if chunk is None:  # nothing yet, because another program has set the pipe to not block
-            select.select([raw], [], [])
-            continue
+    for chunk in chunks:
         *whole, rest = (rest + chunk).split(separator)
         yield from whole
         if len(rest) > _LONGEST_RECORD:

@@ -167,9 +167,9 @@ def _histogram_distances(rgb: RgbImage, reference: Palette) -> tuple[float, floa
 
 
 def _draw_swatch(colors: str) -> RgbImage:
-    from recolor_cli.guidance.hex_colors import parse_hex
+    from recolor_cli.guidance.color_texts import parse_color
 
-    parsed = np.array([parse_hex(color) for color in colors.split(",")], np.uint8)
+    parsed = np.array([parse_color(color) for color in colors.split(",")], np.uint8)
     return np.ascontiguousarray(
         np.broadcast_to(parsed[None].repeat(40, axis=1), (180, 40 * len(parsed), 3))
     )
