@@ -770,3 +770,22 @@ def test_files_of_other_kinds_in_a_folder_are_counted_and_no_failure(tree, recol
     ]
     _, err = recolor("in", "-o", "out", "-q")
     assert err == ""
+
+
+def test_a_damaged_picture_is_refused_or_kept(tmp_path, recolor):
+    jpeg = encoded(draw(200, 200))
+    (tmp_path / "a.jpg").write_bytes(jpeg[: len(jpeg) // 2] + b"\xff\xd9")
+    (tmp_path / "b.jpg").write_bytes(jpeg)
+    paths = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    arguments = (*paths, "-o", tmp_path / "out/", "--json", "--device", "cpu")
+    out, err = recolor(*arguments, exit_code=1)
+    assert [json.loads(line)["damaged"] for line in out.splitlines()] == [False, False]
+    assert "a.jpg: the picture is damaged" in err
+    assert "--damaged keep" in err
+    out, err = recolor(*arguments, "--damaged", "keep", "--compare")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [entry["damaged"] for entry in found] == [True, False]
+    assert [entry["status"] for entry in found] == ["written", "skipped"]
+    assert "damaged" in found[0]["warnings"][0]
+    assert "warning: " in err
+    assert (tmp_path / "out/a-compare.jpg").exists()

@@ -46,6 +46,8 @@ class Outcome:
         Time of each stage.
     warnings : tuple of str
         Properties of the file that the result has lost.
+    is_damaged : bool
+        Whether the picture was damaged and what is left of it was recolored.
     reason : str
         Why it was skipped, if not because it was done before.
     sidecars : tuple of str
@@ -64,6 +66,7 @@ class Outcome:
     size: ImageSize | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    is_damaged: bool = False
     reason: str = ""
     sidecars: tuple[str, ...] = ()
     thumbnails: Thumbnails | None = None

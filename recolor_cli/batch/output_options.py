@@ -95,6 +95,8 @@ class OutputOptions:
         Which variants.
     confidence : bool
         Write the confidence map as a sidecar file.
+    keep_damaged : bool
+        Recolor what is left of damaged pictures instead of refusing them.
     exclude : tuple of str
         Patterns of names that are left out when folders are searched, as in `is_excluded`.
     kind : MediaKind
@@ -119,6 +121,7 @@ class OutputOptions:
     variants: int = 0
     seed: int = 0
     confidence: bool = False
+    keep_damaged: bool = False
     exclude: tuple[str, ...] = ()
     kind: MediaKind = PICTURES
     base: str | None = None

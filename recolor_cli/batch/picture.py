@@ -111,6 +111,7 @@ class PictureWork:
             size=picture.size,
             seconds=timings.seconds,
             warnings=tuple(picture.warnings),
+            is_damaged=picture.is_damaged,
             sidecars=missing.comparison_sidecars + missing.network_sidecars,
             thumbnails=small,
             entropy=extra.entropy,
@@ -183,14 +184,16 @@ class _Picture:
     status: os.stat_result | None  # None of standard input
     header: Header
     encoding: ImageEncoding  # of the result
+    keep_damaged: bool = False
     result: bytes = b""  # encoded, unless its pages were written one by one
     size: ImageSize | None = None  # of the first page
     warnings: dict[str, None] = field(default_factory=dict)  # in order, each once
+    is_damaged: bool = False
     _begun: Iterator[DecodedImage] | None = None  # pages of which `first_page` decoded one
 
     def first_page(self) -> DecodedImage:
         """Decode the first page, which `pages` then gives without decoding it again."""
-        self._begun = decode_pages(self.data, self.encoding.format, self.header)
+        self._begun = self._decode()
         first = next(self._begun)
         self._begun = chain([first], self._begun)
         return first
@@ -198,10 +201,14 @@ class _Picture:
     def pages(self) -> Iterator[DecodedImage]:
         """Decode the pages or frames, each when it is asked for."""
         begun, self._begun = self._begun, None
-        for page in begun or decode_pages(self.data, self.encoding.format, self.header):
+        for page in begun or self._decode():
             self.size = self.size or page.size
             self.warnings |= dict.fromkeys(page.warnings)
+            self.is_damaged |= bool(page.damage)
             yield page
+
+    def _decode(self) -> Iterator[DecodedImage]:
+        return decode_pages(self.data, self.encoding.format, self.header, self.keep_damaged)
 
 
 def _read(job: Job, missing: MissingOutputs, options: OutputOptions) -> _Picture:
@@ -216,6 +223,7 @@ def _read(job: Job, missing: MissingOutputs, options: OutputOptions) -> _Picture
         status=source.status if source else None,
         header=probe(data, target),
         encoding=ImageEncoding(target, options.quality, options.source_profile),
+        keep_damaged=options.keep_damaged,
     )
 
 

@@ -111,6 +111,7 @@ def _json(outcome: Outcome, model: str, device: str) -> dict[str, object]:
         "entropy": None if outcome.entropy is None else round(outcome.entropy, 3),
         "companions": list(outcome.sidecars),
         "warnings": list(outcome.warnings),
+        "damaged": outcome.is_damaged,
         "width": size.width if size else None,
         "height": size.height if size else None,
         "model": model,

@@ -17,6 +17,7 @@ from recolor_cli.commands.completers import files
 from recolor_cli.commands.gallery_writer import gallery_writer, page_of
 from recolor_cli.commands.guidance_options import steering_of, steering_options
 from recolor_cli.commands.help import SectionedCommand
+from recolor_cli.commands.input_options import input_options
 from recolor_cli.commands.name_list import inputs_and_list
 from recolor_cli.commands.options import SETTINGS, Number, shared_options, suffix_option
 from recolor_cli.commands.report import report_outcome
@@ -54,7 +55,7 @@ _SECTIONS = {
     "Color": ("model", "temperature", "strength", "keep_original", "only_gray", "if_gray", "mask"),
     "Other colors": ("variants", "seed", "palette", "palette_strength", "hint", "confidence"),
     "Looking": ("compare", "gallery"),
-    "Inputs": ("recursive", "exclude", "files_from", "null", "watch", "max_pixels"),
+    "Inputs": ("recursive", "exclude", "files_from", "null", "watch", "damaged", "max_pixels"),
     "Speed": ("jobs", "device"),
     "Report": ("dry_run", "as_json", "quiet", "verbose"),
 }
@@ -109,33 +110,7 @@ _SECTIONS = {
     metavar="SUFFIX",
     help="Results take the pictures' names; these are kept as NAME.jpgSUFFIX.",
 )
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(1),
-    metavar="N",
-    default=500_000_000,
-    show_default=True,
-    help="Refuse pictures that declare more.",
-)
-@click.option(
-    "--files-from",
-    metavar="FILE",
-    shell_complete=files,
-    help="Read inputs from a file, one a line; - is stdin.",
-)
-@click.option(
-    "-0", "--null", is_flag=True, help="With --files-from: names end in NUL, not newline."
-)
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    help="Pictures worked on at a time. [the CPUs]",
-)
-@click.option(
-    "--watch", is_flag=True, help="Go on with what arrives in the folders INPUT, until stopped."
-)
+@input_options
 def run(**values: Any) -> ExitCode:
     """Recolor pictures: files, folders, or - for standard input.
 
@@ -190,6 +165,7 @@ class _OptionValues:
     gallery: bool
     overwrite: bool
     in_place: str | None
+    damaged: str
     max_pixels: int
     files_from: str | None
     null: bool
@@ -282,6 +258,7 @@ def _output_options(given: _OptionValues) -> OutputOptions:
         seed=given.seed or 0,
         confidence=given.confidence,
         base=given.base,
+        keep_damaged=given.damaged == "keep",
         exclude=given.exclude,
     )
 

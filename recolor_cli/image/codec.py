@@ -55,7 +55,7 @@ class StoredPage:
     metadata : Metadata
     orientation : int
         EXIF orientation that is not applied yet, 1..8.
-    warnings, lossless, pages, animation, milliseconds
+    warnings, lossless, pages, animation, milliseconds, damage
         As in `DecodedImage`.
     """
 
@@ -70,6 +70,7 @@ class StoredPage:
     pages: int = 1
     animation: Animation | None = None
     milliseconds: float = 0.0
+    damage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ class Reader(ABC):
     """A file whose header was parsed. Its pages can be read once."""
 
     was_read = False
+    keeps_damaged = False
+    """Whether a damaged picture is decoded as far as possible, instead of refused."""
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec

@@ -61,7 +61,9 @@ def draw_comparison(before: bytes, after: bytes, image_format: ImageFormat, qual
     InputError, OutputError
         If one cannot be read, or the comparison is too large for the format.
     """
-    pairs = zip(decode_pages(before, image_format), decode_pages(after, image_format), strict=False)
+    # A damaged picture has a result only if it was to be kept.
+    pages = decode_pages(before, image_format, keep_damaged=True)
+    pairs = zip(pages, decode_pages(after, image_format), strict=False)
     return encode_all(_join_pairs(pairs), ImageEncoding(image_format, quality))
 
 
@@ -127,7 +129,7 @@ def _alpha_of(picture: DecodedImage, rgb: AnyRgbImage) -> AnyPlanes:
 
 
 def _make_thumbnail(data: bytes) -> tuple[bytes, ImageSize]:
-    picture = decode(data)
+    picture = decode(data, keep_damaged=True)
     rgb = on_white(picture, picture.rgb)
     small = shrink_to_side(rgb, THUMBNAIL_SIDE)
     buffer = io.BytesIO()

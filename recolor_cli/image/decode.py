@@ -20,7 +20,10 @@ from recolor_cli.image.probe import Header, holds_all_pages, open_file
 
 
 def decode_pages(
-    data: bytes, target: ImageFormat | None = None, header: Header | None = None
+    data: bytes,
+    target: ImageFormat | None = None,
+    header: Header | None = None,
+    keep_damaged: bool = False,
 ) -> Iterator[DecodedImage]:
     """Decode the pages or frames of a file one after the other, with all their bits.
 
@@ -35,6 +38,8 @@ def decode_pages(
         out here, with a warning: further pages and frames, and 16 bits a channel.
     header : Header or None
         The result of `probe`. The file that it opened is used, unless it was read before.
+    keep_damaged : bool
+        Decode what is left of a damaged picture, with a warning, where its format allows that.
 
     Raises
     ------
@@ -46,6 +51,7 @@ def decode_pages(
     else:
         with decoder_errors():
             reader = open_file(data)
+    reader.keeps_damaged = keep_damaged
     codec = target.codec if target else reader.codec
     pages = reader.pages(holds_all_pages(reader.codec, codec))
     try:
@@ -56,20 +62,22 @@ def decode_pages(
         reader.close()
 
 
-def decode(data: bytes) -> DecodedImage:
+def decode(data: bytes, keep_damaged: bool = False) -> DecodedImage:
     """Decode a picture of 8 bits a channel, to look at or to learn from.
 
     Parameters
     ----------
     data : bytes
         As for `decode_pages`. Of several pages or frames it is the first; 16 bits are reduced.
+    keep_damaged : bool
+        As for `decode_pages`.
 
     Raises
     ------
     InputError
         As `decode_pages`.
     """
-    return to_8_bits(next(decode_pages(data)))
+    return to_8_bits(next(decode_pages(data, keep_damaged=keep_damaged)))
 
 
 def to_8_bits(picture: DecodedImage) -> DecodedImage:

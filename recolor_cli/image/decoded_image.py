@@ -50,6 +50,8 @@ class DecodedImage:
         Of the file, if this is one of its frames.
     milliseconds : float
         How long the frame is shown.
+    damage : str
+        What of it is missing or wrong, if it was decoded all the same; else empty.
     """
 
     rgb: AnyRgbImage
@@ -62,6 +64,7 @@ class DecodedImage:
     pages: int = 1
     animation: Animation | None = None
     milliseconds: float = 0.0
+    damage: str = ""
 
     @property
     def size(self) -> ImageSize:

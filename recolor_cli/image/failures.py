@@ -15,9 +15,20 @@ from recolor_cli.image.formats import ImageFormat
 _CUT_OFF = ("truncat", "premature", "end of file", "only got", "buffer is smaller")
 
 
-def damaged(detail: str) -> InputError:
-    """Return the error for a damaged file."""
-    return InputError(f"the picture is damaged: {detail}", "copy or scan it again")
+def damaged(detail: str, some_is_left: bool = False) -> InputError:
+    """Return the error for a damaged file.
+
+    Parameters
+    ----------
+    detail : str
+        What is missing or wrong.
+    some_is_left : bool
+        Whether ``--damaged keep`` would decode the rest.
+    """
+    advice = "copy or scan it again"
+    if some_is_left:
+        advice += "; --damaged keep recolors what is left of it"
+    return InputError(f"the picture is damaged: {detail}", advice)
 
 
 @contextmanager

@@ -25,6 +25,8 @@ def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
     encoded.
     """
     warnings = []
+    if page.damage:
+        warnings.append(f"the picture is damaged: {page.damage}; what is left of it is recolored")
     metadata, alpha = page.metadata, page.alpha
     rgb: AnyRgbImage | None = None
     foreign_profile = b""
@@ -44,7 +46,7 @@ def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
     if rgb is None:
         rgb = naive_cmyk_to_rgb(page.pixels) if page.space is Space.CMYK else _expand(page.pixels)
     if rgb.dtype == np.uint16 and not target.holds_16_bits:
-        warnings.append(f"its 16 bits a channel are reduced to 8, as {target.format} holds no more")
+        warnings.append(f"its levels are reduced to 8 bits, as {target.format} holds no more")
         rgb, alpha = reduce_to_8_bits(rgb), None if alpha is None else reduce_to_8_bits(alpha)
     if alpha is not None and not target.holds_transparency:
         warnings.append(f"its transparency lies on white, as {target.format} holds none")
@@ -59,6 +61,7 @@ def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
         page.pages,
         page.animation,
         page.milliseconds,
+        page.damage,
     )
 
 

@@ -39,6 +39,7 @@ class PillowReader(Reader):
     def __init__(self, data: bytes, codec: PillowCodec) -> None:
         super().__init__(codec)
         self.data = data
+        self.damage = ""
         self._holds_dpi_in_exif = codec.holds_dpi_in_exif
         try:
             self.image = Image.open(io.BytesIO(data), formats=[codec.format])
@@ -61,10 +62,10 @@ class PillowReader(Reader):
         """Return how many pixels the picture, or the canvas of an animation, has."""
         return self.image.width * self.image.height
 
-    def decode_levels(self) -> AnyPlanes | None:
-        """Decode the pixels without Pillow, shape (H, W) or (H, W, C); None leaves it to Pillow.
+    def decode_pixels(self) -> Pixels | None:
+        """Decode the pixels without Pillow; None leaves it to Pillow.
 
-        The second or fourth channel is opacity.
+        Sets `damage` if `keeps_damaged` is set and something is missing.
         """
         return None
 
@@ -112,18 +113,17 @@ class PillowReader(Reader):
         profile, warning = self.color_profile()
         warnings = [warning] if warning else []
         exif_block = self.exif_block()  # Pillow changes its own copy when it turns a picture
-        levels = self.decode_levels()
-        if levels is not None:
-            pixels, space, alpha = split_alpha(levels)
-        else:
+        decoded = self.decode_pixels()
+        if decoded is None:
             ImageOps.exif_transpose(self.image, in_place=True)  # loads the pixels
-            pixels, space, alpha = pixels_of(self.image, profile)
+            decoded = pixels_of(self.image, profile)
+        pixels, space, alpha = decoded
         held = self._frame_count()
         if held > 1 and self.image.format != "MPO":  # a JPEG whose further pictures are previews
             warnings.append(f"only the first of its {held} frames is recolored")
         page = StoredPage(
             pixels, space, alpha, profile, self.metadata(exif_block), self.orientation(),
-            tuple(warnings), self.is_lossless,
+            tuple(warnings), self.is_lossless, damage=self.damage,
         )  # fmt: skip
         self.close()  # Pillow's copy of the pixels would stay while the result is made
         return page

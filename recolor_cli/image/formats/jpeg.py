@@ -1,13 +1,13 @@
-"""JPEG: gray, RGB or CMYK of 8 bits a channel; EXIF, XMP, IPTC, comments.
+"""JPEG: gray, RGB or CMYK, read with 2 to 16 bits a channel and written with 8; much metadata.
 
-imagecodecs and Pillow give the same pixels and bytes, but Pillow takes a copy of 4 bytes a pixel.
+simplejpeg, imagecodecs and Pillow give the same pixels and bytes. Pillow takes a copy of 4 bytes a
+pixel, and does not tell of damage.
 """
 
 from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,28 +16,36 @@ import numpy as np
 from PIL import Image
 
 from recolor_cli.image.codec import NewPage
+from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.failures import damaged
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.formats.jpeg_stream import JpegStream, walk_segments
 from recolor_cli.image.metadata import Metadata, clean_photoshop
-from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
-from recolor_cli.types import AnyPlanes
+from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
 
 _FULL_COLOR_QUALITY = 90  # from here on, color has the full resolution
-_START_OF_SCAN, _QUANTIZATION_TABLES, _END = b"\xff\xda", b"\xff\xdb", b"\xff\xd9"
+_QUANTIZATION_TABLES = 0xDB
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _SEGMENT_SIZE = 65_000  # bytes; a segment holds 65,533, some of which are its head
 
 
 class _JpegReader(PillowReader):
-    def decode_levels(self) -> AnyPlanes | None:
-        if self.image.mode not in ("L", "RGB"):
-            return None  # CMYK
-        segments = _walk_segments(self.data)
-        scan = next((at for marker, at in segments if marker == _START_OF_SCAN), len(self.data))
-        # In a scan the end marker does not occur. Without it the decoder would fill in gray.
-        if self.data.find(_END, scan) < 0:
-            raise damaged("its end is missing")
-        return np.asarray(imagecodecs.jpeg8_decode(self.data))
+    def __init__(self, data: bytes, codec: PillowCodec) -> None:
+        self._stream = JpegStream(data)
+        # Pillow reads the metadata only, and knows no other depth.
+        super().__init__(data if self._stream.bits == 8 else self._stream.with_8_bits(), codec)
+
+    @property
+    def is_16_bit(self) -> bool:
+        return self._stream.bits > 8
+
+    def decode_pixels(self) -> Pixels:
+        levels, self.damage = self._stream.decode()
+        if self.damage and not self.keeps_damaged:
+            raise damaged(self.damage, some_is_left=True)
+        if levels.ndim == 3 and levels.shape[2] == 4:
+            return ~levels, Space.CMYK, None  # Adobe's programs store light, not ink
+        return split_alpha(levels)
 
     def metadata(self, exif_block: bytes) -> Metadata:
         segments = [data for name, data in getattr(self.image, "applist", ()) if name == "APP13"]
@@ -62,7 +70,7 @@ class _Jpeg(PillowCodec):
             )
         )
         head = self._metadata_segments(page.metadata)
-        return data[:2] + head + data[data.index(_QUANTIZATION_TABLES) :]
+        return data[:2] + head + data[_start_of_tables(data) :]
 
     def quality_options(self, page: NewPage, quality: int) -> dict[str, Any]:
         return {"quality": quality, "subsampling": 0 if quality >= _FULL_COLOR_QUALITY else 2}
@@ -80,20 +88,11 @@ class _Jpeg(PillowCodec):
         buffer = io.BytesIO()
         Image.new("RGB", (8, 8)).save(buffer, "JPEG", **self.metadata_options(metadata))
         data = buffer.getvalue()
-        end = next(at for marker, at in _walk_segments(data) if marker == _QUANTIZATION_TABLES)
-        return data[2:end]
+        return data[2 : _start_of_tables(data)]
 
 
-def _walk_segments(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield the marker and the offset of each segment, up to the first scan."""
-    at = 2
-    while at + 4 <= len(data):
-        marker = data[at : at + 2]
-        yield marker, at
-        if marker == _START_OF_SCAN:
-            return
-        is_fill_byte = marker[1] == 0xFF
-        at += 1 if is_fill_byte else 2 + int.from_bytes(data[at + 2 : at + 4])
+def _start_of_tables(data: bytes) -> int:
+    return next(part.head for part in walk_segments(data) if part.marker == _QUANTIZATION_TABLES)
 
 
 def _photoshop_segments(resources: bytes) -> bytes:

@@ -24,8 +24,7 @@ from recolor_cli.image.failures import damaged
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.levels import stretch_to_16_bits
 from recolor_cli.image.metadata import Metadata, clean_xmp, orientation_of
-from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
-from recolor_cli.types import AnyPlanes
+from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
 
 _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -39,13 +38,13 @@ class _Jpeg2000Reader(PillowReader):
     def is_16_bit(self) -> bool:
         return self._bits > 8
 
-    def decode_levels(self) -> AnyPlanes | None:
+    def decode_pixels(self) -> Pixels | None:
         if not self.is_16_bit:
             return None
         if self._is_signed:
             raise damaged("its numbers have a sign")
         levels = np.asarray(imagecodecs.jpeg2k_decode(self.data))
-        return stretch_to_16_bits(levels, self._bits)
+        return split_alpha(stretch_to_16_bits(levels, self._bits))
 
     def color_profile(self) -> tuple[bytes, str]:
         return icc_profile(self.data), ""

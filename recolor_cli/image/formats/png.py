@@ -18,8 +18,7 @@ from recolor_cli.image.codec import NewPage
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.formats.png_color import profile_of_chunks
 from recolor_cli.image.metadata import Metadata
-from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
-from recolor_cli.types import AnyPlanes
+from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
 
 _COMPRESSION = 4  # of 0..9
 _HEADER_END = 33  # 8 bytes of the signature, 25 of the header chunk
@@ -38,12 +37,12 @@ class _PngReader(PillowReader):
     def is_16_bit(self) -> bool:
         return self.data[24] == 16
 
-    def decode_levels(self) -> AnyPlanes | None:
+    def decode_pixels(self) -> Pixels | None:
         if not self.is_16_bit:
             return None
         levels = np.asarray(imagecodecs.png_decode(self.data)).astype(np.uint16, copy=False)
         self.image.load()  # texts may stand behind the pixels
-        return levels
+        return split_alpha(levels)
 
     def color_profile(self) -> tuple[bytes, str]:
         embedded, _ = super().color_profile()

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from recolor_cli.image.codec import NewPage
 from recolor_cli.image.failures import damaged
 from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
-from recolor_cli.types import AnyPlanes
+from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
 
 _GAP = rb"(?:\s+|#[^\n]*\n)+"
 _HEADER = re.compile(rb"P([56])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GAP, _GAP))
@@ -28,8 +27,8 @@ class _PnmReader(PillowReader):
         header = _HEADER.match(self.data)
         return header is not None and int(header[4]) > 255
 
-    def decode_levels(self) -> AnyPlanes | None:
-        return decode_16_bit(self.data) if self.is_16_bit else None
+    def decode_pixels(self) -> Pixels | None:
+        return split_alpha(decode_16_bit(self.data)) if self.is_16_bit else None
 
 
 class _Pnm(PillowCodec):

@@ -1,0 +1,230 @@
+"""The segments of a JPEG, its pixels, and whether all of them are there.
+
+libjpeg makes a picture of nearly any file, and warns where data are missing or wrong. simplejpeg
+passes these warnings on, for 8 bits a channel. imagecodecs decodes all other depths without them,
+so that damage within their data stays unseen.
+
+References
+----------
+ITU-T T.81 (1992), annex B: segments, and G: progressive scans. JFIF 1.02. Adobe technical note
+5116, section 18: the segment APP14.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import imagecodecs
+import numpy as np
+import simplejpeg
+
+from recolor_cli.image.failures import damaged
+from recolor_cli.image.levels import stretch_to_16_bits
+from recolor_cli.types import AnyPlanes
+
+_TEMPORARY, _START, _END, _START_OF_SCAN = 0x01, 0xD8, 0xD9, 0xDA
+_APP0, _APP14 = 0xE0, 0xEE
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start a frame; tables have these three
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
+_COEFFICIENTS = 64
+# The first marker behind the data of a scan: restart markers and escaped bytes belong to the data.
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_COLOR = {1: "GRAY", 3: "RGB", 4: "CMYK"}  # simplejpeg's names, by the number of channels
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment: its marker's second byte, and where marker, content and the rest begin."""
+
+    marker: int
+    head: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """A scan: its channels, and the first and last coefficient and lowest bit that it brings."""
+
+    channels: tuple[int, ...]
+    first: int
+    last: int
+    low_bit: int
+
+
+class JpegStream:
+    """A JPEG whose segments are known, up to its end or to where they break off.
+
+    Parameters
+    ----------
+    data : bytes
+
+    Raises
+    ------
+    InputError
+        If it has no picture's header.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.segments = list(walk_segments(data))
+        frame = next((part for part in self.segments if part.marker in _FRAMES), None)
+        content = data[frame.start : frame.end] if frame else b""
+        if frame is None or len(content) < 6 or len(content) < 6 + 3 * content[5]:
+            raise damaged("its header")
+        self.frame = frame
+
+    @property
+    def bits(self) -> int:
+        """Bits of a channel, 2..16."""
+        return self.data[self.frame.start]
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Numbers by which the scans name the channels."""
+        count = self.data[self.frame.start + 5]
+        return tuple(self.data[self.frame.start + 6 + 3 * i] for i in range(count))
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the end marker is there."""
+        return self.segments[-1].marker == _END
+
+    def with_8_bits(self) -> bytes:
+        """Return the file with a header that declares 8 bits, for programs that read only those."""
+        at = self.frame.start
+        return self.data[:at] + b"\x08" + self.data[at + 1 :]
+
+    def decode(self) -> tuple[AnyPlanes, str]:
+        """Decode as much as there is.
+
+        Returns
+        -------
+        uint8 or uint16 array, shape (H, W) for gray, else (H, W, C)
+            RGB, or CMYK as it is stored. More than 8 bits are stretched to 0..65535. Missing parts
+            are gray.
+        damage : str
+            What is missing or wrong; empty if the picture is whole.
+        """
+        data = self._in_order()
+        if self.bits != 8 or self.frame.marker in _LOSSLESS:
+            levels = np.asarray(imagecodecs.jpeg8_decode(data))
+            return self._stretch(levels), self._missing_scans() or self._missing_end()
+        color = _COLOR.get(len(self.channels), "RGB")
+        damage = self._missing_scans()
+        try:
+            levels = simplejpeg.decode_jpeg(data, color)
+        except ValueError as error:
+            levels = simplejpeg.decode_jpeg(data, color, strict=False)  # raises unless it warned
+            if not self._is_padding(str(error), data):
+                damage = damage or self._missing_end() or "a part of its data is missing or wrong"
+        return (levels[..., 0] if color == "GRAY" else levels), damage
+
+    def _stretch(self, levels: AnyPlanes) -> AnyPlanes:
+        if self.bits > 8:
+            return stretch_to_16_bits(levels.astype(np.uint16, copy=False), self.bits)
+        if self.bits == 8:
+            return levels
+        return np.rint(levels * (255 / ((1 << self.bits) - 1))).astype(np.uint8)
+
+    def _missing_end(self) -> str:
+        return "" if self.has_end else "its end is missing"
+
+    @cached_property
+    def _scans(self) -> Sequence[_Scan]:
+        found = []
+        for part in self.segments:
+            content = self.data[part.start : part.end]
+            if part.marker == _START_OF_SCAN and len(content) >= 4 + 2 * content[0]:
+                count = content[0]
+                first, last, bits = content[1 + 2 * count : 4 + 2 * count]
+                found.append(_Scan(tuple(content[1 : 1 + 2 * count : 2]), first, last, bits & 15))
+        return found
+
+    def _missing_scans(self) -> str:
+        """Return what the scans lack. libjpeg does not warn when a file breaks off between two."""
+        if not {*self.channels} <= {number for scan in self._scans for number in scan.channels}:
+            return self._missing_end() or "a part of its data is missing or wrong"
+        if self.has_end or self.frame.marker not in _PROGRESSIVE:
+            return ""
+        low_bits = {(number, k): 15 for number in self.channels for k in range(_COEFFICIENTS)}
+        for scan in self._scans:
+            for number in scan.channels:
+                for k in range(scan.first, scan.last + 1):
+                    low_bits[number, k] = scan.low_bit
+        return self._missing_end() if any(low_bits.values()) else ""
+
+    def _is_padding(self, warning: str, data: bytes) -> bool:
+        """Tell whether libjpeg warned of nothing but padding in front of the end marker.
+
+        Padding is all alike, and what stands in front of it is not: a hole would be decoded, too.
+        """
+        match = _EXTRANEOUS.search(warning)
+        if match is None:
+            return False
+        end = self.segments[-1].head if self.has_end else len(data) - 2
+        start = end - int(match[1])
+        return len({*data[start:end]}) == 1 and len({*data[start - 8 : end]}) > 1
+
+    def _in_order(self) -> bytes:
+        """Return the file with an end, and without what libjpeg warns of and reads all the same.
+
+        It reports only its first warning, which must not hide one of damage.
+        """
+        changes = dict(self._harmless_changes())
+        if not changes and self.has_end:
+            return self.data
+        changed = bytearray(self.data)
+        for at, value in changes.items():
+            changed[at] = value
+        if not self.has_end:
+            changed += bytes([0xFF, _END])
+        return bytes(changed)
+
+    def _harmless_changes(self) -> Iterator[tuple[int, int]]:
+        """Yield places and values: of odd JFIF versions, color transforms and sequential scans.
+
+        Bytes between two segments become fill bytes, which may stand there.
+        """
+        for before, after in pairwise(self.segments):
+            if before.marker != _START_OF_SCAN:
+                yield from ((at, 0xFF) for at in range(before.end, after.head))
+        data, count = self.data, len(self.channels)
+        is_sequential = self.frame.marker not in (*_PROGRESSIVE, *_LOSSLESS)
+        for marker, start, end in ((part.marker, part.start, part.end) for part in self.segments):
+            content = data[start:end]
+            if marker == _APP0 and content[:5] == b"JFIF\0" and content[5:6] not in (b"", b"\1"):
+                yield start + 5, 1
+            elif marker == _APP14 and content[:5] == b"Adobe" and len(content) >= 12:
+                known = (0, 1) if count == 3 else (0, 2)
+                if count >= 3 and content[11] not in known:
+                    yield start + 11, known[1]
+            elif marker == _START_OF_SCAN and is_sequential and content:
+                spectrum = start + 1 + 2 * content[0]
+                for at, value in enumerate((0, _COEFFICIENTS - 1, 0), spectrum):
+                    if at < end and data[at] != value:
+                        yield at, value
+
+
+def walk_segments(data: bytes) -> Iterator[Segment]:
+    """Yield the segments behind the start marker, the end marker last, up to where they break off.
+
+    The data of a scan stand between two segments.
+    """
+    at = 2
+    while match := _MARKER.search(data, at):
+        marker, start = data[match.end() - 1], match.end()
+        has_content = marker not in (_START, _END, _TEMPORARY)
+        length = int.from_bytes(data[start : start + 2]) if has_content else 0
+        at = start + length
+        if has_content and (length < 2 or at > len(data)):
+            return
+        yield Segment(marker, match.start(), min(start + 2, at), at)
+        if marker == _END:
+            return

@@ -1,0 +1,206 @@
+"""Which JPEGs are whole, and what is decoded of those that are not."""
+
+import io
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import draw, encoded
+from recolor_cli.errors import InputError
+from recolor_cli.image.decode import decode, decode_pages
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.formats.jpeg_stream import JpegStream, walk_segments
+
+END = b"\xff\xd9"
+SCAN, FRAME = 0xDA, 0xC0
+
+
+def picture(mode: str = "RGB", **options) -> bytes:
+    """Return a JPEG whose data have no flat parts."""
+    noise = np.random.default_rng(1).integers(-20, 20, (120, 160, 3))
+    rgb = np.clip(draw(120, 160).astype(int) + noise, 0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).convert(mode).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+KINDS = {
+    "color": picture(),
+    "gray": picture("L"),
+    "CMYK": picture("CMYK"),
+    "full color": picture(subsampling=0, quality=95),
+    "progressive": picture(progressive=True),
+    "progressive gray": picture("L", progressive=True),
+    "restart markers": picture(restart_marker_blocks=5),
+    "optimized": picture(optimize=True),
+}
+
+
+def data_of(jpeg: bytes) -> tuple[int, int]:
+    """Return where the data of the first scan begin and those of the last one end."""
+    segments = list(walk_segments(jpeg))
+    scan = next(part for part in segments if part.marker == SCAN)
+    return scan.end, segments[-1].head
+
+
+def damage_of(jpeg: bytes) -> str:
+    return JpegStream(jpeg).decode()[1]
+
+
+@pytest.fixture(params=list(KINDS))
+def jpeg(request) -> bytes:
+    return KINDS[request.param]
+
+
+def test_a_whole_picture_is_decoded_as_pillow_does(jpeg):
+    levels, damage = JpegStream(jpeg).decode()
+    assert damage == ""
+    with Image.open(io.BytesIO(jpeg)) as image:
+        expected = np.asarray(image)
+    assert np.array_equal(levels, 255 - expected if image.mode == "CMYK" else expected)
+
+
+@pytest.mark.parametrize(
+    "rest", [b"", b"\0", b"\0" * 700, b"\xff" * 3, b"\xff"], ids=["cut", "0", "0s", "fill", "half"]
+)
+def test_a_picture_that_lacks_only_its_end_marker_is_whole(jpeg, rest):
+    levels, damage = JpegStream(jpeg.removesuffix(END) + rest).decode()
+    assert damage == ""
+    assert np.array_equal(levels, JpegStream(jpeg).decode()[0])
+
+
+@pytest.mark.parametrize("rest", [b"\0" * 700, b"more " * 100, picture("L"), b"\xff\xd8"])
+def test_what_follows_the_end_is_no_damage(jpeg, rest):
+    assert damage_of(jpeg + rest) == ""
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
+@pytest.mark.parametrize("rest", [b"", END, b"\0" * 3000, b"\0" * 3000 + END], ids=len)
+def test_a_picture_that_is_cut_off_is_damaged(jpeg, share, rest):
+    start, end = data_of(jpeg)
+    assert damage_of(jpeg[: start + int((end - start) * share)] + rest)
+
+
+def test_a_progressive_picture_that_ends_between_two_scans_is_damaged():
+    jpeg = KINDS["progressive"]
+    scans = [part for part in walk_segments(jpeg) if part.marker == SCAN]
+    for scan in scans[1:]:
+        # The tables of a scan stand in front of it.
+        tables = max(
+            part.end for part in walk_segments(jpeg) if part.head < scan.head and part != scan
+        )
+        assert damage_of(jpeg[:tables]) == "its end is missing"
+        assert damage_of(jpeg[: scan.head]) == "its end is missing"
+
+
+@pytest.mark.parametrize("hole", [b"\0" * 512, b"\xff\0" * 256, b""], ids=["0", "1", "removed"])
+@pytest.mark.parametrize("place", [0.25, 0.5])
+def test_a_picture_that_lost_its_middle_is_damaged(jpeg, hole, place):
+    start, end = data_of(jpeg)
+    at = start + int((end - start) * place)
+    assert damage_of(jpeg[:at] + hole + jpeg[at + 512 :])
+
+
+def test_a_lost_restart_interval_is_damage():
+    jpeg = KINDS["restart markers"]
+    first, second = jpeg.index(b"\xff\xd1"), jpeg.index(b"\xff\xd2")
+    assert damage_of(jpeg[:first] + jpeg[second:])
+
+
+def test_a_scan_of_each_channel_must_be_there():
+    jpeg, gray = picture(subsampling=0), picture("L")
+    scan = next(part for part in walk_segments(jpeg) if part.marker == SCAN)
+    first_channel = b"\xff\xda\0\x08\1\1\0\0\x3f\0"
+    assert damage_of(jpeg[: scan.head] + first_channel + gray[slice(*data_of(gray))] + END)
+
+
+def changed(jpeg: bytes, marker: int, offset: int, value: int) -> bytes:
+    part = next(part for part in walk_segments(jpeg) if part.marker == marker)
+    at = part.start + offset
+    return jpeg[:at] + bytes([value]) + jpeg[at + 1 :]
+
+
+def test_harmless_oddities_are_no_damage_and_hide_none():
+    scan = next(part for part in walk_segments(KINDS["color"]) if part.marker == SCAN)
+    last = scan.end - scan.start - 2
+    odd = {
+        "JFIF 9.1": changed(KINDS["color"], 0xE0, 5, 9),
+        "transform 7": changed(KINDS["CMYK"], 0xEE, 11, 7),
+        "spectrum": changed(KINDS["color"], SCAN, last, 0),
+        "between segments": KINDS["color"].replace(b"\xff\xdb", b"\0\0\0\xff\xdb", 1),
+    }
+    for name, jpeg in odd.items():
+        assert damage_of(jpeg) == "", name
+        start, end = data_of(jpeg)
+        assert damage_of(jpeg[: (start + end) // 2] + END), name
+
+
+@pytest.mark.parametrize("padding", [b"\0", b"\0" * 9, b"\xaa" * 3])
+def test_padding_in_front_of_the_end_is_no_damage(jpeg, padding):
+    assert damage_of(jpeg.removesuffix(END) + padding + END) == ""
+
+
+def test_other_bytes_in_front_of_the_end_are_damage(jpeg):
+    assert damage_of(jpeg.removesuffix(END) + bytes(range(1, 60)) + END)
+
+
+@pytest.mark.parametrize("bits", [9, 12, 16])
+def test_more_than_8_bits_are_decoded(bits):
+    levels = (draw(64, 80)[..., 0].astype(np.uint16) * 257) >> (16 - bits)
+    options = {"level": 100} if bits == 12 else {"lossless": True}
+    jpeg = bytes(imagecodecs.jpeg8_encode(levels, bitspersample=bits, **options))
+    (page,) = decode_pages(jpeg, ImageFormat.PNG)
+    expected = levels * (65535 / ((1 << bits) - 1))
+    assert np.abs(page.rgb[..., 1] - expected).max() < (300 if bits == 12 else 1)
+    assert page.warnings == ()
+    assert "8 bits" in decode(jpeg).warnings[0]
+    with pytest.raises(InputError, match="end is missing"):
+        decode(jpeg[:-60])
+
+
+def test_color_of_12_bits_is_decoded():
+    jpeg = bytes(imagecodecs.jpeg8_encode(draw().astype(np.uint16) * 16, bitspersample=12))
+    assert np.abs(decode(jpeg).rgb.astype(int) - draw()).max() < 40
+    assert np.abs(decode(jpeg).rgb.astype(int) - draw()).mean() < 2
+
+
+def test_fewer_than_8_bits_are_decoded():
+    levels = np.tile(np.arange(64, dtype=np.uint8), (16, 1))
+    jpeg = bytes(imagecodecs.jpeg8_encode(levels, lossless=True, bitspersample=6))
+    assert np.array_equal(decode(jpeg).rgb[..., 0], np.rint(levels * (255 / 63)))
+
+
+def test_exif_of_12_bits_is_kept():
+    exif = Image.Exif()
+    exif[0x010E] = "a poster"
+    head = encoded(draw(16, 16), exif=exif)
+    part = next(part for part in walk_segments(head) if part.marker == 0xE1)
+    jpeg = bytes(imagecodecs.jpeg8_encode(draw().astype(np.uint16) * 16, bitspersample=12))
+    jpeg = jpeg[:2] + head[part.head : part.end] + jpeg[2:]
+    assert b"a poster" in decode(jpeg).metadata.exif
+
+
+def test_a_damaged_picture_is_kept_on_demand():
+    jpeg = KINDS["color"]
+    start, end = data_of(jpeg)
+    half = jpeg[: (start + end) // 2]
+    with pytest.raises(InputError, match="damaged: its end is missing") as caught:
+        decode(half)
+    assert "--damaged keep" in caught.value.hint
+    (page,) = decode_pages(half, keep_damaged=True)
+    assert page.damage == "its end is missing"
+    assert "damaged" in page.warnings[0]
+    whole = decode(jpeg).rgb
+    assert np.array_equal(page.rgb[:30], whole[:30])
+    assert not np.array_equal(page.rgb[-30:], whole[-30:])
+    (page,) = decode_pages(jpeg, keep_damaged=True)
+    assert (page.damage, page.warnings) == ("", ())
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_a_picture_without_a_header_cannot_be_kept(share):
+    header = next(part for part in walk_segments(KINDS["color"]) if part.marker == FRAME).start
+    with pytest.raises(InputError, match="damaged"):
+        decode(KINDS["color"][: int(header * share)], keep_damaged=True)
