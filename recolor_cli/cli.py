@@ -10,16 +10,17 @@ from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 from click.shell_completion import CompletionItem
 
+from recolor_cli.commands.command_choice import choose_commands
 from recolor_cli.commands.help import write_first_page
 from recolor_cli.commands.options import SETTINGS, GlobalFlags
-from recolor_cli.errors import ExitCode, RecolorError, UsageError
-from recolor_cli.image.film_names import is_film
+from recolor_cli.errors import ExitCode, NoInputsError, RecolorError, UsageError
 
+_CHOSEN = "recolor.chosen"  # in a context: two commands to run, each with its arguments
 _MOST_USED = ("out", "recursive", "model", "strength", "overwrite")
 _TOPICS = {
     "more": ("film", "demo", "models", "doctor"),
@@ -53,16 +54,42 @@ class _RunByDefault(click.Group):
     """A group in which the names of ``run`` and ``film`` can be left out."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Insert ``film`` if an argument names a film, else ``run``, unless a command is named.
+        """Insert ``run`` or ``film``, which the inputs choose, unless a command is named.
 
         An argument -NAME may be a file.
         """
         args = [_as_path(argument) for argument in args]
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
             self._refuse_misspelt(args[0])
-            films = any(is_film(argument) for argument in args if not argument.startswith("--"))
-            args = ["film" if films else "run", *args]
+            chosen = choose_commands(args, self.commands)
+            if len(chosen) > 1:
+                ctx.meta[_CHOSEN] = chosen
+            args = [chosen[0][0], *chosen[0][1]]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Where pictures and films are named, run both, one after the other."""
+        if _CHOSEN not in ctx.meta:
+            return super().invoke(ctx)
+        ctx.ensure_object(GlobalFlags).pictures_alone = False
+        # The options of both are parsed before one of them begins its work.
+        contexts = [
+            self.commands[name].make_context(name, arguments, parent=ctx)
+            for name, arguments in ctx.meta[_CHOSEN]
+        ]
+        codes: list[ExitCode] = []
+        nothing: list[NoInputsError] = []
+        for inner in contexts:
+            with inner:
+                try:
+                    codes.append(inner.command.invoke(inner))
+                except NoInputsError as error:  # --exclude, say, leaves it no file of a folder
+                    nothing.append(error)
+            if ExitCode.INTERRUPTED in codes:
+                break
+        if not codes:
+            raise nothing[0]
+        return max(codes)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write help that fits a screen."""

@@ -61,8 +61,9 @@ def test_a_folder_of_films(film, tmp_path, recolor):
         "casablanca.mp4 -> out/casablanca.mp4",
         "old.avi -> out/old.mkv",
     ]
-    out, err = recolor("film", "casablanca.mp4", "poster.jpg", exit_code=2)
-    assert "poster.jpg is not a film" in err
+    out, err = recolor("film", "casablanca.mp4", "poster.jpg", "--dry-run", exit_code=1)
+    assert out == b"casablanca.mp4 -> casablanca-recolored.mp4\n"
+    assert "poster.jpg: it is not named like a film" in err
 
 
 def test_an_input_is_never_overwritten(film, recolor):
@@ -94,6 +95,8 @@ def test_numbered_pictures_get_a_folder_beside_theirs(tmp_path, monkeypatch, rec
     out, err = recolor("frames/%05d.png")
     assert "exists, skipped" in err
     _, err = recolor("frames/%05d.png", "-o", "frames/%05d.png", "--overwrite", exit_code=1)
+    assert "would overwrite an input" in err
+    _, err = recolor("frames/%05d.png", "-o", "frames/b%05d.png", exit_code=1)
     assert "lies among its sources" in err
     recolor("frames/%05d.png", "-o", "joined.mp4", "--rate", "12.5", "--device", "cpu")
     assert decoded("joined.mp4")[1][0] == pytest.approx(0.08)
@@ -185,6 +188,54 @@ def test_without_pyav_it_says_what_to_install(film, monkeypatch, recolor):
 def test_a_film_among_pictures_is_named_as_one(film, tmp_path, recolor):
     _, err = recolor("run", "casablanca.mp4", exit_code=1)
     assert "recolor film" in err
+
+
+NAMES = [
+    "Movie: The Return.mp4",
+    "pipe:0.mp4",
+    "concat:a|b.mp4",
+    "file:b.mp4",
+    "100%1d done.mp4",
+    "reel%03d.mp4",
+    "Nosferatu%20der%20Vampir.mp4",
+    "what?*[1]{2}.mp4",
+]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such names")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_that_of_a_file(film, tmp_path, recolor, name):
+    film.rename(tmp_path / name)
+    out, _ = recolor(name, "--device", "cpu")
+    assert out.decode() == f"{name.removesuffix('.mp4')}-recolored.mp4\n"
+    (tmp_path / "out: put").mkdir()
+    recolor("film", ".", "-o", "out: put", "--device", "cpu")
+    assert len(decoded(tmp_path / "out: put" / name)) == 3
+
+
+def test_a_web_address_is_no_file(recolor):
+    _, err = recolor("https://example.org/a.mp4", exit_code=1)
+    assert "web addresses are not read" in err
+
+
+def test_a_folder_name_is_no_pattern(tmp_path, monkeypatch, recolor):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "50%20d %03d"
+    folder.mkdir()
+    for index in range(2):
+        picture = np.dstack([luma(index, *SIZE)] * 3)
+        (folder / f"a%{index:02d}.png").write_bytes(encoded(picture, "PNG"))
+    recolor("50%20d %03d/a%%02d.png", "-o", "b.mkv", "--device", "cpu")
+    assert len(decoded("b.mkv")) == 2
+
+
+def test_options_that_fit_one_film_not_do_not_stop_the_others(film, tmp_path, recolor):
+    make(tmp_path / "odd.mkv", 2, "ffv1", "yuv444p", size=(63, 47))
+    out, err = recolor("film", ".", "--pixel-format", "yuv420p", "--device", "cpu", exit_code=1)
+    assert out == b"casablanca-recolored.mp4\n"
+    assert "odd.mkv: libx264 does not take yuv420p of 63x47" in err
+    _, err = recolor("film", ".", "--codec", "nothing", exit_code=2)
+    assert err.count("no encoder nothing") == 1
 
 
 def test_one_bad_film_does_not_stop_the_others(film, tmp_path, recolor):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recolor_cli.batch.sidecar_names import COMPARE, CONFIDENCE, VARIANTS, sidecar_path
 from recolor_cli.errors import InputError
+from recolor_cli.image.film_names import FILM_SUFFIXES
 from recolor_cli.image.formats import READABLE, ImageFormat, color_suffix
 from recolor_cli.image.unsupported import unsupported_suffix
 
@@ -57,6 +58,14 @@ PICTURES = MediaKind(
     ending_of_stream=ImageFormat.PNG.suffix,
     unsupported=unsupported_suffix,
 )
+
+
+def _unsupported_beside_films(ending: str) -> InputError | None:
+    return None if ending.lower() in FILM_SUFFIXES else unsupported_suffix(ending)
+
+
+PICTURES_BESIDE_FILMS = replace(PICTURES, unsupported=_unsupported_beside_films)
+"""The pictures of folders whose films are recolored, too."""
 
 
 @dataclass(frozen=True, slots=True)

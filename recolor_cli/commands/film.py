@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from recolor_cli.batch.output_options import OutputOptions
     from recolor_cli.model.color_network import ColorNetwork
     from recolor_cli.terminal.console import Console
+    from recolor_cli.video.encoding import VideoEncodingOptions
     from recolor_cli.video.film_options import FilmOptions
     from recolor_cli.video.raw_frames import RawFrames
 
@@ -55,6 +57,7 @@ def film(**values: Any) -> ExitCode:
     output = replace(output, exclude=given.exclude)
     jobs = plan_films(given.inputs, given.recursive, output)
     _check_streams(given, jobs)
+    _check_encoders(jobs, options.encoding)
     return _recolor(given, jobs, output, options, raw, Console(given.quiet, given.verbose))
 
 
@@ -138,6 +141,15 @@ def _check_streams(given: _OptionValues, jobs: Sequence[Job]) -> None:
         raise UsageError("- reads a film from standard input, which is a terminal", "pipe one in")
 
 
+def _check_encoders(jobs: Sequence[Job], options: VideoEncodingOptions) -> None:
+    """Raise UsageError if the encoding options fit no film, once for each format of a result."""
+    from recolor_cli.video.encoding import check_options
+
+    names = {Path(job.destination).suffix: job.destination for job in jobs if not job.error}
+    for destination in names.values():
+        check_options(destination, options)
+
+
 def _recolor(
     given: _OptionValues,
     jobs: Sequence[Job],
@@ -167,6 +179,8 @@ def _recolor(
                     options = replace(options, model_digest=digest_model(given.model))
                 source = FilmSource(job.source, raw, given.rate)
                 outcome, done = recolor_job(job, source, network, options, console, stop)
+                if isinstance(outcome.error, UsageError) and len(jobs) == 1:
+                    raise outcome.error
                 if done:
                     counts = {"frames": done.frames, "resumed": done.resumed, "cuts": done.cuts}
             report.add(outcome)

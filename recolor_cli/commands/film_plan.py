@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recolor_cli.batch.destination import DEFAULT_SUFFIX
-from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import MediaKind, OutputOptions
 from recolor_cli.batch.plan import plan
 from recolor_cli.batch.skip_rule import has_result
-from recolor_cli.errors import OutputError, UsageError
-from recolor_cli.image.film_names import FILM_SUFFIXES, is_film
-from recolor_cli.video.containers import CONTAINERS, choose_suffix, is_writable
-from recolor_cli.video.image_sequence import format_frame_name, is_pattern
+from recolor_cli.errors import InputError, OutputError
+from recolor_cli.image.film_names import has_film_suffix, is_film, is_sequence
+from recolor_cli.video.containers import CONTAINERS, choose_suffix, is_writable, names_pictures
+from recolor_cli.video.image_sequence import format_frame_path
 
 if TYPE_CHECKING:
     from recolor_cli.video.film_options import FilmOptions
@@ -25,7 +25,7 @@ _FILMS = MediaKind(
     noun="films",
     readable="MP4, Matroska, MOV, AVI and other film",
     writable=", ".join(sorted(CONTAINERS)),
-    reads=lambda name: Path(name).suffix.lower() in FILM_SUFFIXES,
+    reads=has_film_suffix,
     writes=is_writable,
     ending=choose_suffix,
     ending_of_stream=".mkv",
@@ -54,20 +54,27 @@ def plan_films(inputs: Sequence[str], recursive: bool, output: OutputOptions) ->
     Raises
     ------
     UsageError
-        If an input is a file of another kind, or the destination does not fit the inputs.
+        If the destination does not fit the inputs.
     NoInputsError
         If there is no film.
     """
-    for name in inputs:
-        if Path(name).is_file() and not is_film(name):
-            raise UsageError(f"{name} is not a film", "recolor run colors pictures")
-    return [_place_sequence(job, output) for job in plan(inputs, recursive, output)]
+    jobs = (_refuse_picture(job) for job in plan(inputs, recursive, output))
+    return [_place_sequence(job, output) for job in jobs]
+
+
+def _refuse_picture(job: Job) -> Job:
+    """Return a job with an error if its source is a file without the name of a film."""
+    if job.error or not Path(job.source).is_file() or is_film(job.source):
+        return job
+    return replace(
+        job, error=InputError("it is not named like a film", "recolor run colors pictures")
+    )
 
 
 def is_finished(job: Job, output: OutputOptions) -> bool:
     """Tell whether the result exists. Of numbered pictures, the first one is written last."""
-    if is_pattern(job.destination):
-        job = replace(job, destination=format_frame_name(job.destination, 1))
+    if names_pictures(job.destination):
+        job = replace(job, destination=str(format_frame_path(job.destination, 1)))
     return has_result(job, output)
 
 
@@ -84,7 +91,7 @@ def _place_sequence(job: Job, output: OutputOptions) -> Job:
     Other jobs are returned unchanged.
     """
     source = Path(job.source)
-    if job.source == STREAM or not is_pattern(job.source) or source.exists():
+    if job.error or not is_sequence(job.source):
         return job
     if output.out is None:
         # Pictures in the current folder get a folder inside it.
@@ -95,7 +102,10 @@ def _place_sequence(job: Job, output: OutputOptions) -> Job:
     if not output.kind.writes(output.out):
         destination = str(Path(output.out) / source.name)
     job = replace(job, destination=destination)
-    if is_pattern(destination) and source.parent.resolve() == Path(destination).parent.resolve():
+    if (
+        names_pictures(destination)
+        and source.parent.resolve() == Path(destination).parent.resolve()
+    ):
         error = OutputError(
             f"{destination} lies among its sources", "choose another folder with -o"
         )

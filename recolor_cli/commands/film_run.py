@@ -15,7 +15,7 @@ from typing import Any
 
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
-from recolor_cli.errors import InputError, RecolorError, UsageError
+from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.terminal.console import Console
 from recolor_cli.terminal.streams import stdin
@@ -78,10 +78,7 @@ def recolor_job(
     console: Console,
     stop: threading.Event,
 ) -> tuple[Outcome, FilmReport | None]:
-    """Recolor one film. Only a UsageError is raised, because wrong options concern all films.
-
-    The report is None if the film failed.
-    """
+    """Recolor one film. No error is raised; the report is None if the film failed."""
     started = time.monotonic()
     size: ImageSize | None = None
     try:
@@ -90,8 +87,6 @@ def recolor_job(
             total = _count_expected_frames(film.info, options)
             bar = stack.enter_context(console.progress(total, "frames", Path(job.source).name))
             report = recolor_film(film, job.destination, network, options, bar.advance, stop)
-    except UsageError:
-        raise
     except RecolorError as error:
         return Outcome(job, Status.FAILED, error, size=size), None
     except MemoryError:

@@ -1,16 +1,20 @@
-"""Options that guide the choice of colors."""
+"""Options that guide the choice of colors in pictures, and the files that guide it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor_cli.commands.options import Number, add_options
-from recolor_cli.errors import UsageError
+from recolor_cli.commands.options import add_options
+from recolor_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from recolor_cli.guidance.recolor_options import Steering
 
 _OPTIONS = (
@@ -21,14 +25,6 @@ _OPTIONS = (
         help="Write N different colorings too, as NAME-1 to NAME-N, and a sheet, NAME-variants.",
     ),
     click.option("--seed", type=click.IntRange(0), metavar="N", help="Which variants. [0]"),
-    click.option(
-        "--palette",
-        metavar="FILE|COLORS",
-        help='Pull colors toward a picture, a .gpl, .ase or .aco palette, or "#c8102e,gold".',
-    ),
-    click.option(
-        "--palette-strength", type=Number(0, 1), metavar="N", help="How far: 0 not, 1 all. [0.8]"
-    ),
     click.option(
         "--hint",
         multiple=True,
@@ -72,3 +68,23 @@ def steering_of(
         DEFAULT_STRENGTH if palette_strength is None else palette_strength,
         load_hints(hints) if hints else None,
     )
+
+
+def read_mask(path: str | None) -> NDArray[np.uint8] | None:
+    """Read the picture that says where to recolor; None if none is given.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read.
+    """
+    if not path:
+        return None
+    from recolor_cli.image.decode import decode_mask
+    from recolor_cli.image.unsupported import check_format
+    from recolor_cli.system.files import read
+
+    try:
+        return decode_mask(read(Path(path), check_format).data)
+    except InputError as error:
+        raise UsageError(f"--mask {path}: {error.message}", error.hint) from error

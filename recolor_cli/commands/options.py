@@ -21,9 +21,18 @@ SETTINGS: dict[str, Any] = {  # of every command
 
 @dataclass
 class GlobalFlags:
-    """Flags of a command that `cli.main` needs after the command has failed."""
+    """What `cli` and a command tell each other besides the command line.
+
+    Parameters
+    ----------
+    verbose : bool
+        Whether `cli.main` prints the traceback of an error.
+    pictures_alone : bool
+        Whether `film` does not follow `run`, so that `run` names the films that it leaves out.
+    """
 
     verbose: bool = False
+    pictures_alone: bool = True
 
 
 def _store_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
@@ -87,6 +96,32 @@ strength_option = click.option(
     show_default=True,
     help="Factor on the color; 0 is gray.",
 )
+keep_original_option = click.option(
+    "--keep-original",
+    type=Number(0, 1),
+    metavar="N",
+    default=0.0,
+    show_default=True,
+    help="How much of its own color stays: 0 none, 1 all.",
+)
+only_gray_option = click.option(
+    "--only-gray", is_flag=True, help="Recolor gray parts, leave colored ones alone."
+)
+mask_option = click.option(
+    "--mask",
+    metavar="FILE",
+    shell_complete=files,
+    help="A picture that is white where there is to be color.",
+)
+palette_option = click.option(
+    "--palette",
+    metavar="FILE|COLORS",
+    shell_complete=files,
+    help='Pull colors toward a picture, a .gpl, .ase or .aco palette, or "#c8102e,gold".',
+)
+palette_strength_option = click.option(
+    "--palette-strength", type=Number(0, 1), metavar="N", help="How far: 0 not, 1 all. [0.8]"
+)
 device_option = click.option(
     "--device",
     default="auto",
@@ -145,6 +180,22 @@ def shared_options(command: Command) -> Command:
         json_option,
         quiet_option,
         verbose_option,
+    )
+
+
+def color_options(command: Command) -> Command:
+    """Add the options that choose the places and the palette of new color.
+
+    They are passed as ``keep_original``, ``only_gray``, ``mask``, ``palette`` and
+    ``palette_strength``.
+    """
+    return add_options(
+        command,
+        keep_original_option,
+        only_gray_option,
+        mask_option,
+        palette_option,
+        palette_strength_option,
     )
 
 

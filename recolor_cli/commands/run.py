@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,24 +14,27 @@ import click
 from recolor_cli.batch.job import STREAM
 from recolor_cli.commands.completers import files
 from recolor_cli.commands.gallery_writer import gallery_writer, page_of
-from recolor_cli.commands.guidance_options import steering_of, steering_options
+from recolor_cli.commands.guidance_options import read_mask, steering_of, steering_options
 from recolor_cli.commands.help import SectionedCommand
 from recolor_cli.commands.input_options import input_options
 from recolor_cli.commands.name_list import inputs_and_list
-from recolor_cli.commands.options import SETTINGS, Number, shared_options, suffix_option
+from recolor_cli.commands.options import (
+    SETTINGS,
+    GlobalFlags,
+    color_options,
+    shared_options,
+    suffix_option,
+)
 from recolor_cli.commands.report import report_outcome
 from recolor_cli.commands.signals import signals
 from recolor_cli.commands.workers import WorkerOpener
-from recolor_cli.errors import ExitCode, InputError, UsageError
+from recolor_cli.errors import ExitCode, UsageError
 from recolor_cli.image.formats import FORMAT_NAMES, ImageFormat
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from recolor_cli.batch.job import Job
     from recolor_cli.batch.outcome import Outcome, Report
-    from recolor_cli.batch.output_options import OutputOptions
+    from recolor_cli.batch.output_options import MediaKind, OutputOptions
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.terminal.console import Console
 
@@ -64,17 +66,8 @@ _SECTIONS = {
 @click.command(cls=SectionedCommand, sections=_SECTIONS, context_settings=SETTINGS)
 @click.argument("inputs", nargs=-1, metavar="INPUT...", shell_complete=files)
 @shared_options
-@click.option(
-    "--keep-original",
-    type=Number(0, 1),
-    metavar="N",
-    default=0.0,
-    show_default=True,
-    help="How much of its own color stays: 0 none, 1 all.",
-)
-@click.option("--only-gray", is_flag=True, help="Recolor gray parts, leave colored ones alone.")
+@color_options
 @click.option("--if-gray", is_flag=True, help="Skip pictures that have color.")
-@click.option("--mask", metavar="FILE", help="A picture that is white where there is to be color.")
 @steering_options
 @suffix_option("-recolored; nothing with -o FOLDER")
 @click.option(
@@ -260,7 +253,16 @@ def _output_options(given: _OptionValues) -> OutputOptions:
         base=given.base,
         keep_damaged=given.damaged == "keep",
         exclude=given.exclude,
+        kind=_media_kind(),
     )
+
+
+def _media_kind() -> MediaKind:
+    """Return the pictures. If `film` follows, films in folders are not counted as left out."""
+    from recolor_cli.batch.output_options import PICTURES, PICTURES_BESIDE_FILMS
+
+    flags = click.get_current_context().find_object(GlobalFlags)
+    return PICTURES if flags is None or flags.pictures_alone else PICTURES_BESIDE_FILMS
 
 
 def _recolor_options(given: _OptionValues) -> RecolorOptions:
@@ -272,21 +274,9 @@ def _recolor_options(given: _OptionValues) -> RecolorOptions:
         given.strength,
         given.keep_original,
         given.only_gray,
-        _read_mask(given.mask) if given.mask else None,
+        read_mask(given.mask),
         steering_of(given.palette, given.palette_strength, given.hint),
     )
-
-
-def _read_mask(path: str) -> NDArray[np.uint8]:
-    """Read the picture that says where to recolor."""
-    from recolor_cli.image.decode import decode_mask
-    from recolor_cli.image.unsupported import check_format
-    from recolor_cli.system.files import read
-
-    try:
-        return decode_mask(read(Path(path), check_format).data)
-    except InputError as error:
-        raise UsageError(f"--mask {path}: {error.message}", error.hint) from error
 
 
 def _plan(given: _OptionValues, output: OutputOptions) -> _RunPlan:

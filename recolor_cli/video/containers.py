@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recolor_cli.errors import OutputError, UsageError
-from recolor_cli.video.image_sequence import is_pattern
+from recolor_cli.image.film_names import is_pattern
 
 CONTAINERS = {
     ".mp4": "mp4",
@@ -39,26 +39,29 @@ def find_container(path: str) -> str:
     UsageError
         If no format that can be written has this suffix.
     """
-    if is_pattern(path):
-        if Path(path).suffix.lower() not in SEQUENCE_CODECS:
-            raise UsageError(
-                f"{path}: numbered pictures of this format cannot be written",
-                "use %05d.png or %05d.tif",
-            )
+    suffix = Path(path).suffix.lower()
+    if suffix in CONTAINERS:
+        return CONTAINERS[suffix]
+    if names_pictures(path):
         return SEQUENCE
-    container = CONTAINERS.get(Path(path).suffix.lower())
-    if container is None:
+    if is_pattern(path):
         raise UsageError(
-            f"{path}: films of this format cannot be written",
-            f"use {', '.join(sorted(CONTAINERS))}",
+            f"{path}: numbered pictures of this format cannot be written",
+            "use %05d.png or %05d.tif",
         )
-    return container
+    raise UsageError(
+        f"{path}: films of this format cannot be written", f"use {', '.join(sorted(CONTAINERS))}"
+    )
+
+
+def names_pictures(path: str) -> bool:
+    """Tell whether the name of a result is a pattern of numbered pictures that can be written."""
+    return is_pattern(path) and Path(path).suffix.lower() in SEQUENCE_CODECS
 
 
 def is_writable(path: str) -> bool:
     """Tell whether a film can be written under this name."""
-    known = SEQUENCE_CODECS if is_pattern(path) else CONTAINERS
-    return Path(path).suffix.lower() in known
+    return Path(path).suffix.lower() in CONTAINERS or names_pictures(path)
 
 
 def choose_suffix(suffix: str) -> str:

@@ -123,6 +123,20 @@ class VideoEncoding:
         return context
 
 
+def check_options(destination: str, options: VideoEncodingOptions) -> None:
+    """Check what can be known of the options before a film is opened.
+
+    Raises
+    ------
+    UsageError
+        If there is no such encoder or pixel format, or the options contradict each other.
+    """
+    container = Y4M if destination == "-" else find_container(destination)
+    codec = _choose_codec(container, destination, options)
+    _choose_format_of_codec(codec, options.pixel_format, 8, ImageSize(16, 16))
+    _collect_settings(codec, options)
+
+
 def choose_encoding(
     info: FilmInfo,
     coding: YuvCoding,

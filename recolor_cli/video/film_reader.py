@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,9 +15,10 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 
 from recolor_cli.errors import InputError
+from recolor_cli.image.film_names import is_sequence
 from recolor_cli.types import ImageSize
 from recolor_cli.video.frames import convert_frame
-from recolor_cli.video.image_sequence import find_first_number, is_pattern
+from recolor_cli.video.image_sequence import escape_pattern, find_first_number
 from recolor_cli.video.raw_frames import RawFrames
 
 DEFAULT_RATE = Fraction(24)  # frames a second; for numbered pictures and raw frames
@@ -25,6 +26,7 @@ _PROGRESSIVE, _BOTTOM_FIRST = 1, (3, 5)  # AVFieldOrder
 # Seconds to seek before the resumed frame. The frames that it refers to lie in between.
 _SEEK_MARGIN = 5.0
 _HINT = "check that the file is complete and plays; ffmpeg -i FILE -c copy NEW.mkv may repair it"
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a path has one of its two slashes
 _HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 
 
@@ -79,7 +81,7 @@ class FilmReader:
         pipe: BinaryIO | None = None,
     ) -> None:
         self.source = source
-        self.is_sequence = is_pattern(source) and not os.path.exists(source)
+        self.is_sequence = pipe is None and is_sequence(source)
         self.warnings: dict[str, None] = {}  # an ordered set
         self._pipe = pipe
         self._format: str | None = None
@@ -99,6 +101,7 @@ class FilmReader:
             self._options = {
                 "start_number": str(find_first_number(source)),
                 "framerate": str(rate or DEFAULT_RATE),
+                "pattern_type": "sequence",
             }
         self._container = self.open()
         self._bad_packets = 0
@@ -112,15 +115,17 @@ class FilmReader:
 
     def open(self) -> Any:
         """Open the container again at its beginning. A pipe cannot be opened twice."""
+        # Without the name of a protocol, FFmpeg takes what precedes a colon in the name for one.
+        name = "file:" + (escape_pattern(self.source) if self.is_sequence else self.source)
         try:
             return av.open(
-                self._pipe or self.source,
+                self._pipe or name,
                 format=self._format,
                 options=self._options,
                 metadata_errors="replace",
             )
         except av.error.FFmpegError as error:
-            raise _open_error(error) from error
+            raise _open_error(error, self.source) from error
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}", "check the name") from error
 
@@ -314,7 +319,9 @@ def _read_display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     return None
 
 
-def _open_error(error: av.error.FFmpegError) -> InputError:
+def _open_error(error: av.error.FFmpegError, source: str) -> InputError:
+    if isinstance(error, FileNotFoundError) and _ADDRESS.match(source):
+        return InputError("no such file; web addresses are not read", "download the film first")
     if isinstance(error, FileNotFoundError):
         return InputError("no such file", "check the name, and that the disk is there")
     if isinstance(error, PermissionError):

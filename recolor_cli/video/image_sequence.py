@@ -6,18 +6,27 @@ import re
 from pathlib import Path
 
 from recolor_cli.errors import InputError
-
-_PATTERN = re.compile(r"%(0?\d*)d")
-
-
-def is_pattern(name: str) -> bool:
-    """Tell whether a name is a pattern of numbered pictures: ``frames/%05d.png``."""
-    return len(_PATTERN.findall(name)) == 1
+from recolor_cli.image.film_names import NUMBER
 
 
-def format_frame_name(pattern: str, number: int) -> str:
-    """Return the name of one numbered picture of a pattern."""
-    return _PATTERN.sub(lambda match: f"%{match[1]}d" % number, pattern)
+def format_frame_name(name: str, number: int) -> str:
+    """Return the file name of one numbered picture of a pattern, both without a folder."""
+    return NUMBER.sub(lambda match: match[0] % number, name)
+
+
+def format_frame_path(pattern: str | Path, number: int) -> Path:
+    """Return the path of one numbered picture of a pattern."""
+    path = Path(pattern)
+    return path.with_name(format_frame_name(path.name, number))
+
+
+def escape_pattern(pattern: str) -> str:
+    """Return a pattern as FFmpeg writes it: each % that does not begin the number is doubled."""
+    path = Path(pattern)
+    before, after = NUMBER.split(path.name)
+    number = path.name[len(before) : len(path.name) - len(after)]
+    folder = pattern[: len(pattern) - len(path.name)]
+    return f"{folder}{before}".replace("%", "%%") + number + after.replace("%", "%%")
 
 
 def find_first_number(pattern: str) -> int:
@@ -29,9 +38,7 @@ def find_first_number(pattern: str) -> int:
         If no picture matches, or a number is missing between the lowest and the highest.
     """
     path = Path(pattern)
-    if not is_pattern(path.name):
-        raise InputError("the number belongs in the file's name", "as in frames/%05d.png")
-    before, _, after = _PATTERN.split(path.name)
+    before, after = NUMBER.split(path.name)
     with_number = re.compile(f"{re.escape(before)}(\\d+){re.escape(after)}")
     try:
         names = [entry.name for entry in path.parent.iterdir()]

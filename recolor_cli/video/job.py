@@ -17,7 +17,7 @@ from recolor_cli.video.encoding import VideoEncoding, choose_encoding
 from recolor_cli.video.film_options import FilmOptions, FilmReport
 from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.fingerprint import compute_fingerprint
-from recolor_cli.video.image_sequence import format_frame_name
+from recolor_cli.video.image_sequence import format_frame_path
 from recolor_cli.video.muxing import Stopped, assemble, check_streams
 from recolor_cli.video.pipeline import FramePipeline
 from recolor_cli.video.segment_encoder import encode_segments
@@ -121,8 +121,8 @@ def _write_pictures(store: SegmentStore, pattern: Path) -> None:
     packets = store.read_packets()
     first = next(packets)
     for number, packet in enumerate(packets, 2):
-        write_atomic(pattern.with_name(format_frame_name(pattern.name, number)), packet.data)
-    write_atomic(pattern.with_name(format_frame_name(pattern.name, 1)), first.data)
+        write_atomic(format_frame_path(pattern, number), packet.data)
+    write_atomic(format_frame_path(pattern, 1), first.data)
 
 
 def _write_stream(

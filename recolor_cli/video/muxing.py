@@ -68,7 +68,7 @@ def assemble(
     """
     source = None if film.is_pipe else film.open()
     try:
-        with _open_target(str(path), encoding, source, is_mov(encoding.container)) as target:
+        with _open_target(f"file:{path}", encoding, source, is_mov(encoding.container)) as target:
             stream, copies, warnings = _add_streams(target, film, encoding, source, span)
             pictures = _picture_packets(stream, encoding, store)
             others: Iterable[tuple[float, int, Any]] = ()
