@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from recolor_cli.commands.command_choice import choose_commands
 from recolor_cli.commands.help import write_first_page
-from recolor_cli.commands.options import SETTINGS, GlobalFlags
+from recolor_cli.commands.options import DEFAULT_SETTINGS, GlobalFlags
 from recolor_cli.errors import ExitCode, NoInputsError, RecolorError, UsageError
 
 _CHOSEN = "recolor.chosen"  # in a context: two commands to run, each with its arguments
+_OPTIONS = ("-h", "--help", "-V", "--version")  # of the program
 _MOST_USED = ("out", "recursive", "model", "strength", "overwrite")
 _TOPICS = {
     "more": ("film", "demo", "models", "doctor"),
@@ -58,8 +60,8 @@ class _RunByDefault(click.Group):
 
         An argument -NAME may be a file.
         """
-        args = [_as_path(argument) for argument in args]
-        if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
+        args = _with_word_as_option([_as_path(argument) for argument in args])
+        if args and args[0] not in self.commands and args[0] not in _OPTIONS:
             self._refuse_misspelt(args[0])
             chosen = choose_commands(args, self.commands)
             if len(chosen) > 1:
@@ -109,8 +111,8 @@ class _RunByDefault(click.Group):
         return found or [CompletionItem(incomplete, type="file")]
 
 
-@click.group(cls=_RunByDefault, context_settings=SETTINGS, no_args_is_help=True)
-@click.version_option(package_name="recolor-cli", prog_name="recolor")
+@click.group(cls=_RunByDefault, context_settings=DEFAULT_SETTINGS, no_args_is_help=True)
+@click.version_option(None, "-V", "--version", package_name="recolor-cli", prog_name="recolor")
 def cli() -> None:
     """Give old film posters and photographs new, believable color.
 
@@ -128,6 +130,14 @@ def _as_path(argument: str) -> str:
     """Return ./-NAME for an existing file -NAME, which a shell's ``*.jpg`` may expand to."""
     is_file = argument.startswith("-") and "." in argument and Path(argument).is_file()
     return f"./{argument}" if is_file else argument
+
+
+def _with_word_as_option(arguments: list[str]) -> list[str]:
+    """Return ``--version`` for ``version``, and ``COMMAND --help`` for ``help COMMAND``."""
+    word, *rest = arguments or [""]
+    if word not in ("version", "help") or len(rest) > (word == "help") or os.path.lexists(word):
+        return arguments
+    return [*rest, f"--{word}"]
 
 
 cli.commands = cast(
@@ -163,10 +173,8 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     except click.ClickException as error:
         error.show()
-        if isinstance(error, click.NoSuchOption):
-            click.echo(
-                "  hint: see recolor run --help; a file's name may follow after --", err=True
-            )
+        if hint := _hint_of(error):
+            click.echo(f"  hint: {hint}", err=True)
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
@@ -183,6 +191,28 @@ def main(argv: list[str] | None = None) -> int:
             "error: this is a bug in recolor; please report it with the lines above", err=True
         )
         return ExitCode.BUG
+
+
+def _hint_of(error: click.ClickException) -> str:
+    """Return what click does not say about a wrong option; may be empty."""
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.NoSuchOption) and context:
+        owners = [
+            name
+            for name in ("run", "film")
+            if any(error.option_name in option.opts for option in cli.commands[name].params)
+        ]
+        if owners and context.info_name in ("run", "film"):
+            kind = {"run": "pictures", "film": "films"}[owners[0]]
+            return f"{error.option_name} is an option for {kind}: recolor {owners[0]} --help"
+        return f"see {context.command_path} --help; a file's name may follow after --"
+    parameter = getattr(error, "param", None)
+    if context and parameter:
+        source = context.get_parameter_source(parameter.name)
+        if source is ParameterSource.ENVIRONMENT:
+            variable = parameter.envvar or f"{context.auto_envvar_prefix}_{parameter.name.upper()}"
+            return f"the value comes from the variable {variable}"
+    return ""
 
 
 def _is_output_error(error: Exception) -> bool:

@@ -66,6 +66,19 @@ def test_the_cpu_is_told_in_one_line_unless_it_was_asked_for(recolor, poster, mo
         assert err == ""
 
 
+def test_a_machine_without_a_card_is_told_by_the_doctor_and_in_detail_only(
+    recolor, poster, monkeypatch
+):
+    for place in ("model.cuda", "system.device"):
+        monkeypatch.setattr(f"recolor_cli.{place}.why_no_driver", lambda: "no driver here")
+    _, err = recolor(poster)
+    assert err == ""
+    _, err = recolor(poster, "--overwrite", "-v")
+    assert err.count("running on the CPU: no driver here") == 1
+    out, _ = recolor("doctor")
+    assert b"no driver here" in out
+
+
 def test_a_folder_with_broken_files_among_them(recolor, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()

@@ -56,3 +56,36 @@ def test_a_value_that_looks_like_verbose_is_not_it(capsys):
     """Here -o takes -v as its value."""
     assert cli.main(["a.jpg", "--palette", "missing.gpl", "-o", "-v"]) != 0
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["version"], ["-V"], ["--version"]])
+def test_the_version_is_told_however_it_is_asked_for(capsys, words):
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.startswith("recolor, version ")
+
+
+def test_help_is_told_by_its_word(capsys, monkeypatch, tmp_path):
+    assert cli.main(["help", "film"]) == 0
+    assert capsys.readouterr().out.startswith("Usage: recolor film")
+    assert cli.main(["help"]) == 0
+    assert capsys.readouterr().out.startswith("Usage: recolor ")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "help").write_bytes(b"x")  # a file of this name is an input
+    assert cli.main(["help"]) == 1
+    assert "help: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a.jpg", "--nosuch"], "see recolor run --help"),
+        (["film", "a.mp4", "--nosuch"], "see recolor film --help"),
+        (["train", "x.toml", "--nosuch"], "see recolor train --help"),
+        (["--nosuch", "a.jpg"], "see recolor run --help"),
+        (["film", "a.mp4", "--quality", "3"], "is an option for pictures: recolor run --help"),
+        (["run", "a.jpg", "--codec", "h264"], "is an option for films: recolor film --help"),
+    ],
+)
+def test_an_unknown_option_names_the_help_of_its_command(capsys, arguments, said):
+    assert cli.main(arguments) == 2
+    assert said in capsys.readouterr().err

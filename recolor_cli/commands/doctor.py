@@ -6,6 +6,7 @@ import click
 
 from recolor_cli.commands.options import SETTINGS
 from recolor_cli.commands.report import version_of
+from recolor_cli.commands.variables import warn_of_unknown_variables
 from recolor_cli.errors import ExitCode, RecolorError
 
 _PACKAGES = (
@@ -57,6 +58,7 @@ def doctor() -> ExitCode:
     rows.append(("models", ", ".join(available_models()) or "none"))
     rows.append(("looked in", ", ".join(map(str, model_folders())) or "nothing"))
     console.table(("", ""), rows)
+    warn_of_unknown_variables(click.get_current_context())
     for problem in problems:
         console.error(problem)
     return code

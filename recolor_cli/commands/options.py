@@ -9,14 +9,17 @@ from typing import Any
 import click
 
 from recolor_cli.commands.completers import device_names, files, model_names
+from recolor_cli.commands.variables import VARIABLE_PREFIX, warn_of_unknown_variables
 
 Command = Callable[..., Any]
 
 SETTINGS: dict[str, Any] = {  # of every command
     "help_option_names": ["-h", "--help"],
-    "auto_envvar_prefix": "RECOLOR",
     "max_content_width": 100,
 }
+# Of the commands whose names may be left out. Variables of the others have the command's name, as
+# RECOLOR_TRAIN_OUT has, so that RECOLOR_OUT does not move the files of a training.
+DEFAULT_SETTINGS: dict[str, Any] = SETTINGS | {"auto_envvar_prefix": VARIABLE_PREFIX}
 
 
 @dataclass
@@ -38,6 +41,12 @@ class GlobalFlags:
 def _store_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     if flags := ctx.find_object(GlobalFlags):
         flags.verbose = value
+    return value
+
+
+def _warn_unless_quiet(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    if not value:
+        warn_of_unknown_variables(ctx)
     return value
 
 
@@ -78,6 +87,7 @@ model_option = click.option(
     default="poster",
     show_default=True,
     metavar="NAME",
+    envvar="RECOLOR_MODEL",
     shell_complete=model_names,
     help="A name, an .onnx or .toml file.",
 )
@@ -128,7 +138,8 @@ device_option = click.option(
     show_default=True,
     metavar="auto|cpu|cuda[:N]",
     shell_complete=device_names,
-    help="auto uses CUDA where it works and says so where it does not; cuda insists.",
+    envvar="RECOLOR_DEVICE",
+    help="auto uses CUDA where it works and says why a card does not; cuda insists.",
 )
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Redo results that exist; else they are skipped."
@@ -143,11 +154,19 @@ json_option = click.option(
     envvar="RECOLOR_JSON",
     help="Print JSON to stdout, one object a line.",
 )
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    envvar="RECOLOR_QUIET",
+    callback=_warn_unless_quiet,
+    help="Print nothing but errors.",
+)
 verbose_option = click.option(
     "-v",
     "--verbose",
     is_flag=True,
+    envvar="RECOLOR_VERBOSE",
     is_eager=True,  # so that errors in other options have a traceback, too
     callback=_store_verbose,
     help="Print more, and tracebacks.",

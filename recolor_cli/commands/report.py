@@ -34,9 +34,15 @@ def load_network(model: str, device: str, workers: int, console: Console) -> Onn
 
 
 def report_device(ready: ReadyMessage, console: Console) -> None:
-    """Report why CUDA is not used, if it was tried; with --verbose, model, device and workers."""
+    """Report why a card is not used; with --verbose, model, device and workers, too."""
+    from recolor_cli.system.device import NO_CUDA_PROVIDER, why_no_driver
+
     if ready.cpu_reason:
-        console.note(f"running on the CPU: {ready.cpu_reason} (--device cpu is silent)")
+        # Most computers have no card of NVIDIA's, and `recolor doctor` says so.
+        no_driver = why_no_driver()
+        has_no_card = no_driver and ready.cpu_reason in (no_driver, NO_CUDA_PROVIDER)
+        report = console.detail if has_no_card else console.note
+        report(f"running on the CPU: {ready.cpu_reason} (--device cpu is silent)")
     console.detail(f"model {ready.name} on {ready.device}, {ready.count} at a time")
 
 

@@ -19,7 +19,7 @@ from recolor_cli.commands.help import SectionedCommand
 from recolor_cli.commands.input_options import input_options
 from recolor_cli.commands.name_list import inputs_and_list
 from recolor_cli.commands.options import (
-    SETTINGS,
+    DEFAULT_SETTINGS,
     GlobalFlags,
     color_options,
     shared_options,
@@ -63,7 +63,7 @@ _SECTIONS = {
 }
 
 
-@click.command(cls=SectionedCommand, sections=_SECTIONS, context_settings=SETTINGS)
+@click.command(cls=SectionedCommand, sections=_SECTIONS, context_settings=DEFAULT_SETTINGS)
 @click.argument("inputs", nargs=-1, metavar="INPUT...", shell_complete=files)
 @shared_options
 @color_options

@@ -30,7 +30,7 @@ from recolor_cli.model.session import (
     open_session,
 )
 from recolor_cli.system.capture import capture_output
-from recolor_cli.system.device import Device, why_no_driver
+from recolor_cli.system.device import NO_CUDA_PROVIDER, Device, why_no_driver
 from recolor_cli.types import FloatArray
 
 # Bytes of a card's memory that are kept for inputs. All input shapes of the default model (15
@@ -42,7 +42,7 @@ _WARNINGS = 2  # log severity
 def why_no_cuda() -> str:
     """Return why CUDA cannot work, as far as that shows without a session; empty if it may work."""
     if CUDA_PROVIDER not in available_providers():
-        return "the installed onnxruntime has no CUDA provider"
+        return NO_CUDA_PROVIDER
     return why_no_driver()
 
 

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from recolor_cli.errors import UsageError
 
+NO_CUDA_PROVIDER = "the installed onnxruntime has no CUDA provider"
+
 
 def cpu_count() -> int:
     """Return the number of CPUs that this process may use, which may be fewer than there are."""
