@@ -67,6 +67,8 @@ def test_a_run_leaves_checkpoint_log_and_sheets(config, tmp_path):
     assert reports[-1].samples == 12
     assert reports[-1].figures.pictures == 2
     assert reports[-1].learning_rate == pytest.approx(0, abs=1e-4)
+    assert 0 < reports[0].waiting < 1
+    assert reports[0].remaining_s == pytest.approx((12 - reports[0].samples) / reports[0].rate)
     log = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
     assert log[-1]["figures"]["balanced_auc"] == reports[-1].figures.balanced_auc
     with Image.open(tmp_path / "run" / "samples-000000012.png") as sheet:

@@ -1,6 +1,7 @@
 """Samples and batches."""
 
 import tarfile
+from collections import Counter
 from contextlib import closing
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 
 from conftest import draw, encoded, with_changes
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
-from recolor_cli.errors import InputError, NoInputsError
-from recolor_cli.evaluation.pictures import Picture, load_pictures
+from recolor_cli.errors import InputError, NoInputsError, UsageError
+from recolor_cli.evaluation.pictures import FileSpan, Picture, load_pictures
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
+from recolor_cli.training.picture_order import PictureOrder
 
 
 def test_a_sample_is_the_picture_taken_apart(config):
@@ -94,3 +96,50 @@ def test_sources_that_hold_nothing_are_errors(tmp_path):
     (tmp_path / "x.tar").write_bytes(b"bad")
     with pytest.raises(InputError, match=r"x\.tar"):
         load_pictures([str(tmp_path / "x.tar")])
+
+
+def test_pictures_are_read_only_when_they_are_needed(folder, tmp_path):
+    with tarfile.open(tmp_path / "shard.tar", "w") as tar:
+        tar.add(folder, arcname="posters")
+    found = load_pictures([str(folder), str(tmp_path / "shard.tar")])
+    assert all(isinstance(picture.source, FileSpan) for picture in found)
+    (tmp_path / "shard.tar").unlink()
+    with pytest.raises(InputError, match=r"shard\.tar:posters/.*: cannot be read"):
+        found[-1].rgb()
+
+
+def drawn_names(pictures, config, samples):
+    order = PictureOrder(pictures, config)
+    return [pictures[order.picture_of(number)].name for number in range(samples)]
+
+
+def test_an_epoch_shows_each_picture_once_in_an_order_of_its_own(config):
+    pictures = [Picture(str(i), b"") for i in range(50)]
+    names = drawn_names(pictures, config, 100)
+    assert sorted(names[:50]) == sorted(names[50:]) == sorted(p.name for p in pictures)
+    assert names[:50] != names[50:]
+    assert names == drawn_names(pictures, config, 100)
+    assert names != drawn_names(pictures, with_changes(config, seed=9), 100)
+
+
+def test_groups_get_their_shares_and_show_all_before_one_again(config):
+    pictures = [
+        Picture(f"{part}/{i}", b"") for part, n in (("a", 7), ("b", 90), ("c", 3)) for i in range(n)
+    ]
+    shared = with_changes(config, shares={"a/": 1, "b/": 3.0})
+    names = drawn_names(pictures, shared, 4 * 97)
+    counts = Counter(name[0] for name in names)
+    assert counts == {"a": 4 * 24, "b": 4 * 73}  # c belongs to no share
+    of_a = [Counter(names)[f"a/{i}"] for i in range(7)]
+    assert max(of_a) - min(of_a) <= 1
+    half = Counter(name[0] for name in names[:97])
+    assert half == {"a": 24, "b": 73}
+
+
+def test_shares_want_pictures_and_positive_numbers(config):
+    with pytest.raises(NoInputsError, match="contains z/"):
+        PictureOrder([Picture("a/1", b"")], with_changes(config, shares={"a/": 1.0, "z/": 1.0}))
+    with pytest.raises(UsageError, match="shares must be positive"):
+        with_changes(config, shares={"a/": 0.0})
+    with pytest.raises(UsageError, match=r"shares\.a must be of type float, not 'much'"):
+        with_changes(config, shares={"a": "much"})

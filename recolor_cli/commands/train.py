@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,8 @@ def _parse_settings(settings: Sequence[str]) -> dict[str, Any]:
 def _progress_line(progress: TrainingProgress) -> str:
     line = (
         f"{progress.samples:,} of {progress.total:,} samples, loss {progress.loss:.3f}, "
-        f"{progress.rate:.1f} samples/s"
+        f"{progress.rate:.1f} samples/s, {timedelta(seconds=round(progress.remaining_s))} left, "
+        f"{progress.waiting:.0%} of the time waiting for pictures"
     )
     if progress.figures:
         line += f"; validation: {_figures_line(progress.figures)}"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import glob
+import io
+import os
+import stat
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +20,48 @@ from recolor_cli.types import RgbImage
 
 
 @dataclass(frozen=True, slots=True)
+class FileSpan:
+    """A part of a file: a picture's place in an uncompressed tar file, or a whole file."""
+
+    path: Path
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """Read the part; raise OSError if that fails."""
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
-    """An encoded picture, with its name for messages."""
+    """An encoded picture, with its name for messages.
+
+    Its bytes are read from the file each time that they are needed, because hundreds of thousands
+    of pictures do not fit into memory.
+    """
 
     name: str
-    data: bytes
+    source: FileSpan | bytes
+
+    @property
+    def data(self) -> bytes:
+        """The encoded picture.
+
+        Raises
+        ------
+        InputError
+            If its file cannot be read. The message begins with the picture's name.
+        """
+        if isinstance(self.source, bytes):
+            return self.source
+        try:
+            return self.source.read()
+        except OSError as error:
+            raise InputError(
+                f"{self.name}: cannot be read: {error.strerror}", "check that its file is there"
+            ) from error
 
     def is_one_of(self, parts: Sequence[str]) -> bool:
         """Return whether the name contains one of `parts`."""
@@ -33,16 +73,17 @@ class Picture:
         Raises
         ------
         InputError
-            If it cannot be decoded. The message begins with its name.
+            If it cannot be read or decoded. The message begins with its name.
         """
+        data = self.data
         try:
-            return decode(self.data).rgb
+            return decode(data).rgb
         except InputError as error:
             raise InputError(f"{self.name}: {error.message}", error.hint) from error
 
 
 def load_pictures(sources: Sequence[str]) -> list[Picture]:
-    """Read all pictures of some folders and tar files without decoding them.
+    """Find all pictures of some folders and tar files, without reading them.
 
     Parameters
     ----------
@@ -67,7 +108,7 @@ def load_pictures(sources: Sequence[str]) -> list[Picture]:
         if not matches:
             raise NoInputsError(f"no pictures at {source}", "check --data and --validation")
         for match in map(Path, matches):
-            found = _read_folder(match) if match.is_dir() else _read_tar(match)
+            found = _find_in_folder(match) if match.is_dir() else _find_in_tar(match)
             if not found:
                 raise NoInputsError(
                     f"no pictures in {match}", "it needs JPEG, PNG, WebP or TIFF files"
@@ -76,27 +117,39 @@ def load_pictures(sources: Sequence[str]) -> list[Picture]:
     return pictures
 
 
-def _read_folder(folder: Path) -> list[Picture]:
+def _find_in_folder(folder: Path) -> list[Picture]:
     # A folder may be called x.jpg, too; what it holds is found as that of any other.
     paths = sorted(p for p in folder.rglob("*") if _has_picture_suffix(p) and not p.is_dir())
-    return [Picture(str(path), _read_file(path)) for path in paths]
+    return [Picture(str(path), _whole_file(path)) for path in paths]
 
 
-def _read_file(path: Path) -> bytes:
+def _whole_file(path: Path) -> FileSpan | bytes:
     try:
-        return read(path).data
+        status = path.stat()
+    except OSError:
+        status = None
+    if status and stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK):
+        return FileSpan(path, 0, status.st_size)
+    try:
+        return read(path).data  # a pipe, which can be read only once, or the error of such a file
     except InputError as error:
         raise InputError(f"{path}: {error.message}", error.hint) from error
 
 
-def _read_tar(path: Path) -> list[Picture]:
+def _find_in_tar(path: Path) -> list[Picture]:
     pictures = []
     try:
         with tarfile.open(path) as tar:
+            is_plain = isinstance(tar.fileobj, io.BufferedReader)  # else it is being decompressed
             for member in tar:
-                file = tar.extractfile(member) if member.isfile() else None
-                if file and _has_picture_suffix(Path(member.name)):
-                    pictures.append(Picture(f"{path}:{member.name}", file.read()))
+                if not (member.isfile() and _has_picture_suffix(Path(member.name))):
+                    continue
+                name = f"{path}:{member.name}"
+                if is_plain and not member.issparse():
+                    span = FileSpan(path, member.offset_data, member.size)
+                    pictures.append(Picture(name, span))
+                elif file := tar.extractfile(member):
+                    pictures.append(Picture(name, file.read()))
     except (tarfile.TarError, OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or "it is no tar file, or a broken one"
         raise InputError(

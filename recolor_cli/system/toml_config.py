@@ -36,8 +36,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 def build_config(kind: type[_Config], values: dict[str, Any]) -> _Config:
     """Make a dataclass of values from TOML, after checking their keys and types.
 
-    Fields may be bool, int, float, str, enums, tuples and unions of these. An int is taken for a
-    float, and a list for a tuple.
+    Fields may be bool, int, float, str, enums, tuples, dicts by str, and unions of these. An int is
+    taken for a float, and a list for a tuple.
 
     Raises
     ------
@@ -47,7 +47,9 @@ def build_config(kind: type[_Config], values: dict[str, Any]) -> _Config:
     known = {f.name: f for f in fields(kind)}
     if unknown := sorted(values.keys() - known.keys()):
         raise ValueError(f"unknown keys: {', '.join(unknown)}; known keys: {', '.join(known)}")
-    required = (f.name for f in known.values() if f.default is MISSING)
+    required = (
+        f.name for f in known.values() if f.default is MISSING and f.default_factory is MISSING
+    )
     if missing := [name for name in required if name not in values]:
         raise ValueError(f"missing keys: {', '.join(missing)}")
     types = get_type_hints(kind)
@@ -64,6 +66,10 @@ def _convert(key: str, value: Any, kind: Any) -> Any:
         if isinstance(value, list | tuple):
             item = get_args(kind)[0]  # all items of a tuple are of one type
             return tuple(_convert(key, part, item) for part in value)
+    elif get_origin(kind) is dict:
+        if isinstance(value, dict):
+            item = get_args(kind)[1]
+            return {name: _convert(f"{key}.{name}", part, item) for name, part in value.items()}
     elif issubclass(kind, Enum):
         if value in (choices := [member.value for member in kind]):
             return kind(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +26,9 @@ class TrainConfig:
     validation: tuple[str, ...]
     samples: int
     only: tuple[str, ...] = ()  # train only on pictures whose name contains one of these
+    # Share of the samples, scaled to a sum of 1, for the pictures whose name contains each key. The
+    # others are not drawn. Without shares all pictures are drawn alike.
+    shares: dict[str, float] = field(default_factory=dict)
     # Pictures whose name contains one of these are photographs. If any are given, the run trains
     # only the gate that tells photographs from posters, and no other weights.
     photographs: tuple[str, ...] = ()
@@ -90,6 +93,7 @@ class TrainConfig:
             "rebalance, aged and drop_path must lie in 0..1": all(
                 0 <= share <= 1 for share in (self.rebalance, self.aged, self.drop_path)
             ),
+            "shares must be positive": all(share > 0 for share in self.shares.values()),
             "loss_pixels must be more than 0, at most 1": 0 < self.loss_pixels <= 1,
             "smoothing and color_loss must not be negative": min(self.smoothing, self.color_loss)
             >= 0,

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple, cast
 
 import cv2
@@ -24,6 +23,7 @@ from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.system.device import cpu_count
 from recolor_cli.training.config import TrainConfig
+from recolor_cli.training.picture_order import PictureOrder
 from recolor_cli.training.yuv import rgb_to_uv
 from recolor_cli.types import ColorSpace, FloatArray, RgbImage
 
@@ -87,15 +87,16 @@ def batches(
 ) -> Generator[Batch, None, None]:
     """Yield the batches of a run from a step on, without end. Threads make them in advance.
 
-    `output_stride` is the number of px of the input for each px of the color. A picture is taken
-    from the sequence only when a sample of it is made.
+    `output_stride` is the number of px of the input for each px of the color. A picture is read
+    only when a sample of it is made.
     """
+    order = PictureOrder(pictures, config)
     with ThreadPoolExecutor(cpu_count()) as pool:
 
         def submit(step: int) -> list[tuple[Picture, Future[Sample]]]:
             pending = []
             for number in range(step * config.batch_size, (step + 1) * config.batch_size):
-                picture = pictures[draw_index(len(pictures), config.seed, number)]
+                picture = pictures[order.picture_of(number)]
                 sample = pool.submit(make_sample, picture, config, output_stride, number, space)
                 pending.append((picture, sample))
             return pending
@@ -113,17 +114,6 @@ def batches(
             for pending in queue:
                 for _, sample in pending:
                     sample.cancel()
-
-
-def draw_index(count: int, seed: int, number: int) -> int:
-    """Return which of `count` pictures a sample shows. Each epoch shows all, in its own order."""
-    epoch, position = divmod(number, count)
-    return int(_permutation(count, seed, epoch)[position])
-
-
-@lru_cache(maxsize=1)  # no sample goes back to an earlier epoch
-def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 def make_sample(

@@ -13,6 +13,7 @@ from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import make_sample
 from recolor_cli.training.losses import soft_encode
 from recolor_cli.training.networks.base import ColorModule, LogitsNetwork
+from recolor_cli.training.picture_order import PictureOrder
 from recolor_cli.training.yuv import uv_grid
 from recolor_cli.types import ColorSpace, FloatArray
 
@@ -47,13 +48,13 @@ def measure_classes(
 def _sample_colors(
     pictures: Sequence[Picture], config: TrainConfig, network: ColorModule
 ) -> list[FloatArray]:
-    """Return the colors (P, 2) of random pixels for each of some random pictures."""
+    """Return the colors (P, 2) of random pixels of the first pictures that the run draws."""
     random = np.random.default_rng((config.seed, 2))
+    order = PictureOrder(pictures, config)
     colors = []
-    for number in random.permutation(len(pictures))[:_MAX_PICTURES]:
-        sample = make_sample(
-            pictures[number], config, network.output_stride, int(number), network.space
-        )
+    for number in range(min(len(pictures), _MAX_PICTURES)):
+        picture = pictures[order.picture_of(number)]
+        sample = make_sample(picture, config, network.output_stride, number, network.space)
         pixels = sample.color[sample.inside]
         colors.append(pixels[random.permutation(len(pixels))[:_MAX_PIXELS]])
     return colors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from recolor_cli.evaluation.metrics import Figures
+from recolor_cli.training.data import Batch
 from recolor_cli.training.run_state import RunState
 
 LOG = "log.jsonl"
@@ -26,8 +27,14 @@ class TrainingProgress:
     total: int  # samples
     loss: float  # mean over the steps since the last report
     rate: float  # samples per second since the last report
+    waiting: float  # share of that time in which the network waited for samples
     learning_rate: float
     figures: Figures | None = None  # where a validation took place
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds that the rest takes at this rate."""
+        return (self.total - self.samples) / self.rate
 
     def to_json(self) -> str:
         """Return one line of JSON. NaN and infinity, which JSON does not have, become null."""
@@ -52,6 +59,14 @@ class ProgressLog:
         self._losses: list[Tensor] = []
         self._since = time.monotonic()  # the time and the step of the last report
         self._step = run.step
+        self._waited_s = 0.0  # since then
+
+    def next_batch(self, stream: Iterator[Batch]) -> Batch:
+        """Take a batch, and count the time until it is there."""
+        start = time.monotonic()
+        batch = next(stream)
+        self._waited_s += time.monotonic() - start
+        return batch
 
     def add(self, loss: Tensor, figures: Figures | None) -> None:
         """Take the loss of a step. Report if it is time, or if there are figures of a validation.
@@ -68,6 +83,7 @@ class ProgressLog:
             total=run.steps * run.config.batch_size,
             loss=float(torch.stack(self._losses).mean()),
             rate=(run.step - self._step) * run.config.batch_size / elapsed,
+            waiting=self._waited_s / elapsed,
             learning_rate=run.learning_rate,
             figures=figures,
         )
@@ -75,4 +91,4 @@ class ProgressLog:
         with self._path.open("a", encoding="utf-8") as log:
             log.write(progress.to_json() + "\n")
         self._losses.clear()
-        self._since, self._step = time.monotonic(), run.step
+        self._since, self._step, self._waited_s = time.monotonic(), run.step, 0.0

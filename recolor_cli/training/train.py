@@ -98,7 +98,7 @@ def train(
         ) as stream,
     ):
         while not (run.is_finished or interrupt.is_set()):
-            batch = next(stream)
+            batch = log.next_batch(stream)
             # Chance depends on the step alone, so that a resumed run equals an uninterrupted one.
             torch.manual_seed((config.seed << 32) + run.step)
             with torch.autocast(torch_device.type, torch.bfloat16, enabled=bfloat16):
