@@ -14,6 +14,7 @@ from recolor_cli.color.blend import BlendMask
 from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.painting import paint
+from recolor_cli.color.refinement import refine
 from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InferenceError, InputError, ModelError
 from recolor_cli.guidance.prediction import ColorFactors, Prediction
@@ -124,6 +125,8 @@ class Recolorizer:
             return steered
         tensor = self._network_input(rgb, timings)
         ab: FloatArray = predict_ab(self.network, tensor, self.options)[0].transpose(1, 2, 0)
+        if self.network.manifest.refined:
+            ab = refine(ab, tensor[0, 0], self._letterbox(rgb).inside)
         timings.lap("network")
         return ab
 
@@ -171,6 +174,7 @@ class Recolorizer:
                 network=float(distribution.factor[0]),
             ),
             steering=options.steering or Steering(),
+            refined=network.manifest.refined,
         )
 
     def paint(

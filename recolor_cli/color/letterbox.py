@@ -67,6 +67,14 @@ class Letterbox:
             left=(canvas.width - inner.width) // 2,
         )
 
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """Rows and columns of the canvas that show the picture."""
+        return (
+            slice(self.top, self.top + self.inner.height),
+            slice(self.left, self.left + self.inner.width),
+        )
+
     def apply(self, plane: FloatArray, fill: float) -> FloatArray:
         """Pad a plane of the size of `inner` to the canvas.
 
@@ -81,9 +89,7 @@ class Letterbox:
         float32 array, shape (canvas.height, canvas.width)
         """
         padded = np.full((self.canvas.height, self.canvas.width), fill, np.float32)
-        rows = slice(self.top, self.top + self.inner.height)
-        columns = slice(self.left, self.left + self.inner.width)
-        padded[rows, columns] = plane
+        padded[self.inside] = plane
         return padded
 
     def upsample(self, planes: FloatArray) -> LazyUpsampled:

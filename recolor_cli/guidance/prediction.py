@@ -12,7 +12,9 @@ import numpy as np
 
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import Distribution
+from recolor_cli.color.flat_areas import unify_flat_areas
 from recolor_cli.color.letterbox import Letterbox
+from recolor_cli.color.refinement import refine
 from recolor_cli.guidance.confidence import confidence_map, entropy
 from recolor_cli.guidance.hint_propagation import propagate_hints
 from recolor_cli.guidance.palette_matching import Palette, match_palette
@@ -68,6 +70,8 @@ class Prediction:
         Of the annealed mean, dimensionless, > 0.
     factors : ColorFactors
     steering : Steering
+    refined : bool
+        Whether the colorings are refined (`recolor_cli.color.refinement`).
     """
 
     distribution: Distribution
@@ -76,6 +80,7 @@ class Prediction:
     temperature: float
     factors: ColorFactors
     steering: Steering
+    refined: bool
 
     def variants(self, count: int, seed: int = 0) -> list[FloatArray]:
         """Return steered colorings of the picture; the first is the most likely one.
@@ -107,7 +112,7 @@ class Prediction:
             count,
             seed,
         )
-        return [self._apply_hints(self._pad(ab) * np.float32(factor)) for ab in colorings]
+        return [self._finish(self._pad(ab) * np.float32(factor)) for ab in colorings]
 
     @cached_property
     def entropy(self) -> FloatArray:
@@ -141,6 +146,16 @@ class Prediction:
         return match_palette(
             logits, self._bins, unscaled, strength, self.temperature, self._content_lightness
         )
+
+    def _finish(self, ab: FloatArray) -> FloatArray:
+        """Refine a coloring, then apply the hints, because a hint may divide an area.
+
+        Paper keeps the color that a palette gave it.
+        """
+        if self.refined:
+            step = refine if self.steering.palette is None else unify_flat_areas
+            ab = step(ab, self.lightness, self.letterbox.inside)
+        return self._apply_hints(ab)
 
     def _apply_hints(self, ab: FloatArray) -> FloatArray:
         hints = self.steering.hints

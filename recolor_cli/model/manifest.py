@@ -52,6 +52,8 @@ class Manifest:
         The plane of the bins. The output is ab in any case, because the graph converts it.
     square : bool
         Whether pictures are padded to a square canvas, or only to multiples of the stride.
+    refined : bool
+        Whether the ab of the network is refined before it is painted (`color.refinement`).
     """
 
     name: str
@@ -68,6 +70,7 @@ class Manifest:
     strength: float = 1.0
     space: ColorSpace = ColorSpace.LAB
     square: bool = True
+    refined: bool = False
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.stride < 1 or self.size % self.stride:

@@ -119,4 +119,5 @@ def make_manifest(
         training=training,
         space=network.space,
         square=network.square,
+        refined=network.refined,
     )

@@ -120,11 +120,7 @@ class FrameGeometry:
     @property
     def inside(self) -> tuple[slice, slice]:
         """Rows and columns of the frame in the stored canvas."""
-        inner = self.box.inner
-        return (
-            slice(self.box.top, self.box.top + inner.height),
-            slice(self.box.left, self.box.left + inner.width),
-        )
+        return self.box.inside
 
     def stored_canvas(self, luma: AnyPlanes, coding: YuvCoding, fill: float) -> FloatArray:
         """Return L* of a frame in the stored canvas, float32 (h, w), with padding of L* `fill`."""

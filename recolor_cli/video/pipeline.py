@@ -10,6 +10,7 @@ from itertools import chain, islice
 import av
 import numpy as np
 
+from recolor_cli.color.refinement import refine
 from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.recolorizer import predict_ab
 from recolor_cli.system.device import cpu_count
@@ -95,6 +96,8 @@ class FramePipeline:
         prediction = predict_ab(self._network, tensor, self.options.recolor)
         for item, ab in zip(items, prediction.transpose(0, 2, 3, 1), strict=True):
             item.ab = self.geometry.rotate_to_stored(ab)
+            if self.manifest.refined:
+                item.ab = refine(item.ab, item.canvas, self.geometry.inside)
         return items
 
     def _smooth(self, batches: Iterable[list[PipelineFrame]]) -> Iterator[PipelineFrame]:

@@ -26,12 +26,15 @@ class ColorModule(nn.Module):
     square : bool
         Whether pictures are padded to squares at inference, as in training. Less padding is less
         work, but its effect on the color must be measured for each network.
+    refined : bool
+        Whether the color is refined after the network (`recolor_cli.color.refinement`).
     """
 
     input_multiple: int
     output_stride: int
     space = ColorSpace.LAB
     square = True
+    refined = False
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Return the pretrained weights that are trained, at a lower learning rate."""

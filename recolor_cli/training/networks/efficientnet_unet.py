@@ -52,6 +52,7 @@ class EfficientNetUNet(LogitsNetwork):
 
     input_multiple = 32  # px
     square = False  # measured: posters come out better (models/poster.md)
+    refined = True  # measured, too
 
     def __init__(
         self,
