@@ -186,6 +186,11 @@ def main(argv: list[str] | None = None) -> int:
             abandon_stdout()
             click.echo(f"error: {error}", err=True)
             return ExitCode.SOME_FAILED
+        if message := _explain(error):
+            click.echo(message, err=True)
+            if flags.verbose:
+                traceback.print_exc()
+            return ExitCode.SOME_FAILED
         traceback.print_exc()
         click.echo(
             "error: this is a bug in recolor; please report it with the lines above", err=True
@@ -212,6 +217,22 @@ def _hint_of(error: click.ClickException) -> str:
         if source is ParameterSource.ENVIRONMENT:
             variable = parameter.envvar or f"{context.auto_envvar_prefix}_{parameter.name.upper()}"
             return f"the value comes from the variable {variable}"
+    return ""
+
+
+def _explain(error: Exception) -> str:
+    """Return what the user is told of an error that any line may raise; empty of a bug."""
+    from recolor_cli.system.files import (
+        NO_WORKING_FOLDER,
+        WORKING_FOLDER_ADVICE,
+        is_working_folder_gone,
+    )
+    from recolor_cli.system.memory import is_out_of_memory
+
+    if isinstance(error, FileNotFoundError) and is_working_folder_gone():
+        return f"error: {NO_WORKING_FOLDER}\n  hint: {WORKING_FOLDER_ADVICE}"
+    if is_out_of_memory(error):
+        return "error: there is not enough memory\n  hint: close other programs"
     return ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.job import STREAM, Job, descriptor_of
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.errors import UsageError
 from recolor_cli.image.formats import ImageFormat
@@ -49,12 +49,20 @@ def result_suffix(options: OutputOptions) -> str:
     return suffix
 
 
-def stream_destination(options: OutputOptions) -> str:
-    """Return the destination of standard input: standard output, or a file in the folder ``-o``."""
+def stream_destination(options: OutputOptions, name: str = STREAM) -> str:
+    """Return the destination of a stream: standard output, or a file in the folder ``-o``.
+
+    Parameters
+    ----------
+    options : OutputOptions
+    name : str
+        `STREAM`, or that of a descriptor, such as ``/dev/fd/63``.
+    """
     if options.out is None:
         return STREAM
     ending = options.format.suffix if options.format else options.kind.ending_of_stream
-    return str(Path(options.out) / f"stdin{options.suffix or DEFAULT_SUFFIX}{ending}")
+    stem = "stdin" if name == STREAM else f"fd{descriptor_of(name)}"
+    return str(Path(options.out) / f"{stem}{options.suffix or DEFAULT_SUFFIX}{ending}")
 
 
 def single_destination(options: OutputOptions, several: bool) -> str | None:

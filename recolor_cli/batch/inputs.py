@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from recolor_cli.batch.destination import (
     DEFAULT_SUFFIX,
@@ -13,7 +15,7 @@ from recolor_cli.batch.destination import (
     stream_destination,
 )
 from recolor_cli.batch.exclusion import is_excluded, is_machine_made
-from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.job import Job, as_stream, is_stream
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import is_thumbnail, without_label
 from recolor_cli.errors import InputError, UsageError
@@ -43,8 +45,12 @@ def jobs_of(
     """
     if not name:
         raise UsageError("an input's name is empty", "check the quotes and variables")
-    if name == STREAM:
-        yield Job(STREAM, destination or stream_destination(options))
+    if is_stream(name):
+        stream = as_stream(name)
+        yield Job(stream, destination or stream_destination(options, stream))
+        return
+    if is_url(name) and not os.path.exists(name):
+        yield Job(name, error=_url_error(name))
         return
     path = Path(name)
     found: Iterable[tuple[Path, Path] | Job] = [(path, Path(path.name))]
@@ -73,6 +79,21 @@ def jobs_of(
                 "name a folder that holds all inputs with --base",
             )
             yield Job(str(source), error=outside)
+
+
+def is_url(name: str) -> bool:
+    """Tell whether an input is written like a URL."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) is not None
+
+
+def _url_error(url: str) -> InputError:
+    if url.lower().startswith("file:"):
+        path = unquote(url.partition("://")[2].removeprefix("localhost"))
+        return InputError("it is a URL, not the name of a file", f"name the file: {path}")
+    return InputError(
+        "recolor reads files and downloads nothing",
+        "download it first: curl -L -o FILE URL; a picture also by curl -sL URL | recolor - > FILE",
+    )
 
 
 def is_earlier_result(source: str, suffix: str) -> bool:

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from recolor_cli.errors import RecolorError
 
 STREAM = "-"  # as a source: standard input; as a destination: standard output
+_STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+
+
+def as_stream(name: str) -> str:
+    """Return `STREAM` for the names that standard input has, and others as they are."""
+    return STREAM if name in _STDIN else name
+
+
+def descriptor_of(name: str) -> int | None:
+    """Return the number of a descriptor that this process was started with; None of a file.
+
+    A shell's ``<(command)`` has such a name. It means nothing in another process.
+    """
+    match = _DESCRIPTOR.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def is_stream(name: str) -> bool:
+    """Tell whether an input is standard input, or another descriptor of this process."""
+    return as_stream(name) == STREAM or descriptor_of(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

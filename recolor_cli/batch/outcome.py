@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from recolor_cli.batch.job import Job
-from recolor_cli.errors import ExitCode, RecolorError
+from recolor_cli.errors import ExitCode, InputError, RecolorError
+from recolor_cli.system.memory import MEMORY_ADVICE, NO_MEMORY, is_out_of_memory
 from recolor_cli.types import ImageSize
 
 if TYPE_CHECKING:
@@ -78,8 +79,10 @@ def not_tried(job: Job, error: RecolorError) -> Outcome:
     return Outcome(job, Status.LEFT_OUT if job.is_unsupported else Status.FAILED, error)
 
 
-def failed_by_bug(job: Job, error: Exception) -> Outcome:
-    """Return the outcome of a job that failed because of a bug."""
+def failed_unexpectedly(job: Job, error: Exception) -> Outcome:
+    """Return the outcome of a job that failed by another error than ours: no memory, or a bug."""
+    if is_out_of_memory(error):
+        return Outcome(job, Status.FAILED, InputError(NO_MEMORY, MEMORY_ADVICE))
     failure = RecolorError(f"a bug in recolor: {error!r}", "please report it with -v's output")
     trace = "".join(traceback.format_exception(error))
     return Outcome(job, Status.FAILED, failure, bug=trace)

@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.network_sidecars import NetworkSidecars
-from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
+from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.color.gray_detection import detect_gray
@@ -67,13 +67,8 @@ class PictureWork:
             return self._compare_only(job, missing)
         except RecolorError as error:
             return Outcome(job, Status.FAILED, error)
-        except MemoryError:
-            advice = "make it smaller, or use fewer --jobs"
-            return Outcome(
-                job, Status.FAILED, InputError("there is not enough memory for it", advice)
-            )
         except Exception as error:  # a bug must not stop 100,000 other pictures
-            return failed_by_bug(job, error)
+            return failed_unexpectedly(job, error)
 
     def _recolor(self, job: Job, missing: MissingOutputs) -> Outcome:
         """Read, recolor, encode and write one picture and its sidecar files.

@@ -17,10 +17,10 @@ from recolor_cli.batch.destination import (
 )
 from recolor_cli.batch.file_identity import file_identity, path_key
 from recolor_cli.batch.inputs import is_earlier_result, jobs_of
-from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.job import STREAM, Job, is_stream
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import without_label
-from recolor_cli.errors import NoInputsError, OutputError, RecolorError, UsageError
+from recolor_cli.errors import InputError, NoInputsError, OutputError, RecolorError, UsageError
 
 
 def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list[Job]:
@@ -54,8 +54,8 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
     """
     suffix = result_suffix(options)
     check_backup(options)
-    if options.backup is not None and STREAM in inputs:
-        raise UsageError("standard input has no place", "leave --in-place or - out")
+    if options.backup is not None and any(is_stream(name) for name in inputs):
+        raise UsageError("a stream has no place on the disk", "leave --in-place out, or the stream")
     several = len(inputs) > 1 or os.path.isdir(inputs[0])
     destination = single_destination(options, several)
     check_base(options, destination)
@@ -104,6 +104,10 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
     conflicts = _Conflicts(options, suffix)
     here = replace(options, base=os.curdir) if options.base is None else options
     for name in names:
+        if is_stream(name):
+            pipe = InputError("a list cannot name a pipe", "name it on the command line")
+            yield Job(name, error=pipe)
+            continue
         options_of_name = here if path_below(name, os.curdir) else options
         for job in jobs_of(name, recursive, options_of_name, suffix, None):
             if job.error or not is_earlier_result(job.source, suffix):

@@ -19,7 +19,7 @@ from dataclasses import replace
 from recolor_cli.batch.gpu_host import open_gpu_host
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.messages import InitMessage, TaskMessage, WorkerConfig
-from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
+from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
 from recolor_cli.batch.sizing import memory_for_processes, pictures_at_a_time
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.supervisor import Supervisor
@@ -138,7 +138,7 @@ class ProcessWorkers:
                 self._give_up(item, error)
                 return
             except Exception as bug:  # nobody is to wait for ever for this future
-                outcome = failed_by_bug(task.job, bug)
+                outcome = failed_unexpectedly(task.job, bug)
             future.set_result(outcome)
         supervisor.end()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recolor_cli.batch.gpu_host import GpuHost
 from recolor_cli.batch.messages import Reserve, TaskMessage
-from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
+from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
 from recolor_cli.batch.worker_handle import WorkerProcess
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.system.files import remove_leftovers
@@ -69,7 +69,7 @@ class Supervisor:
                 outcome = self._talk(task)
             except Exception as bug:  # the caller must not wait for ever
                 self._process.end()
-                return failed_by_bug(task.job, bug)
+                return failed_unexpectedly(task.job, bug)
             if outcome:
                 return outcome
             ended = self._process.end()

@@ -19,9 +19,16 @@ _PROGRAM = """
 import sys
 sys.path[:] = sys.argv[2:]
 {preamble}
-from recolor_cli.batch.worker_main import main
-main(int(sys.argv[1]))
+try:
+    from recolor_cli.batch.worker_main import main
+    main(int(sys.argv[1]))
+except Exception as error:
+    from recolor_cli.system.memory import is_out_of_memory
+    if not is_out_of_memory(error):
+        raise
+    sys.exit({no_memory})
 """
+_NO_MEMORY = 71  # exit code of a process that was short of memory outside a picture
 # glibc gives memory back to the system after each picture and gets it anew page by page, which
 # takes a twelfth of the time for 1.5 megapixels. These make it keep so many bytes; the memory of
 # larger arrays goes back.
@@ -44,7 +51,7 @@ class WorkerProcess:
     """
 
     def __init__(self, init: InitMessage, preamble: str = "") -> None:
-        program = _PROGRAM.format(preamble=preamble)
+        program = _PROGRAM.format(preamble=preamble, no_memory=_NO_MEMORY)
         try:
             self._connection, theirs = multiprocessing.Pipe()
         except OSError as error:
@@ -86,7 +93,7 @@ class WorkerProcess:
                     raise answer
                 raise RecolorError(
                     f"the process that recolors {ended} at its start",
-                    "see what `recolor doctor` says",
+                    "close other programs if memory is short; see what `recolor doctor` says",
                 )
             self._ready = answer
         return self._ready
@@ -107,6 +114,8 @@ class WorkerProcess:
         """Close the connection, wait until the process ends, and return how it ended."""
         self._connection.close()
         code = self._process.wait()
+        if code == _NO_MEMORY:
+            return "ran out of memory"
         if code >= 0:
             return f"ended with code {code}"
         if -code == getattr(signal, "SIGKILL", 9):

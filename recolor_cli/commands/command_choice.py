@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from recolor_cli.batch.job import STREAM
+from recolor_cli.batch.job import STREAM, as_stream
 from recolor_cli.errors import UsageError
 from recolor_cli.image.film_names import has_film_suffix, is_film
 from recolor_cli.image.formats import ImageFormat
@@ -67,7 +67,7 @@ def choose_commands(
     inputs = [argument for argument in arguments if not argument.option]
     if not inputs or options & _PICTURES_ONLY:
         return [("run", list(args))]
-    if all(item.value == STREAM for item in inputs):
+    if all(as_stream(item.value) == STREAM for item in inputs):
         for_film_only = options & (takes_value["film"].keys() - takes_value["run"].keys())
         to_film = any(has_film_suffix(a.value) for a in arguments if a.option in _OUT)
         return [("film" if for_film_only or to_film else "run", list(args))]

@@ -18,7 +18,12 @@ import click
 
 from recolor_cli.batch.job import STREAM
 from recolor_cli.commands.film_click_options import film_options, split_encoder_option
-from recolor_cli.commands.options import DEFAULT_SETTINGS, shared_options, suffix_option
+from recolor_cli.commands.options import (
+    DEFAULT_SETTINGS,
+    inputs_argument,
+    shared_options,
+    suffix_option,
+)
 from recolor_cli.commands.report import load_network, missing_extra, report_outcome
 from recolor_cli.commands.signals import signals
 from recolor_cli.errors import ExitCode, UsageError
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=DEFAULT_SETTINGS)
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@inputs_argument(required=True)
 @shared_options
 @suffix_option("-recolored, -part, -preview")
 @film_options

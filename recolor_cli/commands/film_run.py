@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recolor_cli.batch.job import STREAM, Job
-from recolor_cli.batch.outcome import Outcome, Status, failed_by_bug
+from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.terminal.console import Console
@@ -89,11 +89,8 @@ def recolor_job(
             report = recolor_film(film, job.destination, network, options, bar.advance, stop)
     except RecolorError as error:
         return Outcome(job, Status.FAILED, error, size=size), None
-    except MemoryError:
-        lack = InputError("there is not enough memory for it", "close other programs")
-        return Outcome(job, Status.FAILED, lack, size=size), None
     except Exception as error:  # a bug must not stop the other films
-        return replace(failed_by_bug(job, error), size=size), None
+        return replace(failed_unexpectedly(job, error), size=size), None
     seconds = time.monotonic() - started
     console.note(_format_summary(report, seconds))
     if report.interrupted:

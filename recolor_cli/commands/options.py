@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from recolor_cli.batch.job import as_stream
 from recolor_cli.commands.completers import device_names, files, model_names
 from recolor_cli.commands.variables import VARIABLE_PREFIX, warn_of_unknown_variables
 
@@ -59,6 +60,24 @@ class Number(click.FloatRange):
         if number != number:
             self.fail(f"{value} is not a number", param, ctx)
         return number
+
+
+def _read_inputs(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...]:
+    return tuple(map(as_stream, value))
+
+
+def inputs_argument(required: bool) -> Callable[[Command], Command]:
+    """Return the argument INPUT..., in which all names of standard input become ``-``."""
+    return click.argument(
+        "inputs",
+        nargs=-1,
+        required=required,
+        metavar="INPUT...",
+        shell_complete=files,
+        callback=_read_inputs,
+    )
 
 
 out_option = click.option(

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor_cli.batch.job import STREAM
-from recolor_cli.commands.completers import files
+from recolor_cli.batch.job import STREAM, is_stream
 from recolor_cli.commands.gallery_writer import gallery_writer, page_of
 from recolor_cli.commands.guidance_options import read_mask, steering_of, steering_options
 from recolor_cli.commands.help import SectionedCommand
@@ -22,6 +21,7 @@ from recolor_cli.commands.options import (
     DEFAULT_SETTINGS,
     GlobalFlags,
     color_options,
+    inputs_argument,
     shared_options,
     suffix_option,
 )
@@ -64,7 +64,7 @@ _SECTIONS = {
 
 
 @click.command(cls=SectionedCommand, sections=_SECTIONS, context_settings=DEFAULT_SETTINGS)
-@click.argument("inputs", nargs=-1, metavar="INPUT...", shell_complete=files)
+@inputs_argument(required=False)
 @shared_options
 @color_options
 @click.option("--if-gray", is_flag=True, help="Skip pictures that have color.")
@@ -121,8 +121,8 @@ def run(**values: Any) -> ExitCode:
     planned = _plan(given, output)
     _check_streams(given, planned, output)
     config = WorkerConfig(given.model, given.device, given.jobs, planned.total, recolor, output)
-    # What goes through our own standard streams, or is alone, needs no other process.
-    in_threads = planned.total == 1 or STREAM in given.inputs
+    # A picture alone needs no other process, and other processes lack the streams of this one.
+    in_threads = planned.total == 1 or any(is_stream(name) for name in given.inputs)
     return _run(given, planned, WorkerOpener(config, console, in_threads), console)
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.system.memory import is_out_of_memory
 
 # How decoders say that a file is cut off. Otherwise their messages mean nothing to users.
 _CUT_OFF = ("truncat", "premature", "end of file", "only got", "buffer is smaller")
@@ -35,7 +36,8 @@ def damaged(detail: str, some_is_left: bool = False) -> InputError:
 def decoder_errors() -> Iterator[None]:
     """Call decoders without Pillow's limit; whatever they raise becomes an `InputError`.
 
-    Decoders raise all kinds of exceptions for broken files.
+    Decoders raise all kinds of exceptions for broken files, and for want of memory, which becomes
+    a `MemoryError`.
     """
     try:
         with _PIXEL_LIMIT:
@@ -43,6 +45,8 @@ def decoder_errors() -> Iterator[None]:
     except (RecolorError, MemoryError):
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise MemoryError from error
         if any(words in str(error).lower() for words in _CUT_OFF):
             raise damaged("its end is missing") from error
         raise InputError(
@@ -64,6 +68,8 @@ def encoder_errors(image_format: ImageFormat) -> Iterator[None]:
     except (RecolorError, MemoryError):
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise MemoryError from error
         if isinstance(error, OSError) and error.errno:
             raise
         message = f"cannot be written as {image_format}: {error}"

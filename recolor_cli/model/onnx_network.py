@@ -23,6 +23,7 @@ from recolor_cli.model.session import (
 )
 from recolor_cli.system.capture import capture_output
 from recolor_cli.system.device import Device, parse_device
+from recolor_cli.system.memory import is_out_of_memory
 from recolor_cli.types import ColorSpace, FloatArray, ModelKind
 
 # The output of an int8 build in place of `logits`: the logits divided by the temperature, with the
@@ -207,9 +208,10 @@ class OnnxColorNetwork:
         try:
             results: list[FloatArray] = run(outputs, feeds)
         except ORT_ERRORS as error:
-            raise InferenceError(
-                f"the network failed: {one_line(error)}", "try --device cpu, or fewer --jobs"
-            ) from error
+            reason = f"the network failed: {one_line(error)}"
+            if is_out_of_memory(error):
+                reason = "there is not enough memory for the network"
+            raise InferenceError(reason, "try --device cpu, or fewer --jobs") from error
         return results
 
 

@@ -10,6 +10,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _ort_state
 
 from recolor_cli.errors import DeviceError, ModelError
 from recolor_cli.system.device import cpu_count
+from recolor_cli.system.memory import is_out_of_memory
 
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
@@ -52,6 +53,10 @@ def open_session(
     except ORT_ERRORS as error:
         if len(providers) > 1 and not isinstance(error, _BROKEN_FILE):
             raise DeviceError(f"CUDA does not work: {one_line(error)}", CUDA_HINT) from error
+        if is_out_of_memory(error):
+            raise ModelError(
+                f"there is not enough memory to load {graph}", "close other programs, or use -j 1"
+            ) from error
         raise ModelError(
             f"{graph} cannot be loaded as a model: {one_line(error)}",
             "copy it again, with all files beside it that it needs, or export it again",

@@ -30,6 +30,8 @@ _DISK_IS_GONE = {
     errno.ENXIO,
     errno.EHOSTDOWN,
 }
+NO_WORKING_FOLDER = "the current folder was deleted"
+WORKING_FOLDER_ADVICE = "change to a folder that exists, as with cd ~"
 _TEMPORARY = re.compile(r"\.recolor-([0-9a-f]+)-(\d+)-[0-9a-f]+\.tmp")
 
 
@@ -177,11 +179,24 @@ def writing(
             raise
     except OSError as error:
         advice = "choose a folder that you may write to and that has room, with -o"
+        if error.errno == errno.ENOENT and is_working_folder_gone():
+            raise OutputError(
+                f"cannot write {path}: {NO_WORKING_FOLDER}", WORKING_FOLDER_ADVICE
+            ) from error
         if error.errno == errno.ENAMETOOLONG:
             advice = "choose a shorter name, with --suffix or -o"
         elif error.errno in _DISK_IS_GONE:
             advice = "check that the disk is still there; the same command goes on from here"
         raise OutputError(f"cannot write {path}: {error.strerror or error}", advice) from error
+
+
+def is_working_folder_gone() -> bool:
+    """Tell whether the current folder was deleted, so that no relative path can be used."""
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
 
 
 def mount_point(path: Path) -> Path:

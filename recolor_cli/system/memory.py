@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,7 +13,27 @@ from pathlib import Path
 
 from recolor_cli.errors import InputError
 
+NO_MEMORY = "there is not enough memory for it"
+MEMORY_ADVICE = "make it smaller, use fewer --jobs, or close other programs"
 _SHARE = 0.9  # part of the free memory that pictures may take
+# How libraries say it that raise errors of their own: OpenCV, onnxruntime, decoders, the loader of
+# shared libraries, and Python where no thread can be started.
+_LACK = re.compile(
+    r"out of memory|(not enough|insufficient|no) memory|bad.?alloc|can(no|')t start new thread|"
+    r"(cannot|can't|could not|unable to|failed to) (allocate|map segment)",
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Tell whether an error, or one that it was raised from, means that memory was lacking."""
+    while error is not None:
+        if isinstance(error, MemoryError) or _LACK.search(str(error)):
+            return True
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def available_memory() -> int:

@@ -1,0 +1,81 @@
+"""Too little memory is told as such, whichever library notices it."""
+
+import errno
+import subprocess
+import sys
+
+import cv2
+import pytest
+
+from conftest import draw, encoded
+from recolor_cli import cli
+from recolor_cli.batch.job import Job
+from recolor_cli.batch.outcome import failed_unexpectedly
+from recolor_cli.image.failures import decoder_errors, encoder_errors
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.system.memory import is_out_of_memory
+
+LACKS = [
+    MemoryError(),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+    cv2.error("OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 9 b"),
+    RuntimeError("std::bad_alloc"),
+    RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : bad allocation"),
+    RuntimeError("Failed to allocate memory for requested buffer of size 36"),
+    RuntimeError("can't start new thread"),
+    ImportError("libx.so: failed to map segment from shared object"),
+    ImportError("libx.so: cannot allocate memory in static TLS block"),
+    ValueError("Insufficient memory (case 4)"),
+]
+
+
+@pytest.mark.parametrize("error", LACKS, ids=str)
+def test_a_lack_of_memory_is_no_bug_and_no_damage(error):
+    assert is_out_of_memory(error)
+    outcome = failed_unexpectedly(Job("x.jpg"), error)
+    assert "not enough memory" in outcome.error.message
+    assert not outcome.bug
+    with pytest.raises(MemoryError), decoder_errors():
+        raise error
+    with pytest.raises(MemoryError), encoder_errors(ImageFormat.JPEG):
+        raise error
+
+
+def test_a_lack_of_memory_is_found_below_other_errors():
+    outer = ValueError("it failed")
+    assert not is_out_of_memory(outer)
+    outer.__cause__ = MemoryError()
+    assert is_out_of_memory(outer)
+    assert not is_out_of_memory(OSError(errno.ENOSPC, "No space left on device"))
+
+
+@pytest.mark.parametrize("error", LACKS[:3], ids=str)
+def test_a_lack_of_memory_anywhere_is_told_without_a_traceback(monkeypatch, capsys, poster, error):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr("recolor_cli.batch.plan.plan", fail)
+    assert cli.main([str(poster)]) == 1
+    err = capsys.readouterr().err
+    assert "error: there is not enough memory" in err
+    assert "bug" not in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are those of Linux")
+@pytest.mark.parametrize("count", [1, 2])  # in this process, and in others
+def test_a_process_that_may_have_little_memory(tmp_path, count):
+    import resource
+
+    for number in range(count):
+        (tmp_path / f"{number}.jpg").write_bytes(encoded(draw()))
+    limit = 200 << 20
+    done = subprocess.run(
+        [sys.executable, "-m", "recolor_cli", str(tmp_path), "--device", "cpu"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "memory" in done.stderr
+    assert "bug" not in done.stderr
+    assert "Traceback" not in done.stderr
