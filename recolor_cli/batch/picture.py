@@ -21,6 +21,7 @@ from recolor_cli.image.compare import Thumbnails, draw_comparison, thumbnails
 from recolor_cli.image.decode import decode_pages, to_8_bits
 from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.encode import ImageEncoding, encode_all, encode_to_file
+from recolor_cli.image.failures import page_errors
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.probe import Header, probe
 from recolor_cli.image.unsupported import check_format
@@ -235,9 +236,12 @@ def _recolor_pages(
     pages: Iterator[DecodedImage], extra: NetworkSidecars, timings: StageTimings
 ) -> _Pages:
     """Recolor the pages or frames of a file, each when it is asked for."""
-    for page in pages:
+    for number, page in enumerate(pages, 1):
         timings.lap("decode")
-        yield page, extra.recolor(page, timings)
+        count, noun = (page.animation.frames, "frame") if page.animation else (page.pages, "page")
+        with page_errors(number, count, noun):
+            new = extra.recolor(page, timings)
+        yield page, new
         timings.lap("encode")  # of this page, where they are encoded one by one
 
 

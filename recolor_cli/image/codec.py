@@ -108,6 +108,10 @@ class Reader(ABC):
         """Return what the header declares, of all pages or frames or of the first."""
 
     @abstractmethod
+    def page_count(self, all_pages: bool) -> int:
+        """Return how many pages or frames `pages` gives."""
+
+    @abstractmethod
     def pages(self, all_pages: bool) -> Iterator[StoredPage]:
         """Decode all pages or frames, or the first, which then has a warning if there are more."""
 
@@ -137,6 +141,7 @@ class Codec(ABC):
     holds_cmyk: ClassVar[bool] = False
     holds_animations: ClassVar[bool] = False
     holds_pages: ClassVar[bool] = False
+    page_noun: ClassVar[str] = "frame"
     bytes_per_pixel: ClassVar[int] = 14
     """Memory at the peak of decoding, recoloring and encoding 8 bits a channel. Measured at 16
     megapixels of RGB with transparency (10) and rounded up."""

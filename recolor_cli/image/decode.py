@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recolor_cli.errors import InputError
 from recolor_cli.image.codec import Codec, Reader, StoredPage
 from recolor_cli.image.decoded_image import DecodedImage
-from recolor_cli.image.failures import decoder_errors
+from recolor_cli.image.failures import decoder_errors, page_errors
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.levels import reduce_to_8_bits
 from recolor_cli.image.normalize import normalize
@@ -53,11 +53,20 @@ def decode_pages(
             reader = open_file(data)
     reader.keeps_damaged = keep_damaged
     codec = target.codec if target else reader.codec
-    pages = reader.pages(holds_all_pages(reader.codec, codec))
+    all_pages = holds_all_pages(reader.codec, codec)
+    with decoder_errors():
+        count = reader.page_count(all_pages)
+    pages = reader.pages(all_pages)
+    number = 1
     try:
-        while picture := _next_picture(pages, reader, codec):
+        while True:
+            with page_errors(number, count, reader.codec.page_noun):
+                picture = _next_picture(pages, reader, codec)
+            if picture is None:
+                return
             yield picture
             del picture  # so that only one page is in memory
+            number += 1
     finally:
         reader.close()
 

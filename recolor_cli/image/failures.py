@@ -56,6 +56,26 @@ def decoder_errors() -> Iterator[None]:
 
 
 @contextmanager
+def page_errors(number: int, count: int, noun: str) -> Iterator[None]:
+    """Name the page or frame in errors, where there are several.
+
+    Parameters
+    ----------
+    number, count : int
+        Of the page, from 1; of all pages.
+    noun : str
+        ``page`` or ``frame``.
+    """
+    try:
+        yield
+    except RecolorError as error:
+        if count == 1:
+            raise
+        message = f"{noun} {number} of {count}: {error.message}"
+        raise type(error)(message, error.hint) from error
+
+
+@contextmanager
 def encoder_errors(image_format: ImageFormat) -> Iterator[None]:
     """Call encoders without Pillow's limit; whatever they raise becomes an `OutputError`.
 

@@ -91,13 +91,16 @@ class PillowReader(Reader):
 
     def layout(self, all_pages: bool) -> Layout:
         """Return the size of the picture, or of all frames of the animation."""
-        frames = self._frame_count() if all_pages else 1
-        return Layout(self.canvas_pixels(), self.is_16_bit, frames)
+        return Layout(self.canvas_pixels(), self.is_16_bit, self.page_count(all_pages))
+
+    def page_count(self, all_pages: bool) -> int:
+        """Return how many frames there are, or 1."""
+        return self._frame_count() if all_pages else 1
 
     def pages(self, all_pages: bool) -> Iterator[StoredPage]:
         """Decode all frames, or the first."""
         self.was_read = True
-        if all_pages and self._frame_count() > 1:
+        if self.page_count(all_pages) > 1:
             yield from self._decode_frames()
         else:
             yield self._decode_still()

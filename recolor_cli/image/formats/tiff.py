@@ -1,8 +1,7 @@
 """TIFF: pages, 8 and 16 bits a channel, CMYK, transparency; directories with all their entries.
 
-tifffile finds the pages and reads CIELAB, floating-point numbers and more than 8 bits; Pillow, with
-libtiff, reads the many kinds of 8 bits and fewer. Neither alone would do: Pillow has no 16-bit
-color, and tifffile reads fewer of the old kinds.
+tifffile finds the pages. Pillow reads no TIFF here, because it has no 16-bit color, knows fewer
+combinations of channels, and prints what libtiff tells it.
 """
 
 from __future__ import annotations
@@ -17,16 +16,14 @@ from typing import BinaryIO
 
 import numpy as np
 import tifffile
-from PIL import Image
 
 from recolor_cli.errors import InputError
 from recolor_cli.image.codec import Codec, Layout, Reader, StoredPage
 from recolor_cli.image.exif import ORIENTATION, Directory
 from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.formats.tiff_levels import CIELAB, ICCLAB, RGB, decode_levels
+from recolor_cli.image.formats.tiff_levels import CIELAB, ICCLAB, decode_page
 from recolor_cli.image.formats.tiff_writer import PHOTOSHOP_TAG, XMP_TAG, TiffWriter
 from recolor_cli.image.metadata import Metadata, clean_photoshop, clean_xmp
-from recolor_cli.image.pillow_codec import pixels_of
 from recolor_cli.image.unsupported import raw_error, unsupported_format
 from recolor_cli.types import ImageSize
 
@@ -34,6 +31,9 @@ from recolor_cli.types import ImageSize
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _REDUCED, _MASK = 1, 4  # kinds of pages that belong to another one
+_OLD_KIND, _OLD_REDUCED = 255, 2  # the tag of a kind before TIFF 6.0
+_BELOW = -1  # index of a page that is none of the file's own
+_MOST_ROUNDING = 1  # px by which a level of a pyramid differs from an exact fraction
 _DNG_VERSION, _CFA, _LINEAR_RAW = 50706, 32803, 34892
 _ICC_TAG = 34675
 # Tags that describe how pixels lie in this one file.
@@ -52,7 +52,7 @@ class _PageHeader:
     Parameters
     ----------
     index : int
-        Among all pages of the file.
+        Among all pages of the file, or `_BELOW`.
     page : tifffile.TiffPage
     directory : Directory
     """
@@ -80,6 +80,25 @@ class _PageHeader:
         return int(np.max(self.page.bitspersample))
 
     @property
+    def is_reduced(self) -> bool:
+        """Whether it is a small copy, or a mask, of another page by its tags."""
+        old_kind = self.directory.number(_OLD_KIND)
+        return bool(self.page.subfiletype & (_REDUCED | _MASK)) or old_kind == _OLD_REDUCED
+
+    def is_level_of(self, full: _PageHeader) -> bool:
+        """Tell whether it is a level of a pyramid that begins with another page.
+
+        Some programs do not mark levels. Both are in tiles then, and one has a half, a quarter, or
+        so on of the sides of the other.
+        """
+        if not (self.page.is_tiled and full.page.is_tiled):
+            return False
+        factor = round(full.size.height / self.size.height)
+        is_power = factor > 1 and factor & (factor - 1) == 0
+        pairs = ((full.size.height, self.size.height), (full.size.width, self.size.width))
+        return is_power and all(abs(a / factor - b) <= _MOST_ROUNDING for a, b in pairs)
+
+    @property
     def is_lab(self) -> bool:
         """Whether the channels are CIELAB."""
         return self.page.photometric in (CIELAB, ICCLAB)
@@ -89,13 +108,6 @@ class _PageHeader:
         """Whether the levels are floating-point numbers."""
         return self.page.dtype is not None and self.page.dtype.kind == "f"
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is RGB of 8 bits, which tifffile reads with fewer copies than Pillow."""
-        page = self.page
-        layout = (page.photometric, page.samplesperpixel, page.bitspersample, page.planarconfig)
-        return layout == (RGB, 3, 8, 1) and page.dtype == np.dtype(np.uint8)
-
 
 class _TiffReader(Reader):
     def __init__(self, data: bytes, codec: Codec) -> None:
@@ -104,6 +116,7 @@ class _TiffReader(Reader):
             raise error
         self._data = data
         self._file = tifffile.TiffFile(io.BytesIO(data))
+        self._has_pyramid = False
 
     def layout(self, all_pages: bool) -> Layout:
         found = self._headers if all_pages else self._headers[:1]
@@ -116,6 +129,9 @@ class _TiffReader(Reader):
                 else 0
             ),
         )
+
+    def page_count(self, all_pages: bool) -> int:
+        return len(self._headers) if all_pages else 1
 
     def pages(self, all_pages: bool) -> Iterator[StoredPage]:
         self.was_read = True
@@ -132,12 +148,19 @@ class _TiffReader(Reader):
 
     @cached_property
     def _headers(self) -> list[_PageHeader]:
-        """Headers of the pages that are pictures, without thumbnails and masks."""
-        found = [
-            _PageHeader(index, page, self._directory_of(page))
-            for index, page in enumerate(self._checked_pages())
-            if not page.subfiletype & (_REDUCED | _MASK)
-        ]
+        """Headers of the pages that are pictures, without thumbnails, masks and pyramids."""
+        found: list[_PageHeader] = []
+        for index, page in enumerate(self._checked_pages()):
+            header = self._header_of(page, index)
+            inner = [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
+            if header.is_reduced:  # the picture may lie in a directory below that of its thumbnail
+                full = (self._header_of(sub, _BELOW) for sub in inner)
+                found += [header for header in full if not header.is_reduced]
+            elif not (found and header.is_level_of(found[-1])):
+                found.append(header)
+                self._has_pyramid |= any(sub.is_tiled for sub in inner)
+                continue
+            self._has_pyramid |= page.is_tiled
         if not found:
             raise InputError("there is no picture in it", "scan it again")
         return found
@@ -152,27 +175,25 @@ class _TiffReader(Reader):
                 raise raw_error()
             yield page
 
-    def _directory_of(self, page: tifffile.TiffPage) -> Directory:
-        file = self._file
-        return Directory.of_tiff(self._data, page.offset, file.byteorder, file.is_bigtiff)
+    def _header_of(self, page: tifffile.TiffPage, index: int) -> _PageHeader:
+        order, is_big = self._file.byteorder, self._file.is_bigtiff
+        return _PageHeader(index, page, Directory.of_tiff(self._data, page.offset, order, is_big))
 
     def _decode(self, header: _PageHeader) -> StoredPage:
-        """Decode a page: tifffile reads what it reads better, Pillow the rest."""
-        metadata = metadata_of_directory(header.directory)
         embedded = header.directory.entries.get(_ICC_TAG)
         profile = embedded.data if embedded and not header.is_lab else b""
-        if header.bits > 8 or header.is_lab or header.is_plain:
-            pixels, space, alpha = decode_levels(self._data, header.page)
-            warning = "its floating-point levels are kept in 16 bits"
-            if not profile:
-                warning = "its floating-point levels are read as sRGB and kept in 16 bits"
-            orientation = header.directory.number(ORIENTATION) or 1
-            warnings = (warning,) if header.is_float else ()
-            return StoredPage(pixels, space, alpha, profile, metadata, orientation, warnings)
-        with Image.open(io.BytesIO(self._data), formats=["TIFF"]) as image:
-            image.seek(header.index)
-            image.load()  # Pillow turns a TIFF upright, too
-            return StoredPage(*pixels_of(image, profile), profile, metadata)
+        (pixels, space, alpha), damage, warnings = decode_page(
+            self._data, header.page, header.index, self.keeps_damaged
+        )
+        if self._has_pyramid:
+            warnings += ("its smaller copies for zooming (a pyramid) are left out",)
+        if header.is_float:
+            read_as = "kept" if profile else "read as sRGB and kept"
+            warnings += (f"its floating-point levels are {read_as} in 16 bits",)
+        return StoredPage(
+            pixels, space, alpha, profile, metadata_of_directory(header.directory),
+            header.directory.number(ORIENTATION) or 1, warnings, damage=damage,
+        )  # fmt: skip
 
 
 class _Tiff(Codec):
@@ -180,6 +201,7 @@ class _Tiff(Codec):
     holds_16_bits = True
     holds_cmyk = True
     holds_pages = True
+    page_noun = "page"
 
     def open(self, data: bytes) -> _TiffReader:
         return _TiffReader(data, self)

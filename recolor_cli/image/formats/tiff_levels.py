@@ -1,4 +1,4 @@
-"""Pixels of TIFF pages that Pillow does not read: more than 8 bits, floating point, CIELAB.
+"""Pixels of TIFF pages of all kinds: 1 to 16 bits, floating point, palettes, CMYK, CIELAB.
 
 References
 ----------
@@ -17,73 +17,92 @@ from numpy.typing import NDArray
 from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InputError
 from recolor_cli.image.color_profiles import Space, lab_to_srgb
+from recolor_cli.image.failures import damaged
+from recolor_cli.image.formats.tiff_segments import YCBCR, read_levels
 from recolor_cli.image.levels import stretch_to_16_bits
 from recolor_cli.image.pillow_codec import Pixels
 from recolor_cli.types import AnyPlanes
 
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, RGB, _SEPARATED, CIELAB, ICCLAB = 0, 1, 2, 5, 8, 9
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, CIELAB, ICCLAB = 0, 1, 2, 3, 5, 8, 9
 _CHANNELS = {
     _WHITE_IS_ZERO: (Space.GRAY, 1),
     _BLACK_IS_ZERO: (Space.GRAY, 1),
-    RGB: (Space.RGB, 3),
+    _RGB: (Space.RGB, 3),
+    YCBCR: (Space.RGB, 3),
+    _PALETTE: (Space.RGB, 1),
     _SEPARATED: (Space.CMYK, 4),
     CIELAB: (Space.RGB, 3),
     ICCLAB: (Space.RGB, 3),
 }
-_PREMULTIPLIED, _ALPHA = 1, 2
-_WHITE_POINT = 318
+_UNSPECIFIED, _PREMULTIPLIED, _ALPHA = 0, 1, 2
+_WHITE_POINT, _EXTRA_SAMPLES = 318, 338
 _FLOAT_SLACK = (
     0.5  # how far floating-point levels may leave 0..1, as scanners' sharpening makes them
 )
 
 
-def decode_levels(data: bytes, page: tifffile.TiffPage) -> Pixels:
-    """Return the pixels of a page, what they are, and opacity if there is any.
+def decode_page(
+    data: bytes, page: tifffile.TiffPage, index: int, keeps_damaged: bool = False
+) -> tuple[Pixels, str, tuple[str, ...]]:
+    """Decode a page.
 
-    9 to 16 bits become 0..65535, and so does 0..1 of floating-point numbers. CIELAB becomes sRGB of
-    as many bits. RGB of 8 bits stays as it is. Gray pixels may lie in `data` itself: they must not
-    be written to.
+    Parameters
+    ----------
+    data, page, index, keeps_damaged
+        As for `read_levels`.
+
+    Returns
+    -------
+    pixels : Pixels
+        Up to 8 bits a channel become 0..255. 9 to 16 bits become 0..65535, and so does 0..1 of
+        floating-point numbers. CIELAB becomes sRGB of as many bits, and so do palettes, of 8 bits.
+        Opacity is no part of the colors. The arrays must not be written to.
+    damage : str
+        As of `read_levels`.
+    warnings : tuple of str
 
     Raises
     ------
     InputError
         If they are of a kind that cannot be read.
     Exception
-        Whatever a broken file leads the decoder to.
+        Whatever a broken file leads the decoders to.
     """
-    is_lab = page.photometric in (CIELAB, ICCLAB)
-    is_float = page.dtype is not None and page.dtype.kind == "f"
-    bits = int(np.max(page.bitspersample))
-    space, channels = _check_kind(page, is_lab, is_float, bits)
-    levels = _stored_levels(data, page, channels)
-    if is_float:
-        levels = _scale_floats(levels)
+    photometric = int(page.photometric)
+    is_lab = photometric in (CIELAB, ICCLAB)
+    space, channels = _check_kind(page, is_lab)
+    stored, damage = read_levels(data, page, index, keeps_damaged)
+    levels = _scale(stored, page, is_lab)
+    if photometric == _SEPARATED and levels.shape[2] == 3:
+        space, channels = Space.RGB, 3  # libtiff converted it
+    pixels, alpha, kind, unknown = _split_channels(levels, page, channels)
+    top = int(np.iinfo(levels.dtype).max)
+    if alpha is not None and kind == _PREMULTIPLIED:
+        pixels = _divide_by_alpha(pixels, alpha, top)
+    if photometric == _WHITE_IS_ZERO:
+        pixels = top - pixels
+    elif photometric == _PALETTE:
+        pixels = _apply_palette(pixels[..., 0], page)
     elif is_lab:
-        levels = levels.view(np.uint8 if levels.itemsize == 1 else np.uint16)
-    elif bits > 8:
-        levels = stretch_to_16_bits(levels, bits)
-    pixels, alpha = levels[..., :channels], None
-    extra = int(page.extrasamples[0]) if page.extrasamples else 0
-    if extra in (_PREMULTIPLIED, _ALPHA) and levels.shape[-1] > channels:
-        alpha = levels[..., channels]
-    if page.photometric == _WHITE_IS_ZERO:
-        pixels = 65535 - pixels
-    if is_lab:
-        pixels = _convert_lab(pixels, int(page.photometric), _is_d65(page))
-    elif alpha is not None and extra == _PREMULTIPLIED:
-        opacity = np.maximum(alpha, 1)[..., None].astype(np.float32) / 65535
-        pixels = np.rint(np.minimum(pixels / opacity, 65535)).astype(np.uint16)
-    return (pixels[..., 0] if channels == 1 else pixels), space, alpha
+        pixels = _convert_lab(pixels, photometric, _is_d65(page))
+    warnings: tuple[str, ...] = ()
+    if unknown:
+        count = "a channel is" if unknown == 1 else f"{unknown} channels are"
+        warnings = (f"{count} left out, because the file does not say what they mean",)
+    return (
+        ((pixels[..., 0] if pixels.shape[2] == 1 else pixels), space, alpha),
+        damage,
+        warnings,
+    )
 
 
-def _check_kind(
-    page: tifffile.TiffPage, is_lab: bool, is_float: bool, bits: int
-) -> tuple[Space, int]:
+def _check_kind(page: tifffile.TiffPage, is_lab: bool) -> tuple[Space, int]:
     """Return what the channels are and how many; raises `InputError` for unknown kinds."""
     kind = _CHANNELS.get(int(page.photometric))
-    types: tuple[Any, ...] = (np.uint16,) if bits > 8 else (np.uint8,)
+    types: tuple[Any, ...] = (np.uint8, np.bool_, np.uint16)
     if is_lab:  # tifffile takes L* for signed because a* and b* are
         types = (np.uint8, np.int8, np.uint16, np.int16)
+    is_float = page.dtype is not None and page.dtype.kind == "f"
     is_known = page.dtype in types or (is_float and not is_lab)
     if kind is None or page.dtype is None or not is_known or page.samplesperpixel < kind[1]:
         raise InputError(
@@ -94,19 +113,58 @@ def _check_kind(
     return kind
 
 
-def _stored_levels(data: bytes, page: tifffile.TiffPage, channels: int) -> NDArray[Any]:
-    """Return the levels as stored, shape (H, W, C). Uncompressed gray is not copied."""
-    shape = (page.imagelength, page.imagewidth)
-    dtype = cast("np.dtype[Any]", page.dtype)
-    is_native = dtype.newbyteorder(page.parent.byteorder).isnative
-    if channels == 1 and page.is_contiguous and is_native:
-        count = shape[0] * shape[1] * page.samplesperpixel
-        levels: NDArray[Any] = np.frombuffer(data, dtype, count, page.dataoffsets[0])
-    else:
-        levels = np.asarray(page.asarray(maxworkers=1))
-    if page.planarconfig == 2 and levels.ndim == 3:
-        levels = np.moveaxis(levels, 0, -1)
-    return levels.reshape(*shape, -1)
+def _scale(levels: NDArray[Any], page: tifffile.TiffPage, is_lab: bool) -> AnyPlanes:
+    """Scale stored levels to all levels of 8 or 16 bits. Those of a palette stay numbers."""
+    bits = int(np.max(page.bitspersample))
+    if levels.dtype.kind == "f":
+        return _scale_floats(levels)
+    if is_lab:
+        return levels.view(np.uint8 if levels.itemsize == 1 else np.uint16)
+    if levels.dtype == np.uint16:
+        return stretch_to_16_bits(cast("NDArray[np.uint16]", levels), bits)
+    is_scaled = bits == 8 or int(np.min(page.bitspersample)) != bits  # as tifffile does
+    if is_scaled or page.photometric == _PALETTE:
+        return levels
+    table = np.rint(np.arange(256) * (255 / ((1 << bits) - 1))).clip(0, 255).astype(np.uint8)
+    return map_row_strips(lambda rows: table[levels[rows]], levels.shape, np.dtype(np.uint8))
+
+
+def _split_channels(
+    levels: AnyPlanes, page: tifffile.TiffPage, channels: int
+) -> tuple[AnyPlanes, AnyPlanes | None, int, int]:
+    """Return colors, opacity if there is any, its kind, and how many channels are left."""
+    kinds = [int(kind) for kind in page.extrasamples]
+    further = levels.shape[2] - channels
+    if further == 1 and _EXTRA_SAMPLES not in page.tags:
+        kinds = [_ALPHA]  # old programs write opacity without saying so
+    found = next((i for i, kind in enumerate(kinds) if kind in (_PREMULTIPLIED, _ALPHA)), None)
+    if found is None or found >= further:
+        return levels[..., :channels], None, _UNSPECIFIED, further
+    return levels[..., :channels], levels[..., channels + found], kinds[found], further - 1
+
+
+def _divide_by_alpha(pixels: AnyPlanes, alpha: AnyPlanes, top: int) -> AnyPlanes:
+    """Return colors that were multiplied by their opacity as they were before."""
+
+    def divide(rows: slice) -> AnyPlanes:
+        opacity = np.maximum(alpha[rows], 1)[..., None].astype(np.float32) / top
+        return np.rint(np.minimum(pixels[rows] / opacity, top))
+
+    return map_row_strips(divide, pixels.shape, pixels.dtype)
+
+
+def _apply_palette(numbers: AnyPlanes, page: tifffile.TiffPage) -> NDArray[np.uint8]:
+    """Return the colors of palette numbers, shape (H, W, 3)."""
+    if page.colormap is None:
+        raise damaged("its palette is missing")
+    colors: NDArray[Any] = np.asarray(page.colormap).T
+    if colors.max() > 255:  # old programs write 8 bits
+        colors = colors >> 8
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(colors)] = colors[:256]
+    return map_row_strips(
+        lambda rows: table[numbers[rows]], (*numbers.shape, 3), np.dtype(np.uint8)
+    )
 
 
 def _scale_floats(levels: NDArray[Any]) -> AnyPlanes:

@@ -1,0 +1,164 @@
+"""Stored levels of TIFF pages: two readers, and what is left of damaged pages.
+
+A page is stored in segments, strips or tiles, each compressed by itself. tifffile decodes most
+kinds. libtiff, by way of imagecodecs, knows some old ones that tifffile does not: JPEG of before
+1995, and YCbCr whose color has another resolution. Both raise for broken data.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from recolor_cli.errors import InputError
+from recolor_cli.image.failures import damaged
+from recolor_cli.image.formats.jpeg_stream import JpegStream
+
+YCBCR = 6
+_UNCOMPRESSED, _OLD_JPEG, _JPEG = 1, 6, 7
+_MISSING = "a part of its data is missing or wrong"
+
+
+def read_levels(
+    data: bytes, page: tifffile.TiffPage, index: int, keeps_damaged: bool
+) -> tuple[NDArray[Any], str]:
+    """Decode the levels of a page as they are stored, but JPEG and YCbCr as gray or RGB.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    page : TiffPage
+    index : int
+        Of the page among those of the file.
+    keeps_damaged : bool
+        Whether the segments that can be decoded are returned if others cannot.
+
+    Returns
+    -------
+    array of the page's dtype, shape (H, W, C)
+        Bits, uint8, are 0 or 1. Uncompressed gray pixels lie in `data` itself. Segments that are
+        missing are 0.
+    damage : str
+        What is missing, if something is; else empty.
+
+    Raises
+    ------
+    InputError
+        If a part is missing and not to be left out.
+    Exception
+        Whatever a broken file, or an unknown compression, leads the decoders to.
+    """
+    damage = _find_damage(data, page)
+    if not damage:
+        try:
+            return _decode(data, page, index), ""
+        except Exception:
+            if not keeps_damaged:
+                raise
+            damage = _MISSING
+    elif not keeps_damaged:
+        raise damaged(damage, some_is_left=True)
+    return _decode_segments(data, page), damage
+
+
+def _decode(data: bytes, page: tifffile.TiffPage, index: int) -> NDArray[Any]:
+    """Decode a page by the reader that knows it; raises the first one's error if none does."""
+    readers = [_decode_by_tifffile, _decode_by_libtiff]
+    if page.photometric == YCBCR and page.compression == _UNCOMPRESSED:
+        readers.reverse()  # tifffile would return YCbCr
+    failure: Exception | None = None
+    for read in readers:
+        try:
+            return read(data, page, index)
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:
+            failure = failure or error
+    assert failure
+    raise failure
+
+
+def _decode_by_tifffile(data: bytes, page: tifffile.TiffPage, index: int) -> NDArray[Any]:
+    height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
+    dtype = cast("np.dtype[Any]", page.dtype)
+    is_stored_so = (
+        page.is_contiguous
+        and page.planarconfig == 1
+        and page.fillorder == 1
+        and page.bitspersample == 8 * dtype.itemsize
+        and dtype.newbyteorder(page.parent.byteorder).isnative
+    )
+    if is_stored_so and samples <= 2:
+        found = np.frombuffer(data, dtype, height * width * samples, page.dataoffsets[0])
+        return found.reshape(height, width, samples)
+    return _in_order(np.asarray(page.asarray(maxworkers=1)), page)
+
+
+def _decode_by_libtiff(data: bytes, page: tifffile.TiffPage, index: int) -> NDArray[Any]:
+    return _in_order(np.asarray(imagecodecs.tiff_decode(data, index)), page)
+
+
+def _in_order(levels: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
+    """Return levels as shape (H, W, C), and bits as numbers."""
+    if levels.ndim == 3 and page.planarconfig == 2 and levels.shape[0] == page.samplesperpixel:
+        levels = np.moveaxis(levels, 0, -1)
+    levels = levels.reshape(page.imagelength, page.imagewidth, -1)
+    return levels.view(np.uint8) if levels.dtype == np.bool_ else levels
+
+
+def _find_damage(data: bytes, page: tifffile.TiffPage) -> str:
+    """Return what the directory and JPEGs tell of missing data; decoders find other damage."""
+    if page.compression == _OLD_JPEG:
+        return ""  # it has other tags
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    for start, size in segments:
+        if not size:
+            return _MISSING
+        # The size of uncompressed data is that of the pixels, whatever is declared.
+        if page.compression != _UNCOMPRESSED and start + size > len(data):
+            return "its end is missing"
+    if page.compression == _JPEG and page.bitspersample == 8:
+        found = (_find_jpeg_damage(data[start : start + size], page) for start, size in segments)
+        return next(filter(None, found), "")
+    return ""
+
+
+def _find_jpeg_damage(segment: bytes, page: tifffile.TiffPage) -> str:
+    """Decode a segment as a JPEG of its own, with the tables that all segments share."""
+    if page.jpegtables:
+        segment = page.jpegtables.removesuffix(b"\xff\xd9") + segment.removeprefix(b"\xff\xd8")
+    try:
+        return JpegStream(segment).decode()[1]
+    except Exception:
+        return ""  # of a kind of its own; the readers tell
+
+
+def _decode_segments(data: bytes, page: tifffile.TiffPage) -> NDArray[Any]:
+    """Decode the segments one by one, without those that cannot be; raises if none can."""
+    levels = np.zeros(page.shaped, page.dtype)
+    found = 0
+    for number, (start, size) in enumerate(
+        zip(page.dataoffsets, page.databytecounts, strict=False)
+    ):
+        try:
+            part, place, _ = page.decode(
+                data[start : start + size],
+                number,
+                jpegtables=page.jpegtables,
+                jpegheader=page.jpegheader,
+            )
+        except Exception:
+            continue
+        if part is not None:
+            plane, _, row, column, _ = place
+            target = levels[plane, 0, row : row + part.shape[1], column : column + part.shape[2]]
+            target[...] = part[0, : target.shape[0], : target.shape[1]]
+            found += 1
+    if not found:
+        raise damaged(_MISSING)
+    return _in_order(levels[:, 0, ..., 0] if len(levels) > 1 else levels[0, 0], page)

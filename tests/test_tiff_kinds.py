@@ -1,0 +1,302 @@
+"""Kinds of TIFF that few programs write: each is read as the others of its picture."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from conftest import draw
+from recolor_cli.errors import InputError
+from recolor_cli.image.decode import decode, decode_pages
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.formats.jpeg_stream import walk_segments
+
+RGB = draw(48, 64)
+GRAY = np.ascontiguousarray(RGB[..., 1])
+ALPHA = np.tile(np.linspace(40, 255, 64).astype(np.uint8), (48, 1))
+INK = np.asarray(Image.fromarray(RGB).convert("CMYK"))
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+def tiff(pixels, **options) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, metadata=None, **options)
+    return buffer.getvalue()
+
+
+def tiff_of_pages(*pages, **options) -> bytes:
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for page in pages:
+            settings = {"photometric": "rgb" if page.ndim == 3 else "minisblack", **options}
+            writer.write(page, metadata=None, **settings)
+    return buffer.getvalue()
+
+
+def bare_tiff(data: bytes, **tags: list[int]) -> bytes:
+    """Return a TIFF of one page. Tags are named t256 and so on; their values are short numbers."""
+    start = 8 + len(data) + len(data) % 2
+    records, behind = b"", b""
+    for name in sorted(tags):
+        values = tags[name]
+        code = "I" if max(values) > 65535 or name in ("t273", "t279", "t513", "t514") else "H"
+        packed = struct.pack(f"<{len(values)}{code}", *values)
+        if len(packed) > 4:
+            place = struct.pack("<I", start + 6 + 12 * len(tags) + len(behind))
+            behind += packed
+        else:
+            place = packed.ljust(4, b"\0")
+        kind = 4 if code == "I" else 3
+        records += struct.pack("<HHI", int(name[1:]), kind, len(values)) + place
+    head = b"II*\0" + struct.pack("<I", start) + data
+    directory = struct.pack("<H", len(tags)) + records + b"\0" * 4 + behind
+    return head.ljust(start, b"\0") + directory
+
+
+def multiplied(pixels: np.ndarray) -> np.ndarray:
+    share = ALPHA / 255 if pixels.ndim == 2 else ALPHA[..., None] / 255
+    return np.rint(pixels * share).astype(np.uint8)
+
+
+def deep(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.uint16) * 257
+
+
+@pytest.mark.parametrize("depth", [np.uint8, deep])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("kind", ["unassalpha", "assocalpha"])
+@pytest.mark.parametrize(
+    ("photometric", "pixels", "expected"),
+    [
+        ("minisblack", GRAY, np.dstack([GRAY] * 3)),
+        ("miniswhite", 255 - GRAY, np.dstack([GRAY] * 3)),
+        ("rgb", RGB, RGB),
+        ("separated", INK, RGB),
+    ],
+    ids=["gray", "white is 0", "color", "ink"],
+)
+def test_opacity_is_read_whatever_it_stands_beside(
+    photometric, pixels, expected, kind, planes, depth
+):
+    stored = multiplied(pixels) if kind == "assocalpha" else pixels
+    levels = depth(np.dstack([stored, ALPHA]))
+    if planes == "separate":
+        levels = np.moveaxis(levels, -1, 0)
+    data = tiff(levels, photometric=photometric, planarconfig=planes, extrasamples=[kind])
+    (page,) = decode_pages(data)
+    scale = 257 if depth is deep else 1
+    assert np.array_equal(page.alpha, ALPHA.astype(int) * scale)
+    tolerance = 4 if kind == "assocalpha" else 1
+    assert np.abs(page.rgb / scale - expected).max() <= tolerance
+    assert not any("left out" in warning for warning in page.warnings)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, deep])
+def test_a_channel_without_a_meaning_is_left_out_and_said(depth):
+    data = tiff(depth(np.dstack([RGB, ALPHA])), photometric="rgb", extrasamples=["unspecified"])
+    (page,) = decode_pages(data)
+    assert page.alpha is None
+    assert np.array_equal(page.rgb, depth(RGB))
+    assert "a channel is left out" in page.warnings[0]
+
+
+@pytest.mark.parametrize("depth", [np.uint8, deep])
+def test_opacity_may_stand_behind_another_channel(depth):
+    levels = depth(np.dstack([RGB, GRAY, ALPHA, GRAY]))
+    kinds = ["unspecified", "unassalpha", "unspecified"]
+    (page,) = decode_pages(tiff(levels, photometric="rgb", extrasamples=kinds))
+    assert np.array_equal(page.alpha, depth(ALPHA))
+    assert np.array_equal(page.rgb, depth(RGB))
+    assert "2 channels are left out" in page.warnings[0]
+
+
+def test_a_fourth_channel_that_no_tag_explains_is_opacity():
+    pixels = np.dstack([RGB, ALPHA])
+    data = bare_tiff(
+        pixels.tobytes(), t256=[64], t257=[48], t258=[8] * 4, t259=[1], t262=[2], t273=[8],
+        t277=[4], t278=[48], t279=[pixels.nbytes],
+    )  # fmt: skip
+    (page,) = decode_pages(data)
+    assert np.array_equal(page.alpha, ALPHA)
+    assert np.array_equal(page.rgb, RGB)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_few_bits(bits):
+    levels = GRAY >> (8 - bits)
+    packed = np.packbits((levels[..., None] >> np.arange(bits)[::-1]) & 1)
+    tags = {
+        "t256": [64], "t257": [48], "t258": [bits], "t259": [1], "t273": [8], "t277": [1],
+        "t278": [48], "t279": [packed.nbytes],
+    }  # fmt: skip
+    shown = np.rint(levels * (255 / (2**bits - 1)))
+    page = decode(bare_tiff(packed.tobytes(), t262=[1], **tags))
+    assert np.array_equal(page.rgb[..., 0], shown)
+    page = decode(bare_tiff(packed.tobytes(), t262=[0], **tags))
+    assert np.array_equal(page.rgb[..., 0], 255 - shown)
+    for step in (257, 1):  # palettes of 16 bits and, as old programs write them, of 8
+        colors = np.random.default_rng(1).integers(0, 256, (3, 2**bits))
+        colors[0, 0] = 255
+        palette = [int(level) for level in (colors * step).reshape(-1)]
+        page = decode(bare_tiff(packed.tobytes(), t262=[3], t320=palette, **tags))
+        assert np.array_equal(page.rgb, colors.T[levels])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_old_jpeg(mode, is_whole):
+    buffer = io.BytesIO()
+    picture = Image.fromarray(RGB).convert(mode)
+    picture.save(buffer, "JPEG", quality=95, subsampling=2 if mode == "RGB" else 0)
+    jpeg = buffer.getvalue()
+    scan = next(part.end for part in walk_segments(jpeg) if part.marker == 0xDA)
+    start = 0 if is_whole else scan
+    channels = len(picture.getbands())
+    data = bare_tiff(
+        jpeg, t256=[64], t257=[48], t258=[8] * channels, t259=[6],
+        t262=[6 if channels == 3 else 1], t273=[8 + start], t277=[channels], t278=[48],
+        t279=[len(jpeg) - start], t512=[1], t513=[8], t514=[len(jpeg)],
+        **({"t530": [2, 2]} if channels == 3 else {}),
+    )  # fmt: skip
+    difference = np.abs(decode(data).rgb.astype(int) - np.asarray(picture.convert("RGB")))
+    assert difference.mean() < 5
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_uncompressed_ycbcr(step):
+    levels = np.asarray(Image.fromarray(RGB).convert("YCbCr"))
+    units = [
+        [*levels[y : y + step, x : x + step, 0].flat, *levels[y, x, 1:]]
+        for y in range(0, 48, step)
+        for x in range(0, 64, step)
+    ]
+    pixels = np.array(units, np.uint8).tobytes()
+    data = bare_tiff(
+        pixels, t256=[64], t257=[48], t258=[8] * 3, t259=[1], t262=[6], t273=[8], t277=[3],
+        t278=[48], t279=[len(pixels)], t530=[step, step],
+    )  # fmt: skip
+    assert np.abs(decode(data).rgb.astype(int) - RGB).mean() < (2 if step == 1 else 8)
+
+
+def segment_of(data: bytes, page: int) -> tuple[int, int]:
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        found = file.pages[page]
+        return found.dataoffsets[0], found.dataoffsets[0] + found.databytecounts[0]
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "jpeg", "webp", "zstd"])
+def test_a_damaged_page_is_named_and_nothing_else_is_printed(compression, capfd):
+    data = tiff_of_pages(NOISE, NOISE[::-1], NOISE, compression=compression)
+    start, end = segment_of(data, 1)
+    bad = data[:start] + b"\xff" * (end - start) + data[end:]
+    pages = decode_pages(bad)
+    assert next(pages).pages == 3
+    with pytest.raises(InputError, match=r"^page 2 of 3: the picture is damaged"):
+        next(pages)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_left_of_a_damaged_page_is_kept_on_demand():
+    pages = (np.vstack([NOISE] * 4), np.vstack([NOISE] * 4))
+    data = tiff_of_pages(*pages, compression="lzw", rowsperstrip=64)
+    start, end = segment_of(data, 1)
+    bad = data[:start] + b"\xff" * (end - start) + data[end:]
+    first, second = decode_pages(bad, keep_damaged=True)
+    assert (first.damage, first.warnings) == ("", ())
+    assert "missing or wrong" in second.damage
+    assert np.array_equal(first.rgb, pages[0])
+    assert not second.rgb[:64].any()
+    assert np.array_equal(second.rgb[64:], pages[1][64:])
+
+
+@pytest.mark.parametrize("layout", ["tiles", "planes"])
+def test_tiles_and_planes_of_damaged_pages_are_kept(layout):
+    options = {"tile": (32, 32)} if layout == "tiles" else {"planarconfig": "separate"}
+    pixels = NOISE if layout == "tiles" else np.moveaxis(NOISE, -1, 0)
+    data = tiff(pixels, photometric="rgb", compression="zlib", **options)
+    start, end = segment_of(data, 0)
+    bad = data[:start] + b"\xff" * (end - start) + data[end:]
+    (page,) = decode_pages(bad, keep_damaged=True)
+    expected = NOISE.copy()
+    if layout == "tiles":
+        expected[:32, :32] = 0
+    else:
+        expected[..., 0] = 0
+    assert np.array_equal(page.rgb, expected)
+
+
+def test_a_jpeg_within_a_tiff_that_lost_its_middle_is_damaged():
+    data = tiff(NOISE, photometric="rgb", compression="jpeg")
+    start, end = segment_of(data, 0)
+    middle = (start + end) // 2
+    bad = data[:middle] + b"\0" * 700 + data[middle + 700 :]
+    assert decode(data).warnings == ()
+    with pytest.raises(InputError, match="damaged"):
+        decode(bad)
+    (page,) = decode_pages(bad, keep_damaged=True)
+    assert page.damage
+    assert page.rgb[:16].any()
+
+
+def test_a_strip_that_is_not_there_is_damage():
+    data = bytearray(tiff(np.vstack([NOISE] * 2), photometric="rgb", rowsperstrip=64))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        sizes = file.pages[0].tags[279]
+    form = {3: "<HH", 4: "<II"}[int(sizes.dtype)]
+    struct.pack_into(form, data, sizes.valueoffset, NOISE.nbytes, 0)
+    with pytest.raises(InputError, match="damaged"):
+        decode(bytes(data))
+    (page,) = decode_pages(bytes(data), keep_damaged=True)
+    assert np.array_equal(page.rgb[:64], NOISE)
+    assert not page.rgb[64:].any()
+
+
+def test_a_picture_too_small_is_named_by_its_page(tmp_path, recolor):
+    (tmp_path / "a.tif").write_bytes(tiff_of_pages(GRAY, GRAY[:6, :20]))
+    _, err = recolor(tmp_path / "a.tif", "--device", "cpu", exit_code=1)
+    assert "a.tif: page 2 of 2: 20x6 pixels are too few" in err
+
+
+def levels_of(pixels: np.ndarray, count: int) -> list[np.ndarray]:
+    return [pixels[:: 2**i, :: 2**i] for i in range(count)]
+
+
+@pytest.mark.parametrize("kind", ["flags", "no flags", "old flags", "below"])
+def test_the_levels_of_a_pyramid_are_no_pages(kind):
+    full = np.tile(GRAY, (5, 5))[:230, :300]
+    pages = levels_of(full, 3)
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for number, page in enumerate(pages):
+            options: dict = {"tile": (64, 64)}
+            if kind == "flags":
+                options["subfiletype"] = int(number > 0)
+            elif kind == "old flags":
+                options["extratags"] = [(255, 3, 1, 2 if number else 1, True)]
+            elif kind == "below" and number == 0:
+                options["subifds"] = 2
+            writer.write(page, photometric="minisblack", metadata=None, **options)
+    (page,) = decode_pages(buffer.getvalue())
+    assert page.rgb.shape == (230, 300, 3)
+    assert "pyramid" in page.warnings[0]
+    assert decode_pages(buffer.getvalue(), ImageFormat.JPEG).__next__().warnings == page.warnings
+
+
+def test_pages_of_half_the_size_are_pages_unless_they_are_in_tiles():
+    full = np.tile(GRAY, (5, 5))[:230, :300]
+    assert len(list(decode_pages(tiff_of_pages(*levels_of(full, 3))))) == 3
+    tiled = tiff_of_pages(full, full[:100], full[::2, ::3], tile=(64, 64))
+    assert len(list(decode_pages(tiled))) == 3
+
+
+def test_a_thumbnail_whose_picture_lies_in_a_directory_below_it():
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        small = {"subfiletype": 1, "subifds": 1}
+        writer.write(RGB[::4, ::4], photometric="rgb", metadata=None, **small)
+        writer.write(RGB, photometric="rgb", metadata=None, compression="zlib")
+    (page,) = decode_pages(buffer.getvalue())
+    assert np.array_equal(page.rgb, RGB)
