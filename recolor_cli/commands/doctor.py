@@ -15,6 +15,7 @@ _PACKAGES = (
     "numpy",
     "opencv-python",
     "imagecodecs",
+    "simplejpeg",
     "tifffile",
     "pillow",
     "click",
