@@ -1,3 +1,5 @@
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -156,3 +158,18 @@ def test_several_pictures_and_other_sizes_at_a_time(poster_network):
 def test_a_failure_of_onnxruntime_is_an_inference_error(poster_network):
     with pytest.raises(InferenceError, match="network failed"):
         poster_network.predict(np.zeros((1, 3, 256, 256), np.float32), 0.38)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8 there")
+def test_a_model_whose_name_is_no_utf8(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff\xe9.onnx")
+    path.write_bytes(build_path(POSTER, 8).read_bytes())
+    assert OnnxColorNetwork.load(path, "cpu").manifest == read_manifest(path)
+
+
+def test_a_broken_model_with_texts_that_are_no_utf8(tmp_path):
+    data = build_path(POSTER, 8).read_bytes()
+    path = tmp_path / "x.onnx"
+    path.write_bytes(data.replace(b"\x22\x04Conv", b"\x22\x04C\xff\xe9v"))
+    with pytest.raises(ModelError, match="cannot be loaded as a model"):
+        OnnxColorNetwork.load(path, "cpu")

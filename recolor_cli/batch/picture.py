@@ -27,6 +27,7 @@ from recolor_cli.image.probe import Header, probe
 from recolor_cli.image.unsupported import check_format
 from recolor_cli.recolorizer import Recolorizer, StageTimings
 from recolor_cli.system.files import back_up, mount_point, read, read_pipe, write_atomic, writing
+from recolor_cli.system.texts import counted
 from recolor_cli.terminal.streams import stdin, write_stdout
 from recolor_cli.types import AnyRgbImage, ImageSize
 
@@ -226,10 +227,14 @@ def _read(job: Job, missing: MissingOutputs, options: OutputOptions) -> _Picture
 def _check_size(header: Header, options: OutputOptions) -> None:
     if header.pixels > options.max_pixels:
         raise InputError(
-            f"it declares {header.pixels / 1e6:,.0f} megapixels, "
-            f"more than the {options.max_pixels / 1e6:,.0f} that --max-pixels allows",
+            f"it declares {_format_pixels(header.pixels)}, "
+            f"more than the {_format_pixels(options.max_pixels)} that --max-pixels allows",
             "if you trust the file, raise --max-pixels",
         )
+
+
+def _format_pixels(count: int) -> str:
+    return f"{count / 1e6:,.0f} megapixels" if count >= 1e7 else counted(count, "pixel")
 
 
 def _recolor_pages(

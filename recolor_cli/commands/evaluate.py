@@ -19,6 +19,7 @@ from recolor_cli.commands.options import (
 )
 from recolor_cli.commands.report import load_network, missing_extra, version_of
 from recolor_cli.errors import ExitCode, InputError, NoInputsError, OutputError, UsageError
+from recolor_cli.system.texts import counted
 
 if TYPE_CHECKING:
     from recolor_cli.evaluation.pictures import Picture
@@ -164,7 +165,7 @@ def _describe(
     """Return a sentence that says which pictures were measured, and how."""
     names = ", ".join(Path(source).name or source for source in sources)
     return (
-        f"{count} pictures of {names}"
+        f"{counted(count, 'picture')} of {names}"
         f"{f' whose name contains {only}' if only else ''}"
         f"{', shown worn as old prints are' if aged else ''}; temperature "
         f"{options.temperature or 'as the model has it'}, strength {options.strength:g}; "

@@ -13,6 +13,7 @@ from recolor_cli.errors import (
     ExitCode,
     UsageError,
 )
+from recolor_cli.system.texts import counted
 
 if TYPE_CHECKING:
     from recolor_cli.evaluation.pictures import Picture
@@ -86,7 +87,7 @@ def export(
         parity = export_model(checkpoints, destination, chosen)
     note = (
         f"{parity.framework} and onnxruntime differ by at most {parity.max_difference:.1e} ab "
-        f"units on {parity.inputs} inputs"
+        f"units on {counted(parity.inputs, 'input')}"
     )
     if parity.storage:
         note += f"; weights in {parity.storage} change ab by {parity.rounding:.1e}"
@@ -127,7 +128,7 @@ def _load_pictures(sources: tuple[str, ...], console: Console) -> list[Picture]:
     if not found:
         raise UsageError("export compares on real pictures, too", "name some with --pictures")
     chosen = usable(found[:: -(-len(found) // _MAX_MEASURED)])
-    console.note(f"comparing and measuring on {len(chosen)} pictures")
+    console.note(f"comparing and measuring on {counted(len(chosen), 'picture')}")
     return chosen
 
 

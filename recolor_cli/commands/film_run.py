@@ -17,6 +17,7 @@ from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.model.color_network import ColorNetwork
+from recolor_cli.system.texts import counted
 from recolor_cli.terminal.console import Console
 from recolor_cli.terminal.streams import stdin
 from recolor_cli.types import ImageSize
@@ -94,7 +95,7 @@ def recolor_job(
     seconds = time.monotonic() - started
     console.note(_format_summary(report, seconds))
     if report.interrupted:
-        stopped = RecolorError(f"stopped after {report.frames} frames")
+        stopped = RecolorError(f"stopped after {counted(report.frames, 'frame')}")
         return Outcome(job, Status.FAILED, stopped, size=size), report
     return Outcome(
         job, Status.WRITTEN, size=size, seconds={"film": seconds}, warnings=tuple(report.warnings)
@@ -115,7 +116,7 @@ def _count_expected_frames(info: FilmInfo, options: FilmOptions) -> int | None:
 def _format_summary(report: FilmReport, seconds: float) -> str:
     """Return the line that says how many frames were made, and how fast."""
     new = report.frames - report.resumed
-    cuts = f", {report.cuts} cuts" if report.cuts else ""
+    cuts = f", {counted(report.cuts, 'cut')}" if report.cuts else ""
     resumed = f", {report.resumed} by an earlier run" if report.resumed else ""
     speed = f" ({new / seconds:.1f} a second)" if seconds > 0 else ""
-    return f"{report.frames} frames in {seconds:.1f} s{speed}{cuts}{resumed}"
+    return f"{counted(report.frames, 'frame')} in {seconds:.1f} s{speed}{cuts}{resumed}"

@@ -13,6 +13,7 @@ import numpy as np
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import ModelError
+from recolor_cli.system.texts import counted
 from recolor_cli.types import ColorSpace, FloatArray, ImageSize, ModelKind
 
 SCHEMA = 1  # of the JSON; a file of another schema is refused
@@ -76,9 +77,11 @@ class Manifest:
         if self.size < 1 or self.stride < 1 or self.size % self.stride:
             raise ValueError(f"size {self.size} is no multiple of stride {self.stride}")
         if len(self.centers) != len(self.prior):
-            raise ValueError(f"{len(self.centers)} bins, but {len(self.prior)} priors")
+            raise ValueError(
+                f"{counted(len(self.centers), 'bin')}, but {counted(len(self.prior), 'prior')}"
+            )
         if (self.kind is ModelKind.CLASSIFICATION) != bool(self.centers):
-            raise ValueError(f"a {self.kind} model cannot have {len(self.centers)} bins")
+            raise ValueError(f"a {self.kind} model cannot have {counted(len(self.centers), 'bin')}")
         if not self.temperature > 0:
             raise ValueError(f"temperature must be positive, not {self.temperature}")
         if not self.strength > 0:

@@ -24,6 +24,7 @@ from recolor_cli.model.session import (
 from recolor_cli.system.capture import capture_output
 from recolor_cli.system.device import Device, parse_device
 from recolor_cli.system.memory import is_out_of_memory
+from recolor_cli.system.texts import counted
 from recolor_cli.types import ColorSpace, FloatArray, ModelKind
 
 # The output of an int8 build in place of `logits`: the logits divided by the temperature, with the
@@ -263,7 +264,8 @@ def _manifest_of(session: onnxruntime.InferenceSession, files: _ModelFiles) -> M
     if len(inputs) != 1:
         names = ", ".join(node.name for node in inputs)
         raise ModelError(
-            f"{profile.file} has {len(inputs)} inputs ({names}); a profile maps just one",
+            f"{profile.file} has {counted(len(inputs), 'input')} ({names}); "
+            "a profile maps just one",
             "export it so that the others are constants",
         )
     profile.select_output([node.name for node in session.get_outputs()])

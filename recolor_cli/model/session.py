@@ -17,10 +17,10 @@ CUDA_PROVIDER = "CUDAExecutionProvider"
 CUDA_HINT = "install CUDA's libraries with pip install 'recolor-cli[cuda]', or use --device cpu"
 
 # onnxruntime's exceptions have no base class of their own, so collect them. Its bindings also raise
-# RuntimeError.
+# RuntimeError, and UnicodeDecodeError where a message of C++ is no UTF-8.
 ORT_ERRORS = tuple(
     value
-    for value in (*vars(_ort_state).values(), RuntimeError)
+    for value in (*vars(_ort_state).values(), RuntimeError, UnicodeDecodeError)
     if isinstance(value, type) and issubclass(value, Exception)
 )
 _BROKEN_FILE = (_ort_state.InvalidProtobuf, _ort_state.InvalidGraph, _ort_state.NoSuchFile)
@@ -31,6 +31,15 @@ _FATAL_ONLY = 4  # log severity
 def available_providers() -> list[str]:
     """Return the providers that onnxruntime was built with, whether they work here or not."""
     return list(onnxruntime.get_available_providers())
+
+
+def _as_text_or_bytes(graph: Path) -> str | bytes:
+    """Return a file's name, or its contents where onnxruntime does not take the name."""
+    try:
+        str(graph).encode()
+    except UnicodeEncodeError:  # no UTF-8
+        return graph.read_bytes()
+    return str(graph)
 
 
 def open_session(
@@ -48,7 +57,7 @@ def open_session(
     try:
         # Without `enable_fallback=0` onnxruntime retries on the CPU by itself and prints to stdout.
         return onnxruntime.InferenceSession(
-            str(graph), options, providers=providers, enable_fallback=0
+            _as_text_or_bytes(graph), options, providers=providers, enable_fallback=0
         )
     except ORT_ERRORS as error:
         if len(providers) > 1 and not isinstance(error, _BROKEN_FILE):

@@ -1,4 +1,4 @@
-"""Decode the text of files that people and other programs write."""
+"""Decode the text of files, and write counts as people do."""
 
 from __future__ import annotations
 
@@ -21,6 +21,23 @@ _WIDE_ASCII = {
     "x0x0": "utf-16-le",
     "0x0x": "utf-16-be",
 }
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    Parameters
+    ----------
+    count : int
+    noun : str
+        In the singular, with a plural in -s.
+
+    Examples
+    --------
+    >>> counted(1, "frame"), counted(1200, "frame")
+    ('1 frame', '1,200 frames')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def decode_text(data: bytes, errors: str = "strict") -> str:

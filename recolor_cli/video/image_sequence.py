@@ -7,6 +7,7 @@ from pathlib import Path
 
 from recolor_cli.errors import InputError
 from recolor_cli.image.film_names import NUMBER
+from recolor_cli.system.texts import counted
 
 
 def format_frame_name(name: str, number: int) -> str:
@@ -60,7 +61,8 @@ def find_first_number(pattern: str) -> int:
     if len(numbers) <= last - first:
         missing = next(n for n in range(first, last) if n not in numbers)
         raise InputError(
-            f"{format_frame_name(path.name, missing)} is missing among {len(numbers)} pictures",
+            f"{format_frame_name(path.name, missing)} is missing "
+            f"among {counted(len(numbers), 'picture')}",
             "number them without gaps",
         )
     return first

@@ -24,6 +24,7 @@ from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.model.foreign_profile import ForeignProfile
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.system.texts import counted
 from recolor_cli.training.foreign import keras_loading
 from recolor_cli.training.foreign.keras_loading import keras_on_cpu, load_keras
 from recolor_cli.training.foreign.profile_graph import add_profile, graphs_in, input_of
@@ -143,7 +144,7 @@ def _max_difference(
         answer = session.predict(lightness, temperature)
     except InferenceError as error:
         raise ModelError(
-            f"{source} does not accept {len(lightness)} pictures of "
+            f"{source} does not accept {counted(len(lightness), 'picture')} of "
             f"{lightness.shape[3]}x{lightness.shape[2]}: {error.message}",
             "correct size and stride in the profile",
         ) from error
@@ -215,7 +216,7 @@ def _open_keras(source: Path, profile: ForeignProfile) -> _Original:
     inputs = getattr(model, "inputs", None) or []  # a model that was never called has none
     if len(inputs) != 1:
         raise ModelError(
-            f"{source} has {len(inputs)} inputs; a profile maps just one",
+            f"{source} has {counted(len(inputs), 'input')}; a profile maps just one",
             "wrap it in a network of one input that computes the others",
         )
     shape = inputs[0].shape
