@@ -18,8 +18,10 @@ import click
 
 from recolor_cli.batch.job import STREAM
 from recolor_cli.commands.film_click_options import film_options, split_encoder_option
+from recolor_cli.commands.guidance_options import read_mask, steering_of
 from recolor_cli.commands.options import (
     DEFAULT_SETTINGS,
+    color_options,
     inputs_argument,
     shared_options,
     suffix_option,
@@ -31,7 +33,7 @@ from recolor_cli.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from recolor_cli.batch.job import Job
     from recolor_cli.batch.output_options import OutputOptions
-    from recolor_cli.model.color_network import ColorNetwork
+    from recolor_cli.model.onnx_network import OnnxColorNetwork
     from recolor_cli.terminal.console import Console
     from recolor_cli.video.encoding import VideoEncodingOptions
     from recolor_cli.video.film_options import FilmOptions
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 @click.command(context_settings=DEFAULT_SETTINGS)
 @inputs_argument(required=True)
 @shared_options
+@color_options
 @suffix_option("-recolored, -part, -preview")
 @film_options
 def film(**values: Any) -> ExitCode:
@@ -78,6 +81,12 @@ class _OptionValues:
     model: str
     temperature: float | None
     strength: float
+    keep_original: float
+    only_gray: bool
+    mask: str | None
+    palette: str | None
+    palette_strength: float | None
+    reference: tuple[tuple[float, str], ...]
     device: str
     smoothing: float
     scene_threshold: float
@@ -103,9 +112,18 @@ def _make_film_options(given: _OptionValues) -> FilmOptions:
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.video.encoding import VideoEncodingOptions
     from recolor_cli.video.film_options import FilmOptions
+    from recolor_cli.video.references import load_reference
 
     return FilmOptions(
-        recolor=RecolorOptions(given.temperature, given.strength),
+        recolor=RecolorOptions(
+            given.temperature,
+            given.strength,
+            given.keep_original,
+            given.only_gray,
+            read_mask(given.mask),
+            steering_of(given.palette, given.palette_strength, ()),
+        ),
+        references=tuple(load_reference(time, name) for time, name in given.reference),
         encoding=VideoEncodingOptions(
             codec=given.codec,
             quality=given.crf,
@@ -171,7 +189,7 @@ def _recolor(
     from recolor_cli.video.fingerprint import digest_model
 
     report = Report()
-    network: ColorNetwork | None = None
+    network: OnnxColorNetwork | None = None
     with signals((signal.SIGINT,)) as stop:
         for job in jobs:
             counts: dict[str, object] = {}
@@ -181,6 +199,8 @@ def _recolor(
             else:
                 if network is None:  # all CPUs work on one film, each on a frame of its own
                     network = load_network(given.model, given.device, cpu_count(), console)
+                    if options.recolor.steering:
+                        network.require_distribution()
                     options = replace(options, model_digest=digest_model(given.model))
                 source = FilmSource(job.source, raw, given.rate)
                 outcome, done = recolor_job(job, source, network, options, console, stop)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from recolor_cli.commands.completers import files
 from recolor_cli.commands.options import Number, add_options
 from recolor_cli.errors import UsageError
 
@@ -48,6 +49,21 @@ class _Rate(click.ParamType[Fraction]):
         return rate
 
 
+class _TimedFile(click.ParamType[tuple[float, str]]):
+    """A time in a film and the name of a file: TIME=FILE."""
+
+    name = "time=file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return seconds and a name, or fail as a usage error."""
+        if isinstance(value, tuple):
+            return value
+        time, equals, name = str(value).partition("=")
+        if not (equals and name):
+            self.fail(f"{value} is not TIME=PICTURE; 1:30=still.png is", param, ctx)
+        return _Time().convert(time, param, ctx), name
+
+
 class _Alpha(Number):
     """Alpha of the temporal smoothing, or ``off``."""
 
@@ -60,9 +76,19 @@ class _Alpha(Number):
 
 def film_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command."""
-    return add_options(command, *_TIME_OPTIONS, *_ENCODING_OPTIONS, *_SOURCE_OPTIONS)
+    return add_options(
+        command, _reference_option, *_TIME_OPTIONS, *_ENCODING_OPTIONS, *_SOURCE_OPTIONS
+    )
 
 
+_reference_option = click.option(
+    "--reference",
+    type=_TimedFile(),
+    multiple=True,
+    metavar="TIME=PICTURE",
+    shell_complete=files,
+    help="A colored still, whose colors its shot and those like it take; repeatable.",
+)
 _TIME_OPTIONS = (
     click.option(
         "--smoothing",

@@ -69,6 +69,10 @@ class Palette:
         """Take n colors, float32 (n, 2), CIELAB units, each with the same share."""
         return cls(ab, np.full(len(ab), 1 / max(len(ab), 1), np.float32))
 
+    def scaled(self, factor: float) -> Palette:
+        """Return the palette with its chroma multiplied by a factor."""
+        return Palette(self.ab * np.float32(factor), self.shares)
+
     def histogram(self, bins: AbBins, sigma: float = 0.0) -> FloatArray:
         """Return the share of each bin, float32 (Q,).
 
@@ -117,11 +121,53 @@ def match_palette(
     """
     if strength == 0:
         return logits
+    smooth = smooth_logits(logits, strength, lightness)
+    weights = fit_weights(sample_places(smooth), bins, palette, strength, temperature)
+    return apply_weights(smooth, weights, temperature)
+
+
+def smooth_logits(logits: FloatArray, strength: float, lightness: FloatArray) -> FloatArray:
+    """Smooth a distribution, but not across edges of lightness.
+
+    Parameters
+    ----------
+    logits, strength, lightness
+        As for `match_palette`. The strength is the share of the smoothed distribution.
+
+    Returns
+    -------
+    float32 array, shape (Q, h, w)
+    """
     radius = max(1, round(_RADIUS * max(lightness.shape)))
-    smooth = guided_filter(logits - logits.mean(axis=0), lightness, radius, _FLAT_VARIANCE)
-    smooth = logits + np.float32(strength) * (smooth - logits + logits.mean(axis=0))
-    samples = smooth.reshape(len(smooth), -1)
-    samples = samples[:, :: max(1, samples.shape[1] // _SAMPLES)] / np.float32(temperature)
+    mean = logits.mean(axis=0)
+    smooth = guided_filter(logits - mean, lightness, radius, _FLAT_VARIANCE)
+    return cast(FloatArray, logits + np.float32(strength) * (smooth - logits + mean))
+
+
+def sample_places(logits: FloatArray, count: int = _SAMPLES) -> FloatArray:
+    """Return the logits of about so many places of a picture: float32, shape (Q, n)."""
+    places = logits.reshape(len(logits), -1)
+    return places[:, :: max(1, places.shape[1] // count)]
+
+
+def fit_weights(
+    samples: FloatArray, bins: AbBins, palette: Palette, strength: float, temperature: float
+) -> FloatArray:
+    """Fit one weight for each bin, so that the mean distribution becomes that of a palette.
+
+    Parameters
+    ----------
+    samples : float32 array, shape (Q, n)
+        Logits at places of one picture, or of several that are to share a palette.
+    bins, palette, strength, temperature
+        As for `match_palette`.
+
+    Returns
+    -------
+    float32 array, shape (Q,)
+        Logarithms of the weights.
+    """
+    samples = samples / np.float32(temperature)
     wanted = palette.histogram(bins, _REFERENCE_SIGMA) + np.float32(_MIN_SHARE)
     wanted /= wanted.sum()
     wanted = strength * wanted + (1 - strength) * softmax(samples).mean(axis=1)
@@ -129,4 +175,9 @@ def match_palette(
     for _ in range(_ITERATIONS):
         found = softmax(samples + log_weights[:, None]).mean(axis=1)
         log_weights += np.log(wanted + 1e-9) - np.log(found + 1e-9)
-    return cast(FloatArray, smooth + np.float32(temperature) * log_weights[:, None, None])
+    return log_weights
+
+
+def apply_weights(logits: FloatArray, weights: FloatArray, temperature: float) -> FloatArray:
+    """Multiply the probabilities of a distribution (Q, h, w), annealed, by `fit_weights`."""
+    return cast(FloatArray, logits + np.float32(temperature) * weights[:, None, None])

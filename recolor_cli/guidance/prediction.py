@@ -17,7 +17,12 @@ from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.refinement import refine
 from recolor_cli.guidance.confidence import confidence_map, entropy
 from recolor_cli.guidance.hint_propagation import propagate_hints
-from recolor_cli.guidance.palette_matching import Palette, match_palette
+from recolor_cli.guidance.palette_matching import (
+    apply_weights,
+    match_palette,
+    sample_places,
+    smooth_logits,
+)
 from recolor_cli.guidance.recolor_options import Steering
 from recolor_cli.guidance.variants import generate_variants
 from recolor_cli.types import FloatArray, RgbImage
@@ -133,18 +138,26 @@ class Prediction:
         return self.distribution.bins
 
     @cached_property
-    def _content_logits(self) -> FloatArray:
-        """The logits (Q, h, w) of the picture without padding, pulled toward the palette."""
+    def _own_content_logits(self) -> FloatArray:
+        """The network's logits (Q, h, w) of the picture without padding."""
         rows, columns = self._content_slices
         logits: FloatArray = self.distribution.logits[0][:, rows, columns]
-        palette, strength = self.steering.palette, self.steering.palette_strength
-        if palette is None:
+        return logits
+
+    @cached_property
+    def _content_logits(self) -> FloatArray:
+        """The logits (Q, h, w) of the picture without padding, pulled toward the palette."""
+        logits, steering = self._own_content_logits, self.steering
+        strength, weights = steering.palette_strength, steering.palette_weights
+        if steering.palette is None or strength == 0:
             return logits
+        if weights is not None:
+            smooth = smooth_logits(logits, strength, self._content_lightness)
+            return apply_weights(smooth, weights, self.temperature)
         # The palette is matched before the factors are applied, so divide by them.
-        factor = np.float32(max(self.factors.without_user, 1e-3))
-        unscaled = Palette(palette.ab / factor, palette.shares)
+        palette = steering.palette.scaled(1 / max(self.factors.without_user, 1e-3))
         return match_palette(
-            logits, self._bins, unscaled, strength, self.temperature, self._content_lightness
+            logits, self._bins, palette, strength, self.temperature, self._content_lightness
         )
 
     def _finish(self, ab: FloatArray) -> FloatArray:
@@ -156,6 +169,13 @@ class Prediction:
             step = refine if self.steering.palette is None else unify_flat_areas
             ab = step(ab, self.lightness, self.letterbox.inside)
         return self._apply_hints(ab)
+
+    def palette_samples(self, count: int) -> FloatArray:
+        """Return the smoothed logits of about `count` places, shape (Q, n), for `fit_weights`."""
+        smooth = smooth_logits(
+            self._own_content_logits, self.steering.palette_strength, self._content_lightness
+        )
+        return sample_places(smooth, count)
 
     def _apply_hints(self, ab: FloatArray) -> FloatArray:
         hints = self.steering.hints

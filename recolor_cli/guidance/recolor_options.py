@@ -28,6 +28,9 @@ class Steering:
         How far to pull, 0..1.
     hints : Hints or None
         Colors at places.
+    palette_weights : float32 array, shape (Q,), or None
+        Of `palette_matching.fit_weights`, fitted to several pictures that share the palette. None
+        fits weights to each picture.
 
     Raises
     ------
@@ -38,6 +41,7 @@ class Steering:
     palette: Palette | None = None
     palette_strength: float = DEFAULT_STRENGTH
     hints: Hints | None = None
+    palette_weights: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.palette_strength <= 1:

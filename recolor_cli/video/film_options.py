@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.video.encoding import VideoEncodingOptions
+from recolor_cli.video.references import Reference
 from recolor_cli.video.scenes import CUT_THRESHOLD
 from recolor_cli.video.temporal_smoothing import ALPHA
 
@@ -36,6 +37,9 @@ class FilmOptions:
     Parameters
     ----------
     recolor : RecolorOptions
+        Without hints.
+    references : tuple of Reference
+        Colored stills.
     encoding : VideoEncodingOptions
     temporal_smoothing : float
         Alpha of `TemporalSmoother`; infinity disables it.
@@ -52,6 +56,7 @@ class FilmOptions:
     """
 
     recolor: RecolorOptions = field(default_factory=RecolorOptions)
+    references: tuple[Reference, ...] = field(default=(), repr=False)
     encoding: VideoEncodingOptions = field(default_factory=VideoEncodingOptions)
     temporal_smoothing: float = ALPHA
     scene_threshold: float = CUT_THRESHOLD

@@ -162,11 +162,12 @@ class FilmReader:
             If no frame can be decoded.
         """
         stream = self._start_decoding(after)
+        self._bad_packets = 0
         last: int | None = None
         count = 0
         timestamps = _TimestampChooser(self._container.format.name)
         step = max(1, round(1 / (self.info.rate * self.info.time_base)))
-        for frame in self._decode(self._container, stream):
+        for frame in self.decode(self._container, stream):
             ticks = timestamps.choose(frame)
             if ticks is None or not self._has_times:
                 ticks = 0 if last is None else last + step
@@ -177,15 +178,19 @@ class FilmReader:
             count += 1
             if after is not None and ticks <= after:
                 continue
-            if (frame.height, frame.width) != (self.info.size.height, self.info.size.width):
-                self.warnings["frames of another size were scaled to the size of the first"] = None
-                size = self.info.size
-                frame = convert_frame(frame, width=size.width, height=size.height)
-            yield ticks, frame
+            yield ticks, self.fit_size(frame)
         if self._bad_packets:
             self.warnings[f"{self._bad_packets} damaged parts could not be decoded"] = None
         if not count:
             raise InputError("not one of its frames can be decoded", _HINT)
+
+    def fit_size(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Return a frame in the size of the first one."""
+        size = self.info.size
+        if (frame.height, frame.width) == (size.height, size.width):
+            return frame
+        self.warnings["frames of another size were scaled to the size of the first"] = None
+        return convert_frame(frame, width=size.width, height=size.height)
 
     def _start_decoding(self, after: int | None) -> Any:
         """Return the picture stream of a fresh container that stands a little before a tick.
@@ -211,7 +216,7 @@ class FilmReader:
         self._container.close()
         self._container = self.open()
 
-    def _decode(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
+    def decode(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
         """Yield the frames that can be decoded. Skip damaged packets and count them."""
         packets = container.demux(stream)
         while True:
@@ -267,7 +272,7 @@ class FilmReader:
 
     def _decode_first_frame(self, stream: Any) -> av.VideoFrame:
         """Return the first frame, and learn from it how far the film's times can be trusted."""
-        first = next(self._decode(self._container, stream), None)
+        first = next(self.decode(self._container, stream), None)
         if first is None:
             raise InputError("not one of its frames can be decoded", _HINT)
         if self._container.format.name == "avi":

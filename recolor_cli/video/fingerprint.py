@@ -10,6 +10,8 @@ from importlib import metadata
 from typing import Any
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.model.registry import find_model
@@ -34,11 +36,28 @@ def compute_fingerprint(
         "source": identity,
         "encoding": encoding,
         "options": options,
+        "steering": _digest_steering(options),
         "info": film.info,
         "model": asdict(manifest),
         "versions": (metadata.version("recolor-cli"), av.__version__),
     }
     return hashlib.blake2b(json.dumps(inputs, default=str).encode(), digest_size=16).hexdigest()
+
+
+def _digest_steering(options: FilmOptions) -> str:
+    """Return a hash of the arrays in the options, which have no text."""
+    recolor = options.recolor
+    arrays: list[NDArray[Any]] = [] if recolor.mask is None else [recolor.mask]
+    if recolor.steering and recolor.steering.palette:
+        palette = recolor.steering.palette
+        arrays += [palette.ab, palette.shares, np.array(recolor.steering.palette_strength)]
+    for reference in options.references:
+        arrays += [np.array(reference.time), reference.rgb]
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def digest_model(model: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -91,10 +91,13 @@ class FrameGeometry:
         Its source is the stored frame; its inner rectangle has the displayed aspect ratio.
     turns : int
         Counterclockwise quarter turns that rotate a stored canvas upright.
+    displayed : ImageSize
+        Size of a frame as a player displays it, upright and with square pixels.
     """
 
     box: Letterbox
     turns: int
+    displayed: ImageSize
 
     @classmethod
     def fit(
@@ -113,9 +116,10 @@ class FrameGeometry:
         manifest : Manifest
             Manifest of the network.
         """
-        displayed = ImageSize(stored.height, max(1, round(stored.width * pixel_aspect)))
-        box = replace(manifest.box(displayed), source=stored)
-        return cls(box, round(rotation / 90) % 4)
+        square = ImageSize(stored.height, max(1, round(stored.width * pixel_aspect)))
+        box = replace(manifest.box(square), source=stored)
+        turns = round(rotation / 90) % 4
+        return cls(box, turns, ImageSize(square.width, square.height) if turns % 2 else square)
 
     @property
     def inside(self) -> tuple[slice, slice]:
@@ -142,8 +146,16 @@ class FrameGeometry:
         return np.ascontiguousarray(np.rot90(ab, -self.turns))
 
 
+ShareOfFrame = Callable[[av.VideoFrame, ImageSize], FloatArray]
+"""Returns the share of new color, 0..1, at each place of a frame's chroma planes of this size."""
+
+
 def paint_frame(
-    frame: av.VideoFrame, ab: FloatArray, geometry: FrameGeometry, target: str
+    frame: av.VideoFrame,
+    ab: FloatArray,
+    geometry: FrameGeometry,
+    target: str,
+    share_of: ShareOfFrame | None = None,
 ) -> av.VideoFrame:
     """Return a frame with new color in a given pixel format. Its luma plane stays.
 
@@ -156,6 +168,8 @@ def paint_frame(
     geometry : FrameGeometry
     target : str
         FFmpeg's name of a YUV or RGB pixel format.
+    share_of : ShareOfFrame or None
+        Where the frame keeps its own color. None keeps none of it.
     """
     coding = read_coding(frame)
     is_rgb = av.VideoFormat(target, 2, 2).is_rgb
@@ -173,10 +187,16 @@ def paint_frame(
     result.color_range = _FULL if coding.full_range else int(frame.color_range)
     result.pict_type = 0  # let the encoder choose the key frames
     height, width = view_plane(result, 1).shape
+    share = share_of(result, ImageSize(height, width)) if share_of else None
     small = downsample_luma(luma, height, width, result.interlaced_frame)
     box = replace(geometry.box, source=ImageSize(height, width))
     for index, chroma in enumerate(compute_chroma(small, ab, box, coding), 1):
-        view_plane(result, index)[:] = chroma
+        plane = view_plane(result, index)
+        if share is None:
+            plane[:] = chroma
+        else:
+            own = plane.astype(np.float32)
+            plane[:] = np.rint(own + (chroma.astype(np.float32) - own) * share)
     if is_rgb:
         result = convert_frame(
             result, format=target, src_colorspace=coding.matrix, dst_color_range=_FULL

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 
 import av
-import numpy as np
 
-from recolor_cli.color.refinement import refine
+from recolor_cli.color.gray_detection import Grayness
 from recolor_cli.model.color_network import ColorNetwork
-from recolor_cli.recolorizer import predict_ab
 from recolor_cli.system.device import cpu_count
 from recolor_cli.system.prefetch import ordered_parallel_map, prefetch
 from recolor_cli.types import FloatArray
 from recolor_cli.video.film_options import FilmOptions
 from recolor_cli.video.film_reader import FilmReader
+from recolor_cli.video.frame_predictor import PALETTE_FRAMES, FramePredictor
+from recolor_cli.video.frame_samples import sample_frames
 from recolor_cli.video.frames import (
     FrameGeometry,
+    ShareOfFrame,
     copy_planes,
     ensure_luma_plane,
     paint_frame,
@@ -27,10 +29,13 @@ from recolor_cli.video.frames import (
     read_coding,
     view_plane,
 )
+from recolor_cli.video.own_color import OwnColor, ShotGrayness, measure_grayness
+from recolor_cli.video.references import ReferenceColors, ReferenceMatch
 from recolor_cli.video.temporal_smoothing import SmootherState, TemporalSmoother
 
 _CUDA_BATCH = 16  # frames
 _PREFETCH_DEPTH = 4  # frames
+_STILLS = "stills"  # name of the state of `ReferenceColors`
 
 
 @dataclass(slots=True)
@@ -38,18 +43,22 @@ class PipelineFrame:
     """A frame on its way through the pipeline."""
 
     frame: av.VideoFrame  # as decoded; painted by the last stage
-    ticks: int  # time in the source
     canvas: FloatArray  # L* of the stored canvas, shape (H, W)
+    ticks: int  # time in the source
     ab: FloatArray | None = None  # prediction for the stored canvas, shape (h, w, 2)
+    matches: list[ReferenceMatch] = field(default_factory=list)  # one for each still
+    grayness: Grayness | None = None  # of the frame, then of its shot
     smoother_state: SmootherState | None = None  # after this frame
     cuts: int = 0  # up to this frame
+    shot_state: dict[str, FloatArray] = field(default_factory=dict)  # after this frame
 
 
 class FramePipeline:
     """The stages that recolor the frames of one film, each in threads of its own."""
 
     def __init__(self, film: FilmReader, network: ColorNetwork, options: FilmOptions) -> None:
-        self.film, self.options, self._network = film, options, network
+        self.film, self.options = film, options
+        self._on_cuda = network.device != "cpu"
         self.manifest = network.manifest
         self.smoother = TemporalSmoother(options.temporal_smoothing, options.scene_threshold)
         info = film.info
@@ -60,15 +69,65 @@ class FramePipeline:
         aspect = float(info.pixel_aspect or 1)
         self.geometry = FrameGeometry.fit(info.size, aspect, info.rotation, self.manifest)
         self.smoother.inside = self.geometry.inside
+        self._predictor = FramePredictor(network, self.geometry, options.recolor)
+        self._own_color = OwnColor(options.recolor, self.geometry)
+        self._references: ReferenceColors | None = None
+        self._shares_of_stills: FloatArray | None = None  # of an earlier run
+        self._shot_grayness = ShotGrayness()
+
+    def restore(self, smoother: SmootherState, cuts: int, shot: dict[str, FloatArray]) -> None:
+        """Continue behind a frame of an earlier run, with the state that it left."""
+        self.smoother.state, self.smoother.cuts = smoother, cuts
+        shot = dict(shot)
+        self._shares_of_stills = shot.pop(_STILLS, None)
+        self._shot_grayness.state = shot
 
     def frames(self, after: int | None, pixel_format: str) -> Iterator[PipelineFrame]:
         """Yield the painted frames of the span that are later than a tick, in this pixel format."""
-        on_cuda, cpus = self._network.device != "cpu", cpu_count()
-        decoded = prefetch(self._decode(after), _PREFETCH_DEPTH)
-        batches = _group(decoded, _CUDA_BATCH if on_cuda else 1)
-        predicted = ordered_parallel_map(self._predict, batches, 2 if on_cuda else cpus)
+        cpus = cpu_count()
+        frames = self._decode(after)
+        if self._predictor.needs_fit:
+            frames = self._fit_palette(frames)
+        if self.options.references:
+            self._open_references()
+        decoded = prefetch(frames, _PREFETCH_DEPTH)
+        batches = _group(decoded, _CUDA_BATCH if self._on_cuda else 1)
+        predicted = ordered_parallel_map(self._predict, batches, 2 if self._on_cuda else cpus)
         smoothed = prefetch(self._smooth(predicted), _PREFETCH_DEPTH)
         return ordered_parallel_map(lambda item: self._paint(item, pixel_format), smoothed, cpus)
+
+    def _fit_palette(self, frames: Iterator[PipelineFrame]) -> Iterator[PipelineFrame]:
+        """Fit the palette to frames from all parts of the span; return the frames unchanged.
+
+        A pipe cannot be read ahead so far; there, the first frames count.
+        """
+        if self.film.is_pipe:
+            first = list(islice(frames, PALETTE_FRAMES))
+            canvases, frames = [item.canvas for item in first], chain(first, frames)
+        else:
+            canvases = sample_frames(
+                self.film, self.options.span, PALETTE_FRAMES, lambda frame: self._canvas(frame)[1]
+            )
+        if canvases:
+            self._predictor.fit_palette(canvases)
+        return frames
+
+    def _open_references(self) -> None:
+        """Read the stills, and check that they show the film, unless it comes from a pipe."""
+        info = self.film.info
+        references = ReferenceColors(
+            self.options.references, self.geometry, self._predictor, self.manifest.pad_lightness
+        )
+        for index, reference in enumerate(references.references):
+            if not self.film.is_pipe:
+                # Half a frame earlier, because times are written with few decimals.
+                moment = reference.time + info.start - 0.5 / float(info.rate)
+                frames = self.film.frames(math.floor(moment / info.time_base))
+                found = next(frames, None)
+                references.check_frame(index, found and self._canvas(found[1])[1])
+        if self._shares_of_stills is not None:
+            references.state = self._shares_of_stills
+        self._references = references
 
     def _decode(self, after: int | None) -> Iterator[PipelineFrame]:
         """Decode the frames of the span and make the network's canvas of each."""
@@ -83,36 +142,56 @@ class FramePipeline:
                     return
                 if not span.holds(moment):
                     continue
-            frame = ensure_luma_plane(frame)
-            canvas = self.geometry.stored_canvas(
-                view_plane(frame, 0), read_coding(frame), self.manifest.pad_lightness
-            )
-            yield PipelineFrame(frame, ticks, canvas)
+            yield PipelineFrame(*self._canvas(frame), ticks)
+
+    def _canvas(self, frame: av.VideoFrame) -> tuple[av.VideoFrame, FloatArray]:
+        """Return a frame with a luma plane, and L* of its stored canvas."""
+        frame = ensure_luma_plane(frame)
+        coding, fill = read_coding(frame), self.manifest.pad_lightness
+        return frame, self.geometry.stored_canvas(view_plane(frame, 0), coding, fill)
 
     def _predict(self, items: list[PipelineFrame]) -> list[PipelineFrame]:
-        """Run the network on a batch of frames."""
-        canvases = [self.geometry.rotate_upright(item.canvas) for item in items]
-        tensor = np.stack(canvases)[:, None]
-        prediction = predict_ab(self._network, tensor, self.options.recolor)
-        for item, ab in zip(items, prediction.transpose(0, 2, 3, 1), strict=True):
-            item.ab = self.geometry.rotate_to_stored(ab)
-            if self.manifest.refined:
-                item.ab = refine(item.ab, item.canvas, self.geometry.inside)
+        """Run the network on a batch of frames, and compare each with the stills."""
+        for item, ab in zip(
+            items, self._predictor.predict([item.canvas for item in items]), strict=True
+        ):
+            item.ab = ab
+            if self._references:
+                item.matches = self._references.match(item.canvas, ab)
+            if self._own_color.only_gray:
+                item.grayness = measure_grayness(item.frame)
         return items
 
     def _smooth(self, batches: Iterable[list[PipelineFrame]]) -> Iterator[PipelineFrame]:
-        """Smooth over time. Only this stage needs the frames in order."""
+        """Follow the shots, and smooth over time. Only this stage needs the frames in order."""
         for item in chain.from_iterable(batches):
             assert item.ab is not None
+            if self._references or item.grayness:
+                self._follow_shot(item)
             item.ab = self.smoother.smooth(item.canvas, item.ab)
             item.smoother_state, item.cuts = self.smoother.state, self.smoother.cuts
             yield item
+
+    def _follow_shot(self, item: PipelineFrame) -> None:
+        """Give the next frame the colors of the stills and the grays of its shot."""
+        assert item.ab is not None
+        begins_shot = self.smoother.begins_shot(item.canvas)
+        if item.grayness:
+            item.grayness = self._shot_grayness.update(item.grayness, begins_shot)
+            item.shot_state = dict(self._shot_grayness.state)
+        if self._references:
+            time = float(item.ticks * self.film.info.time_base) - self.film.info.start
+            item.ab = self._references.apply(item.ab, item.matches, time, begins_shot)
+            item.shot_state[_STILLS] = self._references.state
 
     def _paint(self, item: PipelineFrame, pixel_format: str) -> PipelineFrame:
         """Color a frame; for a preview, put the original to its left."""
         assert item.ab is not None
         before = copy_planes(item.frame, pixel_format) if self.options.preview else None
-        item.frame = paint_frame(item.frame, item.ab, self.geometry, pixel_format)
+        share_of: ShareOfFrame | None = None
+        if self._own_color.keeps_any:
+            share_of = partial(self._own_color.shares, grayness=item.grayness)
+        item.frame = paint_frame(item.frame, item.ab, self.geometry, pixel_format, share_of)
         if before:
             item.frame = preview_frame(before, item.frame)
         return item

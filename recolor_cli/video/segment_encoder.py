@@ -31,7 +31,7 @@ def encode_segments(
     """
     done = store.progress
     if done.smoother:
-        pipeline.smoother.state, pipeline.smoother.cuts = done.smoother, done.cuts
+        pipeline.restore(done.smoother, done.cuts, done.shot)
     items = pipeline.frames(done.last, encoding.pixel_format)
     shift = round(pipeline.options.span.start / pipeline.film.info.time_base)
     try:
@@ -104,6 +104,7 @@ class _SegmentEncoder:
             cuts=self._last.cuts,
             last=self._last.ticks,
             smoother=self._last.smoother_state,
+            shot=self._last.shot_state,
         )
         self._store.commit(self._file, progress)
 

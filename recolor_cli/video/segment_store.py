@@ -13,7 +13,7 @@ import os
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,11 +21,13 @@ import numpy as np
 
 from recolor_cli.errors import OutputError
 from recolor_cli.system.files import write_atomic
+from recolor_cli.types import FloatArray
 from recolor_cli.video.temporal_smoothing import SmootherState
 
 SEGMENT = 500  # frames; each segment begins with a key frame
 _PACKET_HEAD = struct.Struct("<qqBI")  # pts, duration, whether it is a key frame, bytes
 _STATE = "state.npz"
+_SHOT = "shot_"  # begins the names of the arrays of `FilmProgress.shot`
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class FilmProgress:
     cuts: int = 0
     last: int | None = None  # time of the last finished frame, ticks of the source
     smoother: SmootherState | None = None  # state after that frame
+    shot: dict[str, FloatArray] = field(default_factory=dict)  # what else is known of its shot
 
 
 class SegmentStore:
@@ -94,7 +97,9 @@ class SegmentStore:
             smoother = None
             if "total" in state:
                 smoother = SmootherState(state["lightness"], state["total"], state["weight"])
-            return FilmProgress(**fields, smoother=smoother)
+            prefix = len(_SHOT)
+            shot = {name[prefix:]: state[name] for name in state if name.startswith(_SHOT)}
+            return FilmProgress(**fields, smoother=smoother, shot=shot)
         return FilmProgress()
 
     def commit(self, segment: BinaryIO, progress: FilmProgress) -> None:
@@ -119,6 +124,7 @@ class SegmentStore:
             arrays |= {
                 "lightness": state.lightness, "total": state.total, "weight": state.weight,
             }  # fmt: skip
+        arrays |= {_SHOT + name: array for name, array in progress.shot.items()}
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
         write_atomic(self.folder / _STATE, buffer.getvalue())

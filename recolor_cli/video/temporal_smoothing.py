@@ -91,7 +91,7 @@ class TemporalSmoother:
         float32 array, shape (h, w, C)
         """
         before = self.state
-        if before and self._is_cut(before.lightness, lightness):
+        if before and self.begins_shot(lightness):
             self.cuts += 1
             before = None
         total, weight = prediction, np.ones(prediction.shape[:2], np.float32)
@@ -103,8 +103,11 @@ class TemporalSmoother:
         self.state = SmootherState(lightness, total, weight)
         return total / weight[..., None]
 
-    def _is_cut(self, before: FloatArray, after: FloatArray) -> bool:
-        difference = measure_difference(before[self.inside], after[self.inside])
+    def begins_shot(self, lightness: FloatArray) -> bool:
+        """Tell whether the next frame, of this L* (H, W), is the first one or follows a cut."""
+        if self.state is None:
+            return True
+        difference = measure_difference(self.state.lightness[self.inside], lightness[self.inside])
         return difference > self._scene_threshold
 
     def _warp_state(
