@@ -120,7 +120,7 @@ class Recolorizer:
         """
         timings = timings or StageTimings()
         if self.options.steering:
-            (steered,) = self.predict_distribution(rgb, timings).variants(1)
+            steered = self.predict_distribution(rgb, timings).picked()
             timings.lap("steering")
             return steered
         tensor = self._network_input(rgb, timings)

@@ -15,8 +15,9 @@ from recolor_cli.errors import InferenceError, InputError, ModelError, UsageErro
 from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.hint_files import load_hints
 from recolor_cli.guidance.hints import Hint, Hints
+from recolor_cli.guidance.palette_bank import named_palette
 from recolor_cli.guidance.palette_files import load_palette
-from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
+from recolor_cli.guidance.recolor_options import MAX_VARIANTS, RecolorOptions, Steering
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.types import ImageSize
 
@@ -316,11 +317,13 @@ def test_a_palette_is_reached_through_the_factors_of_network_and_model(manifest)
 
 @pytest.mark.parametrize("shape", [(90, 60), (8, 8), (8, 700), (700, 8), (257, 256)])
 def test_every_shape_can_be_steered(manifest, shape):
-    steering = Steering(load_palette("#c8102e,#123"), 0.5, Hints((Hint(7, 7, (1, 2, 200)),)))
+    steering = Steering(
+        load_palette("#c8102e,#123"), 0.5, Hints((Hint(7, 7, (1, 2, 200)),)), seed=1
+    )
     recolorizer = Recolorizer(Undecided(manifest), RecolorOptions(steering=steering))
     rgb = draw(*shape)
     answer = recolorizer.predict_distribution(rgb)
-    for ab in answer.variants(3, seed=1):
+    for ab in answer.variants(3):
         assert recolorizer.paint(rgb, ab).shape == rgb.shape
     assert 1 < answer.uncertainty < np.log(394)
     assert answer.confidence_map().shape[1] == min(1024, shape[1])
@@ -361,3 +364,30 @@ def test_logits_that_are_no_numbers_are_told(manifest):
 def test_the_strength_of_a_palette_has_limits():
     with pytest.raises(ValueError, match="palette_strength"):
         Steering(palette_strength=1.5)
+
+
+@pytest.mark.parametrize("count", [0, MAX_VARIANTS + 1])
+def test_so_many_variants_there_are_not(manifest, count):
+    prediction = Recolorizer(Undecided(manifest)).predict_distribution(MIDDLE)
+    with pytest.raises(ValueError, match="variants"):
+        prediction.variants(count)
+    with pytest.raises(ValueError, match="no variant"):
+        Steering(pick=count)
+
+
+def test_the_picked_variant_is_the_result(manifest):
+    options = RecolorOptions(steering=Steering(pick=3, seed=2))
+    recolorizer = Recolorizer(Undecided(manifest), options)
+    wanted = recolorizer.predict_distribution(MIDDLE).variants(4)[2]
+    np.testing.assert_array_equal(recolorizer.predict(MIDDLE), wanted)
+
+
+def test_a_palette_has_a_name_unless_a_file_has_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(load_palette(" Modern ").ab, named_palette("modern").ab)
+    assert len(load_palette("teal-orange").ab) == 3
+    (tmp_path / "modern").write_text("GIMP Palette\n255 0 0 red\n")
+    assert len(load_palette("modern").ab) == 1
+    with pytest.raises(UsageError) as caught:
+        load_palette("1850s")
+    assert "recolor palettes" in caught.value.hint

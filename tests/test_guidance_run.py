@@ -44,6 +44,34 @@ def test_variants_lie_beside_the_result_with_their_sheet(recolor, scans):
     assert pixels(f"{stem}-confidence.png").shape == (72 + 28, 54, 3)
 
 
+def test_a_variant_can_be_picked_as_the_result(recolor, scans):
+    picture = scans / "scan-0.png"
+    recolor(picture, "--variants", 3, "--device", "cpu")
+    third = pixels(scans / "scan-0-recolored-3.png")
+    recolor(picture, "-o", "picked.png", "--pick", 3, "--device", "cpu")
+    np.testing.assert_array_equal(pixels("picked.png"), third)
+    recolor(picture, "-o", "first.png", "--pick", 3, "--variants", 2, "--device", "cpu")
+    np.testing.assert_array_equal(pixels("first.png"), third)
+    assert {"first-1.png", "first-2.png", "first-variants.png"} <= set(names(scans.parent))
+
+
+def test_palettes_are_listed_and_taken_by_name(recolor, scans):
+    out, _ = recolor("palettes")
+    assert b"1930s" in out
+    assert b"#" in out
+    out, _ = recolor("palettes", "--json")
+    listed = [json.loads(line) for line in out.splitlines()]
+    assert {"modern", "noir", "technicolor"} <= {entry["name"] for entry in listed}
+    picture = scans / "scan-0.png"
+    shown = []
+    for name in ("1930s", "noir"):
+        recolor(picture, "-o", f"{name}.png", "--palette", name, "--device", "cpu")
+        shown.append(np.linalg.norm(rgb_to_lab_cv2(pixels(f"{name}.png"))[..., 1:], axis=-1).mean())
+    assert shown[0] > 1.5 * shown[1]
+    _, err = recolor(picture, "--palette", "modrn", "--device", "cpu", exit_code=2)
+    assert "recolor palettes" in err
+
+
 def test_the_same_command_twice_does_nothing_twice(recolor, scans):
     flags = ("--variants", "2", "--confidence", "--device", "cpu")
     _, err = recolor("in", *flags)
@@ -199,7 +227,7 @@ def test_a_model_with_one_color_is_told_before_anything_is_done(recolor, scans, 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--seed", "1"], "add --variants"),
+        (["--seed", "1"], "--variants or --pick"),
         (["--palette-strength", "1"], "goes with --palette"),
         (["--variants", "2", "--in-place", ".orig"], "cannot be combined"),
         (["--variants", "2", "-o", "-"], "next to a file"),

@@ -12,8 +12,8 @@ MODULES = [
     path
     for folder in ("color", "guidance")
     for path in sorted((PACKAGE / folder).glob("*.py"))
-    # These read what users name, and the names of colors, which Pillow knows.
-    if path.stem not in ("hint_files", "palette_files", "color_texts")
+    # These read what users name, the included palettes, and the names of colors, from Pillow.
+    if path.stem not in ("hint_files", "palette_files", "palette_bank", "color_texts")
 ]
 ALLOWED = {
     "__future__", "collections", "concurrent", "cv2", "dataclasses", "functools", "math", "numpy",

@@ -58,12 +58,13 @@ class NetworkSidecars:
         if not self._options.needs_distribution:
             return self._recolorizer.recolor(rgb, timings, in_place=True)
         prediction = self._recolorizer.predict_distribution(rgb, timings)
-        colorings = prediction.variants(max(1, self._options.variants), self._options.seed)
+        pick = prediction.steering.pick
+        colorings = prediction.variants(max(pick, self._options.variants))
         self._entropies.append(prediction.uncertainty)
         self._first = self._first or (_reduce(page), prediction)
-        self._colorings.append(colorings if self._options.variants else [])
+        self._colorings.append(colorings[: self._options.variants])
         timings.lap("steering")
-        result = self._recolorizer.paint(rgb, colorings[0], rgb)
+        result = self._recolorizer.paint(rgb, colorings[pick - 1], rgb)
         timings.lap("color")
         return result
 

@@ -100,8 +100,6 @@ class OutputOptions:
         Skip pictures that have color.
     variants : int
         Number of different colorings to write as sidecar files, with a sheet of them; 0 is none.
-    seed : int
-        Which variants.
     confidence : bool
         Write the confidence map as a sidecar file.
     keep_damaged : bool
@@ -128,7 +126,6 @@ class OutputOptions:
     thumbnails: bool = False
     if_gray: bool = False
     variants: int = 0
-    seed: int = 0
     confidence: bool = False
     keep_damaged: bool = False
     exclude: tuple[str, ...] = ()

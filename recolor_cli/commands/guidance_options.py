@@ -24,6 +24,12 @@ _OPTIONS = (
         metavar="N",
         help="Write N different colorings too, as NAME-1 to NAME-N, and a sheet, NAME-variants.",
     ),
+    click.option(
+        "--pick",
+        type=click.IntRange(1, 16),
+        metavar="N",
+        help="Make variant N the result; 1 is the network's own. [1]",
+    ),
     click.option("--seed", type=click.IntRange(0), metavar="N", help="Which variants. [0]"),
     click.option(
         "--hint",
@@ -46,9 +52,13 @@ def steering_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def steering_of(
-    palette: str | None, palette_strength: float | None, hints: Sequence[str]
+    palette: str | None,
+    palette_strength: float | None,
+    hints: Sequence[str] = (),
+    pick: int | None = None,
+    seed: int | None = None,
 ) -> Steering | None:
-    """Read palette and hints; None if neither is given.
+    """Read palette and hints; None if nothing is given.
 
     Raises
     ------
@@ -57,7 +67,7 @@ def steering_of(
     """
     if palette_strength is not None and palette is None:
         raise UsageError("--palette-strength goes with --palette", "add it, or leave it out")
-    if palette is None and not hints:
+    if palette is None and not hints and pick is None and seed is None:
         return None
     from recolor_cli.guidance.hint_files import load_hints
     from recolor_cli.guidance.palette_files import load_palette
@@ -67,6 +77,8 @@ def steering_of(
         None if palette is None else load_palette(palette),
         DEFAULT_STRENGTH if palette_strength is None else palette_strength,
         load_hints(hints) if hints else None,
+        pick=1 if pick is None else pick,
+        seed=0 if seed is None else seed,
     )
 
 

@@ -146,7 +146,8 @@ palette_option = click.option(
     "--palette",
     metavar="FILE|COLORS",
     shell_complete=files,
-    help='Pull colors toward a picture, a .gpl, .ase or .aco palette, or "#c8102e,gold".',
+    help="Pull colors toward a palette by name (recolor palettes), a picture, a .gpl, .ase or .aco "
+    'file, or "#c8102e,gold".',
 )
 palette_strength_option = click.option(
     "--palette-strength", type=Number(0, 1), metavar="N", help="How far: 0 not, 1 all. [0.8]"

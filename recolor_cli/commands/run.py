@@ -55,7 +55,15 @@ _SECTIONS = {
         "in_place",
     ),
     "Color": ("model", "temperature", "strength", "keep_original", "only_gray", "if_gray", "mask"),
-    "Other colors": ("variants", "seed", "palette", "palette_strength", "hint", "confidence"),
+    "Other colors": (
+        "variants",
+        "pick",
+        "seed",
+        "palette",
+        "palette_strength",
+        "hint",
+        "confidence",
+    ),
     "Looking": ("compare", "gallery"),
     "Inputs": ("recursive", "exclude", "files_from", "null", "watch", "damaged", "max_pixels"),
     "Speed": ("jobs", "device"),
@@ -143,6 +151,7 @@ class _OptionValues:
     if_gray: bool
     mask: str | None
     variants: int | None
+    pick: int | None
     seed: int | None
     palette: str | None
     palette_strength: float | None
@@ -195,8 +204,8 @@ def _check_combinations(given: _OptionValues) -> None:
         raise UsageError("standard input cannot be both a list and a picture", "use a file for one")
     if given.null and given.files_from is None:
         raise UsageError("-0 goes with --files-from", "add it, or leave -0 out")
-    if given.seed is not None and not given.variants:
-        raise UsageError("--seed needs --variants", "add --variants, or leave --seed out")
+    if given.seed is not None and not (given.variants or given.pick):
+        raise UsageError("--seed needs --variants or --pick", "add one, or leave --seed out")
     if given.variants and given.in_place is not None:
         raise UsageError("--variants cannot be combined with --in-place", "leave one of them out")
     if given.watch and (given.dry_run or given.files_from is not None):
@@ -248,7 +257,6 @@ def _output_options(given: _OptionValues) -> OutputOptions:
         thumbnails=given.gallery,
         if_gray=given.if_gray,
         variants=given.variants or 0,
-        seed=given.seed or 0,
         confidence=given.confidence,
         base=given.base,
         keep_damaged=given.damaged == "keep",
@@ -275,7 +283,7 @@ def _recolor_options(given: _OptionValues) -> RecolorOptions:
         given.keep_original,
         given.only_gray,
         read_mask(given.mask),
-        steering_of(given.palette, given.palette_strength, given.hint),
+        steering_of(given.palette, given.palette_strength, given.hint, given.pick, given.seed),
     )
 
 

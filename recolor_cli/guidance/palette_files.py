@@ -21,13 +21,17 @@ import numpy as np
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import InputError, RecolorError, UsageError
 from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
+from recolor_cli.guidance.palette_bank import DESCRIPTIONS, named_palette
 from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.image.decode import decode
 from recolor_cli.system.texts import decode_text
 from recolor_cli.types import FloatArray, RgbImage
 
 _SAMPLE_SIDE = 256  # px, the longest side of the copy of a picture whose colors are counted
-_ADVICE = 'name a picture, a .gpl, .ase or .aco file, or colors: "#c8102e,#f2c14e,gold"'
+_ADVICE = (
+    "name one that `recolor palettes` lists, a picture, a .gpl, .ase or .aco file, or colors: "
+    '"#c8102e,#f2c14e,gold"'
+)
 
 
 def load_palette(text: str) -> Palette:
@@ -36,9 +40,10 @@ def load_palette(text: str) -> Palette:
     Parameters
     ----------
     text : str
-        Colors separated by commas, as `parse_color` takes them; or the path of a GIMP palette, of
-        an Adobe swatch file (.ase, .aco), or of a picture. The colors of a picture count as often
-        as they occur. A file counts more than colors of its name, unless a ``#`` begins the text.
+        A name of `palette_bank.DESCRIPTIONS`; colors separated by commas, as `parse_color` takes
+        them; or the path of a GIMP palette, of an Adobe swatch file (.ase, .aco), or of a picture.
+        The colors of a picture count as often as they occur. A file counts more than a name or
+        colors of its name, unless a ``#`` begins the text.
 
     Raises
     ------
@@ -46,7 +51,10 @@ def load_palette(text: str) -> Palette:
         If the file cannot be read, or a color cannot be parsed.
     """
     path = Path(text)
-    is_color_list = re.fullmatch(r"[\w#, ]+", text) and not os.path.exists(text)
+    is_file = os.path.exists(text)
+    if not is_file and text.strip().lower() in DESCRIPTIONS:
+        return named_palette(text.strip().lower())
+    is_color_list = re.fullmatch(r"[\w#, ]+", text) and not is_file
     if is_color_list or text.lstrip().startswith("#"):
         return _parse_colors(text)
     try:
@@ -75,7 +83,8 @@ def _parse_colors(text: str) -> Palette:
         colors = [parse_color(part) for part in text.split(",")]
     except UsageError as error:
         raise UsageError(
-            f"--palette {text}: {error.message}", f"{error.hint}; or name a file"
+            f"--palette {text}: {error.message}",
+            f"{error.hint}; or name a file, or one that `recolor palettes` lists",
         ) from error
     return Palette.of_equal_shares(levels_to_ab(colors))
 

@@ -82,12 +82,17 @@ class Palette:
         sigma : float
             Standard deviation of a Gaussian blur, ab units; 0 does not blur.
         """
-        count = np.bincount(bins.index_of(self.ab), self.shares, len(bins))
+        count = np.bincount(bins.index_of(self.ab), self.shares, len(bins)).astype(np.float32)
         if sigma:
-            distance = np.square(bins.centers[:, None] - bins.centers).sum(axis=-1)
-            kernel = np.exp(-distance / (2 * sigma**2))
-            count = (kernel / kernel.sum(axis=0)) @ count
+            count = blur_matrix(bins, sigma) @ count
         return cast(FloatArray, (count / count.sum()).astype(np.float32))
+
+
+def blur_matrix(bins: AbBins, sigma: float) -> FloatArray:
+    """Return the matrix (Q, Q) that blurs a histogram by a Gaussian of `sigma` ab units."""
+    distance = np.square(bins.centers[:, None] - bins.centers).sum(axis=-1)
+    kernel = np.exp(distance / np.float32(-2 * sigma**2))
+    return cast(FloatArray, kernel / kernel.sum(axis=0))
 
 
 def match_palette(

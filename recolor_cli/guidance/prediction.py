@@ -17,14 +17,16 @@ from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.refinement import refine
 from recolor_cli.guidance.confidence import confidence_map, entropy
 from recolor_cli.guidance.hint_propagation import propagate_hints
+from recolor_cli.guidance.palette_bank import bank_palettes
 from recolor_cli.guidance.palette_matching import (
+    Palette,
     apply_weights,
     match_palette,
     sample_places,
     smooth_logits,
 )
-from recolor_cli.guidance.recolor_options import Steering
-from recolor_cli.guidance.variants import generate_variants
+from recolor_cli.guidance.recolor_options import MAX_VARIANTS, Steering
+from recolor_cli.guidance.variants import generate_variants, mean_distribution, select_palettes
 from recolor_cli.types import FloatArray, RgbImage
 
 
@@ -87,15 +89,17 @@ class Prediction:
     steering: Steering
     refined: bool
 
-    def variants(self, count: int, seed: int = 0) -> list[FloatArray]:
+    def picked(self) -> FloatArray:
+        """Return the coloring that the options pick, as `variants` does."""
+        return self.variants(self.steering.pick)[-1]
+
+    def variants(self, count: int) -> list[FloatArray]:
         """Return steered colorings of the picture; the first is the most likely one.
 
         Parameters
         ----------
         count : int
-            1 to `recolor_cli.guidance.variants.MAX_VARIANTS`.
-        seed : int
-            The same seed gives the same variants.
+            1 to `recolor_cli.guidance.recolor_options.MAX_VARIANTS`.
 
         Returns
         -------
@@ -106,18 +110,29 @@ class Prediction:
         ------
         InputError
             If a hint does not fit the picture.
+        ValueError
+            If the count is out of its range.
         """
+        if not 1 <= count <= MAX_VARIANTS:
+            raise ValueError(f"expected 1 to {MAX_VARIANTS} variants, not {count}")
         factor = self.factors.total
         colorings = generate_variants(
             self._content_logits,
             self._bins,
             self._content_lightness,
             self.temperature,
-            factor,
-            count,
-            seed,
+            self.factors.without_user,
+            self._palettes(count - 1),
         )
         return [self._finish(self._pad(ab) * np.float32(factor)) for ab in colorings]
+
+    def _palettes(self, count: int) -> list[Palette]:
+        """Select palettes of the bank for variants of this picture."""
+        if not count:
+            return []
+        distribution = mean_distribution(self._content_logits, self.temperature)
+        seed = self.steering.seed
+        return select_palettes(distribution, self._bins, bank_palettes(), count, seed)
 
     @cached_property
     def entropy(self) -> FloatArray:

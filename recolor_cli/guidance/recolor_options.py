@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from recolor_cli.guidance.hints import Hints
     from recolor_cli.guidance.palette_matching import Palette
 
+MAX_VARIANTS = 16  # more would no longer be clearly different
 DEFAULT_STRENGTH = 0.8  # of a palette: 0 changes nothing, 1 takes over its histogram
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Steering:
-    """Changes to a network's distribution: a palette and hints.
+    """Changes to a network's distribution: a palette, hints, and the choice of a variant.
 
     Parameters
     ----------
@@ -31,19 +32,27 @@ class Steering:
     palette_weights : float32 array, shape (Q,), or None
         Of `palette_matching.fit_weights`, fitted to several pictures that share the palette. None
         fits weights to each picture.
+    pick : int
+        Which variant becomes the result, 1 to `MAX_VARIANTS`; 1 is the network's own coloring.
+    seed : int
+        Which variants there are, at least 0.
 
     Raises
     ------
     ValueError
-        If the strength is out of its range.
+        If a number is out of its range.
     """
 
     palette: Palette | None = None
     palette_strength: float = DEFAULT_STRENGTH
     hints: Hints | None = None
     palette_weights: NDArray[np.float32] | None = None
+    pick: int = 1
+    seed: int = 0
 
     def __post_init__(self) -> None:
+        if not 1 <= self.pick <= MAX_VARIANTS or self.seed < 0:
+            raise ValueError(f"there is no variant {self.pick} of seed {self.seed}")
         if not 0 <= self.palette_strength <= 1:
             raise ValueError(f"palette_strength must lie in 0..1, not {self.palette_strength}")
 

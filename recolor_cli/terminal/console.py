@@ -10,15 +10,30 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from recolor_cli.errors import OutputError
 from recolor_cli.terminal.streams import stdout_is_terminal, write_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+    from rich.text import Text
 
     from recolor_cli.terminal.progress_bar import Bar
+
+
+class Swatch(NamedTuple):
+    """Colors, ``#rrggbb``, in a cell of a table."""
+
+    colors: tuple[str, ...]
+
+    def draw(self, has_color: bool) -> Text:
+        """Return blocks of the colors, or their codes where a terminal shows no color."""
+        from rich.text import Text
+
+        if not has_color:
+            return Text(" ".join(self.colors))
+        return Text.assemble(*(("███", color) for color in self.colors))
 
 
 class Ticker:
@@ -98,18 +113,23 @@ class Console:
         """Print one line of JSON to stdout."""
         self.data(json.dumps(value))
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table to stdout."""
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | Swatch]]) -> None:
+        """Print a table to stdout. A swatch is drawn if that is a terminal with colors."""
         from rich.console import Console as RichConsole
         from rich.table import Column, Table
         from rich.text import Text
 
         heads = [Column(Text(title)) for title in columns]  # Text is not read as markup
         table = Table(*heads, box=None, pad_edge=False, header_style="bold")
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
         # A pipe has no width, so that nothing is cut off.
         out = RichConsole(highlight=False, width=None if stdout_is_terminal() else 10_000)
+        for row in rows:
+            table.add_row(
+                *(
+                    cell.draw(bool(out.color_system)) if isinstance(cell, Swatch) else Text(cell)
+                    for cell in row
+                )
+            )
         with out.capture() as captured:
             out.print(table)
         for line in captured.get().splitlines():

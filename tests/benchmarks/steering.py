@@ -116,6 +116,11 @@ def variants(truths: list[RgbImage], network: OnnxColorNetwork, count: int) -> R
     print(f"L2 of the first: {first:.1f}")
     print(f"L2 / that of the first, each: {', '.join(f'{r:.2f}' for r in error.mean(0) / first)}")
     print(f"L2 / that of the first, best of {count}: {error.min(axis=1).mean() / first:.2f}")
+    ratios = error / error[:, :1]
+    print(
+        f"mean of each picture's ratio to its first: best of {count} "
+        f"{ratios.min(axis=1).mean():.3f}, the others {ratios[:, 1:].mean():.2f}"
+    )
     truth, own, *others = np.nanmean(splotches, axis=0)
     print(f"splotchiness: truth {truth:.3f}, first {own:.3f}, others {np.mean(others):.3f}")
     return rows
