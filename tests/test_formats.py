@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from conftest import SpyNetwork, draw, encoded
 from recolor_cli.color.lab import rgb_to_lab_cie, rgb_to_lightness
-from recolor_cli.errors import InputError
+from recolor_cli.errors import InputError, OutputError
 from recolor_cli.image.decode import decode, decode_pages
 from recolor_cli.image.encode import ImageEncoding, encode, encode_all
 from recolor_cli.image.formats import ImageFormat, color_suffix
@@ -469,3 +469,29 @@ def test_names():
         ".jpg",
     ]
     assert encoded(RGB, "PPM")[:2] == b"P6"
+
+
+@pytest.mark.parametrize(
+    ("image_format", "most"), [(ImageFormat.JPEG, 65_500), (ImageFormat.WEBP, 16_383)]
+)
+def test_a_picture_too_large_for_a_format_is_told_so(image_format, most):
+    picture = decode(encoded(np.zeros((8, most + 1, 3), np.uint8), "PNG"))
+    with pytest.raises(OutputError) as caught:
+        encode(picture, picture.rgb, ImageEncoding(image_format))
+    assert caught.value.message == (
+        f"cannot be written as {image_format.prose_name}, which holds {most:,} pixels a side at "
+        f"most: it has {most + 1:,}"
+    )
+    assert "--format png" in caught.value.hint
+
+
+def test_the_text_of_a_library_reaches_nobody(monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError("<_io.BytesIO object at 0x7f>")
+
+    monkeypatch.setattr(imagecodecs, "png_encode", fail)
+    picture = decode(encoded(draw(), "PNG"))
+    with pytest.raises(OutputError) as caught:
+        encode(picture, picture.rgb, ImageEncoding())
+    assert caught.value.message == "cannot be written as PNG"
+    assert "--format tif" in caught.value.hint

@@ -55,7 +55,7 @@ class StoredPage:
     metadata : Metadata
     orientation : int
         EXIF orientation that is not applied yet, 1..8.
-    warnings, lossless, pages, animation, milliseconds, damage
+    warnings, lossless, pages, animation, milliseconds, damage, is_hidden
         As in `DecodedImage`.
     """
 
@@ -71,6 +71,7 @@ class StoredPage:
     animation: Animation | None = None
     milliseconds: float = 0.0
     damage: str = ""
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,11 @@ class Codec(ABC):
     holds_cmyk: ClassVar[bool] = False
     holds_animations: ClassVar[bool] = False
     holds_pages: ClassVar[bool] = False
+    holds_hidden_pictures: ClassVar[bool] = False
+    """Whether an animation may have a picture for programs that show no animations."""
     page_noun: ClassVar[str] = "frame"
+    max_side: ClassVar[int | None] = None
+    """Pixels that a side has at most, if the format, or its encoder, has such a limit."""
     bytes_per_pixel: ClassVar[int] = 14
     """Memory at the peak of decoding, recoloring and encoding 8 bits a channel. Measured at 16
     megapixels of RGB with transparency (10) and rounded up."""

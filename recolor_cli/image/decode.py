@@ -64,7 +64,8 @@ def decode_pages(
                 picture = _next_picture(pages, reader, codec)
             if picture is None:
                 return
-            yield picture
+            if not picture.is_hidden or codec.holds_hidden_pictures:
+                yield picture
             del picture  # so that only one page is in memory
             number += 1
     finally:

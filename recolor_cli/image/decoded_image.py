@@ -16,7 +16,7 @@ class Animation:
     Parameters
     ----------
     frames : int
-        How many there are.
+        How many there are, with a hidden one.
     loops : int or None
         How often they are shown, 0 for ever; None if the file does not say.
     """
@@ -52,6 +52,8 @@ class DecodedImage:
         How long the frame is shown.
     damage : str
         What of it is missing or wrong, if it was decoded all the same; else empty.
+    is_hidden : bool
+        Whether only programs that show no animations show it.
     """
 
     rgb: AnyRgbImage
@@ -65,6 +67,7 @@ class DecodedImage:
     animation: Animation | None = None
     milliseconds: float = 0.0
     damage: str = ""
+    is_hidden: bool = False
 
     @property
     def size(self) -> ImageSize:

@@ -99,15 +99,17 @@ def encode_to_file(
     """
     writer: PageWriter | None = None
     image_format = encoding.format
+    side = 0
     for source, rgb in results:
         image_format = image_format or source.format
         codec = image_format.codec
-        with encoder_errors(image_format):
+        side = max(side, *rgb.shape[:2])
+        with encoder_errors(image_format, side):
             writer = writer or codec.writer(file, source.pages, encoding.quality)
             writer.add(_new_page(source, rgb, codec, encoding.source_profile))
     if writer is None or image_format is None:
         raise ValueError("there are no results")
-    with encoder_errors(image_format):
+    with encoder_errors(image_format, side):
         writer.finish()
 
 

@@ -1,4 +1,4 @@
-"""Calls of image libraries: their errors become ours, and Pillow's limit on sizes is lifted."""
+"""Calls of image libraries: their errors become ours, and Pillow's limits are lifted."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.system.memory import is_out_of_memory
+
+MAX_TEXT = 1 << 26
+"""Bytes of a text or profile in a PNG, decompressed."""
+_MAX_TEXTS = 1 << 28  # bytes of all texts
 
 # How decoders say that a file is cut off. Otherwise their messages mean nothing to users.
 _CUT_OFF = ("truncat", "premature", "end of file", "only got", "buffer is smaller")
@@ -34,13 +38,13 @@ def damaged(detail: str, some_is_left: bool = False) -> InputError:
 
 @contextmanager
 def decoder_errors() -> Iterator[None]:
-    """Call decoders without Pillow's limit; whatever they raise becomes an `InputError`.
+    """Call decoders without Pillow's limits; whatever they raise becomes an `InputError`.
 
     Decoders raise all kinds of exceptions for broken files, and for want of memory, which becomes
     a `MemoryError`.
     """
     try:
-        with _PIXEL_LIMIT:
+        with _PILLOW_LIMITS:
             yield
     except (RecolorError, MemoryError):
         raise
@@ -76,51 +80,68 @@ def page_errors(number: int, count: int, noun: str) -> Iterator[None]:
 
 
 @contextmanager
-def encoder_errors(image_format: ImageFormat) -> Iterator[None]:
-    """Call encoders without Pillow's limit; whatever they raise becomes an `OutputError`.
+def encoder_errors(image_format: ImageFormat, side: int) -> Iterator[None]:
+    """Call encoders without Pillow's limits; whatever they raise becomes an `OutputError`.
 
     Encoders raise all kinds of exceptions for pictures that a format cannot hold. Errors of the
     disk stay an `OSError`.
+
+    Parameters
+    ----------
+    image_format : ImageFormat
+    side : int
+        The longest side of the picture, px.
     """
     try:
-        with _PIXEL_LIMIT:
+        with _PILLOW_LIMITS:
             yield
     except (RecolorError, MemoryError):
         raise
     except Exception as error:
-        if is_out_of_memory(error):
-            raise MemoryError from error
         if isinstance(error, OSError) and error.errno:
             raise
-        message = f"cannot be written as {image_format}: {error}"
-        raise OutputError(message, "try --format png") from error
+        name, most = image_format.prose_name, image_format.codec.max_side
+        if most and side > most:
+            raise OutputError(
+                f"cannot be written as {name}, which holds {most:,} pixels a side at most: "
+                f"it has {side:,}",
+                "make it smaller, or try --format png",
+            ) from error
+        other = "png" if image_format is not ImageFormat.PNG else "tif"
+        raise OutputError(f"cannot be written as {name}", f"try --format {other}") from error
 
 
-class _PixelLimit:
-    """Lifts `Image.MAX_IMAGE_PIXELS` while any thread is inside, and puts it back after the last.
+class _PillowLimits:
+    """Lifts Pillow's limits while any thread is inside, and puts them back after the last.
 
     Scans of several hundred megapixels are usual here, and `probe` lets callers decide what is too
-    large. The limit is a variable of the whole process: a program that imports this package keeps
-    its own.
+    large. Texts of a PNG may be large, too; the module `png_chunks` leaves out those that are not
+    reasonable. The limits are variables of the whole process: a program that imports this package
+    keeps its own.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._users = 0
-        self._limit: int | None = None
+        self._pixels: int | None = None
+        self._texts = 0, 0
 
     def __enter__(self) -> None:
         with self._lock:
             if self._users == 0:
-                self._limit = Image.MAX_IMAGE_PIXELS
+                self._pixels = Image.MAX_IMAGE_PIXELS
+                self._texts = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
                 Image.MAX_IMAGE_PIXELS = None
+                PngImagePlugin.MAX_TEXT_CHUNK = MAX_TEXT
+                PngImagePlugin.MAX_TEXT_MEMORY = _MAX_TEXTS
             self._users += 1
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                Image.MAX_IMAGE_PIXELS = self._limit
+                Image.MAX_IMAGE_PIXELS = self._pixels
+                PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = self._texts
 
 
-_PIXEL_LIMIT = _PixelLimit()
+_PILLOW_LIMITS = _PillowLimits()

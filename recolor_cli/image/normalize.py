@@ -62,6 +62,7 @@ def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
         page.animation,
         page.milliseconds,
         page.damage,
+        page.is_hidden,
     )
 
 

@@ -58,6 +58,11 @@ class PillowReader(Reader):
         """Whether a still picture is compressed without losses, where formats know both ways."""
         return False
 
+    @property
+    def has_hidden_picture(self) -> bool:
+        """Whether the first frame is shown only by programs that show no animations."""
+        return False
+
     def canvas_pixels(self) -> int:
         """Return how many pixels the picture, or the canvas of an animation, has."""
         return self.image.width * self.image.height
@@ -122,7 +127,11 @@ class PillowReader(Reader):
             decoded = pixels_of(self.image, profile)
         pixels, space, alpha = decoded
         held = self._frame_count()
-        if held > 1 and self.image.format != "MPO":  # a JPEG whose further pictures are previews
+        if self.has_hidden_picture:
+            warnings.append(
+                "its animation is left out; its picture for other programs is recolored"
+            )
+        elif held > 1 and self.image.format != "MPO":  # whose further pictures are previews
             warnings.append(f"only the first of its {held} frames is recolored")
         page = StoredPage(
             pixels, space, alpha, profile, self.metadata(exif_block), self.orientation(),
@@ -137,6 +146,7 @@ class PillowReader(Reader):
         animation = Animation(self._frame_count(), self.image.info.get("loop"))
         metadata = None
         for frame in ImageSequence.Iterator(self.image):
+            is_hidden = self.has_hidden_picture and metadata is None
             shown = frame.convert("RGBA")  # some decoders know the duration after decoding only
             milliseconds = float(frame.info.get("duration", 0))
             metadata = metadata or self.metadata(exif_block)
@@ -144,7 +154,7 @@ class PillowReader(Reader):
             yield StoredPage(
                 pixels, space, alpha, profile, metadata,
                 warnings=(warning,) if warning else (),
-                animation=animation, milliseconds=milliseconds,
+                animation=animation, milliseconds=milliseconds, is_hidden=is_hidden,
             )  # fmt: skip
 
 

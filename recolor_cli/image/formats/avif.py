@@ -14,6 +14,7 @@ from recolor_cli.image.pillow_codec import PillowCodec
 class _Avif(PillowCodec):
     format = ImageFormat.AVIF
     holds_animations = True
+    max_side = 65_536
     holds_dpi_in_exif = True
     bytes_per_pixel = BYTES_PER_PIXEL_SLOW_CODECS
 

@@ -30,6 +30,7 @@ class _Gif(PillowCodec):
     format = ImageFormat.GIF
     reader = _GifReader
     holds_animations = True
+    max_side = 65_535
 
     def metadata_options(self, metadata: Metadata) -> dict[str, Any]:
         options = super().metadata_options(metadata)

@@ -59,6 +59,7 @@ class _Jpeg(PillowCodec):
     format = ImageFormat.JPEG
     reader = _JpegReader
     holds_transparency = False
+    max_side = 65_500
     holds_cmyk = True
 
     def encode_levels(self, page: NewPage, quality: int) -> bytes:

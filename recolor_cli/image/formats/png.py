@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import takewhile
-from typing import Any
+from typing import Any, cast
 
 import imagecodecs
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo, iTXt
 
-from recolor_cli.image.codec import NewPage
+from recolor_cli.image.codec import NewPage, StoredPage
+from recolor_cli.image.decoded_image import Animation
+from recolor_cli.image.failures import damaged
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.formats.png_chunks import (
+    check_chunks,
+    walk_chunks,
+    with_pixels_that_are_there,
+)
 from recolor_cli.image.formats.png_color import profile_of_chunks
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
@@ -33,9 +39,31 @@ _LONG_TEXT = 1000  # characters from which a text is compressed
 
 
 class _PngReader(PillowReader):
+    def __init__(self, data: bytes, codec: PillowCodec) -> None:
+        self._checked = check_chunks(data)
+        super().__init__(self._checked.data, codec)
+        self._match_transparent_gray()
+
     @property
     def is_16_bit(self) -> bool:
         return self.data[24] == 16
+
+    @property
+    def has_hidden_picture(self) -> bool:
+        return bool(getattr(self.image, "default_image", False))
+
+    def pages(self, all_pages: bool) -> Iterator[StoredPage]:
+        damage, names = self._checked.damage, ", ".join(self._checked.left_out)
+        if damage and not self.keeps_damaged:
+            raise damaged(damage, some_is_left=True)
+        if damage:
+            self.damage = damage
+            super().__init__(with_pixels_that_are_there(self.data), cast(PillowCodec, self.codec))
+            self.damage = damage
+            self._match_transparent_gray()
+        for page in super().pages(all_pages):
+            warning = (f"what it holds as {names} is broken or too large, and left out",)
+            yield replace(page, warnings=page.warnings + warning) if names else page
 
     def decode_pixels(self) -> Pixels | None:
         if not self.is_16_bit:
@@ -43,6 +71,13 @@ class _PngReader(PillowReader):
         levels = np.asarray(imagecodecs.png_decode(self.data)).astype(np.uint16, copy=False)
         self.image.load()  # texts may stand behind the pixels
         return split_alpha(levels)
+
+    def _match_transparent_gray(self) -> None:
+        """Scale the gray that is transparent as Pillow scales gray of fewer than 8 bits."""
+        bits, color = self.data[24], self.data[25]
+        level = self.image.info.get("transparency")
+        if color == 0 and bits in (2, 4) and isinstance(level, int):
+            self.image.info["transparency"] = level * 255 // ((1 << bits) - 1)
 
     def color_profile(self) -> tuple[bytes, str]:
         embedded, _ = super().color_profile()
@@ -59,6 +94,7 @@ class _Png(PillowCodec):
     reader = _PngReader
     holds_16_bits = True
     holds_animations = True
+    holds_hidden_pictures = True
 
     def encode_levels(self, page: NewPage, quality: int) -> bytes:
         pixels = np.ascontiguousarray(page.pixels)
@@ -74,32 +110,28 @@ class _Png(PillowCodec):
             options["pnginfo"] = _texts(metadata)
         return options
 
+    def animation_options(self, frames: list[NewPage], animation: Animation) -> dict[str, Any]:
+        options = super().animation_options(frames, animation)
+        if frames[0].source.is_hidden:
+            options |= {"default_image": True, "duration": options["duration"][1:]}
+        return options
+
     def _metadata_chunks(self, metadata: Metadata) -> bytes:
         """Return the chunks that Pillow writes for the metadata."""
         buffer = io.BytesIO()
         Image.new("L", (1, 1)).save(buffer, "PNG", **self.metadata_options(metadata))
         data = buffer.getvalue()
         return b"".join(
-            data[start:end]
-            for name, start, end in _walk_chunks(data)
-            if name not in (b"IHDR", b"IDAT", b"IEND")
+            data[chunk.start : chunk.end]
+            for chunk in walk_chunks(data)
+            if chunk.name not in (b"IHDR", b"IDAT", b"IEND")
         )
 
 
 def chunks_before_pixels(data: bytes) -> dict[bytes, bytes]:
     """Return the contents of the chunks in front of the pixels, by name."""
-    chunks = takewhile(lambda chunk: chunk[0] != b"IDAT", _walk_chunks(data))
-    return {name: data[start + 8 : end - 4] for name, start, end in chunks}
-
-
-def _walk_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the name of each chunk, and where it begins and ends."""
-    at = 8
-    while at + 8 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        end = at + 12 + length
-        yield data[at + 4 : at + 8], at, end
-        at = end
+    chunks = takewhile(lambda chunk: chunk.name != b"IDAT", walk_chunks(data))
+    return {chunk.name: data[chunk.start + 8 : chunk.end - 4] for chunk in chunks}
 
 
 def _texts(metadata: Metadata) -> PngInfo:

@@ -20,6 +20,7 @@ class _WebP(PillowCodec):
     format = ImageFormat.WEBP
     reader = _WebPReader
     holds_animations = True
+    max_side = 16_383
     holds_dpi_in_exif = True
     bytes_per_pixel = BYTES_PER_PIXEL_SLOW_CODECS
 
