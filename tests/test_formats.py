@@ -485,6 +485,13 @@ def test_a_picture_too_large_for_a_format_is_told_so(image_format, most):
     assert "--format png" in caught.value.hint
 
 
+def test_a_jpeg_of_the_longest_sides_is_read():
+    wide = np.tile(draw(8, 64)[..., 0], (1, 1023))[:, :65_472]
+    wide = np.hstack([wide, wide[:, :50]])
+    jpeg = bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(wide), level=95))
+    assert np.abs(decode(jpeg).rgb[..., 0].astype(int) - wide).mean() < 3
+
+
 def test_the_text_of_a_library_reaches_nobody(monkeypatch):
     def fail(*args, **options):
         raise RuntimeError("<_io.BytesIO object at 0x7f>")

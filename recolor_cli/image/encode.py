@@ -99,17 +99,16 @@ def encode_to_file(
     """
     writer: PageWriter | None = None
     image_format = encoding.format
-    side = 0
     for source, rgb in results:
         image_format = image_format or source.format
         codec = image_format.codec
-        side = max(side, *rgb.shape[:2])
-        with encoder_errors(image_format, side):
+        _check_side(max(rgb.shape[:2]), codec)
+        with encoder_errors(image_format):
             writer = writer or codec.writer(file, source.pages, encoding.quality)
             writer.add(_new_page(source, rgb, codec, encoding.source_profile))
     if writer is None or image_format is None:
         raise ValueError("there are no results")
-    with encoder_errors(image_format, side):
+    with encoder_errors(image_format):
         writer.finish()
 
 
@@ -126,6 +125,16 @@ def on_white(source: DecodedImage, rgb: AnyRgbImage) -> AnyRgbImage:
         return paper
 
     return map_row_strips(lay, tuple(rgb.shape), rgb.dtype)
+
+
+def _check_side(side: int, codec: Codec) -> None:
+    """Raise OutputError if a side is longer than the format holds, which some encoders ignore."""
+    if codec.max_side and side > codec.max_side:
+        raise OutputError(
+            f"cannot be written as {codec.format.prose_name}, which holds {codec.max_side:,} "
+            f"pixels a side at most: it has {side:,}",
+            "make it smaller, or try --format png",
+        )
 
 
 def _new_page(

@@ -80,17 +80,11 @@ def page_errors(number: int, count: int, noun: str) -> Iterator[None]:
 
 
 @contextmanager
-def encoder_errors(image_format: ImageFormat, side: int) -> Iterator[None]:
+def encoder_errors(image_format: ImageFormat) -> Iterator[None]:
     """Call encoders without Pillow's limits; whatever they raise becomes an `OutputError`.
 
     Encoders raise all kinds of exceptions for pictures that a format cannot hold. Errors of the
     disk stay an `OSError`.
-
-    Parameters
-    ----------
-    image_format : ImageFormat
-    side : int
-        The longest side of the picture, px.
     """
     try:
         with _PILLOW_LIMITS:
@@ -100,15 +94,9 @@ def encoder_errors(image_format: ImageFormat, side: int) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        name, most = image_format.prose_name, image_format.codec.max_side
-        if most and side > most:
-            raise OutputError(
-                f"cannot be written as {name}, which holds {most:,} pixels a side at most: "
-                f"it has {side:,}",
-                "make it smaller, or try --format png",
-            ) from error
         other = "png" if image_format is not ImageFormat.PNG else "tif"
-        raise OutputError(f"cannot be written as {name}", f"try --format {other}") from error
+        message = f"cannot be written as {image_format.prose_name}"
+        raise OutputError(message, f"try --format {other}") from error
 
 
 class _PillowLimits:

@@ -1,8 +1,8 @@
 """The segments of a JPEG, its pixels, and whether all of them are there.
 
 libjpeg makes a picture of nearly any file, and warns where data are missing or wrong. simplejpeg
-passes these warnings on, for 8 bits a channel. imagecodecs decodes all other depths without them,
-so that damage within their data stays unseen.
+passes these warnings on, for 8 bits a channel. imagecodecs decodes all other depths, and sides of
+more than 65,500 px, without them, so that damage within their data stays unseen.
 
 References
 ----------
@@ -13,6 +13,7 @@ ITU-T T.81 (1992), annex B: segments, and G: progressive scans. JFIF 1.02. Adobe
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,7 @@ _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start a frame; tables hav
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _COEFFICIENTS = 64
+_MAX_SIDE = 65_500  # px that simplejpeg decodes
 # The first marker behind the data of a scan: restart markers and escaped bytes belong to the data.
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
@@ -113,7 +115,9 @@ class JpegStream:
             What is missing or wrong; empty if the picture is whole.
         """
         data = self._in_order()
-        if self.bits != 8 or self.frame.marker in _LOSSLESS:
+        height, width = struct.unpack_from(">HH", self.data, self.frame.start + 1)
+        is_ordinary = self.bits == 8 and max(height, width) <= _MAX_SIDE
+        if not is_ordinary or self.frame.marker in _LOSSLESS:
             levels = np.asarray(imagecodecs.jpeg8_decode(data))
             return self._stretch(levels), self._missing_scans() or self._missing_end()
         color = _COLOR.get(len(self.channels), "RGB")
