@@ -215,7 +215,7 @@ def test_a_name_is_that_of_a_file(film, tmp_path, recolor, name):
 
 def test_a_web_address_is_no_file(recolor):
     _, err = recolor("https://example.org/a.mp4", exit_code=1)
-    assert "web addresses are not read" in err
+    assert "downloads nothing" in err
 
 
 def test_a_folder_name_is_no_pattern(tmp_path, monkeypatch, recolor):

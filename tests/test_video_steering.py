@@ -1,5 +1,6 @@
 """Steer a film: a palette, its own color, stills; the same in one run and in several."""
 
+import itertools
 import threading
 from dataclasses import replace
 
@@ -101,6 +102,19 @@ def test_a_palette_pulls_a_film_toward_its_colors(tmp_path, manifest):
                   recolor=steered([(40, 30)], strength), encoding=FULL)  # fmt: skip
         means.append(ab_of(tmp_path / f"{strength}.mkv")[..., 0].mean())
     assert means[1] > means[0] + 10
+
+
+def test_a_film_takes_the_variant_that_is_picked(tmp_path, manifest):
+    source = scenes(tmp_path / "a.mkv", scene(1), scene(2), scene(1))
+    colors = []
+    for pick in (1, 2, 3):
+        options = RecolorOptions(steering=Steering(pick=pick))
+        target = tmp_path / f"{pick}.mkv"
+        recolored(source, target, Undecided(manifest), recolor=options, encoding=FULL)
+        colors.append(ab_of(target))
+        assert np.linalg.norm(colors[-1][3] - colors[-1][15], axis=-1).max() < 1
+    for one, other in itertools.combinations(colors, 2):
+        assert np.linalg.norm(one - other, axis=-1).mean() > 5
 
 
 def test_a_palette_needs_a_distribution(tmp_path, manifest):

@@ -60,6 +60,8 @@ def film(**values: Any) -> ExitCode:
     from recolor_cli.terminal.console import Console
 
     given = _OptionValues(**values)
+    if given.palette and (given.pick or 1) > 1:
+        raise UsageError("--pick and --palette choose one palette each", "leave one of them out")
     options, raw = _make_film_options(given), _parse_raw_frames(given)
     output = make_output_options(given.out, given.base, given.suffix, given.overwrite, options)
     output = replace(output, exclude=given.exclude)
@@ -84,6 +86,8 @@ class _OptionValues:
     keep_original: float
     only_gray: bool
     mask: str | None
+    pick: int | None
+    seed: int | None
     palette: str | None
     palette_strength: float | None
     reference: tuple[tuple[float, str], ...]
@@ -121,7 +125,7 @@ def _make_film_options(given: _OptionValues) -> FilmOptions:
             given.keep_original,
             given.only_gray,
             read_mask(given.mask),
-            steering_of(given.palette, given.palette_strength, ()),
+            steering_of(given.palette, given.palette_strength, (), given.pick, given.seed),
         ),
         references=tuple(load_reference(time, name) for time, name in given.reference),
         encoding=VideoEncodingOptions(

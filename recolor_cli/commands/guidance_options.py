@@ -25,13 +25,6 @@ _OPTIONS = (
         help="Write N different colorings too, as NAME-1 to NAME-N, and a sheet, NAME-variants.",
     ),
     click.option(
-        "--pick",
-        type=click.IntRange(1, 16),
-        metavar="N",
-        help="Make variant N the result; 1 is the network's own. [1]",
-    ),
-    click.option("--seed", type=click.IntRange(0), metavar="N", help="Which variants. [0]"),
-    click.option(
         "--hint",
         multiple=True,
         metavar="X,Y,COLOR|FILE",

@@ -149,6 +149,15 @@ palette_option = click.option(
     help="Pull colors toward a palette by name (recolor palettes), a picture, a .gpl, .ase or .aco "
     'file, or "#c8102e,gold".',
 )
+pick_option = click.option(
+    "--pick",
+    type=click.IntRange(1, 16),
+    metavar="N",
+    help="Make variant N the result; 1 is the network's own. [1]",
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), metavar="N", help="Which variants. [0]"
+)
 palette_strength_option = click.option(
     "--palette-strength", type=Number(0, 1), metavar="N", help="How far: 0 not, 1 all. [0.8]"
 )
@@ -225,14 +234,16 @@ def shared_options(command: Command) -> Command:
 def color_options(command: Command) -> Command:
     """Add the options that choose the places and the palette of new color.
 
-    They are passed as ``keep_original``, ``only_gray``, ``mask``, ``palette`` and
-    ``palette_strength``.
+    They are passed as ``keep_original``, ``only_gray``, ``mask``, ``pick``, ``seed``, ``palette``
+    and ``palette_strength``.
     """
     return add_options(
         command,
         keep_original_option,
         only_gray_option,
         mask_option,
+        pick_option,
+        seed_option,
         palette_option,
         palette_strength_option,
     )

@@ -10,9 +10,11 @@ import numpy as np
 from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.color.refinement import refine
 from recolor_cli.errors import ModelError
+from recolor_cli.guidance.palette_bank import bank_palettes
 from recolor_cli.guidance.palette_matching import fit_weights
 from recolor_cli.guidance.prediction import ColorFactors, Prediction
 from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
+from recolor_cli.guidance.variants import STRENGTH, mean_distribution, select_palettes
 from recolor_cli.model.color_network import ColorNetwork, DistributionNetwork
 from recolor_cli.recolorizer import predict_ab
 from recolor_cli.types import FloatArray
@@ -53,12 +55,13 @@ class FramePredictor:
     @property
     def needs_fit(self) -> bool:
         """Whether `fit_palette` must be called before `predict`."""
-        return bool(self._steering and self._steering.palette)
+        return bool(self._steering and (self._steering.palette or self._steering.pick > 1))
 
     def fit_palette(self, canvases: Sequence[FloatArray]) -> None:
         """Fit the weights of the palette to some frames, so that these together take its colors.
 
         The weights then stay the same for all frames. So an object keeps its color, in all shots.
+        Without a palette, the one of the picked variant is selected for these frames.
 
         Parameters
         ----------
@@ -67,13 +70,18 @@ class FramePredictor:
         """
         steering = self._steering
         assert steering
-        assert steering.palette
         predictions = [self._distributions([canvas], steering)[0] for canvas in canvases]
-        samples = [prediction.palette_samples(_PLACES) for prediction in predictions]
+        bins = predictions[0].distribution.bins
+        samples = np.concatenate([p.palette_samples(_PLACES) for p in predictions], axis=1)
         factor = float(np.mean([prediction.factors.without_user for prediction in predictions]))
+        if steering.palette is None:
+            mean, bank = mean_distribution(samples, self._temperature), bank_palettes()
+            picked = select_palettes(mean, bins, bank, steering.pick - 1, steering.seed)[-1]
+            steering = replace(steering, palette=picked, palette_strength=STRENGTH, pick=1)
+        assert steering.palette
         weights = fit_weights(
-            np.concatenate(samples, axis=1),
-            predictions[0].distribution.bins,
+            samples,
+            bins,
             steering.palette.scaled(1 / max(factor, 1e-3)),
             steering.palette_strength,
             self._temperature,
