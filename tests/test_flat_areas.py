@@ -110,3 +110,16 @@ def test_noise_on_a_ground_does_not_part_it():
     grain = np.random.default_rng(4).normal(0, 1.5, (128, 128)).astype(np.float32)
     found = unify_flat_areas(colors((24, RED), (8, BLUE)), 60 + grain, WHOLE)
     assert np.abs(found - np.float32(RED)).mean() == pytest.approx(0, abs=3)
+
+
+def test_the_blurred_border_of_an_area_belongs_to_it():
+    plane = canvas()
+    plane[60:68, 8:56] = 20  # a word of dark letters, whose gaps are ground
+    for gap in (16, 28, 40):
+        plane[60:68, gap : gap + 6] = 60
+    ab = colors((32, RED))
+    ab[13:19, 1:15] = BLUE
+    found = unify_flat_areas(ab, plane, WHOLE)
+    np.testing.assert_allclose(found[12, 2:14], np.broadcast_to(RED, (12, 2)), atol=3)
+    gaps = found[15, [4, 7, 10]]
+    assert np.linalg.norm(gaps - np.float32(RED), axis=-1).max() < 40  # 83 before

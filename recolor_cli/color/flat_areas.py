@@ -18,6 +18,8 @@ from recolor_cli.types import FloatArray
 _BLUR = 0.7  # sigma of the Gaussian against grain, cells
 _MAX_SLOPE = 1.5  # L* a cell; more is an edge
 _MIN_SHARE = 0.002  # of the picture that an area must cover
+# A cell so near to an area, and so like its nearest cell in L*, belongs to it: edges are blurred.
+_REACH, _MAX_STEP = 4, 6.0
 _MAX_SPREAD = 14.0  # standard deviation of L*; an area with more of it is no single surface
 _OUTLIER = 12.0  # ab units from an area's color at which a pixel has little say in it
 _SLOPE_PENALTY = 9.0  # variance of L* at which color follows lightness by half
@@ -112,12 +114,29 @@ def _label_areas(cells: FloatArray, inside: tuple[slice, slice]) -> NDArray[np.i
     large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= _MIN_SHARE * picture.size) + 1
     numbers = np.zeros(count, np.int32)
     numbers[large] = np.arange(1, len(large) + 1)
+    grown = _grow(numbers[labels], cells[inside])
     # A pixel that is half in the padding belongs to the area of its other half.
     margins = np.array(
         [(side.start, total - side.stop) for side, total in zip(inside, cells.shape, strict=True)]
     )
     halves = np.minimum(margins, 1)
-    return np.pad(np.pad(numbers[labels], halves, mode="edge"), margins - halves)
+    return np.pad(np.pad(grown, halves, mode="edge"), margins - halves)
+
+
+def _grow(labels: NDArray[np.int32], lightness: FloatArray) -> NDArray[np.int32]:
+    """Let areas take the cells around them that are as light as their border."""
+    is_area = labels > 0
+    if not is_area.any():
+        return labels
+    distance, nearest = cv2.distanceTransformWithLabels(
+        (~is_area).view(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    source = np.zeros(int(nearest.max()) + 1, np.intp)  # place of each cell of an area
+    source[nearest[is_area]] = np.flatnonzero(is_area)
+    border = source[nearest]
+    step = np.abs(lightness - lightness.ravel()[border])
+    joins = (distance <= _REACH) & (step < _MAX_STEP)
+    return np.where(joins, labels.ravel()[border], 0)
 
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
