@@ -1,31 +1,80 @@
 """Give old film posters, photographs and films new, believable color.
 
+docs/library.md describes what programs use. All of it is imported from here:
+
 >>> from recolor_cli import Recolorizer
 >>> recolorizer = Recolorizer("poster")  # doctest: +SKIP
->>> new = recolorizer.recolor(rgb)  # (H, W, 3) uint8 in and out  # doctest: +SKIP
+>>> new = recolorizer.recolor(picture)  # an array, or a picture of Pillow's  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from recolor_cli.errors import RecolorError
+from recolor_cli.errors import (
+    DeviceError,
+    InferenceError,
+    InputError,
+    ModelError,
+    RecolorError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
-    from recolor_cli.guidance.recolor_options import RecolorOptions
+    from recolor_cli.guidance.color_texts import parse_color
+    from recolor_cli.guidance.hint_files import load_hints
+    from recolor_cli.guidance.hints import Hint, Hints
+    from recolor_cli.guidance.palette_files import load_palette
+    from recolor_cli.guidance.palette_matching import Palette
+    from recolor_cli.guidance.prediction import Prediction
+    from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
+    from recolor_cli.model.registry import available_models
     from recolor_cli.recolorizer import Recolorizer
 
-__all__ = ["RecolorError", "RecolorOptions", "Recolorizer"]
+__all__ = [
+    "DeviceError",
+    "Hint",
+    "Hints",
+    "InferenceError",
+    "InputError",
+    "ModelError",
+    "Palette",
+    "Prediction",
+    "RecolorError",
+    "RecolorOptions",
+    "Recolorizer",
+    "Steering",
+    "UsageError",
+    "available_models",
+    "load_hints",
+    "load_palette",
+    "parse_color",
+]
+_MODULES = {  # imported on first use, because `recolor --help` needs neither numpy nor OpenCV
+    "Hint": "guidance.hints",
+    "Hints": "guidance.hints",
+    "Palette": "guidance.palette_matching",
+    "Prediction": "guidance.prediction",
+    "RecolorOptions": "guidance.recolor_options",
+    "Recolorizer": "recolorizer",
+    "Steering": "guidance.recolor_options",
+    "available_models": "model.registry",
+    "load_hints": "guidance.hint_files",
+    "load_palette": "guidance.palette_files",
+    "parse_color": "guidance.color_texts",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Import numpy and OpenCV on first use only, because ``--help`` needs neither."""
-    if name == "Recolorizer":
-        from recolor_cli.recolorizer import Recolorizer
+    """Import a public name on first use."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
 
-        return Recolorizer
-    if name == "RecolorOptions":
-        from recolor_cli.guidance.recolor_options import RecolorOptions
 
-        return RecolorOptions
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    """Return the public names, also those that were not imported yet."""
+    return sorted(globals().keys() | set(__all__))

@@ -9,6 +9,7 @@ from typing import cast
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from recolor_cli.color.blend import BlendMask
 from recolor_cli.color.lab import rgb_to_lightness
@@ -19,8 +20,9 @@ from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InferenceError, InputError, ModelError
 from recolor_cli.guidance.prediction import ColorFactors, Prediction
 from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
+from recolor_cli.image.given_picture import GivenPicture, Picture, take_picture
 from recolor_cli.model.color_network import ColorNetwork, DistributionNetwork
-from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
+from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray, ImageSize
 
 MIN_SIDE = 8  # px; a network recognizes nothing in less
 _STRIP_PIXELS = 1 << 20  # pixels of the picture that are halved at a time
@@ -46,71 +48,116 @@ class Recolorizer:
     Parameters
     ----------
     network : str, Path or ColorNetwork
-        A network, or the name or path of a model to run on the best device there is.
+        The name or path of a model, or the `network` of another Recolorizer.
     options : RecolorOptions or None
         None takes the defaults.
+    device : str
+        What a model that is named runs on: ``auto`` (CUDA where it works, else the CPU), ``cpu``,
+        ``cuda`` or ``cuda:N``.
 
     Raises
     ------
     ModelError, DeviceError
         If a model is named and cannot be run.
+    UsageError
+        If there is no such kind of device.
+
+    Notes
+    -----
+    All methods take pictures as arrays, uint8 or uint16, sRGB, (H, W) for gray or (H, W, 3), or as
+    `PIL.Image.Image`, in any mode but ``I``, ``F`` and ``LAB``. Arrays make arrays (H, W, 3) of the
+    same dtype. Pictures of Pillow's make such of mode RGB, or RGBA where the picture has opacity.
+    All methods raise TypeError or ValueError for other pictures, and InputError if a side is
+    shorter than `MIN_SIDE`.
 
     Examples
     --------
-    >>> recolorizer = Recolorizer("poster")  # doctest: +SKIP
-    >>> new = recolorizer.recolor(rgb)  # (H, W, 3) uint8 in and out  # doctest: +SKIP
+    >>> recolorizer = Recolorizer("poster", device="cpu")
+    >>> recolorizer.recolor(np.full((60, 40), 128, np.uint8)).shape
+    (60, 40, 3)
     """
 
     def __init__(
-        self, network: str | Path | ColorNetwork = "poster", options: RecolorOptions | None = None
+        self,
+        network: str | Path | ColorNetwork = "poster",
+        options: RecolorOptions | None = None,
+        device: str = "auto",
     ) -> None:
         if isinstance(network, (str, Path)):
             # Imported here because callers with a network of their own need no onnxruntime.
             from recolor_cli.model.onnx_network import OnnxColorNetwork
 
-            network = OnnxColorNetwork.load(network)
+            network = OnnxColorNetwork.load(network, device)
         self.network = network
         self.options = options or RecolorOptions()
 
     def recolor(
-        self, rgb: AnyRgbImage, timings: StageTimings | None = None, in_place: bool = False
-    ) -> AnyRgbImage:
+        self, picture: Picture, timings: StageTimings | None = None, in_place: bool = False
+    ) -> Picture:
         """Give a picture new color and keep its lightness.
 
         Parameters
         ----------
-        rgb : uint8 or uint16 array, shape (H, W, 3)
-            sRGB. The network reads its lightness only.
+        picture : array or PIL.Image.Image
+            The network reads its lightness only.
         timings : StageTimings or None
             Receives the seconds of each stage.
         in_place : bool
-            Write the result into `rgb`, which saves memory.
+            Write the result into `picture`, an array (H, W, 3), which saves memory.
 
         Returns
         -------
-        array of the same shape and dtype
+        array or PIL.Image.Image, of the same size
 
         Raises
         ------
-        InputError
-            If a side is shorter than `MIN_SIDE`.
         InferenceError
             If the network fails, or its output is not finite.
-        ValueError
-            If `rgb` has another shape or dtype.
+        ModelError
+            If the options have a palette or hints, and the network predicts one color only.
         """
         timings = timings or StageTimings()
-        ab = self.predict(rgb, timings)
-        result = self.paint(rgb, ab, rgb if in_place else None)
+        given = take_picture(picture)
+        ab = self.predict(given.rgb, timings)
+        result = self.paint(given.rgb, ab, _output(picture, given) if in_place else None)
         timings.lap("color")
-        return result
+        if in_place and isinstance(picture, np.ndarray):
+            if result is not picture:  # its layout is none that can be painted into
+                picture[...] = result
+            return picture
+        return cast(Picture, given.like_original(result))
 
-    def predict(self, rgb: AnyRgbImage, timings: StageTimings | None = None) -> FloatArray:
+    def variants(self, picture: Picture, count: int) -> list[Picture]:
+        """Return different colorings of a picture; the first is the network's own.
+
+        Parameters
+        ----------
+        picture : array or PIL.Image.Image
+        count : int
+            1 to 16. `Steering.seed` says which ones.
+
+        Raises
+        ------
+        InferenceError
+            As `recolor`.
+        ModelError
+            If the network predicts one color only.
+        ValueError
+            If the count is out of its range, too.
+        """
+        given = take_picture(picture)
+        colorings = self.predict_distribution(given.rgb).variants(count)
+        painted = (self.paint(given.rgb, ab) for ab in colorings)
+        return [given.like_original(rgb) for rgb in painted]
+
+    def predict(
+        self, picture: AnyPlanes | Image.Image, timings: StageTimings | None = None
+    ) -> FloatArray:
         """Predict the color of a picture, the first half of `recolor`.
 
         Parameters
         ----------
-        rgb, timings
+        picture, timings
             As for `recolor`, which raises the same errors.
 
         Returns
@@ -119,6 +166,7 @@ class Recolorizer:
             ab in CIELAB units over the letterboxed canvas, with all factors applied.
         """
         timings = timings or StageTimings()
+        rgb = take_picture(picture).rgb
         if self.options.steering:
             steered = self.predict_distribution(rgb, timings).picked()
             timings.lap("steering")
@@ -131,14 +179,14 @@ class Recolorizer:
         return ab
 
     def predict_distribution(
-        self, rgb: AnyRgbImage, timings: StageTimings | None = None
+        self, picture: AnyPlanes | Image.Image, timings: StageTimings | None = None
     ) -> Prediction:
         """Predict how likely each color is at each place of a picture.
 
         Parameters
         ----------
-        rgb, timings
-            As for `recolor`.
+        picture, timings
+            As for `recolor`, which raises the same errors.
 
         Returns
         -------
@@ -147,8 +195,6 @@ class Recolorizer:
 
         Raises
         ------
-        InputError, InferenceError, ValueError
-            As `recolor`.
         ModelError
             If the network predicts one color only.
         """
@@ -159,6 +205,7 @@ class Recolorizer:
                 f"the model {network.manifest.name} gives one color, not a choice of colors",
                 "use a classification model of ours, such as poster",
             )
+        rgb = take_picture(picture).rgb
         tensor = self._network_input(rgb, timings)
         distribution = network.distribution(tensor)
         _check_finite(distribution.logits)
@@ -177,35 +224,32 @@ class Recolorizer:
             refined=network.manifest.refined,
         )
 
-    def paint(
-        self, rgb: AnyRgbImage, ab: FloatArray, out: AnyRgbImage | None = None
-    ) -> AnyRgbImage:
+    def paint(self, picture: Picture, ab: FloatArray, out: AnyRgbImage | None = None) -> Picture:
         """Paint a picture with the color that `predict` returned for one of its size.
 
         Parameters
         ----------
-        rgb : uint8 or uint16 array, shape (H, W, 3), sRGB
+        picture : array or PIL.Image.Image
             Its lightness stays.
         ab : float32 array, shape (h, w, 2), CIELAB units
             Over the letterboxed canvas.
-        out : array of the same shape and dtype, or None
-            Receives the result; it may be `rgb`.
+        out : array (H, W, 3) of the same dtype, or None
+            Receives the result; it may be `picture`.
 
         Returns
         -------
-        array of the same shape and dtype
+        array or PIL.Image.Image, of the same size
         """
+        given, options = take_picture(picture), self.options
+        rgb = given.rgb
         result = np.empty_like(rgb) if out is None else out
-        options = self.options
         blend_mask = BlendMask.for_picture(
             rgb, options.keep_original, options.only_gray, options.mask
         )
         paint(rgb, self._letterbox(rgb).upsample(ab), result, blend_mask)
-        return result
+        return cast(Picture, given.like_original(result))
 
     def _network_input(self, rgb: AnyRgbImage, timings: StageTimings) -> FloatArray:
-        if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3:
-            raise ValueError(f"expected uint8 or uint16 (H, W, 3), not {rgb.dtype} {rgb.shape}")
         tensor = network_input(rgb, self._letterbox(rgb), self.network.manifest.pad_lightness)
         timings.lap("lightness")
         return tensor
@@ -214,6 +258,21 @@ class Recolorizer:
         source = ImageSize(rgb.shape[0], rgb.shape[1])
         check_size(source)
         return self.network.manifest.box(source)
+
+
+def _output(picture: object, given: GivenPicture) -> AnyRgbImage | None:
+    """Return the array to paint into, if a result can take a picture's place; None of a copy.
+
+    Raises
+    ------
+    ValueError
+        If it has no room for color, or must not be written to.
+    """
+    if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
+        raise ValueError("in_place needs an array (H, W, 3)")
+    if not picture.flags.writeable:
+        raise ValueError("in_place needs an array that may be written to")
+    return given.rgb if given.rgb is picture else None
 
 
 def check_size(size: ImageSize) -> None:

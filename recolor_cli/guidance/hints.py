@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.resize import check_same_aspect
 from recolor_cli.errors import InputError
-from recolor_cli.guidance.color_texts import levels_to_ab
+from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.hint_propagation import HintConstraints
 from recolor_cli.types import FloatArray, ImageSize
 
@@ -30,12 +30,21 @@ class Hint:
     x, y : float
         Pixels of the picture as it is displayed, from its upper left corner.
     color : (int, int, int)
-        sRGB, 0..255.
+        sRGB, 0..255. A text, such as ``#c8102e`` or ``gold``, becomes these.
+
+    Raises
+    ------
+    UsageError
+        If a text is no color of `parse_color`.
     """
 
     x: float
     y: float
-    color: tuple[int, int, int]
+    color: tuple[int, int, int] | str
+
+    def __post_init__(self) -> None:
+        if isinstance(self.color, str):
+            object.__setattr__(self, "color", parse_color(self.color))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -20,7 +20,7 @@ import numpy as np
 
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.errors import InputError, RecolorError, UsageError
-from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
+from recolor_cli.guidance.color_texts import levels_to_ab
 from recolor_cli.guidance.palette_bank import DESCRIPTIONS, named_palette
 from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.image.decode import decode
@@ -80,13 +80,12 @@ def load_palette(text: str) -> Palette:
 
 def _parse_colors(text: str) -> Palette:
     try:
-        colors = [parse_color(part) for part in text.split(",")]
+        return Palette.of_colors(text.split(","))
     except UsageError as error:
         raise UsageError(
             f"--palette {text}: {error.message}",
             f"{error.hint}; or name a file, or one that `recolor palettes` lists",
         ) from error
-    return Palette.of_equal_shares(levels_to_ab(colors))
 
 
 def _palette_of(ab: FloatArray) -> Palette:

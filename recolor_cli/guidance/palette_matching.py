@@ -17,6 +17,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, cast
 
@@ -25,6 +26,7 @@ import numpy as np
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import softmax
 from recolor_cli.color.lab import rgb_to_lab_cv2
+from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.guided_filter import guided_filter
 from recolor_cli.types import FloatArray, RgbImage
 
@@ -63,6 +65,17 @@ class Palette:
     def of_picture(cls, rgb: RgbImage) -> Self:
         """Take the colors of a picture, uint8 (H, W, 3), sRGB, as often as they occur there."""
         return cls.of_equal_shares(rgb_to_lab_cv2(rgb)[..., 1:].reshape(-1, 2))
+
+    @classmethod
+    def of_colors(cls, colors: Sequence[str]) -> Self:
+        """Take colors such as ``#c8102e`` or ``gold``, each with the same share.
+
+        Raises
+        ------
+        UsageError
+            If one is no color of `parse_color`.
+        """
+        return cls.of_equal_shares(levels_to_ab([parse_color(color) for color in colors]))
 
     @classmethod
     def of_equal_shares(cls, ab: FloatArray) -> Self:

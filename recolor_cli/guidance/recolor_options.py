@@ -99,3 +99,6 @@ class RecolorOptions:
             raise ValueError(f"strength must lie in 0..3, not {self.strength}")
         if not 0 <= self.keep_original <= 1:
             raise ValueError(f"keep_original must lie in 0..1, not {self.keep_original}")
+        if self.mask is not None and (self.mask.dtype != np.uint8 or self.mask.ndim != 2):
+            found = f"{self.mask.dtype} {self.mask.shape}"
+            raise ValueError(f"the mask must be a uint8 array (h, w), 0..255, not {found}")

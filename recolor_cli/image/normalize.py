@@ -44,7 +44,9 @@ def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
     elif page.space is Space.CMYK:
         warnings.append("it is CMYK without a profile, and is converted to RGB by rule of thumb")
     if rgb is None:
-        rgb = naive_cmyk_to_rgb(page.pixels) if page.space is Space.CMYK else _expand(page.pixels)
+        rgb = (
+            naive_cmyk_to_rgb(page.pixels) if page.space is Space.CMYK else expand_gray(page.pixels)
+        )
     if rgb.dtype == np.uint16 and not target.holds_16_bits:
         warnings.append(f"its levels are reduced to 8 bits, as {target.format} holds no more")
         rgb, alpha = reduce_to_8_bits(rgb), None if alpha is None else reduce_to_8_bits(alpha)
@@ -88,7 +90,7 @@ def _convert_by_profile(page: StoredPage) -> tuple[AnyRgbImage, bool]:
     pixels, space = page.pixels, page.space
     profile_space = color_profiles.space_of(page.profile)
     if space is Space.GRAY and profile_space is Space.RGB:
-        pixels, space = _expand(pixels), Space.RGB
+        pixels, space = expand_gray(pixels), Space.RGB
     if profile_space is not space:
         raise InputError("it is of another kind of color")
     if space is Space.RGB and color_profiles.is_srgb(page.profile):
@@ -96,7 +98,7 @@ def _convert_by_profile(page: StoredPage) -> tuple[AnyRgbImage, bool]:
     return color_profiles.to_srgb(pixels, page.profile, space), False
 
 
-def _expand(pixels: AnyPlanes) -> AnyRgbImage:
+def expand_gray(pixels: AnyPlanes) -> AnyRgbImage:
     """Return gray as RGB, and RGB as it is."""
     if pixels.ndim != 2:
         return pixels
