@@ -9,19 +9,17 @@ docs/library.md describes what programs use. All of it is imported from here:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-from recolor_cli.errors import (
-    DeviceError,
-    InferenceError,
-    InputError,
-    ModelError,
-    RecolorError,
-    UsageError,
-)
-
+# Nothing is imported here, not even `typing`: Ctrl-C would meet an import of milliseconds.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from recolor_cli.errors import (
+        DeviceError,
+        InferenceError,
+        InputError,
+        ModelError,
+        RecolorError,
+        UsageError,
+    )
     from recolor_cli.guidance.color_texts import parse_color
     from recolor_cli.guidance.hint_files import load_hints
     from recolor_cli.guidance.hints import Hint, Hints
@@ -52,13 +50,19 @@ __all__ = [
     "parse_color",
 ]
 _MODULES = {  # imported on first use, because `recolor --help` needs neither numpy nor OpenCV
+    "DeviceError": "errors",
     "Hint": "guidance.hints",
     "Hints": "guidance.hints",
+    "InferenceError": "errors",
+    "InputError": "errors",
+    "ModelError": "errors",
     "Palette": "guidance.palette_matching",
     "Prediction": "guidance.prediction",
+    "RecolorError": "errors",
     "RecolorOptions": "guidance.recolor_options",
     "Recolorizer": "recolorizer",
     "Steering": "guidance.recolor_options",
+    "UsageError": "errors",
     "available_models": "model.registry",
     "load_hints": "guidance.hint_files",
     "load_palette": "guidance.palette_files",
@@ -68,6 +72,8 @@ _MODULES = {  # imported on first use, because `recolor --help` needs neither nu
 
 def __getattr__(name: str) -> object:
     """Import a public name on first use."""
+    from importlib import import_module
+
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -19,6 +19,7 @@ from click.shell_completion import CompletionItem
 from recolor_cli.commands.command_choice import choose_commands
 from recolor_cli.commands.help import write_first_page
 from recolor_cli.commands.options import DEFAULT_SETTINGS, GlobalFlags
+from recolor_cli.commands.signals import raise_on_interrupt
 from recolor_cli.errors import ExitCode, NoInputsError, RecolorError, UsageError
 
 _CHOSEN = "recolor.chosen"  # in a context: two commands to run, each with its arguments
@@ -113,7 +114,8 @@ class _RunByDefault(click.Group):
 
 @click.group(cls=_RunByDefault, context_settings=DEFAULT_SETTINGS, no_args_is_help=True)
 @click.version_option(None, "-V", "--version", package_name="recolor-cli", prog_name="recolor")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Give old film posters and photographs new, believable color.
 
     \b
@@ -124,6 +126,9 @@ def cli() -> None:
 
     A file that has a command's name is given as ./NAME.
     """  # noqa: D301
+    # These turn Ctrl-C into an event as soon as there is something to finish.
+    if ctx.invoked_subcommand not in ("run", "film"):
+        raise_on_interrupt()
 
 
 def _as_path(argument: str) -> str:

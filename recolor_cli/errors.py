@@ -7,6 +7,8 @@ RecolorError
 ├── DeviceError         5   the requested device cannot be used
 ├── InputError          1   this picture cannot be read or recolored
 ├── OutputError         1   this result cannot be written
+│   ├── FolderError     1   nothing can be written to its folder or disk
+│   └── DiskFullError   1   its disk has no room for it
 └── InferenceError      1   the network failed on this picture
 
 The codes are part of the interface. `docs/options.md` documents them, and they do not
@@ -40,18 +42,22 @@ class RecolorError(Exception):
         What went wrong, and with which file.
     hint : str
         The next step to take.
+    cause : str
+        The rest of a sentence that begins with "because", if many inputs may fail by one cause,
+        which is then reported once. Empty for an error of one input.
     """
 
     exit_code = ExitCode.SOME_FAILED
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", cause: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.cause = cause
 
-    def __reduce__(self) -> tuple[type[RecolorError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[RecolorError], tuple[str, str, str]]:
         # The default pickling would lose the hint between processes.
-        return type(self), (self.message, self.hint)
+        return type(self), (self.message, self.hint, self.cause)
 
 
 class UsageError(RecolorError):
@@ -84,6 +90,14 @@ class InputError(RecolorError):
 
 class OutputError(RecolorError):
     """One result cannot be written."""
+
+
+class FolderError(OutputError):
+    """Nothing can be written to a folder: it is read-only, forbidden, or its disk is gone."""
+
+
+class DiskFullError(OutputError):
+    """A disk has no room for a result."""
 
 
 class InferenceError(RecolorError):

@@ -11,17 +11,18 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from recolor_cli.color.blend import BlendMask
+from recolor_cli.color.blend import BlendMask, check_mask_fit
 from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.painting import paint
 from recolor_cli.color.refinement import refine
 from recolor_cli.color.row_strips import map_row_strips
-from recolor_cli.errors import InferenceError, InputError, ModelError
+from recolor_cli.errors import InferenceError, InputError
 from recolor_cli.guidance.prediction import ColorFactors, Prediction
 from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.image.given_picture import GivenPicture, Picture, take_picture
 from recolor_cli.model.color_network import ColorNetwork, DistributionNetwork
+from recolor_cli.model.manifest import no_distribution
 from recolor_cli.types import AnyPlanes, AnyRgbImage, FloatArray, ImageSize
 
 MIN_SIDE = 8  # px; a network recognizes nothing in less
@@ -201,10 +202,7 @@ class Recolorizer:
         timings = timings or StageTimings()
         network, options = self.network, self.options
         if not isinstance(network, DistributionNetwork):
-            raise ModelError(
-                f"the model {network.manifest.name} gives one color, not a choice of colors",
-                "use a classification model of ours, such as poster",
-            )
+            raise no_distribution(network.manifest.name)
         rgb = take_picture(picture).rgb
         tensor = self._network_input(rgb, timings)
         distribution = network.distribution(tensor)
@@ -282,6 +280,14 @@ def check_size(size: ImageSize) -> None:
             f"{size} pixels are too few to recolor; the least is {MIN_SIDE} a side",
             "leave it out, or enlarge it",
         )
+
+
+def check_fit(size: ImageSize, options: RecolorOptions) -> None:
+    """Raise InputError if the mask or a hint does not fit a picture of this size."""
+    if options.mask is not None:
+        check_mask_fit(options.mask, size)
+    if options.steering and options.steering.hints:
+        options.steering.hints.check_fit(size)
 
 
 def predict_ab(network: ColorNetwork, tensor: FloatArray, options: RecolorOptions) -> FloatArray:

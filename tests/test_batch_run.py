@@ -146,6 +146,19 @@ def test_what_is_done_needs_no_network_and_its_place_in_the_list_changes_nothing
     assert found["in/b.jpg"] == {"in/b.jpg": Status.FAILED, "in/new.jpg": Status.WRITTEN}
 
 
+def test_leftovers_of_killed_runs_go_although_all_is_done(tree, manifest):
+    outcomes(manifest, ["in"])
+    left = [tree / "in/.recolor-0123456789abcdef.tmp", tree / "in/sub/.recolor-0f.tmp"]
+    for path in left:
+        path.write_bytes(b"half")
+    options = OutputOptions()
+    jobs = plan(["in"], True, options)
+    list(dry_run(jobs, options))
+    assert all(path.exists() for path in left)
+    list(run(jobs, options, no_workers))
+    assert not any(path.exists() for path in left)
+
+
 def test_what_is_there_is_skipped_or_redone(tree, manifest):
     assert {o.status for o in outcomes(manifest, ["in"])} == {Status.WRITTEN}
     assert {o.status for o in outcomes(manifest, ["in"])} == {Status.SKIPPED}

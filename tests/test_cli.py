@@ -278,7 +278,7 @@ def test_json_tells_all(recolor, tmp_path):
 
 
 def test_a_dry_run_says_what_and_does_nothing(recolor, poster, tmp_path):
-    out, _ = recolor(poster, "-n", "-m", "not-even-there")
+    out, _ = recolor(poster, "-n")
     assert out.decode() == f"{poster} -> {tmp_path / 'poster-recolored.jpg'}\n"
     assert files_below(tmp_path) == ["poster.jpg"]
 
@@ -483,11 +483,6 @@ def test_the_same_glob_twice_skips_all(recolor, tmp_path):
     assert "2 skipped" in err
 
 
-def test_what_is_done_needs_no_model(recolor, poster):
-    recolor(poster)
-    recolor(poster, "-m", "gone")
-
-
 def test_a_file_whose_name_looks_like_an_option(recolor, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("-dash.jpg", "--help.jpg", "plain.jpg"):
@@ -562,9 +557,7 @@ def test_bad_input_gets_one_clear_error(recolor, tmp_path, poster, arguments, ex
 
 
 def test_cuda_is_a_demand(recolor, poster, monkeypatch):
-    monkeypatch.setattr(
-        "recolor_cli.model.onnx_network.why_no_cuda", lambda: "no driver, says the test"
-    )
+    monkeypatch.setattr("recolor_cli.model.cuda.why_no_cuda", lambda: "no driver, says the test")
     _, err = recolor(poster, "--device", "cuda", exit_code=5)
     assert "no driver, says the test" in err
     assert "--device cpu" in err

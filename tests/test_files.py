@@ -1,8 +1,6 @@
 import errno
 import io
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,14 +10,7 @@ from conftest import draw, encoded
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.image.unsupported import check_format
 from recolor_cli.system import files, memory
-from recolor_cli.system.files import (
-    back_up,
-    mount_point,
-    read,
-    read_pipe,
-    remove_leftovers,
-    write_atomic,
-)
+from recolor_cli.system.files import back_up, mount_point, read, read_pipe, write_atomic
 
 
 def test_a_file_larger_than_the_memory_is_not_read(tmp_path, monkeypatch):
@@ -68,20 +59,6 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="No space left"):
         write_atomic(tmp_path / "x.jpg", b"x" * 100_000)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path):
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        pass
-    left = tmp_path / f".recolor-{files._host_id()}-{process.pid}-0123456789ab.tmp"
-    running = tmp_path / f".recolor-{files._host_id()}-{os.getpid()}-0123456789ab.tmp"
-    elsewhere = tmp_path / f".recolor-ffffff-{process.pid}-0123456789ab.tmp"
-    others = [running, elsewhere, tmp_path / "x.jpg", tmp_path / ".recolor-notes.tmp"]
-    for path in (left, *others):
-        path.write_bytes(b"half")
-    remove_leftovers(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted(others)
-    remove_leftovers(tmp_path / "missing")
 
 
 def test_two_runs_that_write_the_same_do_not_disturb_each_other(tmp_path):

@@ -2,10 +2,10 @@
 
 import io
 import json
-import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import av
 import numpy as np
 import pytest
 
-from conftest import draw, encoded
+from conftest import draw, encoded, names
+from recolor_cli.batch import targets
 from recolor_cli.commands import film_run
 from video_clips import SIZE, decoded, luma, make
 
@@ -43,6 +44,30 @@ def test_what_exists_is_skipped_and_redone_when_asked(film, recolor):
     assert "exists, skipped" in err
     recolor("casablanca.mp4", "--overwrite", "--device", "cpu")
     assert len(decoded(result)) == 3
+
+
+def test_leftovers_of_killed_runs_go_although_the_film_is_done(film, recolor, tmp_path):
+    (tmp_path / "casablanca-recolored.mp4").write_bytes(b"done")
+    parts = tmp_path / ".casablanca-recolored.mp4.recolor-parts"
+    parts.mkdir()
+    (parts / "000000.packets").write_bytes(b"half")
+    left = tmp_path / ".recolor-0123456789abcdef.tmp"
+    left.write_bytes(b"half")
+    recolor("casablanca.mp4", "-n")
+    assert left.exists()
+    recolor("casablanca.mp4")
+    assert names(tmp_path) == ["casablanca-recolored.mp4", "casablanca.mp4"]
+
+
+def test_films_for_a_disk_that_takes_nothing_cost_no_work(film, recolor, tmp_path, monkeypatch):
+    make(tmp_path / "b.mp4", 2)
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(targets.os, "access", lambda path, mode: Path(path).name != "out")
+    monkeypatch.setattr(film_run, "recolor_film", None)
+    out, err = recolor("casablanca.mp4", "b.mp4", "-o", "out/", "--json", exit_code=1)
+    assert [json.loads(line)["status"] for line in out.splitlines()] == ["failed"] * 2
+    assert err.count("error: ") == 2
+    assert "1 more failed because nothing can be written in out" in err
 
 
 def test_json_tells_of_the_film(film, recolor):
@@ -128,22 +153,28 @@ def test_a_filter_of_films(film, monkeypatch, recolor):
         assert [stream.type for stream in container.streams] == ["video", "audio"]
 
 
-def test_a_container_from_a_pipe_is_read_from_a_closed_file(film, monkeypatch, recolor):
-    written, opened = [], []
+def test_a_container_from_a_pipe_is_read_from_a_file_that_goes(
+    film, tmp_path, monkeypatch, recolor
+):
+    opened = []
 
     class Reader(film_run.FilmReader):
         def __init__(self, source, *args, **kwargs):
-            opened.append((Path(source), written[0].closed))
+            status = Path(source).stat()
+            opened.append((Path(source), status.st_size, status.st_mode & 0o777))
             super().__init__(source, *args, **kwargs)
 
-    copy = shutil.copyfileobj
-    monkeypatch.setattr(shutil, "copyfileobj", lambda a, b: (written.append(b), copy(a, b)))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp/.recolor-0123.tmp").write_bytes(b"of a run that was killed")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(film_run, "FilmReader", Reader)
     monkeypatch.setattr(sys, "stdin", Pipe(film.read_bytes()))
     recolor("-", "-o", "b.mp4", "--device", "cpu")
-    ((path, closed),) = opened
-    assert closed  # Windows opens no file twice
-    assert not path.exists()
+    ((path, size, mode),) = opened
+    assert path.parent == tmp_path / "tmp"
+    assert size == film.stat().st_size
+    assert sys.platform == "win32" or mode == 0o600  # others use the folder, too
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_raw_frames(tmp_path, monkeypatch, recolor):

@@ -321,3 +321,13 @@ def test_it_fits_a_phone_and_works_from_a_server(browser, page):
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         server.shutdown()
         server.server_close()
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path):
+    folder = tmp_path / "out" / "gallery-thumbnails"
+    folder.mkdir(parents=True)
+    left = [folder / ".recolor-0123456789abcdef.tmp", folder.parent / ".recolor-0f.tmp"]
+    for path in left:
+        path.write_bytes(b"half")
+    write(tmp_path, [])
+    assert not any(path.exists() for path in left)

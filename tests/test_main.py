@@ -89,3 +89,29 @@ def test_help_is_told_by_its_word(capsys, monkeypatch, tmp_path):
 def test_an_unknown_option_names_the_help_of_its_command(capsys, arguments, said):
     assert cli.main(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is a signal on POSIX")
+@pytest.mark.parametrize("module", ["recolor_cli.cli", "numpy", "recolor_cli.batch.plan"])
+@pytest.mark.parametrize("start", ["-m", "-c"])
+def test_ctrl_c_during_an_import_is_no_traceback(tmp_path, poster, module, start):
+    """Also where Python would only print and pass over the exception, as in a destructor."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            class Bomb:\n"
+        "                def __del__(self):\n"
+        "                    signal.raise_signal(signal.SIGINT)\n"
+        "            Bomb()\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    )
+    script = "import sys; from recolor_cli.__main__ import main; sys.exit(main())"
+    command = [sys.executable, start, "recolor_cli" if start == "-m" else script, str(poster)]
+    root = Path(cli.__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
+    done = subprocess.run(command, stderr=subprocess.PIPE, env=environment)
+    assert (done.returncode, done.stderr) == (130, b"interrupted\n")
+    assert not poster.with_stem("poster-recolored").exists()

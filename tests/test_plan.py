@@ -200,6 +200,36 @@ def test_results_of_an_earlier_run_in_a_list_are_left_out(tree):
         assert [job.source for job in listed(names)] == ["in/b.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("options", "result"),
+    [
+        (OutputOptions(format=ImageFormat.WEBP), "in/b-recolored.webp"),
+        (OutputOptions(out="out"), "out/in/b.jpg"),
+        (OutputOptions(out="out", format=ImageFormat.PNG), "out/in/b.png"),
+        (OutputOptions(out="out", suffix="-new"), "out/in/b-new.jpg"),
+        (OutputOptions(out="out", base="in"), "out/b.jpg"),
+        (OutputOptions(out="out", compare=True), "out/in/b-compare.jpg"),
+        (OutputOptions(out="in/new", variants=3, suffix="-x"), "in/new/in/b-x-3.jpg"),
+    ],
+)
+def test_the_order_of_a_list_does_not_decide_what_a_result_is(tree, options, result):
+    (tree / result).parent.mkdir(parents=True, exist_ok=True)
+    (tree / result).write_bytes(encoded(draw()))
+    for names in (["in/b.jpg", result], [result, "in/b.jpg"]):
+        jobs = listed(names, options)
+        assert [(job.source, job.error) for job in jobs] == [("in/b.jpg", None)]
+
+
+def test_a_picture_in_the_output_folder_that_is_no_result_is_an_input(tree):
+    (tree / "out").mkdir()
+    (tree / "out/mine.jpg").write_bytes(encoded(draw()))
+    assert [job.source for job in listed(["out/mine.jpg"], OutputOptions(out="out"))] == [
+        "out/mine.jpg"
+    ]
+    here = listed(["in/b.jpg"], OutputOptions(out=".", suffix="-new"))
+    assert pairs(here) == [("in/b.jpg", "in/b-new.jpg")]
+
+
 def test_a_list_harms_no_input_and_no_result(tree):
     (tree / "in/b.png").write_bytes(encoded(draw(), "PNG"))
     jobs = listed(["in/b.jpg", "in/b.png"], OutputOptions(out="out/", format=ImageFormat.JPEG))

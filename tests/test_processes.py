@@ -276,6 +276,27 @@ def test_a_process_that_dies_at_its_start_anew_is_started_once_more(tmp_path, ba
     assert [process.returncode for process in started[1:]] == [1, 0]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_process_that_is_killed_before_it_is_ready_costs_nothing(
+    tmp_path, monkeypatch, started, count
+):
+    monkeypatch.setenv("PYTEST_FOLDER", str(tmp_path))
+    write(tmp_path / "in", ["a.jpg", "b.jpg", "c.jpg"])
+    (tmp_path / "die-at-start").touch()
+    options = OutputOptions(out=str(tmp_path / "out"))
+    workers = ProcessWorkers(config(options, count), "import os\n" + DIES_ONCE)
+    jobs = plan([str(tmp_path / "in")], False, options)
+    found = list(run_with_workers(jobs, options, workers))
+    assert [outcome.status for outcome in found] == [Status.WRITTEN] * 3
+    assert len(started) == count + 1
+
+
+def test_a_model_that_cannot_be_loaded_is_not_tried_again(started):
+    with pytest.raises(ModelError):
+        ProcessWorkers(config(model="gone"))
+    assert len(started) == 2  # as many as are wanted
+
+
 def test_where_one_process_cannot_be_replaced_the_others_go_on(
     tmp_path, batch, started, monkeypatch
 ):

@@ -1,12 +1,18 @@
 """The folder of an unfinished film: one run at a time."""
 
+import os
 import sys
 
 import pytest
 
 from recolor_cli.errors import OutputError
 from recolor_cli.video import segment_store
-from recolor_cli.video.segment_store import FilmProgress, SegmentStore, StoredPacket
+from recolor_cli.video.segment_store import (
+    FilmProgress,
+    SegmentStore,
+    StoredPacket,
+    discard_segments,
+)
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="its files cannot be locked")
 
@@ -43,14 +49,14 @@ def test_a_finished_film_leaves_no_folder(tmp_path):
 @pytest.mark.parametrize("end", [SegmentStore.close, SegmentStore.remove])
 def test_a_run_that_waited_for_a_lock_does_not_hold_a_deleted_one(tmp_path, monkeypatch, end):
     first = begun(tmp_path / "a.mkv")
-    lock_file = segment_store._lock_file
+    try_lock = segment_store.try_lock
 
     def first_ends(file):  # after the second run opened the lock file, before it locks it
-        monkeypatch.setattr(segment_store, "_lock_file", lock_file)
+        monkeypatch.setattr(segment_store, "try_lock", try_lock)
         end(first)
-        lock_file(file)
+        return try_lock(file)
 
-    monkeypatch.setattr(segment_store, "_lock_file", first_ends)
+    monkeypatch.setattr(segment_store, "try_lock", first_ends)
     second = SegmentStore(tmp_path / "a.mkv", "same")
     assert second.progress.segments == (1 if end is SegmentStore.close else 0)
     with pytest.raises(OutputError, match="another run works on this film"):
@@ -59,3 +65,21 @@ def test_a_run_that_waited_for_a_lock_does_not_hold_a_deleted_one(tmp_path, monk
     with pytest.raises(OutputError, match="another run works on this film"):
         SegmentStore(tmp_path / "a.mkv", "same")
     second.close()
+
+
+def test_segments_of_a_finished_film_go_and_those_of_a_new_one_stay(tmp_path):
+    result = tmp_path / "a.mkv"
+    begun(result).close()
+    result.write_bytes(b"finished")
+    os.utime(result, (1, 1))  # the segments are of a later run with --overwrite
+    discard_segments(result)
+    assert (tmp_path / ".a.mkv.recolor-parts").exists()
+    os.utime(result)
+    store = SegmentStore(result, "same")
+    if sys.platform != "win32":
+        discard_segments(result)  # another run is about to end
+        assert store.folder.exists()
+    store.close()
+    discard_segments(result)
+    discard_segments(result)
+    assert list(tmp_path.iterdir()) == [result]

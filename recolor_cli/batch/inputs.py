@@ -15,10 +15,12 @@ from recolor_cli.batch.destination import (
     stream_destination,
 )
 from recolor_cli.batch.exclusion import is_excluded, is_machine_made
+from recolor_cli.batch.file_identity import path_key
 from recolor_cli.batch.job import Job, as_stream, is_stream
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import is_thumbnail, without_label
 from recolor_cli.errors import InputError, UsageError
+from recolor_cli.image.formats import SUFFIXES
 
 
 def jobs_of(
@@ -96,11 +98,31 @@ def _url_error(url: str) -> InputError:
     )
 
 
-def is_earlier_result(source: str, suffix: str) -> bool:
-    """Tell by its name whether a file is a result, or a sidecar file, of a picture beside it."""
+def is_earlier_result(source: str, suffix: str, options: OutputOptions) -> bool:
+    """Tell by its name whether a file is a result, or a sidecar file, of a picture that exists.
+
+    The picture may have the name of another format. It lies beside the file or, if the file lies in
+    the output folder, below the base.
+    """
     path = Path(source)
     original = _original(path.stem, suffix or DEFAULT_SUFFIX)
-    return original != path.stem and os.path.exists(path.with_name(original + path.suffix))
+    if original != path.stem and _is_there(path.with_stem(original)):
+        return True
+    if options.out is None or options.base is None:
+        return False
+    below = path_below(source, options.out)
+    if below is None or path_key(options.out) == path_key(options.base):
+        return False
+    place = Path(options.base) / below
+    return any(
+        _is_there(place.with_stem(stem)) for stem in {place.stem, _original(place.stem, suffix)}
+    )
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is a picture of a name, with the ending of any format."""
+    endings = (path.suffix, *SUFFIXES, *map(str.upper, SUFFIXES))
+    return any(os.path.exists(path.with_suffix(ending)) for ending in endings)
 
 
 def _is_sidecar_in_place(path: str, backup: str) -> bool:

@@ -6,13 +6,14 @@ are decoded again for each variant, so that no more than one is in memory at a t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import cast
 
 import numpy as np
 
 from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.sidecar_names import CONFIDENCE, VARIANTS, sidecar_path
 from recolor_cli.color.resize import shrink_to_side
 from recolor_cli.guidance.contact_sheet import SIDE, contact_sheet
 from recolor_cli.guidance.prediction import Prediction
@@ -57,21 +58,30 @@ class NetworkSidecars:
         rgb = page.rgb
         if not self._options.needs_distribution:
             return self._recolorizer.recolor(rgb, timings, in_place=True)
-        prediction = self._recolorizer.predict_distribution(rgb, timings)
+        result = self._recolorizer.paint(rgb, self.predict(page, timings), rgb)
+        timings.lap("color")
+        return result
+
+    def predict(self, page: DecodedImage, timings: StageTimings) -> FloatArray:
+        """Predict one page or frame for its sidecar files, and return the ab of the result.
+
+        Raises
+        ------
+        RecolorError
+            As `Recolorizer.predict_distribution`.
+        """
+        prediction = self._recolorizer.predict_distribution(page.rgb, timings)
         pick = prediction.steering.pick
         colorings = prediction.variants(max(pick, self._options.variants))
         self._entropies.append(prediction.uncertainty)
         self._first = self._first or (_reduce(page), prediction)
         self._colorings.append(colorings[: self._options.variants])
         timings.lap("steering")
-        result = self._recolorizer.paint(rgb, colorings[pick - 1], rgb)
-        timings.lap("color")
-        return result
+        return colorings[pick - 1]
 
     def encode(
         self,
         destination: str,
-        wanted: Collection[str],
         pages: Callable[[], Iterator[DecodedImage]],
         encoding: ImageEncoding,
     ) -> Iterator[tuple[str, bytes]]:
@@ -81,8 +91,6 @@ class NetworkSidecars:
         ----------
         destination : str
             Of the result.
-        wanted : collection of str
-            Paths; other sidecar files are left out.
         pages : callable
             Decodes the pages anew.
         encoding : ImageEncoding
@@ -93,21 +101,19 @@ class NetworkSidecars:
         (str, bytes)
             Path and file. Sheet and map are of the first page or frame.
         """
-        paths = self._options.network_sidecars(destination)
-        count = self._options.variants
-        for number, path in enumerate(paths[:count]):
-            if path in wanted:
-                yield path, encode_all(self._variant(number, pages()), encoding)
-        drawings = [self._sheet, self._map] if count else [self._map]
-        for path, draw in zip(paths[count:], drawings, strict=False):
-            if path in wanted:
+        drawings = {VARIANTS: self._sheet, CONFIDENCE: self._map}
+        for label in self._options.network_labels:
+            path = sidecar_path(destination, label)
+            if draw := drawings.get(label):
                 yield path, encode(*draw(), encoding)
+            else:
+                yield path, encode_all(self._variant(int(label), pages()), encoding)
 
     def _variant(
         self, number: int, pages: Iterator[DecodedImage]
     ) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
         for page, colorings in zip(pages, self._colorings, strict=True):
-            yield page, self._recolorizer.paint(page.rgb, colorings[number], page.rgb)
+            yield page, self._recolorizer.paint(page.rgb, colorings[number - 1], page.rgb)
 
     def _sheet(self) -> tuple[DecodedImage, RgbImage]:
         small, _ = self._first_page()

@@ -51,8 +51,9 @@ class Outcome:
         Whether the picture was damaged and what is left of it was recolored.
     reason : str
         Why it was skipped, if not because it was done before.
-    sidecars : tuple of str
-        Paths of the sidecar files that were written.
+    written : tuple of str
+        Paths of the files that were written, the result and sidecar files, also of a failed job;
+        `STREAM` is standard output.
     thumbnails : Thumbnails or None
         If `OutputOptions.thumbnails` is set and there is a result.
     entropy : float or None
@@ -69,7 +70,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     is_damaged: bool = False
     reason: str = ""
-    sidecars: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
     thumbnails: Thumbnails | None = None
     entropy: float | None = None
 
@@ -96,17 +97,24 @@ class Report:
     bugs: int = 0
     least_certain: list[tuple[float, str]] = field(default_factory=list)  # nats, source
     unsupported_files: Counter[str] = field(default_factory=Counter)  # by message and hint
+    causes: Counter[str] = field(default_factory=Counter)  # failures by their common cause
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
         self.counts[outcome.status] += 1
         self.bugs += bool(outcome.bug)
+        if outcome.error and outcome.error.cause:
+            self.causes[outcome.error.cause] += 1
         if outcome.entropy is not None:
             self.least_certain.append((outcome.entropy, outcome.job.source))
             self.least_certain.sort(key=lambda known: -known[0])
             del self.least_certain[MAX_LISTED:]
         if outcome.status is Status.LEFT_OUT and outcome.error:
             self.unsupported_files[f"{outcome.error.message}; {outcome.error.hint}"] += 1
+
+    def is_repeated(self, outcome: Outcome) -> bool:
+        """Tell whether an outcome that was added failed by the cause of an earlier one."""
+        return outcome.error is not None and self.causes[outcome.error.cause] > 1
 
     @property
     def exit_code(self) -> ExitCode:

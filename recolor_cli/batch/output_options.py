@@ -99,7 +99,10 @@ class OutputOptions:
     if_gray : bool
         Skip pictures that have color.
     variants : int
-        Number of different colorings to write as sidecar files, with a sheet of them; 0 is none.
+        Number of different colorings, of which one is the result and the others are sidecar files,
+        with a sheet of all; 0 is the result alone.
+    pick : int
+        Number of the variant that is the result, from 1.
     confidence : bool
         Write the confidence map as a sidecar file.
     keep_damaged : bool
@@ -126,6 +129,7 @@ class OutputOptions:
     thumbnails: bool = False
     if_gray: bool = False
     variants: int = 0
+    pick: int = 1
     confidence: bool = False
     keep_damaged: bool = False
     exclude: tuple[str, ...] = ()
@@ -147,7 +151,11 @@ class OutputOptions:
 
     def network_sidecars(self, destination: str) -> list[str]:
         """Return the paths of the sidecar files that need the network."""
-        labels = [str(number) for number in range(1, self.variants + 1)]
-        labels += [VARIANTS] if self.variants else []
-        labels += [CONFIDENCE] if self.confidence else []
-        return [sidecar_path(destination, label) for label in labels]
+        return [sidecar_path(destination, label) for label in self.network_labels]
+
+    @property
+    def network_labels(self) -> list[str]:
+        """Labels of the sidecar files that need the network. The result is a variant, too."""
+        others = (number for number in range(1, self.variants + 1) if number != self.pick)
+        labels = [*map(str, others), VARIANTS] if self.variants else []
+        return [*labels, CONFIDENCE] if self.confidence else labels

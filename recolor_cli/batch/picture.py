@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -14,9 +14,10 @@ from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.network_sidecars import NetworkSidecars
 from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
 from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.sidecar_names import outdated_sidecars
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.color.gray_detection import detect_gray
-from recolor_cli.errors import InputError, OutputError, RecolorError
+from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.image.compare import Thumbnails, draw_comparison, thumbnails
 from recolor_cli.image.decode import decode_pages, to_8_bits
 from recolor_cli.image.decoded_image import DecodedImage
@@ -25,7 +26,7 @@ from recolor_cli.image.failures import page_errors
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.probe import Header, probe
 from recolor_cli.image.unsupported import check_format
-from recolor_cli.recolorizer import Recolorizer, StageTimings
+from recolor_cli.recolorizer import Recolorizer, StageTimings, check_fit
 from recolor_cli.system.files import back_up, mount_point, read, read_pipe, write_atomic, writing
 from recolor_cli.system.texts import counted
 from recolor_cli.terminal.streams import stdin, write_stdout
@@ -63,24 +64,29 @@ class PictureWork:
 
     def __call__(self, job: Job, missing: MissingOutputs) -> Outcome:
         """Make the missing outputs of a job. Errors are in the outcome, so that others go on."""
+        attempt = _Attempt(job, missing)
         try:
-            if missing.needs_network:
-                return self._recolor(job, missing)
-            return self._compare_only(job, missing)
+            make = self._recolor if missing.needs_network else self._compare_only
+            outcome = make(attempt)
         except RecolorError as error:
-            return Outcome(job, Status.FAILED, error)
+            outcome = Outcome(job, Status.FAILED, error)
         except Exception as error:  # a bug must not stop 100,000 other pictures
-            return failed_unexpectedly(job, error)
+            outcome = failed_unexpectedly(job, error)
+        return replace(outcome, written=tuple(attempt.written))
 
-    def _recolor(self, job: Job, missing: MissingOutputs) -> Outcome:
+    def _recolor(self, attempt: _Attempt) -> Outcome:
         """Read, recolor, encode and write one picture and its sidecar files.
 
         Pages are recolored one by one, while they are encoded.
         """
-        options, timings = self._options, StageTimings()
+        options, timings = self._options, attempt.timings
+        job, missing = attempt.job, attempt.missing
         picture = _read(job, missing, options)
         _check_size(picture.header, options)
+        if self._recolorizer.options.names_places:
+            check_fit(picture.header.displayed_size(), self._recolorizer.options)
         extra = NetworkSidecars(self._recolorizer, options)
+        outdated = _outdated_sidecars(job, missing)
         with self._budget.reserve(picture.header.memory):
             timings.lap("read")
             pages = _recolor_pages(picture.pages(), extra, timings)
@@ -89,19 +95,20 @@ class PictureWork:
                     return Outcome(job, Status.SKIPPED, reason=_HAS_COLOR)
                 picture.warnings[f"{_HAS_COLOR} and is passed on as it was"] = None
                 pages = ((page, page.rgb) for page in picture.pages())
-            if not missing.result:  # run the network only, for the missing sidecar files
-                for _ in pages:
-                    pass
+            if not missing.result:
+                _predict_pages(picture.pages(), extra, timings)
             elif _is_written_page_by_page(job, picture.encoding):
-                with self._open_result(job, picture) as file:
+                with self._open_result(attempt, picture) as file:
                     encode_to_file(pages, picture.encoding, file)
             else:
                 picture.result = encode_all(pages, picture.encoding)
                 timings.lap("encode")
-                self._write(job, picture)
-        self._write_network_sidecars(job, missing, picture, extra)
+                self._write(attempt, picture)
+        self._write_network_sidecars(attempt, picture, extra)
         timings.lap("write")
-        small = self._write_comparison(job, missing, picture, timings)
+        small = self._write_comparison(attempt, picture)
+        for path in outdated:
+            picture.warnings[f"{path} is of an earlier run; remove it, or make it anew"] = None
         return Outcome(
             job,
             Status.WRITTEN if missing.result else Status.SKIPPED,
@@ -109,16 +116,15 @@ class PictureWork:
             seconds=timings.seconds,
             warnings=tuple(picture.warnings),
             is_damaged=picture.is_damaged,
-            sidecars=missing.comparison_sidecars + missing.network_sidecars,
             thumbnails=small,
             entropy=extra.entropy,
         )
 
-    def _compare_only(self, job: Job, missing: MissingOutputs) -> Outcome:
+    def _compare_only(self, attempt: _Attempt) -> Outcome:
         """Leave the result as it is and make what needs only it and the picture."""
-        picture = _read(job, missing, self._options)
-        small = self._write_comparison(job, missing, picture, StageTimings())
-        return Outcome(job, Status.SKIPPED, sidecars=missing.comparison_sidecars, thumbnails=small)
+        picture = _read(attempt.job, attempt.missing, self._options)
+        small = self._write_comparison(attempt, picture)
+        return Outcome(attempt.job, Status.SKIPPED, thumbnails=small)
 
     def _is_gray(self, picture: _Picture) -> bool:
         """Tell whether the first page is gray, or has gray parts if only these are recolored."""
@@ -126,51 +132,69 @@ class PictureWork:
         only_parts = self._recolorizer.options.only_gray
         return seen.has_gray_parts if only_parts else seen.is_monochrome
 
-    def _write(self, job: Job, picture: _Picture) -> None:
+    def _write(self, attempt: _Attempt, picture: _Picture) -> None:
+        job = attempt.job
         if job.destination == STREAM:
             write_stdout(picture.result)
+            attempt.written.append(STREAM)
             return
         if job.backup:
             back_up(Path(job.destination), Path(job.backup), picture.data)
-        with self._open_result(job, picture) as file:
+        with self._open_result(attempt, picture) as file:
             file.write(picture.result)
 
-    def _open_result(self, job: Job, picture: _Picture) -> AbstractContextManager[BinaryIO]:
+    @contextmanager
+    def _open_result(self, attempt: _Attempt, picture: _Picture) -> Iterator[BinaryIO]:
         """Open the destination so that it is written whole or not at all."""
-        times = self._options.preserve_times
-        return writing(Path(job.destination), picture.status, times, self._mount)
+        path = attempt.job.destination
+        with writing(Path(path), picture.status, self._options.preserve_times, self._mount) as file:
+            yield file
+            # If the run ends before the new ones are written, the next run makes them.
+            _remove(attempt.missing.sidecars)
+        attempt.written.append(path)
 
     def _write_network_sidecars(
-        self, job: Job, missing: MissingOutputs, picture: _Picture, extra: NetworkSidecars
+        self, attempt: _Attempt, picture: _Picture, extra: NetworkSidecars
     ) -> None:
-        wanted = missing.network_sidecars
-        if not wanted:
+        job, paths = attempt.job, attempt.missing.network_sidecars
+        if not paths:
             return
         with _sidecars_are_named(job), self._budget.reserve(picture.header.memory):
+            _remove(paths)  # so that no set of two makings can remain
             # Decoded anew for each variant, so that one page is in memory at a time.
-            made = extra.encode(job.destination, wanted, picture.pages, picture.encoding)
-            for path, content in made:
+            for path, content in extra.encode(job.destination, picture.pages, picture.encoding):
                 write_atomic(Path(path), content, picture.status)
+                attempt.written.append(path)
 
-    def _write_comparison(
-        self, job: Job, missing: MissingOutputs, picture: _Picture, timings: StageTimings
-    ) -> Thumbnails | None:
+    def _write_comparison(self, attempt: _Attempt, picture: _Picture) -> Thumbnails | None:
         """Write the sidecar files that show before and after; return thumbnails, if wanted."""
-        if not (missing.comparison_sidecars or self._options.thumbnails):
+        job, paths = attempt.job, attempt.missing.comparison_sidecars
+        if not (paths or self._options.thumbnails):
             return None
         after = picture.result or read(Path(job.destination)).data
         small = None
         header = picture.header
-        memory = header.memory if missing.comparison_sidecars else header.source_memory
+        memory = header.memory if paths else header.source_memory
         with _sidecars_are_named(job), self._budget.reserve(2 * memory):
-            for path in missing.comparison_sidecars:
+            for path in paths:
                 image_format = ImageFormat.of_suffix(Path(path).suffix) or ImageFormat.PNG
                 data = draw_comparison(picture.data, after, image_format, self._options.quality)
                 write_atomic(Path(path), data, picture.status)
+                attempt.written.append(path)
             if self._options.thumbnails:
                 small = thumbnails(picture.data, after)
-        timings.lap("compare")
+        attempt.timings.lap("compare")
         return small
+
+
+@dataclass
+class _Attempt:
+    """A job, its outputs that are to be made, and what was made so far."""
+
+    job: Job
+    missing: MissingOutputs
+    timings: StageTimings = field(default_factory=StageTimings)
+    written: list[str] = field(default_factory=list)  # paths
 
 
 @dataclass
@@ -243,11 +267,26 @@ def _recolor_pages(
     """Recolor the pages or frames of a file, each when it is asked for."""
     for number, page in enumerate(pages, 1):
         timings.lap("decode")
-        count, noun = (page.animation.frames, "frame") if page.animation else (page.pages, "page")
-        with page_errors(number, count, noun):
+        with _page_errors(number, page):
             new = extra.recolor(page, timings)
         yield page, new
         timings.lap("encode")  # of this page, where they are encoded one by one
+
+
+def _predict_pages(
+    pages: Iterator[DecodedImage], extra: NetworkSidecars, timings: StageTimings
+) -> None:
+    """Run the network for the sidecar files, without painting the result."""
+    for number, page in enumerate(pages, 1):
+        timings.lap("decode")
+        with _page_errors(number, page):
+            extra.predict(page, timings)
+
+
+def _page_errors(number: int, page: DecodedImage) -> AbstractContextManager[None]:
+    """Name the page or frame in errors, if there are several."""
+    count, noun = (page.animation.frames, "frame") if page.animation else (page.pages, "page")
+    return page_errors(number, count, noun)
 
 
 def _is_written_page_by_page(job: Job, encoding: ImageEncoding) -> bool:
@@ -257,13 +296,28 @@ def _is_written_page_by_page(job: Job, encoding: ImageEncoding) -> bool:
     return is_tiff and job.destination != STREAM and not job.backup
 
 
+def _outdated_sidecars(job: Job, missing: MissingOutputs) -> list[str]:
+    """Return the sidecar files that would remain of an earlier result of this job."""
+    # In place, the destination is the picture, and its neighbors may be pictures.
+    if job.backup or job.destination == STREAM or not os.path.exists(job.destination):
+        return []
+    return outdated_sidecars(job.destination, missing.sidecars, missing.result)
+
+
+def _remove(paths: Iterable[str]) -> None:
+    for path in paths:
+        with suppress(OSError):  # it cannot be written either, which is reported then
+            Path(path).unlink(missing_ok=True)
+
+
 @contextmanager
 def _sidecars_are_named(job: Job) -> Iterator[None]:
     """Say in errors that the result exists and that a sidecar file of it failed."""
     try:
         yield
     except RecolorError as error:
-        raise OutputError(
+        raise type(error)(
             f"{job.destination} is there, but a sidecar file of it is not: {error.message}",
             error.hint,
+            error.cause,
         ) from error

@@ -110,7 +110,8 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
             continue
         options_of_name = here if path_below(name, os.curdir) else options
         for job in jobs_of(name, recursive, options_of_name, suffix, None):
-            if job.error or not is_earlier_result(job.source, suffix):
+            is_folder = job.error and os.path.isdir(job.source)  # that cannot be read
+            if is_folder or not is_earlier_result(job.source, suffix, options_of_name):
                 yield from conflicts.resolve([job])
 
 
@@ -192,7 +193,9 @@ class _Conflicts:
         key = _key(job.destination)
         if not job.backup and self._is_input(job.destination):
             return OutputError(
-                f"{job.destination} would overwrite an input", "choose another -o or --suffix"
+                f"{job.destination} would overwrite an input",
+                "choose another -o or --suffix",
+                "their results would overwrite inputs",
             )
         if (writer := self._writers[key]) != job.source:
             return conflict_error(job, writer)

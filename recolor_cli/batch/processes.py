@@ -77,14 +77,16 @@ class ProcessWorkers:
             except RecolorError:  # the system has no room for so many
                 if not processes:
                     raise
-            ready = processes[0].ready()
+            self.budget = MemoryBudget(memory)
+            supervisors = [
+                Supervisor(process, start, self.budget, allowance, host) for process in processes
+            ]
+            ready = supervisors[0].ready()
             started.pop_all()
         self.count = self._left = len(processes)
         self.ready = replace(ready, cpu_reason=cpu_reason or ready.cpu_reason, count=self.count)
-        self.budget = MemoryBudget(memory)
         self._threads = []
-        for process in processes:
-            supervisor = Supervisor(process, start, self.budget, allowance, host)
+        for supervisor in supervisors:
             # A daemon, because a process that hangs must not keep the program from its end.
             thread = threading.Thread(
                 target=self._serve, args=[supervisor], name="recolor-process", daemon=True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -13,12 +12,14 @@ from typing import Protocol
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Status, not_tried
 from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.preflight import Preflight
 from recolor_cli.batch.skip_rule import MissingOutputs, missing_outputs
-from recolor_cli.errors import InputError
-from recolor_cli.system.files import remove_leftovers
+from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.system.prefetch import ordered_results, prefetch
+from recolor_cli.system.temporary_files import remove_leftovers
 
 _Task = tuple[Job, MissingOutputs]
+_NO_OPTIONS = RecolorOptions()
 
 
 class Workers(Protocol):
@@ -47,6 +48,7 @@ def run(
     options: OutputOptions,
     open_workers: Callable[[], Workers],
     stop: threading.Event | None = None,
+    recolor: RecolorOptions = _NO_OPTIONS,
 ) -> Iterator[Outcome]:
     """Do the jobs and yield their outcomes in the order of the jobs, each as soon as it is known.
 
@@ -60,6 +62,8 @@ def run(
         network. The workers are closed at the end.
     stop : threading.Event or None
         Once it is set, jobs that have begun are finished and yielded, and no other one begins.
+    recolor : RecolorOptions
+        The workers' own, which must fit the pictures that need no worker, too.
 
     Raises
     ------
@@ -68,14 +72,15 @@ def run(
     """
     stop = stop or threading.Event()
     # One in advance, in a thread, so that a stop is noticed while a job is awaited.
-    tasks = prefetch(_tasks(jobs, options), 1, stop)
+    tasks = prefetch(_without_leftovers(_tasks(jobs, options)), 1, stop)
+    preflight = Preflight(options, recolor)
     for job, missing in tasks:
         if stop.is_set():
             return
-        outcome = _outcome_without_worker(job, missing, options)
+        outcome = preflight.outcome(job, missing)
         if outcome is None:
             rest = itertools.chain([(job, missing)], tasks)
-            yield from _run_tasks(rest, options, open_workers(), stop)
+            yield from _run_tasks(rest, preflight, open_workers(), stop)
             return
         yield outcome
 
@@ -85,22 +90,28 @@ def run_with_workers(
     options: OutputOptions,
     workers: Workers,
     stop: threading.Event | None = None,
+    recolor: RecolorOptions = _NO_OPTIONS,
 ) -> Iterator[Outcome]:
     """Do the jobs as `run` does, with workers that are open already."""
-    return _run_tasks(_tasks(jobs, options), options, workers, stop or threading.Event())
+    tasks = _without_leftovers(_tasks(jobs, options))
+    return _run_tasks(tasks, Preflight(options, recolor), workers, stop or threading.Event())
 
 
 def dry_run(
-    jobs: Iterable[Job], options: OutputOptions, stop: threading.Event | None = None
+    jobs: Iterable[Job],
+    options: OutputOptions,
+    stop: threading.Event | None = None,
+    recolor: RecolorOptions = _NO_OPTIONS,
 ) -> Iterator[Outcome]:
-    """Yield the outcomes of `run`, as far as they can be known without reading a picture."""
+    """Yield the outcomes of `run`, as far as they can be known without decoding a picture."""
+    preflight = Preflight(options, recolor)
     for job, missing in prefetch(_tasks(jobs, options), 1, stop or threading.Event()):
         if stop and stop.is_set():
             return
         if job.error:
             yield not_tried(job, job.error)
-        elif _is_source_missing(job):
-            yield _no_source(job)
+        elif error := preflight.input_error(job):
+            yield Outcome(job, Status.FAILED, error)
         else:
             yield Outcome(job, Status.PLANNED if missing.needs_network else Status.SKIPPED)
 
@@ -112,22 +123,37 @@ def _tasks(jobs: Iterable[Job], options: OutputOptions) -> Iterator[_Task]:
         yield job, MissingOutputs(False) if job.error else missing_outputs(job, options)
 
 
+def _without_leftovers(tasks: Iterable[_Task]) -> Iterator[_Task]:
+    """Yield the tasks, before which the leftovers of killed runs in their folders are removed."""
+    clean: set[Path] = set()
+    for task in tasks:
+        destination = task[0].destination
+        folder = Path(destination).parent
+        if destination not in ("", STREAM) and folder not in clean:
+            clean.add(folder)
+            remove_leftovers(folder)
+        yield task
+
+
 def _run_tasks(
-    tasks: Iterable[_Task], options: OutputOptions, workers: Workers, stop: threading.Event
+    tasks: Iterable[_Task],
+    preflight: Preflight,
+    workers: Workers,
+    stop: threading.Event,
 ) -> Iterator[Outcome]:
-    clean: set[Path] = set()  # folders without leftovers of runs that were killed
+    def note(future: Future[Outcome]) -> None:
+        if not future.cancelled() and not future.exception():
+            preflight.targets.note(future.result())
 
     def submit(task: _Task) -> Future[Outcome]:
         job, missing = task
-        if outcome := _outcome_without_worker(job, missing, options):
+        if outcome := preflight.outcome(job, missing):
             settled: Future[Outcome] = Future()
             settled.set_result(outcome)
             return settled
-        folder = Path(job.destination).parent
-        if job.destination != STREAM and folder not in clean:
-            clean.add(folder)
-            remove_leftovers(folder)
-        return workers.submit(job, missing)
+        future = workers.submit(job, missing)
+        future.add_done_callback(note)
+        return future
 
     # With one waiting for each that is at work, no worker is idle. The depth bounds the memory.
     depth = 2 * workers.count + 2
@@ -135,26 +161,3 @@ def _run_tasks(
         yield from ordered_results(submit, tasks, depth, stop, workers.stop)
     finally:
         workers.close()
-
-
-def _outcome_without_worker(
-    job: Job, missing: MissingOutputs, options: OutputOptions
-) -> Outcome | None:
-    """Return the outcome of a job that needs no worker; None if it needs one."""
-    if job.error:
-        return not_tried(job, job.error)
-    if missing.needs_network:
-        return None
-    if _is_source_missing(job):
-        return _no_source(job)
-    if missing.comparison_sidecars or options.thumbnails:
-        return None
-    return Outcome(job, Status.SKIPPED)
-
-
-def _is_source_missing(job: Job) -> bool:
-    return job.source != STREAM and not os.path.exists(job.source)
-
-
-def _no_source(job: Job) -> Outcome:
-    return Outcome(job, Status.FAILED, InputError("no such file", "check the name"))

@@ -6,12 +6,16 @@ same command twice must not take it for a picture, so that a new kind needs its 
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 COMPARE = "compare"  # before | after
-VARIANTS = "variants"  # a sheet of all variants; each variant is labelled with its number
+VARIANTS = "variants"  # a sheet of all variants; each but the result is labelled with its number
 CONFIDENCE = "confidence"  # a map of how certain the network was
+
+MAX_VARIANTS = 16
 
 _LABELS = (COMPARE, VARIANTS, CONFIDENCE)  # as regular expressions
 # DOTALL, because a file's name may have a newline in it.
@@ -31,6 +35,27 @@ def sidecar_path(destination: str, label: str) -> str:
     """
     path = Path(destination)
     return str(path.with_name(f"{path.stem}-{label}{path.suffix}"))
+
+
+def outdated_sidecars(destination: str, made: Collection[str], with_result: bool) -> list[str]:
+    """Return the sidecar files of an earlier result that remain when others are made anew.
+
+    Parameters
+    ----------
+    destination : str
+        Of the result.
+    made : collection of str
+        Paths of the sidecar files that are made anew.
+    with_result : bool
+        Whether the result is made anew, too.
+    """
+    sheet = sidecar_path(destination, VARIANTS)
+    labels = list(_LABELS) if with_result else []
+    # Without a sheet, a file with a number is a picture of its own.
+    if os.path.exists(sheet) and (with_result or sheet in made):
+        labels += map(str, range(1, MAX_VARIANTS + 1))
+    paths = (sidecar_path(destination, label) for label in labels)
+    return [path for path in paths if path not in made and os.path.exists(path)]
 
 
 def without_label(stem: str, suffix: str = "") -> str:

@@ -29,18 +29,29 @@ class MissingOutputs:
     comparison_sidecars: tuple[str, ...] = ()
 
     @property
+    def sidecars(self) -> tuple[str, ...]:
+        """Paths of all sidecar files that are to be made."""
+        return self.network_sidecars + self.comparison_sidecars
+
+    @property
     def needs_network(self) -> bool:
         """Whether the picture has to be recolored."""
         return self.result or bool(self.network_sidecars)
 
 
 def missing_outputs(job: Job, options: OutputOptions) -> MissingOutputs:
-    """Return the outputs that a job still lacks; with a new result come all its sidecar files."""
+    """Return the outputs of a job that are to be made.
+
+    With a new result come all its sidecar files. Those of the network are one set: if one is
+    missing, all are made anew, because a sheet must show the variants that lie beside it.
+    """
     network = options.network_sidecars(job.destination)
     comparison = options.comparison_sidecars(job.destination)
     if not has_result(job, options):
         return MissingOutputs(True, tuple(network), tuple(comparison))
-    return MissingOutputs(False, tuple(_absent(network)), tuple(_absent(comparison)))
+    is_whole = all(map(_is_written, network))
+    absent = (path for path in comparison if not _is_written(path))
+    return MissingOutputs(False, () if is_whole else tuple(network), tuple(absent))
 
 
 def has_result(job: Job, options: OutputOptions) -> bool:
@@ -51,14 +62,14 @@ def has_result(job: Job, options: OutputOptions) -> bool:
         return backup.exists() and not has_same_content(backup, picture)
     if job.destination == STREAM or options.overwrite or job.redo:
         return False
-    if not os.path.isfile(job.destination):
+    return _is_written(job.destination)
+
+
+def _is_written(path: str) -> bool:
+    if not os.path.isfile(path):
         return False
     try:
         # A power cut may leave an empty file.
-        return Path(job.destination).stat().st_size > 0
+        return Path(path).stat().st_size > 0
     except OSError:  # the file, or its disk, was removed just now
         return False
-
-
-def _absent(paths: list[str]) -> list[str]:
-    return [path for path in paths if not os.path.exists(path)]

@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from recolor_cli.batch.gpu_host import GpuHost
-from recolor_cli.batch.messages import Reserve, TaskMessage
+from recolor_cli.batch.messages import ReadyMessage, Reserve, TaskMessage
 from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
-from recolor_cli.batch.worker_handle import WorkerProcess
+from recolor_cli.batch.worker_handle import WorkerDied, WorkerProcess
 from recolor_cli.errors import InputError, RecolorError
-from recolor_cli.system.files import remove_leftovers
 from recolor_cli.system.memory import MemoryBudget
+from recolor_cli.system.temporary_files import remove_leftovers
 
 _TRIES = 2  # attempts at a task. A process may die because another program needed memory
 _STARTS = 3  # of a process in place of a dead one, for the same reason
@@ -47,6 +47,20 @@ class Supervisor:
         self._budget = budget
         self._allowance = allowance
         self._host = host
+
+    def ready(self) -> ReadyMessage:
+        """Wait until the first process has loaded the model, and replace it if it dies before.
+
+        Raises
+        ------
+        RecolorError
+            As `WorkerProcess.ready`, if a replacement fails, too.
+        """
+        try:
+            return self._process.ready()
+        except WorkerDied:
+            self._process = self._replacement()
+            return self._process.ready()
 
     def wait_until_ready(self) -> None:
         """Wait for the first process. One that fails is replaced when there is something to do."""
@@ -90,7 +104,7 @@ class Supervisor:
             try:
                 process.ready()
                 break
-            except RecolorError:
+            except WorkerDied:
                 if tried == _STARTS:
                     raise
         return process

@@ -35,6 +35,10 @@ _NO_MEMORY = 71  # exit code of a process that was short of memory outside a pic
 _KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 
 
+class WorkerDied(RecolorError):
+    """A process ended before it could do anything, for example because it was killed."""
+
+
 class WorkerProcess:
     """A process that runs `recolor_cli.batch.worker_main`.
 
@@ -82,8 +86,10 @@ class WorkerProcess:
 
         Raises
         ------
+        WorkerDied
+            If it ends.
         RecolorError
-            If it cannot load the model, or ends.
+            If it cannot load the model.
         """
         if self._ready is None:
             answer = self.receive()
@@ -91,9 +97,10 @@ class WorkerProcess:
                 ended = self.end()
                 if isinstance(answer, RecolorError):
                     raise answer
-                raise RecolorError(
+                raise WorkerDied(
                     f"the process that recolors {ended} at its start",
                     "close other programs if memory is short; see what `recolor doctor` says",
+                    "no process that recolors is left",
                 )
             self._ready = answer
         return self._ready
@@ -156,4 +163,5 @@ def _cannot_start(error: OSError) -> RecolorError:
     return RecolorError(
         f"the process that recolors cannot be started: {error.strerror}",
         "there may be too many processes, or too little memory",
+        "no process that recolors is left",
     )

@@ -98,6 +98,11 @@ class BlendMask:
         return np.where(share == 0, rgb, np.where(share == 1, painted, between))
 
 
+def check_mask_fit(mask: NDArray[np.uint8], picture: ImageSize) -> None:
+    """Raise InputError if a mask has another shape than its picture."""
+    check_same_aspect("the mask", ImageSize(*mask.shape), picture)
+
+
 def _resize_mask(mask: NDArray[np.uint8], rgb: AnyRgbImage) -> NDArray[np.uint8]:
     """Resize a mask to the size of its picture.
 
@@ -109,7 +114,7 @@ def _resize_mask(mask: NDArray[np.uint8], rgb: AnyRgbImage) -> NDArray[np.uint8]
     size, picture = ImageSize(*mask.shape), ImageSize(*rgb.shape[:2])
     if size == picture:
         return mask
-    check_same_aspect("the mask", size, picture)
+    check_mask_fit(mask, picture)
     interpolation = cv2.INTER_AREA if size.width > picture.width else cv2.INTER_LINEAR
     resized = cv2.resize(mask, (picture.width, picture.height), interpolation=interpolation)
     return np.asarray(resized, np.uint8)

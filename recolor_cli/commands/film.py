@@ -26,7 +26,12 @@ from recolor_cli.commands.options import (
     shared_options,
     suffix_option,
 )
-from recolor_cli.commands.report import load_network, missing_extra, report_outcome
+from recolor_cli.commands.report import (
+    load_network,
+    missing_extra,
+    print_repeated_failures,
+    report_outcome,
+)
 from recolor_cli.commands.signals import signals
 from recolor_cli.errors import ExitCode, UsageError
 
@@ -57,6 +62,7 @@ def film(**values: Any) -> ExitCode:
     except ImportError as error:
         raise missing_extra("video", error) from error
     from recolor_cli.commands.film_plan import make_output_options, plan_films
+    from recolor_cli.model.preflight import check_model
     from recolor_cli.terminal.console import Console
 
     given = _OptionValues(**values)
@@ -68,6 +74,7 @@ def film(**values: Any) -> ExitCode:
     jobs = plan_films(given.inputs, given.recursive, output)
     _check_streams(given, jobs)
     _check_encoders(jobs, options.encoding)
+    check_model(given.model, given.device, bool(options.recolor.steering))
     return _recolor(given, jobs, output, options, raw, Console(given.quiet, given.verbose))
 
 
@@ -186,37 +193,56 @@ def _recolor(
     console: Console,
 ) -> ExitCode:
     """Recolor the films one after the other and report each. Load the model for the first one."""
-    from recolor_cli.batch.outcome import Report
+    from recolor_cli.batch.outcome import Outcome, Report, Status
+    from recolor_cli.batch.targets import Targets
     from recolor_cli.commands.film_plan import is_finished, make_untried_outcome
-    from recolor_cli.commands.film_run import FilmSource, recolor_job
+    from recolor_cli.commands.film_run import FilmSource, find_misfit, recolor_job
     from recolor_cli.system.device import cpu_count
     from recolor_cli.video.fingerprint import digest_model
+    from recolor_cli.video.job import clean_up
 
-    report = Report()
+    report, targets = Report(), Targets(output.out)
     network: OnnxColorNetwork | None = None
     with signals((signal.SIGINT,)) as stop:
         for job in jobs:
             counts: dict[str, object] = {}
             finished = not job.error and is_finished(job, output)
+            source = FilmSource(job.source, raw, given.rate)
             if given.dry_run or job.error or finished:
                 outcome = make_untried_outcome(job, finished)
+                if finished and (misfit := find_misfit(source, options)):
+                    outcome = Outcome(job, Status.FAILED, misfit)
+                if finished and not given.dry_run:
+                    clean_up(Path(job.destination))
+            elif refusal := targets.refusal(job):
+                outcome = Outcome(job, Status.FAILED, refusal)
             else:
                 if network is None:  # all CPUs work on one film, each on a frame of its own
                     network = load_network(given.model, given.device, cpu_count(), console)
                     if options.recolor.steering:
                         network.require_distribution()
                     options = replace(options, model_digest=digest_model(given.model))
-                source = FilmSource(job.source, raw, given.rate)
                 outcome, done = recolor_job(job, source, network, options, console, stop)
                 if isinstance(outcome.error, UsageError) and len(jobs) == 1:
                     raise outcome.error
                 if done:
                     counts = {"frames": done.frames, "resumed": done.resumed, "cuts": done.cuts}
+                targets.note(outcome)
             report.add(outcome)
             device = network.device if network else ""
             alone = len(jobs) == 1
-            report_outcome(outcome, console, given.as_json, given.model, device, alone, counts)
+            report_outcome(
+                outcome,
+                console,
+                given.as_json,
+                given.model,
+                device,
+                alone,
+                report.is_repeated(outcome),
+                counts,
+            )
             if stop.is_set():
                 console.error(f"interrupted: {report}", "the same command goes on from here")
                 return ExitCode.INTERRUPTED
+    print_repeated_failures(report, console)
     return report.exit_code

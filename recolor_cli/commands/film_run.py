@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -15,8 +16,10 @@ from typing import Any
 
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
+from recolor_cli.color.resize import check_same_aspect
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.model.color_network import ColorNetwork
+from recolor_cli.system.temporary_files import remove_leftovers, temporary_file
 from recolor_cli.system.texts import counted
 from recolor_cli.terminal.console import Console
 from recolor_cli.terminal.streams import stdin
@@ -56,13 +59,17 @@ class FilmSource:
 
 @contextmanager
 def _save_to_file(pipe: Any) -> Iterator[Path]:
-    """Copy a stream to a temporary file, which is closed, because Windows opens no file twice."""
+    """Copy a stream to a temporary file."""
     with ExitStack() as stack:
         try:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recolor-"))
-            path = Path(folder) / "stdin.film"
-            with path.open("wb") as file:
-                shutil.copyfileobj(pipe, file)
+            folder = Path(tempfile.gettempdir())
+            remove_leftovers(folder)  # a film is large
+            path, file = stack.enter_context(temporary_file(folder))
+            path.chmod(0o600)  # others use the folder, too
+            shutil.copyfileobj(pipe, file)
+            file.flush()
+            if sys.platform == "win32":  # opens no file twice
+                file.close()
         except OSError as error:
             raise InputError(
                 f"standard input cannot be saved to a temporary file: {error.strerror}",
@@ -98,8 +105,33 @@ def recolor_job(
         stopped = RecolorError(f"stopped after {counted(report.frames, 'frame')}")
         return Outcome(job, Status.FAILED, stopped, size=size), report
     return Outcome(
-        job, Status.WRITTEN, size=size, seconds={"film": seconds}, warnings=tuple(report.warnings)
+        job,
+        Status.WRITTEN,
+        size=size,
+        seconds={"film": seconds},
+        warnings=tuple(report.warnings),
+        written=(job.destination,),
     ), report
+
+
+def find_misfit(source: FilmSource, options: FilmOptions) -> InputError | None:
+    """Return why a mask or a still does not fit a film whose result exists; opens it for these."""
+    overlays = {f"the reference {still.name}": still.rgb for still in options.references}
+    if options.recolor.mask is not None:
+        overlays["the mask"] = options.recolor.mask
+    if not overlays or source.name == STREAM:
+        return None
+    try:
+        with source.open() as film:
+            displayed = film.info.displayed
+    except RecolorError:  # would be reported if there were anything to do
+        return None
+    try:
+        for name, overlay in overlays.items():
+            check_same_aspect(name, ImageSize(*overlay.shape[:2]), displayed)
+    except InputError as error:
+        return error
+    return None
 
 
 def _count_expected_frames(info: FilmInfo, options: FilmOptions) -> int | None:

@@ -74,7 +74,6 @@ def gallery_writer(console: Console, page: Path | None) -> Iterator[GalleryWrite
 
     with Gallery(page) as gallery:
         yield GalleryWriter(console, gallery)
-    console.note(f"gallery: {page}")
 
 
 def page_of(out: str | None) -> Path:

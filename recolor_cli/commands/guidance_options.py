@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from recolor_cli.batch.sidecar_names import MAX_VARIANTS
 from recolor_cli.commands.options import add_options
 from recolor_cli.errors import InputError, UsageError
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 _OPTIONS = (
     click.option(
         "--variants",
-        type=click.IntRange(2, 16),
+        type=click.IntRange(2, MAX_VARIANTS),
         metavar="N",
-        help="Write N different colorings too, as NAME-1 to NAME-N, and a sheet, NAME-variants.",
+        help="Write N different colorings, NAME and NAME-2 to NAME-N, and a sheet, NAME-variants.",
     ),
     click.option(
         "--hint",

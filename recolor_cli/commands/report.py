@@ -8,8 +8,10 @@ from recolor_cli.batch.job import STREAM
 from recolor_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from recolor_cli.batch.messages import ReadyMessage
-    from recolor_cli.batch.outcome import Outcome
+    from recolor_cli.batch.outcome import Outcome, Report
     from recolor_cli.model.onnx_network import OnnxColorNetwork
     from recolor_cli.terminal.console import Console
 
@@ -53,6 +55,7 @@ def report_outcome(
     model: str,
     device: str,
     alone: bool = True,
+    is_repeated: bool = False,
     also: dict[str, object] | None = None,
 ) -> None:
     """Print an outcome: messages to stderr, the path or a JSON object to stdout.
@@ -66,22 +69,57 @@ def report_outcome(
         For the JSON object; an empty device becomes null.
     alone : bool
         Whether it is the only job of the run: then a skip is a message without --verbose, too.
+    is_repeated : bool
+        Whether it failed by the cause of an earlier one: then its message is printed with --verbose
+        alone.
     also : dict or None
         Further items of the JSON object.
     """
     from recolor_cli.batch.outcome import Status
 
-    _print_messages(outcome, console, alone)
+    _print_messages(outcome, console, alone, is_repeated)
     job = outcome.job
     if as_json:
         console.json(_json(outcome, model, device) | (also or {}))
     elif outcome.status is Status.PLANNED:
         console.data(f"{job.source} -> {job.destination}")
-    elif outcome.status is Status.WRITTEN and job.destination != STREAM and not console.quiet:
-        console.data(job.destination)
+    elif not console.quiet:
+        for path in outcome.written:
+            if path != STREAM:
+                console.data(path)
 
 
-def _print_messages(outcome: Outcome, console: Console, alone: bool) -> None:
+def print_page(page: Path, is_data: bool, console: Console) -> None:
+    """Print the path of the gallery; to stdout, as those of all written files, if it is data."""
+    if not is_data:
+        console.note(f"gallery: {page}")
+    elif not console.quiet:
+        console.data(str(page))
+
+
+def print_lists(report: Report, console: Console) -> None:
+    """Print the least certain pictures, and how many failures and left-out files of a kind."""
+    print_repeated_failures(report, console)
+    if report.least_certain:
+        console.note("least certain first, nats:")
+        for nats, source in report.least_certain:
+            console.note(f"  {nats:.2f}  {source}")
+    for reason, count in report.unsupported_files.items():
+        if count == 1:
+            console.warn(f"1 file is left out: {reason}")
+        else:
+            console.warn(f"{count} files are left out: {reason.replace('it is', 'each is', 1)}")
+
+
+def print_repeated_failures(report: Report, console: Console) -> None:
+    """Print how many further failures each common cause has had, and begin to count anew."""
+    for cause, count in report.causes.items():
+        if count > 1:
+            console.error(f"{count - 1} more failed because {cause}")
+    report.causes.clear()
+
+
+def _print_messages(outcome: Outcome, console: Console, alone: bool, is_repeated: bool) -> None:
     from recolor_cli.batch.outcome import Status
 
     job, error = outcome.job, outcome.error
@@ -90,6 +128,8 @@ def _print_messages(outcome: Outcome, console: Console, alone: bool) -> None:
     if error and outcome.status is Status.LEFT_OUT:
         # A phone's folder may hold thousands; the report at the end counts them.
         console.detail(f"{job.source} is left out: {error.message}")
+    elif error and is_repeated:
+        console.detail(f"{job.source}: {error.message}")
     elif error:
         console.error(f"{job.source}: {error.message}", error.hint)
     if outcome.bug:
@@ -115,7 +155,7 @@ def _json(outcome: Outcome, model: str, device: str) -> dict[str, object]:
         "hint": error.hint if error else None,
         "reason": outcome.reason or None,
         "entropy": None if outcome.entropy is None else round(outcome.entropy, 3),
-        "companions": list(outcome.sidecars),
+        "companions": [path for path in outcome.written if path != outcome.job.destination],
         "warnings": list(outcome.warnings),
         "damaged": outcome.is_damaged,
         "width": size.width if size else None,

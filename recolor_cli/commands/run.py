@@ -25,7 +25,12 @@ from recolor_cli.commands.options import (
     shared_options,
     suffix_option,
 )
-from recolor_cli.commands.report import report_outcome
+from recolor_cli.commands.report import (
+    print_lists,
+    print_page,
+    print_repeated_failures,
+    report_outcome,
+)
 from recolor_cli.commands.signals import signals
 from recolor_cli.commands.workers import WorkerOpener
 from recolor_cli.errors import ExitCode, UsageError
@@ -33,7 +38,7 @@ from recolor_cli.image.formats import FORMAT_NAMES, ImageFormat
 
 if TYPE_CHECKING:
     from recolor_cli.batch.job import Job
-    from recolor_cli.batch.outcome import Outcome, Report
+    from recolor_cli.batch.outcome import Outcome
     from recolor_cli.batch.output_options import MediaKind, OutputOptions
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.terminal.console import Console
@@ -120,6 +125,7 @@ def run(**values: Any) -> ExitCode:
     option can also be set as a variable: RECOLOR_MODEL, RECOLOR_QUALITY and so on.
     """
     from recolor_cli.batch.messages import WorkerConfig
+    from recolor_cli.model.preflight import check_model
     from recolor_cli.terminal.console import Console
 
     given = _OptionValues(**values)
@@ -129,6 +135,7 @@ def run(**values: Any) -> ExitCode:
     planned = _plan(given, output)
     _check_streams(given, planned, output)
     config = WorkerConfig(given.model, given.device, given.jobs, planned.total, recolor, output)
+    check_model(given.model, given.device, config.needs_distribution)
     # A picture alone needs no other process, and other processes lack the streams of this one.
     in_threads = planned.total == 1 or any(is_stream(name) for name in given.inputs)
     return _run(given, planned, WorkerOpener(config, console, in_threads), console)
@@ -257,6 +264,7 @@ def _output_options(given: _OptionValues) -> OutputOptions:
         thumbnails=given.gallery,
         if_gray=given.if_gray,
         variants=given.variants or 0,
+        pick=given.pick or 1,
         confidence=given.confidence,
         base=given.base,
         keep_damaged=given.damaged == "keep",
@@ -306,7 +314,7 @@ def _run(
     given: _OptionValues, planned: _RunPlan, workers: WorkerOpener, console: Console
 ) -> ExitCode:
     """Do the jobs and report their outcomes, until they are done or a signal comes."""
-    from recolor_cli.batch.outcome import Report
+    from recolor_cli.batch.outcome import Report, Status
 
     report, started = Report(), time.monotonic()
     page = page_of(given.out) if given.gallery and not given.dry_run else None
@@ -320,7 +328,17 @@ def _run(
         for outcome in _outcomes(given, planned, workers, stop):
             report.add(outcome)
             alone = planned.total == 1
-            report_outcome(outcome, console, given.as_json, given.model, workers.device, alone)
+            report_outcome(
+                outcome,
+                console,
+                given.as_json,
+                given.model,
+                workers.device,
+                alone,
+                report.is_repeated(outcome),
+            )
+            if given.watch and outcome.status is Status.WRITTEN:
+                print_repeated_failures(report, console)  # the cause is over, and may come again
             if given.watch and outcome.job.is_unsupported and outcome.error:
                 # The report at the end may never come.
                 console.warn(f"{outcome.job.source} is left out: {outcome.error.message}")
@@ -329,7 +347,9 @@ def _run(
         # SIGTERM is the usual end of a watch.
         interrupted = stop.is_set() and stop.signal != signal.SIGTERM
         gallery.finish(given.model, workers.device, interrupted)
-    _print_lists(report, console)
+    if page:
+        print_page(page, not (given.as_json or planned.to_stdout), console)
+    print_lists(report, console)
     if interrupted:
         console.error(f"interrupted: {report}", "the same command goes on from here")
         return ExitCode.INTERRUPTED
@@ -346,25 +366,12 @@ def _outcomes(
     """Do the jobs, pretend to do them, or do those that arrive in the folders."""
     from recolor_cli.batch import run
 
-    output = workers.config.output
+    output, recolor = workers.config.output, workers.config.recolor
     if given.dry_run:
-        return run.dry_run(planned.jobs, output, stop)
+        return run.dry_run(planned.jobs, output, stop, recolor)
     if given.watch:
         from recolor_cli.batch.watch import arrivals
 
         arriving = arrivals(given.inputs, given.recursive, output, stop)
-        return run.run_with_workers(arriving, output, workers(), stop)
-    return run.run(planned.jobs, output, workers, stop)
-
-
-def _print_lists(report: Report, console: Console) -> None:
-    """Print the least certain pictures, and how many files of each unsupported format there are."""
-    if report.least_certain:
-        console.note("least certain first, nats:")
-        for nats, source in report.least_certain:
-            console.note(f"  {nats:.2f}  {source}")
-    for reason, count in report.unsupported_files.items():
-        if count == 1:
-            console.warn(f"1 file is left out: {reason}")
-        else:
-            console.warn(f"{count} files are left out: {reason.replace('it is', 'each is', 1)}")
+        return run.run_with_workers(arriving, output, workers(), stop, recolor)
+    return run.run(planned.jobs, output, workers, stop, recolor)

@@ -20,6 +20,13 @@ class Stop(threading.Event):
     signal = 0
 
 
+def raise_on_interrupt() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt, so that a command can remove its temporary files."""
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    if is_main_thread and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def signals(numbers: Sequence[signal.Signals]) -> Iterator[Stop]:
     """Set an event when one of the signals arrives, so that work in progress is finished."""

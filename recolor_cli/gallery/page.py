@@ -25,6 +25,7 @@ from recolor_cli.batch.sidecar_names import THUMBNAIL, thumbnail_folder
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.image.compare import Thumbnails
 from recolor_cli.system.files import write_atomic, writing
+from recolor_cli.system.temporary_files import remove_leftovers
 from recolor_cli.types import ImageSize
 
 NAME = "gallery.html"
@@ -119,7 +120,8 @@ class Gallery:
         self._middle, self._tail = rest.split(b"@RUN@")
 
     def __enter__(self) -> Self:
-        """Begin the page under a temporary name."""
+        """Begin the page under a temporary name, after removing what a killed run has left."""
+        remove_leftovers(self._thumbnails)
         self._file = self._stack.enter_context(writing(self._page))
         self._file.write(self._head)
         return self

@@ -77,6 +77,23 @@ class Hints:
     points: tuple[Hint, ...]
     scribbles: tuple[Scribble, ...] = ()
 
+    def check_fit(self, picture: ImageSize) -> None:
+        """Check that the hints lie on a picture of this size.
+
+        Raises
+        ------
+        InputError
+            If a point lies outside the picture, or a scribble has another shape.
+        """
+        for hint in self.points:
+            if not (0 <= hint.x < picture.width and 0 <= hint.y < picture.height):
+                raise InputError(
+                    f"the hint {hint.x:g},{hint.y:g} lies outside the picture, {picture}",
+                    "count pixels from the upper left corner of the picture as it is displayed",
+                )
+        for scribble in self.scribbles:
+            check_same_aspect(f"the scribble {scribble.name}", scribble.size, picture)
+
     def constraints(self, letterbox: Letterbox) -> HintConstraints:
         """Map the hints to the pixels of a network's canvas.
 
@@ -91,19 +108,15 @@ class Hints:
         Raises
         ------
         InputError
-            If a point lies outside the picture, or a scribble has another shape.
+            As `check_fit`.
         """
+        self.check_fit(letterbox.source)
         fixed, ab = self._drawn_pixels(letterbox)
         height, width = fixed.shape
         source, inner = letterbox.source, letterbox.inner
         nearest = np.full(fixed.shape, _RADIUS * max(fixed.shape) + 0.5)  # px to the nearest point
         y, x = np.mgrid[0:height, 0:width] + 0.5
         for hint in self.points:
-            if not (0 <= hint.x < source.width and 0 <= hint.y < source.height):
-                raise InputError(
-                    f"the hint {hint.x:g},{hint.y:g} lies outside the picture, {source}",
-                    "count pixels from the upper left corner of the picture as it is displayed",
-                )
             hint_x = letterbox.left + (hint.x + 0.5) * inner.width / source.width
             hint_y = letterbox.top + (hint.y + 0.5) * inner.height / source.height
             distance = np.hypot(x - hint_x, y - hint_y)
@@ -119,7 +132,6 @@ class Hints:
         total = np.zeros((*shape, 2), np.float32)
         count = np.zeros(shape, np.float32)
         for scribble in self.scribbles:
-            check_same_aspect(f"the scribble {scribble.name}", scribble.size, letterbox.source)
             down = letterbox.inner.height / scribble.size.height
             across = letterbox.inner.width / scribble.size.width
             # A pixel of a small drawing covers several of the canvas, so sample it that often.

@@ -91,6 +91,11 @@ class RecolorOptions:
     mask: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
     steering: Steering | None = field(default=None, compare=False)
 
+    @property
+    def names_places(self) -> bool:
+        """Whether the options concern places of a picture, so that they may not fit it."""
+        return self.mask is not None or bool(self.steering and self.steering.hints)
+
     def __post_init__(self) -> None:
         # Softmax is all but an argmax below 0.01, and all but the mean of all bins above 10.
         if self.temperature is not None and not 0.01 <= self.temperature <= 10:

@@ -11,7 +11,7 @@ from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.decoded_image import Animation, DecodedImage
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import Metadata
-from recolor_cli.types import AnyPlanes
+from recolor_cli.types import AnyPlanes, ImageSize
 
 BYTES_PER_PIXEL_SLOW_CODECS = 52
 """Bytes a pixel at the peak of WebP (measured: 50), JPEG 2000 (42) and AVIF (not measured)."""
@@ -107,6 +107,10 @@ class Reader(ABC):
     @abstractmethod
     def layout(self, all_pages: bool) -> Layout:
         """Return what the header declares, of all pages or frames or of the first."""
+
+    @abstractmethod
+    def displayed_size(self) -> ImageSize:
+        """Return the size of the first page, by the header, as it is displayed: upright."""
 
     @abstractmethod
     def page_count(self, all_pages: bool) -> int:

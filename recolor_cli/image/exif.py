@@ -14,6 +14,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from recolor_cli.types import ImageSize
+
 PREFIX = b"Exif\0\0"
 CHILDREN = (34665, 34853, 40965)  # directories of camera, place and interoperability
 ORIENTATION = 274
@@ -168,6 +170,11 @@ class Directory:
         if not (unit and x and y and all(x) and all(y)):
             return None
         return x[0] / x[1] * unit, y[0] / y[1] * unit
+
+
+def upright_size(stored: ImageSize, orientation: int) -> ImageSize:
+    """Return the size of a picture after it is turned upright by its EXIF orientation."""
+    return ImageSize(stored.width, stored.height) if orientation in range(5, 9) else stored
 
 
 def reset_orientation(block: bytes) -> bytes:

@@ -21,10 +21,11 @@ from recolor_cli.image import exif
 from recolor_cli.image.codec import Codec, Layout, NewPage, Reader, StoredPage
 from recolor_cli.image.color_profiles import Space, space_of
 from recolor_cli.image.decoded_image import Animation
+from recolor_cli.image.exif import upright_size
 from recolor_cli.image.failures import damaged
 from recolor_cli.image.metadata import Metadata, read_metadata
 from recolor_cli.image.unsupported import unsupported_format
-from recolor_cli.types import AnyPlanes
+from recolor_cli.types import AnyPlanes, ImageSize
 
 _GRAY_MODES = ("1", "L", "LA", "La")
 _COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
@@ -88,6 +89,13 @@ class PillowReader(Reader):
         found = self.image.getexif().get(exif.ORIENTATION, 1)
         return found if isinstance(found, int) else 1
 
+    def header_orientation(self) -> int:
+        """Return what `orientation` will, without decoding a pixel."""
+        # A second image, because Pillow reads EXIF once, and may find more behind the pixels.
+        with Image.open(io.BytesIO(self.data), formats=[self.codec.format]) as image:
+            found = Image.Image.getexif(image).get(exif.ORIENTATION, 1)
+        return found if isinstance(found, int) else 1
+
     def metadata(self, exif_block: bytes) -> Metadata:
         """Return the metadata; the picture is loaded."""
         return read_metadata(self.image, exif_block, self._holds_dpi_in_exif)
@@ -97,6 +105,11 @@ class PillowReader(Reader):
     def layout(self, all_pages: bool) -> Layout:
         """Return the size of the picture, or of all frames of the animation."""
         return Layout(self.canvas_pixels(), self.is_16_bit, self.page_count(all_pages))
+
+    def displayed_size(self) -> ImageSize:
+        """Return the size of the picture, upright."""
+        stored = ImageSize(self.image.height, self.image.width)
+        return upright_size(stored, self.header_orientation())
 
     def page_count(self, all_pages: bool) -> int:
         """Return how many frames there are, or 1."""

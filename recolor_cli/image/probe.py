@@ -9,6 +9,7 @@ from recolor_cli.image.codec import Codec, Layout, Reader
 from recolor_cli.image.failures import decoder_errors
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.unsupported import not_a_picture, unsupported_format
+from recolor_cli.types import ImageSize
 
 # Bytes a pixel at the peak of decoding, recoloring and encoding, measured at 16 megapixels of RGB
 # with transparency and 16 bits (21), and rounded up. Codecs have a figure of their own for 8 bits.
@@ -34,6 +35,11 @@ class Header:
     memory: int
     source_memory: int
     reader: Reader = field(repr=False, compare=False)
+
+    def displayed_size(self) -> ImageSize:
+        """Return the size of the first page as it is displayed, upright; InputError if damaged."""
+        with decoder_errors():
+            return self.reader.displayed_size()
 
 
 def probe(data: bytes, target: ImageFormat | None = None) -> Header:

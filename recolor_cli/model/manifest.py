@@ -92,6 +92,11 @@ class Manifest:
         return Letterbox.fit(source, self.size, None if self.square else self.stride)
 
     @property
+    def has_distribution(self) -> bool:
+        """Whether the model predicts a distribution over bins of the ab plane."""
+        return self.kind is ModelKind.CLASSIFICATION and self.space is ColorSpace.LAB
+
+    @property
     def bins(self) -> AbBins:
         """The bins of a classification network; ValueError if they do not lie in the ab plane."""
         if self.space is not ColorSpace.LAB:
@@ -138,3 +143,11 @@ class Manifest:
         """Return the custom properties that `from_properties` reads back."""
         values = {"schema": SCHEMA, **asdict(self)}
         return {PROPERTY: json.dumps(values, allow_nan=False)}  # NaN is not JSON
+
+
+def no_distribution(name: str) -> ModelError:
+    """Return the error of a model without a distribution where one is needed."""
+    return ModelError(
+        f"the model {name} gives one color, not a choice of colors",
+        "use a classification model of ours, such as poster",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import onnxruntime
@@ -11,9 +11,9 @@ import onnxruntime
 from recolor_cli.color.annealed_mean import Distribution, annealed_mean
 from recolor_cli.errors import DeviceError, InferenceError, ModelError
 from recolor_cli.model.cuda import BoundSession, open_cuda_session, why_no_cuda
-from recolor_cli.model.foreign_profile import SUFFIX, ForeignProfile
-from recolor_cli.model.manifest import Manifest
-from recolor_cli.model.registry import find_model
+from recolor_cli.model.foreign_profile import ForeignProfile
+from recolor_cli.model.manifest import Manifest, no_distribution
+from recolor_cli.model.model_files import ModelFiles, find_files
 from recolor_cli.model.session import (
     CUDA_HINT,
     ORT_ERRORS,
@@ -22,10 +22,10 @@ from recolor_cli.model.session import (
     open_unoptimized,
 )
 from recolor_cli.system.capture import capture_output
-from recolor_cli.system.device import Device, parse_device
+from recolor_cli.system.device import NO_CUDA_ADVICE, Device, parse_device
 from recolor_cli.system.memory import is_out_of_memory
 from recolor_cli.system.texts import counted
-from recolor_cli.types import ColorSpace, FloatArray, ModelKind
+from recolor_cli.types import FloatArray, ModelKind
 
 # The output of an int8 build in place of `logits`: the logits divided by the temperature, with the
 # classes on the last axis (`recolor_cli.training.compression.int8`).
@@ -96,12 +96,12 @@ class OnnxColorNetwork:
         UsageError
             If there is no such kind of device.
         """
-        files = _find_files(model, 8, profile)
+        files = find_files(model, 8, profile)
         kind, number = parse_device(device)
         reason = ""
         if kind is not Device.CPU:
             try:
-                return cls._load_on_cuda(_find_files(model, 16, profile), number)
+                return cls._load_on_cuda(find_files(model, 16, profile), number)
             except DeviceError as error:
                 if kind is Device.CUDA:
                     raise
@@ -113,10 +113,10 @@ class OnnxColorNetwork:
         return network
 
     @classmethod
-    def _load_on_cuda(cls, files: _ModelFiles, number: int) -> Self:
+    def _load_on_cuda(cls, files: ModelFiles, number: int) -> Self:
         """Open a model on CUDA and run it once; raise DeviceError with the reason if that fails."""
         if reason := why_no_cuda():
-            raise DeviceError(reason, "install the card's driver, or use --device cpu")
+            raise DeviceError(reason, NO_CUDA_ADVICE)
         if files.profile is None:
             read_manifest(files.graph)  # so that a broken file is not blamed on CUDA
         session = open_cuda_session(files.graph, number)
@@ -168,16 +168,8 @@ class OnnxColorNetwork:
         ModelError
             If the model has no distribution over bins of the ab plane.
         """
-        manifest = self.manifest
-        if (
-            self._profile
-            or manifest.kind is not ModelKind.CLASSIFICATION
-            or manifest.space is not ColorSpace.LAB
-        ):
-            raise ModelError(
-                f"the model {manifest.name} gives one color, not a choice of colors",
-                "use a classification model of ours, such as poster",
-            )
+        if self._profile or not self.manifest.has_distribution:
+            raise no_distribution(self.manifest.name)
 
     def distribution(self, lightness: FloatArray) -> Distribution:
         """Return the distribution that `predict` reduces to ab, as `DistributionNetwork` does.
@@ -227,35 +219,7 @@ def read_manifest(path: Path) -> Manifest:
     return _checked_manifest(open_unoptimized(path), path)
 
 
-class _ModelFiles(NamedTuple):
-    path: Path  # that the user named, or that belongs to the name: for messages
-    graph: Path  # the ONNX file
-    profile: ForeignProfile | None
-
-
-def _find_files(model: str | Path, bits: int, profile: ForeignProfile | None) -> _ModelFiles:
-    """Return the files of a model, of a name the build for `bits`."""
-    path = find_model(str(model), bits)
-    if path.suffix.lower() != SUFFIX:
-        return _ModelFiles(path, path, profile)
-    profile = ForeignProfile.load(path)
-    if not profile.file:
-        raise ModelError(f"{path} names no file", 'add file = "theirs.onnx"')
-    graph = path.parent / profile.file
-    if not graph.is_file():
-        raise ModelError(
-            f"{path} names {profile.file}, which is not there",
-            f"put {profile.file} beside {path.name}",
-        )
-    if graph.suffix.lower() != ".onnx":
-        raise ModelError(
-            f"{path} names {profile.file}, which is no ONNX file",
-            f"make a model of it: recolor export {graph} NEW.onnx --profile {path}",
-        )
-    return _ModelFiles(path, graph, profile)
-
-
-def _manifest_of(session: onnxruntime.InferenceSession, files: _ModelFiles) -> Manifest:
+def _manifest_of(session: onnxruntime.InferenceSession, files: ModelFiles) -> Manifest:
     """Return the manifest of a session, after checking the file or its foreign profile."""
     profile = files.profile
     if profile is None:

@@ -9,6 +9,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort_state
 
 from recolor_cli.errors import DeviceError, ModelError
+from recolor_cli.model.model_files import BROKEN_FILE_ADVICE
 from recolor_cli.system.device import cpu_count
 from recolor_cli.system.memory import is_out_of_memory
 
@@ -68,7 +69,7 @@ def open_session(
             ) from error
         raise ModelError(
             f"{graph} cannot be loaded as a model: {one_line(error)}",
-            "copy it again, with all files beside it that it needs, or export it again",
+            BROKEN_FILE_ADVICE,
         ) from error
 
 

@@ -12,6 +12,9 @@ from recolor_cli.errors import UsageError
 
 NO_CUDA_PROVIDER = "the installed onnxruntime has no CUDA provider"
 
+_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+NO_CUDA_ADVICE = "install the card's driver, or use --device cpu"
+
 
 def cpu_count() -> int:
     """Return the number of CPUs that this process may use, which may be fewer than there are."""
@@ -48,9 +51,20 @@ def parse_device(name: str) -> tuple[Device, int]:
 
 def why_no_driver() -> str:
     """Return a message if no NVIDIA driver is installed, else an empty text."""
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
-        ctypes.CDLL(library)
+        ctypes.CDLL(_DRIVER)
     except OSError:
-        return f"no NVIDIA driver ({library}) was found"
+        return f"no NVIDIA driver ({_DRIVER}) was found"
+    return ""
+
+
+def why_no_card(number: int) -> str:
+    """Return a message if the driver knows no card of this number, else an empty text."""
+    if reason := why_no_driver():
+        return reason
+    driver, count = ctypes.CDLL(_DRIVER), ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return "the NVIDIA driver finds no card"
+    if number >= count.value:
+        return f"there is no card {number}; there are {count.value}, counted from 0"
     return ""

@@ -1,15 +1,11 @@
-"""Read files whole, and write them whole or not at all, with no temporary files left behind."""
+"""Read files whole, and write them whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import filecmp
-import hashlib
 import os
-import platform
-import re
-import secrets
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -17,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from recolor_cli.errors import InputError, OutputError
+from recolor_cli.errors import DiskFullError, FolderError, InputError, OutputError
 from recolor_cli.system.memory import available_memory
+from recolor_cli.system.temporary_files import temporary_file
 
 _PIPE_LIMIT = 2 << 30  # bytes; larger pictures must be files
 _CHUNK = 1 << 20  # bytes
@@ -30,9 +27,10 @@ _DISK_IS_GONE = {
     errno.ENXIO,
     errno.EHOSTDOWN,
 }
+_DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FOLDER_IS_CLOSED = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 NO_WORKING_FOLDER = "the current folder was deleted"
 WORKING_FOLDER_ADVICE = "change to a folder that exists, as with cd ~"
-_TEMPORARY = re.compile(r"\.recolor-([0-9a-f]+)-(\d+)-[0-9a-f]+\.tmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,45 +147,65 @@ def writing(
     OutputError
         If the folder cannot be made or written to, or if the disk is full or gone.
     """
-    if mount and not os.path.ismount(mount):
-        raise OutputError(
-            f"cannot write {path}: the disk that was mounted on {mount} is gone",
-            "mount it again; the same command goes on from here",
-        )
-    # `remove_leftovers` takes the process's number from the name, to see whether it still runs.
-    temporary = path.with_name(f".recolor-{_host_id()}-{os.getpid()}-{secrets.token_hex(6)}.tmp")
+    check_mount(path, mount)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("x+b") as file:
-                if like:
-                    # Restrict the permissions before any bytes are written. Our own stay, because
-                    # some libraries open the file once more, by its name.
-                    _copy_permissions(temporary, like, stat.S_IRUSR | stat.S_IWUSR)
-                yield file
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
+        with temporary_file(path.parent) as (temporary, file):
+            if like:
+                # Restrict the permissions before any bytes are written. Our own stay, because
+                # some libraries open the file once more, by its name.
+                _copy_permissions(temporary, like, stat.S_IRUSR | stat.S_IWUSR)
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
             if like:
                 _copy_permissions(temporary, like)
             if like and keep_times:
                 os.utime(temporary, ns=(like.st_atime_ns, like.st_mtime_ns))
+            if sys.platform == "win32":  # renames no open file
+                file.close()
             temporary.replace(path)
-        except BaseException:  # KeyboardInterrupt, too
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
     except OSError as error:
-        advice = "choose a folder that you may write to and that has room, with -o"
-        if error.errno == errno.ENOENT and is_working_folder_gone():
-            raise OutputError(
-                f"cannot write {path}: {NO_WORKING_FOLDER}", WORKING_FOLDER_ADVICE
-            ) from error
-        if error.errno == errno.ENAMETOOLONG:
-            advice = "choose a shorter name, with --suffix or -o"
-        elif error.errno in _DISK_IS_GONE:
-            advice = "check that the disk is still there; the same command goes on from here"
-        raise OutputError(f"cannot write {path}: {error.strerror or error}", advice) from error
+        raise write_error(path, error) from error
+
+
+def write_error(path: Path, error: OSError) -> OutputError:
+    """Return the error of a file that cannot be written, with its cause if others share that."""
+    message = f"cannot write {path}: {error.strerror or error}"
+    advice = "choose a folder that you may write to and that has room, with -o"
+    number = error.errno
+    if number == errno.ENOENT and is_working_folder_gone():
+        message = f"cannot write {path}: {NO_WORKING_FOLDER}"
+        return FolderError(message, WORKING_FOLDER_ADVICE, NO_WORKING_FOLDER)
+    if number == errno.ENAMETOOLONG:
+        return OutputError(message, "choose a shorter name, with --suffix or -o")
+    if number in _DISK_IS_GONE:
+        advice = "check that the disk is still there; the same command goes on from here"
+        return FolderError(message, advice, f"the disk of {mount_point(path)} fails")
+    if number in _DISK_IS_FULL:
+        return DiskFullError(message, advice, f"the disk of {mount_point(path)} is full")
+    if number == errno.EROFS:
+        return FolderError(message, advice, f"the disk of {mount_point(path)} is read-only")
+    if number in _FOLDER_IS_CLOSED:
+        return FolderError(message, advice, f"nothing can be written in {existing_folder(path)}")
+    return OutputError(message, advice)
+
+
+def check_mount(path: Path, mount: Path | None) -> None:
+    """Raise FolderError if nothing is mounted any more on the `mount_point` that a path had."""
+    if mount and not os.path.ismount(mount):
+        reason = f"the disk that was mounted on {mount} is gone"
+        raise FolderError(
+            f"cannot write {path}: {reason}",
+            "mount it again; the same command goes on from here",
+            reason,
+        )
+
+
+def existing_folder(path: Path) -> Path:
+    """Return the folder of a path or, if that is not made yet, the one that it will be made in."""
+    return next((folder for folder in path.parents if os.path.exists(folder)), Path())
 
 
 def is_working_folder_gone() -> bool:
@@ -240,15 +258,6 @@ def has_same_content(path: Path, other: Path) -> bool:
         return False
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of runs that were killed, but not of those that still run."""
-    with contextlib.suppress(OSError):  # the folder does not exist yet, or is not writable
-        for path in list(folder.iterdir()):
-            match = _TEMPORARY.fullmatch(path.name)
-            if match and match[1] == _host_id() and not _is_running(int(match[2])):
-                path.unlink(missing_ok=True)
-
-
 def _copy_permissions(path: Path, like: os.stat_result, extra: int = 0) -> None:
     """Give a file another's owner and permissions, and `extra` ones, as far as that is allowed."""
     if sys.platform != "win32":  # has no owners
@@ -258,20 +267,3 @@ def _copy_permissions(path: Path, like: os.stat_result, extra: int = 0) -> None:
                 break
     with contextlib.suppress(OSError):  # some file systems have no permissions
         path.chmod(stat.S_IMODE(like.st_mode) & 0o777 | extra)
-
-
-def _host_id() -> str:
-    """Return a short name of this machine, because process numbers on a share may be of others."""
-    return hashlib.blake2b(platform.node().encode(), digest_size=3).hexdigest()
-
-
-def _is_running(process: int) -> bool:
-    if sys.platform == "win32":  # os.kill would end the process
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # of another user
-        return True
-    return True

@@ -48,6 +48,14 @@ class FilmInfo:
     colors: tuple[int, int, int, int]  # primaries, transfer, matrix [H.273], AVColorRange
 
     @property
+    def displayed(self) -> ImageSize:
+        """Size of a frame as a player displays it, upright and with square pixels."""
+        width = max(1, round(self.size.width * float(self.pixel_aspect or 1)))
+        is_upright = round(self.rotation / 90) % 2 == 0
+        sides = (self.size.height, width) if is_upright else (width, self.size.height)
+        return ImageSize(*sides)
+
+    @property
     def top_first(self) -> bool:
         """Whether the top field of interlaced film comes first."""
         return self.field_order not in _BOTTOM_FIRST

@@ -10,9 +10,10 @@ from pathlib import Path
 from recolor_cli.errors import InputError
 from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.recolorizer import check_size
-from recolor_cli.system.files import mount_point, remove_leftovers, write_atomic, writing
+from recolor_cli.system.files import mount_point, write_atomic, writing
+from recolor_cli.system.temporary_files import remove_leftovers
 from recolor_cli.terminal.streams import write_stdout
-from recolor_cli.video.containers import SEQUENCE
+from recolor_cli.video.containers import SEQUENCE, names_pictures
 from recolor_cli.video.encoding import VideoEncoding, choose_encoding
 from recolor_cli.video.film_options import FilmOptions, FilmReport
 from recolor_cli.video.film_reader import FilmReader
@@ -21,7 +22,7 @@ from recolor_cli.video.image_sequence import format_frame_path
 from recolor_cli.video.muxing import Stopped, assemble, check_streams
 from recolor_cli.video.pipeline import FramePipeline
 from recolor_cli.video.segment_encoder import encode_segments
-from recolor_cli.video.segment_store import SegmentStore
+from recolor_cli.video.segment_store import SegmentStore, discard_segments
 from recolor_cli.video.y4m import format_y4m_header, write_y4m_frame
 
 
@@ -84,11 +85,9 @@ def _write_result(
     """Encode the film in segments, then put them together."""
     film, options = pipeline.film, pipeline.options
     encoding.open_encoder()  # fail before anything is written
-    place = destination
-    if encoding.container == SEQUENCE:  # the folder of the pictures is the result
-        place = destination.parent.with_name(destination.parent.name or "pictures")
-    else:
+    if encoding.container != SEQUENCE:
         check_streams(film, encoding, options.span)
+    place = _place_of(destination)
     remove_leftovers(place.parent)
     mount = mount_point(destination)
     store = SegmentStore(place, compute_fingerprint(film, pipeline.manifest, options, encoding))
@@ -114,6 +113,21 @@ def _write_result(
         report.interrupted = True
     finally:
         store.close()
+
+
+def clean_up(destination: Path) -> None:
+    """Remove what killed runs have left beside a finished result."""
+    place = _place_of(destination)
+    discard_segments(place)
+    for folder in {place.parent, destination.parent}:
+        remove_leftovers(folder)
+
+
+def _place_of(destination: Path) -> Path:
+    """Return the path whose neighbor holds the segments; of numbered pictures it is a folder."""
+    if names_pictures(str(destination)):
+        return destination.parent.with_name(destination.parent.name or "pictures")
+    return destination
 
 
 def _write_pictures(store: SegmentStore, pattern: Path) -> None:

@@ -79,6 +79,8 @@ def assemble(
                     raise Stopped
                 target.mux_one(packet)
     except av.error.FFmpegError as error:
+        if isinstance(error, OSError):  # of the disk, not of FFmpeg; the caller knows the path
+            raise
         raise OutputError(
             f"the result cannot be written as {encoding.container}: {error.strerror or error}",
             "check that the disk has room, or use another format with -o",

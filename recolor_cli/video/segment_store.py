@@ -20,7 +20,8 @@ from typing import BinaryIO
 import numpy as np
 
 from recolor_cli.errors import OutputError
-from recolor_cli.system.files import write_atomic
+from recolor_cli.system.file_lock import is_at, try_lock
+from recolor_cli.system.files import write_atomic, write_error
 from recolor_cli.types import FloatArray
 from recolor_cli.video.temporal_smoothing import SmootherState
 
@@ -70,13 +71,13 @@ class SegmentStore:
     """
 
     def __init__(self, destination: Path, fingerprint: str) -> None:
-        self.folder = destination.with_name(f".{destination.name}.recolor-parts")
+        self.folder = _folder_of(destination)
         self._fingerprint = fingerprint
         self._lock_path = self.folder / "lock"
         try:
             self._lock = _acquire_lock(self._lock_path)
         except OSError as error:
-            raise _cannot_write(self.folder, error) from error
+            raise write_error(self.folder, error) from error
         self.progress = self._load_progress()
         if not self.progress.segments:
             for path in self.folder.glob("*.packets"):
@@ -110,7 +111,7 @@ class SegmentStore:
             segment.close()
             sizes = self._segment_sizes(progress.segments)
         except OSError as error:
-            raise _cannot_write(self.folder, error) from error
+            raise write_error(self.folder, error) from error
         fields = {
             "fingerprint": self._fingerprint,
             "sizes": sizes,
@@ -135,7 +136,7 @@ class SegmentStore:
         try:
             return self._path(self.progress.segments).open("wb")
         except OSError as error:
-            raise _cannot_write(self.folder, error) from error
+            raise write_error(self.folder, error) from error
 
     def write(self, segment: BinaryIO, packet: StoredPacket) -> None:
         """Append a packet to the file of a segment."""
@@ -144,7 +145,7 @@ class SegmentStore:
             segment.write(_PACKET_HEAD.pack(packet.pts, packet.duration, packet.is_keyframe, size))
             segment.write(packet.data)
         except OSError as error:
-            raise _cannot_write(self.folder, error) from error
+            raise write_error(self.folder, error) from error
 
     def read_times(self) -> Iterator[int]:
         """Yield the times of all packets in decoding order, without reading their data."""
@@ -211,31 +212,29 @@ def _acquire_lock(path: Path) -> BinaryIO:
             file = path.open("ab")
         except FileNotFoundError:  # another run has just removed the folder
             continue
-        _lock_file(file)
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
+        if try_lock(file) is False:
+            file.close()
+            raise OutputError(
+                "another run works on this film at this moment", "wait for it, or choose another -o"
+            )
+        if is_at(file, path):
+            return file
         file.close()  # another run deleted the file between opening and locking
 
 
-def _lock_file(file: BinaryIO) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise OutputError(
-            "another run works on this film at this moment", "wait for it, or choose another -o"
-        ) from error
-    except OSError:  # some network file systems have no locks
-        pass
+def discard_segments(destination: Path) -> None:
+    """Remove the folder of a finished film, which remains if a run is killed at its very end.
+
+    Segments that are newer than the result are of a run with --overwrite, and stay.
+    """
+    state = _folder_of(destination) / _STATE
+    with contextlib.suppress(OSError):
+        if state.exists() and state.stat().st_mtime > destination.stat().st_mtime:
+            return
+        if state.parent.is_dir():
+            with contextlib.suppress(OutputError):  # another run uses it, or it is read-only
+                SegmentStore(destination, "").remove()
 
 
-def _cannot_write(folder: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"cannot write in {folder}: {error.strerror or error}",
-        "choose a folder that you may write to and that has room, with -o",
-    )
+def _folder_of(destination: Path) -> Path:
+    return destination.with_name(f".{destination.name}.recolor-parts")

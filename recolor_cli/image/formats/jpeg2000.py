@@ -55,6 +55,9 @@ class _Jpeg2000Reader(PillowReader):
     def orientation(self) -> int:
         return orientation_of(self.exif_block(), xmp(self.data))
 
+    def header_orientation(self) -> int:
+        return self.orientation()
+
     def metadata(self, exif_block: bytes) -> Metadata:
         found = super().metadata(exif_block)
         return replace(found, xmp=clean_xmp(xmp(self.data)), comment=b"")  # the encoder's name

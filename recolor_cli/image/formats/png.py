@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo, iTXt
 
 from recolor_cli.image.codec import NewPage, StoredPage
 from recolor_cli.image.decoded_image import Animation
+from recolor_cli.image.exif import PREFIX
 from recolor_cli.image.failures import damaged
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.formats.png_chunks import (
@@ -23,7 +24,7 @@ from recolor_cli.image.formats.png_chunks import (
     with_pixels_that_are_there,
 )
 from recolor_cli.image.formats.png_color import profile_of_chunks
-from recolor_cli.image.metadata import Metadata
+from recolor_cli.image.metadata import Metadata, orientation_of
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
 
 _COMPRESSION = 4  # of 0..9
@@ -82,6 +83,12 @@ class _PngReader(PillowReader):
     def color_profile(self) -> tuple[bytes, str]:
         embedded, _ = super().color_profile()
         return profile_of_chunks(chunks_before_pixels(self.data), embedded)
+
+    def header_orientation(self) -> int:
+        for chunk in walk_chunks(self.data):
+            if chunk.name == b"eXIf":  # it may stand behind the pixels
+                return orientation_of(PREFIX + self.data[chunk.start + 8 : chunk.end - 4], b"")
+        return super().header_orientation()
 
     def metadata(self, exif_block: bytes) -> Metadata:
         texts: dict[str, str] = getattr(self.image, "text", {})

@@ -19,7 +19,7 @@ import tifffile
 
 from recolor_cli.errors import InputError
 from recolor_cli.image.codec import Codec, Layout, Reader, StoredPage
-from recolor_cli.image.exif import ORIENTATION, Directory
+from recolor_cli.image.exif import ORIENTATION, Directory, upright_size
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.formats.tiff_levels import CIELAB, ICCLAB, decode_page
 from recolor_cli.image.formats.tiff_writer import PHOTOSHOP_TAG, XMP_TAG, TiffWriter
@@ -129,6 +129,10 @@ class _TiffReader(Reader):
                 else 0
             ),
         )
+
+    def displayed_size(self) -> ImageSize:
+        first = self._headers[0]
+        return upright_size(first.size, first.directory.number(ORIENTATION) or 1)
 
     def page_count(self, all_pages: bool) -> int:
         return len(self._headers) if all_pages else 1

@@ -1,0 +1,115 @@
+"""Tell which results cannot be written, before any work is done for them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+from pathlib import Path
+
+from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.outcome import Outcome
+from recolor_cli.errors import DiskFullError, FolderError, OutputError
+from recolor_cli.system.files import check_mount, existing_folder, mount_point, write_error
+from recolor_cli.system.temporary_files import temporary_file
+
+
+class Targets:
+    """The folders and disks that the results of a run go to; threads may share an instance.
+
+    Everything is looked at again for each job, because a disk may be emptied or mounted while a
+    run waits for pictures.
+
+    Parameters
+    ----------
+    out : str or None
+        As in `OutputOptions`.
+    """
+
+    def __init__(self, out: str | None) -> None:
+        self._mount = None if out is None or out == STREAM else mount_point(Path(out))
+        self._lock = threading.Lock()
+        self._closed: set[Path] = set()  # folders that a result could not be written to
+        # By disk: the smallest picture whose result did not fit, and the free space, bytes.
+        self._full: dict[int, tuple[int, int]] = {}
+
+    def refusal(self, job: Job) -> OutputError | None:
+        """Return why the result of a job cannot be written, as far as that is known."""
+        if job.destination == STREAM:
+            return None
+        path = Path(job.destination)
+        try:
+            check_mount(path, self._mount)
+        except FolderError as error:
+            return error
+        folder = existing_folder(path)
+        try:
+            _check_access(folder)
+            with self._lock:
+                was_closed = folder in self._closed
+            if was_closed:
+                with temporary_file(folder):
+                    pass
+                with self._lock:
+                    self._closed.discard(folder)
+            return self._lack_of_room(job, folder)
+        except OSError as error:
+            return write_error(path, error)
+
+    def note(self, outcome: Outcome) -> None:
+        """Remember why a result could not be written, if that concerns other results, too."""
+        if not isinstance(outcome.error, (FolderError, DiskFullError)):
+            return
+        folder = existing_folder(Path(outcome.job.destination))
+        if isinstance(outcome.error, FolderError):
+            with self._lock:
+                self._closed.add(folder)
+            return
+        size = _source_size(outcome.job)
+        try:
+            disk, free = _disk_space(folder)
+        except OSError:  # it is gone, too
+            return
+        with self._lock:
+            smallest, most = self._full.get(disk, (size, free))
+            self._full[disk] = min(size, smallest), max(free, most)
+
+    def _lack_of_room(self, job: Job, folder: Path) -> DiskFullError | None:
+        """Return the error of a picture that is no smaller than one whose result did not fit."""
+        if not self._full:
+            return None
+        disk, free = _disk_space(folder)
+        with self._lock:
+            size, free_then = self._full.get(disk, (0, -1))
+            if free > free_then:  # somebody has made room
+                self._full.pop(disk, None)
+                return None
+        if _source_size(job) < size:
+            return None
+        error = write_error(Path(job.destination), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        assert isinstance(error, DiskFullError)
+        return error
+
+
+def _check_access(folder: Path) -> None:
+    """Raise OSError if the system says that nothing can be written in a folder."""
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if os.access(folder, os.W_OK | os.X_OK):
+        return
+    is_read_only = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
+    number = errno.EROFS if is_read_only else errno.EACCES
+    raise OSError(number, os.strerror(number))
+
+
+def _disk_space(folder: Path) -> tuple[int, int]:
+    """Return the device of a folder, and the bytes that are free on it."""
+    return folder.stat().st_dev, shutil.disk_usage(folder).free
+
+
+def _source_size(job: Job) -> int:
+    try:
+        return 0 if job.source == STREAM else os.stat(job.source).st_size
+    except OSError:  # it is missing, which its worker reports
+        return 0

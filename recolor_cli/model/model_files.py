@@ -1,0 +1,134 @@
+"""The files of a model, and the facts in an ONNX file that are read without its graph."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from recolor_cli.errors import ModelError
+from recolor_cli.model.foreign_profile import SUFFIX, ForeignProfile
+from recolor_cli.model.registry import find_model
+
+BROKEN_FILE_ADVICE = "copy it again, with all files beside it that it needs, or export it again"
+# Numbers of fields in onnx.proto: of ModelProto, and of StringStringEntryProto.
+_GRAPH, _PROPERTIES = 7, 14
+_KEY, _VALUE = 1, 2
+_VARINT, _BYTES = 0, 2  # wire types of protobuf
+_LENGTHS = {1: 8, 5: 4}  # those of fixed length, bytes
+
+
+class ModelFiles(NamedTuple):
+    """The files of a model.
+
+    Parameters
+    ----------
+    path : Path
+        That the user named, or that belongs to the name: for messages.
+    graph : Path
+        The ONNX file.
+    profile : ForeignProfile or None
+    """
+
+    path: Path
+    graph: Path
+    profile: ForeignProfile | None
+
+
+def find_files(model: str | Path, bits: int, profile: ForeignProfile | None = None) -> ModelFiles:
+    """Return the files of a model, of a name the build for `bits`.
+
+    Raises
+    ------
+    ModelError
+        If one is missing, or if the profile is broken.
+    """
+    path = find_model(str(model), bits)
+    if path.suffix.lower() != SUFFIX:
+        return ModelFiles(path, path, profile)
+    profile = ForeignProfile.load(path)
+    if not profile.file:
+        raise ModelError(f"{path} names no file", 'add file = "theirs.onnx"')
+    graph = path.parent / profile.file
+    if not graph.is_file():
+        raise ModelError(
+            f"{path} names {profile.file}, which is not there",
+            f"put {profile.file} beside {path.name}",
+        )
+    if graph.suffix.lower() != ".onnx":
+        raise ModelError(
+            f"{path} names {profile.file}, which is no ONNX file",
+            f"make a model of it: recolor export {graph} NEW.onnx --profile {path}",
+        )
+    return ModelFiles(path, graph, profile)
+
+
+def read_properties(path: Path) -> dict[str, str]:
+    """Return the custom properties of an ONNX file, without reading its graph.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read, is no ONNX file, or is cut off.
+    """
+    properties: dict[str, str] = {}
+    has_graph = False
+    try:
+        with path.open("rb") as file:
+            for number, content in _byte_fields(file, {_PROPERTIES}):
+                has_graph |= number == _GRAPH
+                if number == _PROPERTIES:
+                    texts = dict(_byte_fields(io.BytesIO(content), {_KEY, _VALUE}))
+                    properties[texts[_KEY].decode()] = texts.get(_VALUE, b"").decode()
+        if not has_graph:
+            raise ValueError("there is no graph")
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read: {error.strerror}", "check its permissions"
+        ) from error
+    except (ValueError, KeyError) as error:
+        raise ModelError(
+            f"{path} cannot be loaded as a model: it is no ONNX file, or a part of one",
+            BROKEN_FILE_ADVICE,
+        ) from error
+    return properties
+
+
+def _byte_fields(file: BinaryIO, wanted: Container[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield the fields of a protobuf message that hold bytes: number, and content if wanted.
+
+    Raises
+    ------
+    ValueError
+        If it is no such message, or ends within a field.
+    """
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    while file.tell() < end:
+        number, wire = divmod(_read_varint(file), 8)
+        if wire == _VARINT:
+            _read_varint(file)
+            continue
+        if wire not in (_BYTES, *_LENGTHS):
+            raise ValueError(f"there is no wire type {wire}")
+        length = _LENGTHS.get(wire) or _read_varint(file)
+        if file.tell() + length > end:
+            raise ValueError("it ends within a field")
+        if number in wanted:
+            yield number, file.read(length)
+        else:
+            file.seek(length, os.SEEK_CUR)
+            yield number, b""
+
+
+def _read_varint(file: BinaryIO) -> int:
+    """Read a number of 7 bits a byte, the lowest ones first."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1) or b"\x80"
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+    raise ValueError("a number has no end")
