@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from recolor_cli.system import file_lock, temporary_files
-from recolor_cli.system.files import write_atomic
+from recolor_cli.system.files import write_atomic, writing
 from recolor_cli.system.temporary_files import remove_leftovers, temporary_file
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="it has no such locks")
@@ -115,3 +115,16 @@ def test_a_file_is_locked_until_it_has_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", meet_another_run)
     write_atomic(tmp_path / "x.jpg", b"x")
     assert (tmp_path / "x.jpg").read_bytes() == b"x"
+
+
+@posix
+def test_a_file_that_a_library_writes_by_its_name_is_not_locked(tmp_path, monkeypatch):
+    """On a share of Windows the lock would keep its own process away, too."""
+    monkeypatch.setattr(temporary_files, "try_lock", None)
+    own = tmp_path / "own"
+    own.mkdir()
+    with writing(tmp_path / "x.mkv", own_folder=own) as file:
+        assert Path(file.name).parent == own
+        Path(file.name).write_bytes(b"film")
+    assert (tmp_path / "x.mkv").read_bytes() == b"film"
+    assert list(own.iterdir()) == []

@@ -319,11 +319,12 @@ def _run(
     report, started = Report(), time.monotonic()
     page = page_of(given.out) if given.gallery and not given.dry_run else None
     with (
+        # First, so that Ctrl-C does not meet the gallery while it is begun or finished.
+        signals((signal.SIGINT, signal.SIGTERM) if given.watch else (signal.SIGINT,)) as stop,
         gallery_writer(console, page) as gallery,
         console.progress(
             planned.total, "pictures", "watching" if given.watch else "recoloring"
         ) as bar,
-        signals((signal.SIGINT, signal.SIGTERM) if given.watch else (signal.SIGINT,)) as stop,
     ):
         for outcome in _outcomes(given, planned, workers, stop):
             report.add(outcome)

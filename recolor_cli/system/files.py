@@ -119,10 +119,11 @@ def writing(
     keep_times: bool = False,
     mount: Path | None = None,
     durable: bool = True,
+    own_folder: Path | None = None,
 ) -> Iterator[BinaryIO]:
     """Write a file so that it exists whole or not at all, even after a power cut.
 
-    The bytes go to a temporary file in the same folder, which is flushed to the disk and renamed.
+    The bytes go to a temporary file on the same disk, which is flushed to the disk and renamed.
 
     Parameters
     ----------
@@ -136,6 +137,9 @@ def writing(
         file is not written, because it would go to another disk.
     durable : bool
         Whether the file is flushed to the disk. Files that can be made again need not be.
+    own_folder : Path or None
+        An existing folder on the same disk, which no other run uses, for a temporary file that is
+        written by its name; see `temporary_file`. None is the folder of the path.
 
     Yields
     ------
@@ -150,7 +154,8 @@ def writing(
     check_mount(path, mount)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_file(path.parent) as (temporary, file):
+        place = own_folder or path.parent
+        with temporary_file(place, lock=own_folder is None) as (temporary, file):
             if like:
                 # Restrict the permissions before any bytes are written. Our own stay, because
                 # some libraries open the file once more, by its name.

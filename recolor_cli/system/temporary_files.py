@@ -22,7 +22,7 @@ _TRIES = 10  # to make a file that nobody takes for a leftover
 
 
 @contextlib.contextmanager
-def temporary_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+def temporary_file(folder: Path, lock: bool = True) -> Iterator[tuple[Path, BinaryIO]]:
     """Make a file that is removed when the block ends, unless the block renamed it.
 
     Leftovers in the folder are removed first, once in a process.
@@ -31,6 +31,9 @@ def temporary_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     ----------
     folder : Path
         An existing folder.
+    lock : bool
+        Lock the file. On shares of Windows a locked file cannot be written by its name, so a file
+        for a library that does so must lie in a folder that no other run uses, and stay unlocked.
 
     Yields
     ------
@@ -43,7 +46,7 @@ def temporary_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
         If it cannot be made.
     """
     _remove_leftovers_once(folder)
-    path, file = _create(folder)
+    path, file = _create(folder, lock)
     try:
         yield path, file
     finally:
@@ -67,12 +70,12 @@ def remove_leftovers(folder: Path) -> None:
 _remove_leftovers_once = cache(remove_leftovers)
 
 
-def _create(folder: Path) -> tuple[Path, BinaryIO]:
+def _create(folder: Path, lock: bool) -> tuple[Path, BinaryIO]:
     for _ in range(_TRIES):
         path = folder / f".recolor-{secrets.token_hex(8)}.tmp"
         file = path.open("x+b")
         # Another run may have taken the file for a leftover before it was locked.
-        if try_lock(file) is not False and path.exists():
+        if not lock or (try_lock(file) is not False and path.exists()):
             break
         file.close()
     return path, file

@@ -105,7 +105,7 @@ def _write_result(
             _write_pictures(store, destination)
         else:
             like = None if film.is_pipe or film.is_sequence else os.stat(film.source)
-            with writing(destination, like, mount=mount) as file:
+            with writing(destination, like, mount=mount, own_folder=store.folder) as file:
                 path = Path(file.name)
                 report.warnings += assemble(film, encoding, store, options.span, path, stop)
         store.remove()
