@@ -87,6 +87,23 @@ def test_options_of_pictures_are_looked_at_although_all_is_done(recolor, done, f
         assert json.loads(out)["status"] == "failed"
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--encoder-option", "prest=slow"], "libx264 has no option prest"),
+        (["--encoder-option", "preset=slowest"], "libx264 does not take"),
+        (["--encoder-option", "ref=x", "--codec", "hevc"], "libx265"),
+        (["--codec", "h265"], "there is no encoder h265"),
+        (["--codec", "ffv1", "--crf", "3"], "ffv1 has no --crf"),
+    ],
+)
+def test_options_of_encoders_are_looked_at_although_all_is_done(recolor, done, flags, said):
+    _, err = recolor("b.mp4", *flags, exit_code=2)
+    assert said in err
+    _, err = recolor("b.mp4", "--encoder-option", "preset=slow")
+    assert "exists, skipped" in err
+
+
 def test_overlays_of_films_are_looked_at_although_all_is_done(recolor, done):
     Image.fromarray(np.full((60, 20), 255, np.uint8)).save("thin.png")
     Image.fromarray(np.full((30, 40), 255, np.uint8)).save("fits.png")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ _DEFAULT_SETTINGS = {
     "libsvtav1": {"preset": "6"},
 }
 _ANY_SUBSAMPLING = ("libvpx-vp9", "libsvtav1", "libaom-av1", "ffv1", "png", "tiff", "rawvideo")
+_COMMON_SIZE = ImageSize(576, 720)  # that all encoders are likely to take
 _INTERLACES = ("libx264", "prores_ks", "mpeg2video", "mpeg4", "ffv1")
 
 
@@ -129,12 +130,33 @@ def check_options(destination: str, options: VideoEncodingOptions) -> None:
     Raises
     ------
     UsageError
-        If there is no such encoder or pixel format, or the options contradict each other.
+        If there is no such encoder or pixel format, the encoder rejects its own settings, or the
+        options contradict each other.
     """
     container = Y4M if destination == "-" else find_container(destination)
     codec = _choose_codec(container, destination, options)
-    _choose_format_of_codec(codec, options.pixel_format, 8, ImageSize(16, 16))
-    _collect_settings(codec, options)
+    pixel_format = _choose_format_of_codec(codec, options.pixel_format, 8, _COMMON_SIZE)
+    settings = tuple(_collect_settings(codec, options).items())
+    if not options.settings:
+        return
+    defaults = _collect_settings(codec, replace(options, settings=()))
+    encoding = VideoEncoding(
+        codec=codec,
+        pixel_format=pixel_format,
+        container=container,
+        size=_COMMON_SIZE,
+        time_base=Fraction(1, 25),
+        rate=Fraction(25),
+        pixel_aspect=None,
+        colors=(2, 2, 2, 1),
+        field_order=0,
+        settings=tuple(defaults.items()),
+    )
+    try:
+        encoding.open_encoder()
+    except UsageError:  # it takes no frames of this size; the film will tell
+        return
+    replace(encoding, settings=settings).open_encoder()
 
 
 def choose_encoding(
