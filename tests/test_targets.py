@@ -16,7 +16,7 @@ from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan
-from recolor_cli.batch.run import run_with_workers
+from recolor_cli.batch.run import dry_run, run_with_workers
 from recolor_cli.batch.targets import Targets
 from recolor_cli.batch.threads import ThreadWorkers
 from recolor_cli.errors import DiskFullError, FolderError
@@ -59,6 +59,8 @@ def test_a_folder_that_cannot_be_written_costs_no_work(many, manifest, monkeypat
     assert found[0].error.message == f"cannot write out/sub/00.png: {os.strerror(number)}"
     assert len({outcome.error.cause for outcome in found}) == 1
     assert not asked
+    planned = dry_run(jobs, OutputOptions(out="out/sub/"))
+    assert [str(outcome.error) for outcome in planned] == [str(o.error) for o in found]
     (many / "elsewhere").mkdir()
     jobs[3:5] = [Job(job.source, f"elsewhere/{i}.png") for i, job in enumerate(jobs[3:5])]
     found, asked = do(manifest, OutputOptions(), jobs)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from recolor_cli.batch.job import STREAM, Job
-from recolor_cli.batch.outcome import Outcome, Status, not_tried
+from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.preflight import Preflight
 from recolor_cli.batch.skip_rule import MissingOutputs, missing_outputs
@@ -108,12 +108,11 @@ def dry_run(
     for job, missing in prefetch(_tasks(jobs, options), 1, stop or threading.Event()):
         if stop and stop.is_set():
             return
-        if job.error:
-            yield not_tried(job, job.error)
-        elif error := preflight.input_error(job):
-            yield Outcome(job, Status.FAILED, error)
-        else:
-            yield Outcome(job, Status.PLANNED if missing.needs_network else Status.SKIPPED)
+        outcome = preflight.outcome(job, missing)
+        if outcome is None and (error := preflight.input_error(job)):
+            outcome = Outcome(job, Status.FAILED, error)
+        status = Status.PLANNED if missing.needs_network else Status.SKIPPED
+        yield outcome or Outcome(job, status)
 
 
 def _tasks(jobs: Iterable[Job], options: OutputOptions) -> Iterator[_Task]:

@@ -208,7 +208,7 @@ def _recolor(
             counts: dict[str, object] = {}
             finished = not job.error and is_finished(job, output)
             source = FilmSource(job.source, raw, given.rate)
-            if given.dry_run or job.error or finished:
+            if job.error or finished:
                 outcome = make_untried_outcome(job, finished)
                 if finished and (misfit := find_misfit(source, options)):
                     outcome = Outcome(job, Status.FAILED, misfit)
@@ -216,6 +216,8 @@ def _recolor(
                     clean_up(Path(job.destination))
             elif refusal := targets.refusal(job):
                 outcome = Outcome(job, Status.FAILED, refusal)
+            elif given.dry_run:
+                outcome = make_untried_outcome(job, finished)
             else:
                 if network is None:  # all CPUs work on one film, each on a frame of its own
                     network = load_network(given.model, given.device, cpu_count(), console)
