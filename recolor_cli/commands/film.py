@@ -75,7 +75,14 @@ def film(**values: Any) -> ExitCode:
     _check_streams(given, jobs)
     _check_encoders(jobs, options.encoding)
     check_model(given.model, given.device, bool(options.recolor.steering))
-    return _recolor(given, jobs, output, options, raw, Console(given.quiet, given.verbose))
+    code = _recolor(given, jobs, output, options, raw, Console(given.quiet, given.verbose))
+    if given.dry_run and not given.quiet:
+        from recolor_cli.commands.film_estimate import print_estimate
+        from recolor_cli.commands.film_plan import is_finished
+
+        undone = [job for job in jobs if not (job.error or is_finished(job, output))]
+        print_estimate(undone, given.model, given.device, options, given.rate)
+    return code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,7 +92,7 @@ def recolor_job(
     try:
         with source.open() as film, ExitStack() as stack:
             size = film.info.size
-            total = _count_expected_frames(film.info, options)
+            total = count_expected_frames(film.info, options)
             bar = stack.enter_context(console.progress(total, "frames", Path(job.source).name))
             report = recolor_film(film, job.destination, network, options, bar.advance, stop)
     except RecolorError as error:
@@ -134,7 +134,7 @@ def find_misfit(source: FilmSource, options: FilmOptions) -> InputError | None:
     return None
 
 
-def _count_expected_frames(info: FilmInfo, options: FilmOptions) -> int | None:
+def count_expected_frames(info: FilmInfo, options: FilmOptions) -> int | None:
     """Return the number of frames in the span, if the film declares its length."""
     frames, span = info.frames, options.span
     if frames is None or span.is_all:

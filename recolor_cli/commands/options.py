@@ -174,7 +174,10 @@ overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Redo results that exist; else they are skipped."
 )
 dry_run_option = click.option(
-    "-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing."
+    "-n",
+    "--dry-run",
+    is_flag=True,
+    help="Say what would be done and how long it would take, and do nothing.",
 )
 json_option = click.option(
     "--json",

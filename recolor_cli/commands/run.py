@@ -369,7 +369,9 @@ def _outcomes(
 
     output, recolor = workers.config.output, workers.config.recolor
     if given.dry_run:
-        return run.dry_run(planned.jobs, output, stop, recolor)
+        from recolor_cli.commands.estimate import with_estimate
+
+        return with_estimate(run.dry_run(planned.jobs, output, stop, recolor), workers, stop)
     if given.watch:
         from recolor_cli.batch.watch import arrivals
 
