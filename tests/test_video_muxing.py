@@ -2,7 +2,6 @@
 
 import io
 from fractions import Fraction
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -11,7 +10,6 @@ from av.stream import Disposition
 
 from conftest import draw, encoded
 from recolor_cli.errors import OutputError
-from recolor_cli.video import muxing
 from video_clips import (
     RATE,
     decoded,
@@ -110,26 +108,6 @@ def test_what_a_container_cannot_hold_is_said_before_anything_is_done(tmp_path, 
         recolored(source, tmp_path / "b.webm", network)
     assert not network.seen
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
-
-
-def test_what_matroska_cannot_hold_is_not_said_to_fit_into_it(monkeypatch):
-    def refuse(stream, opaque):
-        raise ValueError("no")
-
-    def warnings(container, kind, codec):
-        picture = SimpleNamespace(index=0, metadata={})
-        context = SimpleNamespace(name=codec) if codec else None
-        other = SimpleNamespace(index=1, type=kind, codec_context=context)
-        source = SimpleNamespace(streams=[picture, other], chapters=list)
-        target = SimpleNamespace(add_stream_from_template=refuse)
-        monkeypatch.setattr(muxing, "is_cover", lambda stream: False)
-        _, found = muxing._add_copies(None, source, target, picture, container)
-        return found
-
-    # Ogg's skeleton, say.
-    assert warnings("matroska", "data", "") == ["data of unknown kind is left out"]
-    assert warnings("mp4", "subtitle", "ass") == ["mp4 cannot hold its subtitle (ass); .mkv can"]
-    assert warnings("matroska", "data", "scte_35") == ["matroska cannot hold its data (scte_35)"]
 
 
 def test_a_span_has_the_sound_of_the_span(tmp_path, network):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recolor_cli.errors import OutputError, UsageError
+from recolor_cli.errors import UsageError
 from recolor_cli.image.film_names import is_pattern
 
 CONTAINERS = {
@@ -72,8 +72,3 @@ def choose_suffix(suffix: str) -> str:
 def is_mov(container: str) -> bool:
     """Tell whether a container belongs to the MP4 family, in which each track has a time scale."""
     return container in _MOV
-
-
-def cannot_hold(container: str, stream: str) -> OutputError:
-    """Return the error for a stream that a container cannot hold."""
-    return OutputError(f"{container} cannot hold its {stream}", "use -o NAME.mkv, which can")

@@ -41,6 +41,8 @@ _DEFAULT_SETTINGS = {
 }
 _ANY_SUBSAMPLING = ("libvpx-vp9", "libsvtav1", "libaom-av1", "ffv1", "png", "tiff", "rawvideo")
 _COMMON_SIZE = ImageSize(576, 720)  # that all encoders are likely to take
+# Codecs of sources that people choose on purpose, for quality or size. A change of one is told.
+_KEPT_CODECS = ("hevc", "vp9", "av1", "prores")
 _INTERLACES = ("libx264", "prores_ks", "mpeg2video", "mpeg4", "ffv1")
 
 
@@ -203,6 +205,14 @@ def choose_encoding(
         )
     if len(av.VideoFormat(info.pixel_format, 16, 16).components) in (2, 4):
         warnings.append("its transparency is lost")
+    settings = _collect_settings(codec, options)
+    warnings += _keep_hdr10(info, codec, settings)
+    if info.codec in _KEPT_CODECS and not options.codec and container not in (SEQUENCE, Y4M):
+        made = av.Codec(codec, "w").canonical_name
+        if made != info.codec:
+            warnings.append(
+                f"its picture changes from {info.codec} to {made}; --codec {info.codec} keeps it"
+            )
     interlaces = info.interlaced and codec in _INTERLACES
     if info.interlaced and not interlaces and container not in (SEQUENCE, Y4M):
         warnings.append(f"{codec} cannot declare that it is interlaced; --codec h264 can")
@@ -220,8 +230,25 @@ def choose_encoding(
             2 if coding.full_range else info.colors[3],
         ),
         field_order=(info.field_order if info.field_order > 1 else 2) if interlaces else 0,
-        settings=tuple(_collect_settings(codec, options).items()),
+        settings=tuple(settings.items()),
     ), warnings
+
+
+def _keep_hdr10(info: FilmInfo, codec: str, settings: dict[str, str]) -> list[str]:
+    """Add the source's HDR10 metadata to the settings of an encoder; return warnings if it cannot.
+
+    The user's own settings count more.
+    """
+    found = {"master-display": info.hdr10.mastering_display, "max-cll": info.hdr10.light_level}
+    found = {key: value for key, value in found.items() if value}
+    if not found:
+        return []
+    if codec != "libx265":
+        return ["its HDR10 metadata is lost; --codec hevc keeps it"]
+    given = settings.get("x265-params", "")
+    new = [f"{key}={value}" for key, value in found.items() if key not in given]
+    settings["x265-params"] = ":".join([*filter(None, [given]), "hdr10=1", *new])
+    return []
 
 
 def _choose_codec(container: str, destination: str, options: VideoEncodingOptions) -> str:

@@ -10,16 +10,16 @@ from typing import Any, BinaryIO
 
 import av
 import av.error
-import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 
 from recolor_cli.errors import InputError
 from recolor_cli.image.film_names import is_sequence
 from recolor_cli.types import ImageSize
+from recolor_cli.video.clock import FrameClock, JoinedClock, has_clocks, scan_clock
 from recolor_cli.video.frames import convert_frame
 from recolor_cli.video.image_sequence import escape_pattern, find_first_number
 from recolor_cli.video.raw_frames import RawFrames
+from recolor_cli.video.side_data import FrameSideData, Hdr10Metadata, read_side_data
 
 DEFAULT_RATE = Fraction(24)  # frames a second; for numbered pictures and raw frames
 _PROGRESSIVE, _BOTTOM_FIRST = 1, (3, 5)  # AVFieldOrder
@@ -27,6 +27,9 @@ _PROGRESSIVE, _BOTTOM_FIRST = 1, (3, 5)  # AVFieldOrder
 _SEEK_MARGIN = 5.0
 _HINT = "check that the file is complete and plays; ffmpeg -i FILE -c copy NEW.mkv may repair it"
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a path has one of its two slashes
+_FORMATS_WITH_LENGTH = ("mov", "matroska", "avi", "flv", "asf", "mxf")
+_DURATION_TAG = re.compile(r"(\d+):(\d+):([\d.]+)")
+_MISSING = 2.0  # s that may lack without a warning: sound may end so much later than the picture
 _HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 
 
@@ -46,6 +49,8 @@ class FilmInfo:
     interlaced: bool
     field_order: int  # AVFieldOrder
     colors: tuple[int, int, int, int]  # primaries, transfer, matrix [H.273], AVColorRange
+    codec: str  # FFmpeg's name
+    hdr10: Hdr10Metadata
 
     @property
     def displayed(self) -> ImageSize:
@@ -112,10 +117,14 @@ class FilmReader:
                 "pattern_type": "sequence",
             }
         self._container = self.open()
+        self.clock = JoinedClock()
         self._bad_packets = 0
         self._delay = 0  # ticks to subtract from all times
         self._has_times = self._format != "rawvideo" and not self.is_sequence
         try:
+            if pipe is None and has_clocks(self._container):
+                with self.open() as container:
+                    self.clock = scan_clock(container)
             self.info = self._probe()
         except BaseException:
             self.close()
@@ -129,7 +138,8 @@ class FilmReader:
             return av.open(
                 self._pipe or name,
                 format=self._format,
-                options=self._options,
+                # The clock that goes round is joined by `JoinedClock`, like one that begins anew.
+                options={"correct_ts_overflow": "0", **self._options},
                 metadata_errors="replace",
             )
         except av.error.FFmpegError as error:
@@ -140,6 +150,16 @@ class FilmReader:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+
+    def first_moment(self, container: str, start: float) -> float:
+        """Return the source's time that is 0 in a result of this format, s; `start` is its span's.
+
+        Streams for broadcast begin at any time. Their times are kept in MPEG-TS; in other formats
+        they would lengthen the film.
+        """
+        origin: int = self._container.start_time or 0
+        begins_anywhere = has_clocks(self._container) and container != "mpegts"
+        return start + (origin / av.time_base if begins_anywhere else 0)
 
     @property
     def is_pipe(self) -> bool:
@@ -174,12 +194,13 @@ class FilmReader:
         last: int | None = None
         count = 0
         timestamps = _TimestampChooser(self._container.format.name)
+        clock = FrameClock(self.clock, self.info.time_base)
         step = max(1, round(1 / (self.info.rate * self.info.time_base)))
         for frame in self.decode(self._container, stream):
             ticks = timestamps.choose(frame)
             if ticks is None or not self._has_times:
                 ticks = 0 if last is None else last + step
-            ticks -= self._delay
+            ticks = clock.join(ticks - self._delay)
             if last is not None and ticks <= last:
                 ticks = last + 1
             last = ticks
@@ -187,6 +208,8 @@ class FilmReader:
             if after is not None and ticks <= after:
                 continue
             yield ticks, self.fit_size(frame)
+        if last is not None:
+            self._check_end(stream, last + step)
         if self._bad_packets:
             self.warnings[f"{self._bad_packets} damaged parts could not be decoded"] = None
         if not count:
@@ -209,7 +232,7 @@ class FilmReader:
             self._reopen()
         stream = self.find_picture_stream(self._container)
         stream.thread_type = "AUTO"
-        if after is None or self.is_pipe or not self._has_times:
+        if after is None or self.is_pipe or not self._has_times or self.clock.is_joined:
             return stream
         margin = round(_SEEK_MARGIN / self.info.time_base)
         try:
@@ -219,6 +242,18 @@ class FilmReader:
             stream = self.find_picture_stream(self._container)
             stream.thread_type = "AUTO"
         return stream
+
+    def _check_end(self, stream: Any, end: int) -> None:
+        """Warn if the film ends at this tick, before its header says. Raw streams have none."""
+        declared = _read_declared_end(self._container, stream)
+        if declared is None or self.clock.is_joined or not self._has_times:
+            return
+        found = float(end * self.info.time_base)
+        if declared - found > _MISSING:
+            self.warnings[
+                f"it ends after {found - self.info.start:.1f} s, but its header says "
+                f"{declared - self.info.start:.1f} s; the rest is missing"
+            ] = None
 
     def _reopen(self) -> None:
         self._container.close()
@@ -259,10 +294,13 @@ class FilmReader:
             rate = self._rate
         time_base = stream.time_base or 1 / rate
         length = float(stream.duration * time_base) if stream.duration else None
-        if length is None and self._container.duration:
+        if self.clock.is_joined:
+            length = self.clock.length
+        elif length is None and self._container.duration:
             length = self._container.duration / av.time_base
         pixel_format = context.pix_fmt if first is None else first.format.name
         order = context.field_order
+        side_data = FrameSideData() if first is None else read_side_data(first)
         return FilmInfo(
             size=ImageSize(*size),
             pixel_format=pixel_format or "yuv420p",
@@ -271,11 +309,13 @@ class FilmReader:
             frames=stream.frames or (round(length * rate) if length and length > 0 else None),
             start=float(stream.start_time * time_base) if stream.start_time else 0.0,
             pixel_aspect=stream.sample_aspect_ratio or None,
-            matrix=None if first is None else _read_display_matrix(first),
+            matrix=side_data.display_matrix,
             rotation=0 if first is None else int(first.rotation),
             interlaced=bool((first is not None and first.interlaced_frame) or order > _PROGRESSIVE),
             field_order=order,
             colors=(*colors, described.color_range),
+            codec=context.codec.canonical_name,
+            hdr10=side_data.hdr10,
         )
 
     def _decode_first_frame(self, stream: Any) -> av.VideoFrame:
@@ -319,16 +359,18 @@ def is_cover(stream: Any) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _read_display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
-    """Return a frame's display matrix, if it has one.
-
-    Only the probed frame may be asked: PyAV crashes in `make_writable` of a frame whose side data
-    was read.
-    """
-    side_data: Any = frame.side_data
-    for data in side_data:
-        if data.type is SideDataType.DISPLAYMATRIX:
-            return tuple(int(n) for n in np.frombuffer(bytes(data), np.int32))
+def _read_declared_end(container: Any, stream: Any) -> float | None:
+    """Return the time at which the picture ends according to the header, s, if it says so."""
+    if container.format.name.split(",")[0] not in _FORMATS_WITH_LENGTH:
+        return None
+    start = float((stream.start_time or 0) * stream.time_base)
+    if stream.duration:
+        return start + float(stream.duration * stream.time_base)
+    if match := _DURATION_TAG.match(stream.metadata.get("DURATION", "")):  # of Matroska
+        hours, minutes, seconds = map(float, match.groups())
+        return hours * 3600 + minutes * 60 + seconds
+    if container.duration:
+        return float((container.start_time or 0) + container.duration) / av.time_base
     return None
 
 

@@ -38,7 +38,7 @@ def sample_frames(
         If no frame can be decoded.
     """
     info = film.info
-    if info.frames is not None:
+    if info.frames is not None and not film.clock.is_joined:
         end = float(info.frames / info.rate)
         if span.end is not None:
             end = min(end, span.end)

@@ -151,7 +151,7 @@ def _write_stream(
     try:
         for item in items:
             if not report.frames:
-                write_stdout(format_y4m_header(encoding, pipeline.film.info.top_first))
+                write_stdout(format_y4m_header(encoding, pipeline.film.info))
             write_y4m_frame(item.frame)
             report.frames += 1
             advance(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import io
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -15,22 +16,14 @@ import av.error
 import numpy as np
 
 from recolor_cli.errors import OutputError
-from recolor_cli.video.containers import cannot_hold, is_mov
+from recolor_cli.video.containers import is_mov
 from recolor_cli.video.encoding import VideoEncoding
 from recolor_cli.video.film_options import Span
-from recolor_cli.video.film_reader import FilmReader, is_cover
+from recolor_cli.video.film_reader import FilmReader
+from recolor_cli.video.other_streams import OtherStreams, read_tags
 from recolor_cli.video.segment_store import SegmentStore
+from recolor_cli.video.timecode import shift_timecode
 
-# Tags that a muxer writes itself, or that do not hold for the new stream.
-_OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id")
-_OWN_STREAM_TAGS = (
-    "encoder",
-    "vendor_id",
-    "duration",
-    "bps",
-    "number_of_frames",
-    "number_of_bytes",
-)
 # Tags that MP4 can hold. If the source has another one, all are written as QuickTime metadata.
 _MOV_TAGS = {
     "title", "artist", "album_artist", "composer", "album", "date", "genre", "comment", "copyright",
@@ -69,12 +62,10 @@ def assemble(
     source = None if film.is_pipe else film.open()
     try:
         with _open_target(f"file:{path}", encoding, source, is_mov(encoding.container)) as target:
-            stream, copies, warnings = _add_streams(target, film, encoding, source, span)
-            pictures = _picture_packets(stream, encoding, store)
-            others: Iterable[tuple[float, int, Any]] = ()
-            if copies:
-                others = _copied_packets(source, copies, span, film.info.start)
-            for _, _, packet in heapq.merge(pictures, others, key=lambda item: item[:2]):
+            stream, others = _add_streams(target, film, encoding, source, span)
+            pictures = _picture_packets(stream, encoding, store, _picture_end(film, source, span))
+            packets = others.packets() if others else ()
+            for _, _, packet in heapq.merge(pictures, packets, key=lambda item: item[:2]):
                 if stop.is_set():
                     raise Stopped
                 target.mux_one(packet)
@@ -88,7 +79,7 @@ def assemble(
     finally:
         if source:
             source.close()
-    return warnings
+    return others.warnings if others else []
 
 
 def check_streams(film: FilmReader, encoding: VideoEncoding, span: Span) -> None:
@@ -119,7 +110,7 @@ def _open_target(file: Any, encoding: VideoEncoding, source: Any, fast_start: bo
     if is_mov(encoding.container):
         options["video_track_timescale"] = str(encoding.time_base.denominator)
         flags = "+faststart" if fast_start else ""
-        if source and not _MOV_TAGS.issuperset(_read_tags(source)):
+        if source and not _MOV_TAGS.issuperset(read_tags(source)):
             flags += "+use_metadata_tags"
         if flags:
             options["movflags"] = flags
@@ -130,30 +121,31 @@ def _open_target(file: Any, encoding: VideoEncoding, source: Any, fast_start: bo
 
 def _add_streams(
     target: Any, film: FilmReader, encoding: VideoEncoding, source: Any, span: Span
-) -> tuple[Any, dict[int, Any], list[str]]:
-    """Add all streams and write the header.
-
-    Return the new picture stream, the copied streams by the source's stream numbers, and warnings.
-    """
+) -> tuple[Any, OtherStreams | None]:
+    """Add all streams and write the header. Return the new picture stream and the other ones."""
     stream = _add_picture_stream(target, encoding, film)
-    copies: dict[int, Any] = {}
-    warnings: list[str] = []
+    others: OtherStreams | None = None
     if source:
-        target.metadata.update(_read_tags(source))
+        target.metadata.update(read_tags(source))
         picture = film.find_picture_stream(source)
-        stream.metadata.update(_read_tags(picture))
+        stream.metadata.update(_read_picture_tags(source, picture))
+        _shift_timecodes((target, stream), span, film)
         stream.disposition = picture.disposition
-        copies, warnings = _add_copies(film, source, target, picture, encoding.container)
+        others = OtherStreams(film, source, picture, encoding.container, span)
+        others.add_to(target)
         _copy_chapters(source, target, span, film.info.start)
     target.start_encoding()
-    return stream, copies, warnings
+    return stream, others
 
 
 def _add_picture_stream(target: Any, encoding: VideoEncoding, film: FilmReader) -> Any:
     try:
         stream = target.add_stream(encoding.codec, rate=encoding.rate)
     except ValueError as error:
-        raise cannot_hold(encoding.container, f"picture as {encoding.codec}") from error
+        raise OutputError(
+            f"{encoding.container} cannot hold its picture as {encoding.codec}",
+            "leave --codec out, or use -o NAME.mkv",
+        ) from error
     encoding.configure(stream.codec_context)
     stream.time_base = encoding.time_base
     if film.info.matrix and not film.is_pipe:
@@ -161,72 +153,21 @@ def _add_picture_stream(target: Any, encoding: VideoEncoding, film: FilmReader) 
     return stream
 
 
-def _read_tags(thing: Any) -> dict[str, str]:
-    """Return the tags of a container or stream that the muxer does not write itself."""
-    own = _OWN_TAGS if not hasattr(thing, "codec_context") else _OWN_STREAM_TAGS
-    return {
-        key: value
-        for key, value in thing.metadata.items()
-        if key.lower().split("-")[0] not in own and not key.upper().startswith("_STATISTICS")
-    }
+def _read_picture_tags(source: Any, picture: Any) -> dict[str, str]:
+    """Return the tags of the picture, with the name of the reel, which MOV keeps elsewhere."""
+    reels = {s.metadata["reel_name"] for s in source.streams if "reel_name" in s.metadata}
+    reel = {"reel_name": reels.pop()} if len(reels) == 1 else {}
+    return reel | read_tags(picture)
 
 
-def _add_copies(
-    film: FilmReader, source: Any, target: Any, picture: Any, container: str
-) -> tuple[dict[int, Any], list[str]]:
-    """Add a copy of each other stream. Return them by the source's stream numbers, and warnings."""
-    copies = {}
-    warnings = []
-    for stream in source.streams:
-        if stream.index == picture.index:
-            continue
-        if container == "matroska" and is_cover(stream):  # Matroska keeps covers as attachments
-            target.add_attachment(*_read_cover(film, stream))
-            continue
-        try:
-            copy = _add_copy(target, stream, container)
-        except (ValueError, av.error.FFmpegError) as error:
-            if stream.type == "audio":
-                raise cannot_hold(container, f"sound ({_codec_name(stream)})") from error
-            warnings += _describe_lost_stream(source, stream, picture, container)
-            continue
-        copy.metadata.update(_read_tags(stream))
-        copy.disposition = stream.disposition
-        copies[stream.index] = copy
-    return copies, warnings
-
-
-def _add_copy(target: Any, stream: Any, container: str) -> Any:
-    """Add a copy of one stream, or raise ValueError or FFmpegError if there is no place for it."""
-    if stream.type == "data" and stream.codec_context is None:
-        raise ValueError("data of an unknown kind")
-    if stream.type == "attachment" and container not in ("matroska", "webm"):
-        raise ValueError("the container has no attachments")
-    return target.add_stream_from_template(stream, opaque=True)
-
-
-def _describe_lost_stream(source: Any, stream: Any, picture: Any, container: str) -> list[str]:
-    """Return the warning about a stream that is left out, if its content is lost."""
-    # MP4 keeps chapters and time codes as data streams, which the muxer writes anew.
-    if stream.type == "data" and (source.chapters() or "timecode" in picture.metadata):
-        return []
-    if stream.type == "data" and stream.codec_context is None:
-        return ["data of unknown kind is left out"]
-    advice = "" if container == "matroska" else "; .mkv can"
-    return [f"{container} cannot hold its {stream.type} ({_codec_name(stream)}){advice}"]
-
-
-def _codec_name(stream: Any) -> str:
-    return str(stream.codec_context.name if stream.codec_context else stream.type)
-
-
-def _read_cover(film: FilmReader, stream: Any) -> tuple[str, str, bytes]:
-    """Return the file name, MIME type and bytes of a cover."""
-    kind = {"mjpeg": "jpeg"}.get(stream.codec_context.name, stream.codec_context.name)
-    name = stream.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
-    with film.open() as source:  # the cover is the first packet of its stream
-        packet = next(source.demux(source.streams[stream.index]))
-        return name, stream.metadata.get("mimetype", f"image/{kind}"), bytes(packet)
+def _shift_timecodes(holders: Iterable[Any], span: Span, film: FilmReader) -> None:
+    """Move the time codes in the tags of the result to the begin of the span."""
+    rate = film.info.rate
+    for holder in holders:
+        if "timecode" in holder.metadata and span.start:
+            skipped = math.ceil(Fraction(span.start).limit_denominator(10_000) * rate)
+            code = shift_timecode(holder.metadata["timecode"], skipped, rate)
+            holder.metadata["timecode"] = code
 
 
 def _copy_chapters(source: Any, target: Any, span: Span, film_start: float) -> None:
@@ -246,13 +187,30 @@ def _copy_chapters(source: Any, target: Any, span: Span, film_start: float) -> N
         target.set_chapters(kept)
 
 
+def _picture_end(film: FilmReader, source: Any, span: Span) -> float | None:
+    """Return the time at which the last frame of the result ends, s, as MP4 and MOV know it.
+
+    There, the duration of a frame is the time to the next one in the order of decoding. The
+    duration of the film is right, if it has no other stream that may be longer.
+    """
+    if span.end is not None or source is None or "mov" not in source.format.name:
+        return None
+    picture = film.find_picture_stream(source)
+    if source.duration and not (source.streams.audio or source.streams.subtitles):
+        return float(source.duration / av.time_base) - span.start
+    ticks = (picture.start_time or 0) + (picture.duration or 0)
+    return float(ticks * picture.time_base) - span.start
+
+
 def _picture_packets(
-    stream: Any, encoding: VideoEncoding, store: SegmentStore
+    stream: Any, encoding: VideoEncoding, store: SegmentStore, end: float | None
 ) -> Iterator[tuple[float, int, Any]]:
     """Yield decoding time (s), 0 and packet of each encoded frame.
 
     The decoding times are computed anew, because each segment had an encoder of its own: the k-th
-    packet is decoded at the time of the frame that is displayed `delay` places earlier.
+    packet is decoded at the time of the frame that is displayed `delay` places earlier. So are the
+    durations, because those of a source may be in the order of decoding: a frame lasts until the
+    next one. The last one lasts until `end` (s), if that is known, else as long as in the source.
     """
     times = np.fromiter(store.read_times(), np.int64)
     order = np.argsort(times, kind="stable")
@@ -260,50 +218,17 @@ def _picture_packets(
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     delay = int((np.arange(len(order)) - place).max(initial=0))
-    step = int(displayed[1] - displayed[0]) if len(displayed) > 1 else 1
     base: Fraction = encoding.time_base
+    durations = np.diff(displayed, append=displayed[-1:])
+    step = int(durations[:-1].min(initial=round(1 / (encoding.rate * base))))
+    if end is not None:
+        rest = round(end / base) - int(displayed[-1])
+        durations[-1] = rest if rest > 0 else round(1 / (encoding.rate * base))
     for index, stored in enumerate(store.read_packets()):
         packet = av.Packet(stored.data)
         packet.stream, packet.time_base = stream, base
-        packet.pts, packet.duration = stored.pts, stored.duration
+        packet.pts, packet.duration = stored.pts, int(durations[place[index]]) or stored.duration
         early = index - delay
-        packet.dts = int(displayed[early] if early >= 0 else displayed[0] + early * step)
+        packet.dts = int(displayed[early] if early >= 0 else displayed[0] + early * max(step, 1))
         packet.is_keyframe = stored.is_keyframe
         yield float(packet.dts * base), 0, packet
-
-
-def _copied_packets(
-    source: Any, copies: dict[int, Any], span: Span, film_start: float
-) -> Iterator[tuple[float, int, Any]]:
-    """Yield decoding time (s), 1 and packet of the copied streams, within the span."""
-    streams = [
-        source.streams[index] for index in copies if source.streams[index].type != "attachment"
-    ]
-    if not streams:
-        return
-    latest = float("-inf")
-    packets = source.demux(streams)
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.error.FFmpegError, OSError):  # the file is truncated
-            return
-        if packet is None:
-            return
-        cover = is_cover(packet.stream)
-        if cover and packet.size:
-            packet.pts = packet.dts = 0
-        time = packet.dts if packet.dts is not None else packet.pts
-        if time is None or not packet.size:
-            continue
-        base = packet.time_base
-        seconds = float(time * base) - film_start
-        if not cover and not span.is_all:
-            if not span.holds(seconds):
-                continue
-            shift = round(span.start / base)
-            packet.dts = packet.dts - shift if packet.dts is not None else None
-            packet.pts = packet.pts - shift if packet.pts is not None else None
-        packet.stream = copies[packet.stream_index]
-        latest = max(latest, seconds + film_start)  # heapq.merge needs sorted times
-        yield latest, 1, packet

@@ -33,7 +33,8 @@ def encode_segments(
     if done.smoother:
         pipeline.restore(done.smoother, done.cuts, done.shot)
     items = pipeline.frames(done.last, encoding.pixel_format)
-    shift = round(pipeline.options.span.start / pipeline.film.info.time_base)
+    first = pipeline.film.first_moment(encoding.container, pipeline.options.span.start)
+    shift = round(first / pipeline.film.info.time_base)
     try:
         while not stop.is_set():
             segment = _SegmentEncoder(encoding, store, pipeline.film.info.time_base, shift)

@@ -1,0 +1,121 @@
+"""Find out by trying what a container holds: write a little, and read it back."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+import av
+import av.error
+
+from recolor_cli.video.film_reader import FilmReader
+from recolor_cli.video.stream_writers import COPY, add_writer, codec_of, list_ways
+
+_PACKETS = 1000  # of all streams, in which packets of the stream are looked for
+_TRIED = 20  # packets that are written
+_DEMUXERS = {"webm": "matroska", "mp4": "mov", "3gp": "mov"}  # by muxer, where the names differ
+_ALTERNATIVES = {".mkv": "matroska", ".mov": "mov", ".nut": "nut"}
+
+
+def find_way(film: FilmReader, index: int, container: str) -> str | None:
+    """Return the best way in which a container holds a stream, or None.
+
+    Parameters
+    ----------
+    film : FilmReader
+        Not a pipe.
+    index : int
+        Number of the stream.
+    container : str
+        FFmpeg's name.
+
+    Returns
+    -------
+    str or None
+        One of `stream_writers.list_ways`.
+    """
+    with film.open() as source:
+        ways = list_ways(source.streams[index])
+    return next((way for way in ways if _holds(film, index, container, way)), None)
+
+
+def find_alternative(film: FilmReader, index: int, container: str) -> str | None:
+    """Return the suffix of another container that holds a stream, or None."""
+    for suffix, other in _ALTERNATIVES.items():
+        if other != container and find_way(film, index, other) is not None:
+            return suffix
+    return None
+
+
+def _holds(film: FilmReader, index: int, container: str, way: str) -> bool:
+    """Tell whether a stream that is written in a way can be read again."""
+    memory = io.BytesIO()
+    written = 0
+    with film.open() as source:
+        stream = source.streams[index]
+        try:
+            with av.open(memory, "w", format=container) as target:
+                writer = add_writer(target, stream, way)
+                expected = codec_of(stream) if way == COPY else codec_of(writer.stream)
+                target.start_encoding()
+                for packet in islice(_packets_of(source, index), _TRIED):
+                    for made in writer.convert(packet):
+                        target.mux_one(made)
+                        written += 1
+        except (ValueError, av.error.FFmpegError):
+            # Without a packet, some muxers cannot end a file.
+            return written == 0 and _takes_header(film, index, container, way)
+    return written == 0 or _plays(memory, container, expected)
+
+
+def _takes_header(film: FilmReader, index: int, container: str, way: str) -> bool:
+    """Tell whether a container takes the header of a stream that begins late in the film."""
+    with film.open() as source:
+        if next(_packets_of(source, index), None) is not None:
+            return False
+        target = av.open(io.BytesIO(), "w", format=container)
+        try:
+            add_writer(target, source.streams[index], way)
+            target.start_encoding()
+        except (ValueError, av.error.FFmpegError):
+            return False
+        with suppress(av.error.FFmpegError):
+            target.close()
+        return True
+
+
+def _packets_of(source: Any, index: int) -> Iterator[Any]:
+    """Yield the packets of a stream from the begin of a source, with times that increase."""
+    packets = islice(source.demux(), _PACKETS)
+    time = 0
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, OSError):  # the file is truncated
+            return
+        if packet is None:
+            return
+        if packet.stream_index == index and packet.size:
+            packet.pts = packet.dts = time
+            time += max(packet.duration or 0, 1)
+            yield packet
+
+
+def _plays(memory: io.BytesIO, container: str, codec: str) -> bool:
+    """Tell whether a file has a stream of this codec and, if it is sound, whether it decodes.
+
+    A container may keep the name of a codec and lose the numbers that its decoder needs.
+    """
+    memory.seek(0)
+    try:
+        again: Any = av.open(memory, format=_DEMUXERS.get(container, container))
+        with again:
+            stream = next((s for s in again.streams if codec_of(s) == codec), None)
+            if stream is None or stream.type != "audio":
+                return stream is not None
+            return any(packet.decode() for packet in again.demux(stream))
+    except (ValueError, av.error.FFmpegError):
+        return False

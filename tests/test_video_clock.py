@@ -1,0 +1,105 @@
+"""Times: clocks that begin anew, frames of all lengths, and films that end early."""
+
+import threading
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from recolor_cli.video import segment_encoder
+from recolor_cli.video.film_reader import FilmReader
+from video_clips import RATE, decoded, make, packets, recolored
+
+
+def capture_to(path, count=48, start=0.0, **options):
+    """Write a film with the clock of a broadcast, which begins at this time, s."""
+    moments = [start + index / RATE for index in range(count)]
+    return make(path, count, "mpeg2video", times=moments, time_base=Fraction(1, RATE), **options)
+
+
+def joined(path, *films):
+    path.write_bytes(b"".join(film.read_bytes() for film in films))
+    return path
+
+
+@pytest.mark.parametrize("ending", [".ts", ".mpg"])
+def test_the_clocks_of_joined_captures_are_joined(tmp_path, network, monkeypatch, ending):
+    capture = capture_to(tmp_path / f"one{ending}", sound=ending == ".ts")
+    source = joined(tmp_path / f"joined{ending}", capture, capture, capture)
+    report = recolored(source, tmp_path / "b.mkv", network)
+    times = np.array([time for time, _ in decoded(tmp_path / "b.mkv")])
+    assert report.frames == len(times) == 3 * 48
+    assert times[0] < 0.1
+    # Between two captures, the picture may wait for the end of the sound.
+    assert np.diff(times).min() > 0.5 / RATE
+    assert np.diff(times).max() < 3 / RATE
+    assert times[-1] == pytest.approx(6, abs=0.2)
+    if ending == ".ts":
+        sound = [packet[1] for packet in packets(tmp_path / "b.mkv", "audio")]
+        assert min(np.diff(sound)) > 0
+        assert max(np.diff(sound)) < 0.1
+        assert sound[-1] == pytest.approx(times[-1], abs=0.1)
+
+
+def test_a_film_with_several_clocks_resumes_and_has_parts(tmp_path, network, monkeypatch):
+    monkeypatch.setattr(segment_encoder, "SEGMENT", 20)
+    capture = capture_to(tmp_path / "one.ts")
+    source = joined(tmp_path / "joined.ts", capture, capture)
+    recolored(source, tmp_path / "whole.mkv", network)
+    stop, told = threading.Event(), []
+
+    def advance(count):
+        told.append(count)
+        if len(told) == 70:  # in the second capture
+            stop.set()
+
+    assert recolored(source, tmp_path / "b.mkv", network, stop, advance).interrupted
+    recolored(source, tmp_path / "b.mkv", network)
+    times = [[time for time, _ in decoded(tmp_path / name)] for name in ("whole.mkv", "b.mkv")]
+    assert times[0] == times[1]
+    report = recolored(source, tmp_path / "part.mkv", network, start=3.0, duration=0.5)
+    assert report.frames == 12
+    assert decoded(tmp_path / "part.mkv")[0][0] == pytest.approx(0, abs=0.1)
+
+
+def test_a_clock_that_goes_round_is_one_clock(tmp_path):
+    capture = capture_to(tmp_path / "late.ts", 12, start=95_000.0)
+    early = capture_to(tmp_path / "early.ts", 12)
+    film = FilmReader(str(joined(tmp_path / "a.ts", capture, early)))
+    base = film.info.time_base
+    times = [float(ticks * base) for ticks, _ in film.frames()]
+    assert len(times) == 24
+    assert max(np.diff(times)) < 3 / RATE
+    film.close()
+
+
+@pytest.mark.parametrize("bf", ["0", "2"])
+def test_frames_last_until_the_next_one(tmp_path, network, bf):
+    moments = [0.0, 0.04, 0.08, 0.2, 0.5, 0.54, 1.0, 2.0, 2.04]
+    source = make(tmp_path / "a.mp4", len(moments), times=moments, options={"bf": bf})
+    recolored(source, tmp_path / "b.mkv", network)
+    found = sorted(packets(tmp_path / "b.mkv", "video"), key=lambda packet: packet[1])
+    assert [packet[1] for packet in found] == pytest.approx(moments, abs=0.001)
+    lengths = np.array([packet[2] for packet in found])
+    assert np.abs(lengths[:-1] - np.diff(moments)).max() < 0.002
+    recolored(source, tmp_path / "b.mp4", network)
+    with av.open(str(tmp_path / "b.mp4")) as film:
+        assert film.duration / av.time_base == pytest.approx(moments[-1] + 1 / RATE, abs=1 / RATE)
+
+
+def test_a_long_last_frame_stays_long(tmp_path, network):
+    source = make(tmp_path / "a.mp4", 6, times=[0, 0.1, 0.2, 0.3, 0.4, 1.0], options={"bf": "0"})
+    with_end = packets(source, "video")[-1][2]
+    recolored(source, tmp_path / "b.mp4", network)
+    assert packets(tmp_path / "b.mp4", "video")[-1][2] == pytest.approx(with_end, abs=0.001)
+
+
+def test_a_film_that_ends_before_its_header_says_is_told_so(tmp_path, network):
+    whole = make(tmp_path / "whole.mkv", RATE * 8, options={"g": "24"})
+    source = tmp_path / "a.mkv"
+    source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
+    report = recolored(source, tmp_path / "b.mkv", network)
+    (told,) = [warning for warning in report.warnings if "header says" in warning]
+    assert "but its header says 8.0 s; the rest is missing" in told
+    assert recolored(whole, tmp_path / "c.mkv", network).warnings == []
