@@ -9,12 +9,14 @@ import pytest
 from PIL import Image
 
 from conftest import SpyNetwork, draw, encoded, names, pixels
+from recolor_cli.batch import picture
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import Outcome, Report, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.picture import PictureWork
 from recolor_cli.batch.skip_rule import MissingOutputs, missing_outputs
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
+from recolor_cli.errors import OutputError
 from recolor_cli.guidance.color_texts import levels_to_ab
 from recolor_cli.guidance.contact_sheet import contact_sheet
 from recolor_cli.recolorizer import Recolorizer
@@ -157,6 +159,24 @@ def test_no_page_is_painted_for_a_sidecar_file(manifest, scans, monkeypatch):
     work = PictureWork(recolorizer, options, MemoryBudget(1 << 30))
     outcome = work(job, MissingOutputs(False, (map_path,)))
     assert outcome.written == (map_path,)
+
+
+def test_a_sidecar_file_that_cannot_be_written_takes_its_set_along(manifest, scans, monkeypatch):
+    original, options = picture.write_atomic, OutputOptions(variants=4)
+
+    def fail(path, *args):
+        if path.stem.endswith("-3"):
+            raise OutputError("no room")
+        original(path, *args)
+
+    monkeypatch.setattr(picture, "write_atomic", fail)
+    recolorizer = Recolorizer(SpyNetwork(manifest))
+    job = Job(str(scans / "scan-0.png"), str(scans / "new.png"))
+    work = PictureWork(recolorizer, options, MemoryBudget(1 << 30))
+    outcome = work(job, missing_outputs(job, options))
+    assert outcome.status is Status.FAILED
+    assert outcome.written == (job.destination,)
+    assert names(scans) == ["new.png", "scan-0.png", "scan-1.png"]
 
 
 def test_written_files_are_named_though_another_one_failed(recolor, scans):

@@ -161,10 +161,14 @@ class PictureWork:
             return
         with _sidecars_are_named(job), self._budget.reserve(picture.header.memory):
             _remove(paths)  # so that no set of two makings can remain
-            # Decoded anew for each variant, so that one page is in memory at a time.
-            for path, content in extra.encode(job.destination, picture.pages, picture.encoding):
-                write_atomic(Path(path), content, picture.status)
-                attempt.written.append(path)
+            try:
+                # Decoded anew for each variant, so that one page is in memory at a time.
+                for path, content in extra.encode(job.destination, picture.pages, picture.encoding):
+                    write_atomic(Path(path), content, picture.status)
+            except BaseException:
+                _remove(paths)  # all of the set or none
+                raise
+            attempt.written += paths
 
     def _write_comparison(self, attempt: _Attempt, picture: _Picture) -> Thumbnails | None:
         """Write the sidecar files that show before and after; return thumbnails, if wanted."""
