@@ -9,6 +9,7 @@ import click
 
 from recolor_cli.commands.options import SETTINGS, json_option
 from recolor_cli.errors import ExitCode, RecolorError
+from recolor_cli.model.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from recolor_cli.model.manifest import Manifest
@@ -71,6 +72,7 @@ def _json_of(name: str, path: Path, manifest: Manifest, seconds: float | None) -
     """Return the JSON object of a model."""
     return {
         "name": name,
+        "default": name == DEFAULT_MODEL,
         "path": str(path),
         "kind": manifest.kind,
         "size": manifest.size,
@@ -88,7 +90,7 @@ def _row_of(name: str, path: Path, manifest: Manifest, seconds: float | None) ->
     """Return the table row of a model."""
     figures = manifest.training.get("figures") or {}
     return (
-        name,
+        f"{name} (default)" if name == DEFAULT_MODEL else name,
         str(manifest.kind),
         f"{manifest.size} px",
         str(len(manifest.centers) or "-"),
