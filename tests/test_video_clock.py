@@ -95,11 +95,19 @@ def test_a_long_last_frame_stays_long(tmp_path, network):
     assert packets(tmp_path / "b.mp4", "video")[-1][2] == pytest.approx(with_end, abs=0.001)
 
 
-def test_a_film_that_ends_before_its_header_says_is_told_so(tmp_path, network):
-    whole = make(tmp_path / "whole.mkv", RATE * 8, options={"g": "24"})
-    source = tmp_path / "a.mkv"
-    source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".avi"])
+def test_a_film_that_ends_before_its_header_says_is_told_so(tmp_path, network, ending):
+    codec = "libx264" if ending != ".avi" else "mpeg4"
+    whole = make(tmp_path / f"whole{ending}", RATE * 8, codec, options={"g": "24"},
+                 time_base=Fraction(1, RATE))  # fmt: skip
+    if ending == ".mp4":  # move the header to the front
+        recolored(whole, tmp_path / "front.mp4", network)
+        whole = tmp_path / "front.mp4"
+    source = tmp_path / f"a{ending}"
+    source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     report = recolored(source, tmp_path / "b.mkv", network)
     (told,) = [warning for warning in report.warnings if "header says" in warning]
     assert "but its header says 8.0 s; the rest is missing" in told
+    with av.open(str(tmp_path / "b.mkv")) as film:
+        assert film.duration / av.time_base < 6
     assert recolored(whole, tmp_path / "c.mkv", network).warnings == []

@@ -118,6 +118,7 @@ class FilmReader:
             }
         self._container = self.open()
         self.clock = JoinedClock()
+        self.breaks_off = False  # whether it ended before its header says, once it was read
         self._bad_packets = 0
         self._delay = 0  # ticks to subtract from all times
         self._has_times = self._format != "rawvideo" and not self.is_sequence
@@ -249,7 +250,8 @@ class FilmReader:
         if declared is None or self.clock.is_joined or not self._has_times:
             return
         found = float(end * self.info.time_base)
-        if declared - found > _MISSING:
+        self.breaks_off = declared - found > _MISSING
+        if self.breaks_off:
             self.warnings[
                 f"it ends after {found - self.info.start:.1f} s, but its header says "
                 f"{declared - self.info.start:.1f} s; the rest is missing"
@@ -281,6 +283,11 @@ class FilmReader:
         """Read the film's properties from the header and, except for a pipe, the first frame."""
         stream = self.find_picture_stream(self._container)
         context = stream.codec_context
+        if context is None:
+            raise InputError(
+                "its picture is in a codec that cannot be decoded",
+                "convert it first with a program that plays it",
+            )
         first = None if self.is_pipe else self._decode_first_frame(stream)
         described: Any = context if first is None else first  # the frame overrides the header
         size = (described.height, described.width)
@@ -364,6 +371,8 @@ def _read_declared_end(container: Any, stream: Any) -> float | None:
     if container.format.name.split(",")[0] not in _FORMATS_WITH_LENGTH:
         return None
     start = float((stream.start_time or 0) * stream.time_base)
+    if container.format.name == "avi" and stream.frames:  # a tick is a frame
+        return start + float(stream.frames * stream.time_base)
     if stream.duration:
         return start + float(stream.duration * stream.time_base)
     if match := _DURATION_TAG.match(stream.metadata.get("DURATION", "")):  # of Matroska

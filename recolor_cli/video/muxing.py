@@ -195,6 +195,8 @@ def _picture_end(film: FilmReader, source: Any, span: Span) -> float | None:
     """
     if span.end is not None or source is None or "mov" not in source.format.name:
         return None
+    if film.breaks_off:
+        return None
     picture = film.find_picture_stream(source)
     if source.duration and not (source.streams.audio or source.streams.subtitles):
         return float(source.duration / av.time_base) - span.start
