@@ -38,7 +38,7 @@ def broken(manifest, **changes):
         ({"schema": None}, "broken manifest"),
         ({"kind": "magic"}, "broken manifest"),
         ({"size": 65}, "no multiple"),
-        ({"prior": [1.0]}, "priors"),
+        ({"prior": [1.0]}, "1 prior"),
         ({"kind": "regression"}, "bins"),
         ({"temperature": 0}, "temperature"),
         ({"space": "cmyk"}, "broken manifest"),

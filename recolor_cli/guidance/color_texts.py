@@ -38,9 +38,14 @@ def parse_color(text: str) -> tuple[int, int, int]:
         raise UsageError(
             f"{text!r} is not a color", f"did you mean {near[0]}? {_ADVICE}" if near else _ADVICE
         )
-    if len(digits) == 3:
-        digits = "".join(2 * digit for digit in digits)
-    red, green, blue = bytes.fromhex(digits)
+    return hex_levels(
+        "#" + ("".join(2 * digit for digit in digits) if len(digits) == 3 else digits)
+    )
+
+
+def hex_levels(code: str) -> tuple[int, int, int]:
+    """Return red, green and blue, 0..255, of ``#rrggbb`` or ``rrggbb``."""
+    red, green, blue = bytes.fromhex(code.removeprefix("#"))
     return red, green, blue
 
 

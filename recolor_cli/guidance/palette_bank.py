@@ -15,7 +15,7 @@ import numpy as np
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.lab import lab_to_rgb_cv2
-from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
+from recolor_cli.guidance.color_texts import hex_levels, levels_to_ab
 from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.types import FloatArray
 
@@ -65,7 +65,7 @@ def named_palette(name: str) -> Palette:
     if name in _PERIODS:
         return _palette_of(_bank().periods[name])
     shares = np.array([*_LOOKS[name].values()], np.float32)
-    return Palette(levels_to_ab([parse_color(c) for c in _LOOKS[name]]), shares / shares.sum())
+    return Palette(levels_to_ab([hex_levels(code) for code in _LOOKS[name]]), shares / shares.sum())
 
 
 @cache

@@ -84,7 +84,7 @@ def encoder_errors(image_format: ImageFormat) -> Iterator[None]:
     """Call encoders without Pillow's limits; whatever they raise becomes an `OutputError`.
 
     Encoders raise all kinds of exceptions for pictures that a format cannot hold. Errors of the
-    disk stay an `OSError`.
+    disk stay an `OSError`, and a want of memory becomes a `MemoryError`.
     """
     try:
         with _PILLOW_LIMITS:
@@ -92,6 +92,8 @@ def encoder_errors(image_format: ImageFormat) -> Iterator[None]:
     except (RecolorError, MemoryError):
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise MemoryError from error
         if isinstance(error, OSError) and error.errno:
             raise
         other = "png" if image_format is not ImageFormat.PNG else "tif"
