@@ -10,7 +10,7 @@ from typing import BinaryIO, ClassVar, Protocol
 from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.decoded_image import Animation, DecodedImage
 from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.metadata import Metadata
+from recolor_cli.image.metadata import METADATA_NAMES, Metadata
 from recolor_cli.types import AnyPlanes, ImageSize
 
 BYTES_PER_PIXEL_SLOW_CODECS = 52
@@ -57,6 +57,8 @@ class StoredPage:
         EXIF orientation that is not applied yet, 1..8.
     warnings, lossless, pages, animation, milliseconds, damage, is_hidden
         As in `DecodedImage`.
+    attachments : tuple of str
+        What else the file holds, by the names of `image.attachments`.
     """
 
     pixels: AnyPlanes
@@ -72,6 +74,7 @@ class StoredPage:
     milliseconds: float = 0.0
     damage: str = ""
     is_hidden: bool = False
+    attachments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,24 @@ class Codec(ABC):
     bytes_per_pixel: ClassVar[int] = 14
     """Memory at the peak of decoding, recoloring and encoding 8 bits a channel. Measured at 16
     megapixels of RGB with transparency (10) and rounded up."""
+
+    holds_metadata: ClassVar[frozenset[str]] = frozenset({"exif", "xmp"})
+    """Fields of `Metadata` that have a place, of those that not all formats have."""
+
+    def fit_metadata(self, metadata: Metadata) -> tuple[Metadata, tuple[str, ...]]:
+        """Return metadata without what the format does not hold, and warnings that name it."""
+        lost = [
+            name
+            for field_name, name in METADATA_NAMES.items()
+            if getattr(metadata, field_name) and field_name not in self.holds_metadata
+        ]
+        if not lost:
+            return metadata, ()
+        kept = {name: getattr(metadata, name) for name in self.holds_metadata}
+        fitted = Metadata(icc_profile=metadata.icc_profile, dpi=metadata.dpi, **kept)
+        verb = "is" if len(lost) == 1 and lost[0] != "texts" else "are"
+        names = " and ".join(filter(None, (", ".join(lost[:-1]), lost[-1])))
+        return fitted, (f"its {names} {verb} left out, as {self.format.prose_name} holds none",)
 
     @abstractmethod
     def open(self, data: bytes) -> Reader:

@@ -208,6 +208,32 @@ def reset_orientation(block: bytes) -> bytes:
     return PREFIX + bytes(changed)
 
 
+def shorten(block: bytes, limit: int) -> bytes:
+    """Return an EXIF block without its largest values, so that it has at most so many bytes.
+
+    Returns
+    -------
+    bytes
+        Nothing if that cannot be done.
+    """
+    if len(block) <= limit:
+        return block
+    directory = Directory.of_block(block)
+    while len(block := directory.to_block()) > limit:
+        places = [directory.entries]
+        children = [*directory.children.values()]
+        while children:
+            child = children.pop()
+            places.append(child.entries)
+            children += child.children.values()
+        found = [(len(entry.data), place, tag) for place in places for tag, entry in place.items()]
+        if not found:
+            return b""
+        _, place, tag = max(found, key=lambda entry: entry[0])
+        del place[tag]
+    return block
+
+
 def with_resolution(block: bytes, dpi: tuple[float, float]) -> bytes:
     """Add the resolution to an EXIF block, or to a new one, unless it holds one."""
     bare = (block or Directory("<").to_block()).removeprefix(PREFIX)

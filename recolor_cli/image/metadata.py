@@ -17,6 +17,16 @@ _XMP_ORIENTATION = re.compile(
 _PHOTOSHOP_THUMBNAILS = (1033, 1036)
 
 
+METADATA_NAMES = {
+    "exif": "EXIF",
+    "xmp": "XMP",
+    "photoshop": "IPTC",
+    "comment": "comment",
+    "texts": "texts",
+}
+"""Names of the fields of `Metadata` that not all formats hold, in prose."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """Metadata of a result.

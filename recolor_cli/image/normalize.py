@@ -11,23 +11,27 @@ import numpy as np
 from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InputError
 from recolor_cli.image import color_profiles
+from recolor_cli.image.attachments import remove_claims, say_left_out
 from recolor_cli.image.codec import Codec, StoredPage
 from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.levels import reduce_to_8_bits
+from recolor_cli.image.metadata import Metadata
 from recolor_cli.types import AnyPlanes, AnyRgbImage
 
 
 def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
     """Convert a page to sRGB by its profile, and turn it upright.
 
-    What the target does not hold is left out, with a warning: 16 bits, and transparency when it is
-    encoded.
+    What the target does not hold is left out, with a warning: 16 bits, metadata, attachments such
+    as gain maps, and transparency when it is encoded.
     """
     warnings = []
     if page.damage:
         warnings.append(f"the picture is damaged: {page.damage}; what is left of it is recolored")
-    metadata, alpha = page.metadata, page.alpha
+    metadata, lost = _fit_metadata(page, target)
+    warnings += lost
+    alpha = page.alpha
     rgb: AnyRgbImage | None = None
     foreign_profile = b""
     if page.profile:
@@ -66,6 +70,14 @@ def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
         page.damage,
         page.is_hidden,
     )
+
+
+def _fit_metadata(page: StoredPage, target: Codec) -> tuple[Metadata, list[str]]:
+    """Return the metadata that a result may have, and warnings of what is left out."""
+    xmp, names = remove_claims(page.metadata.xmp)
+    metadata, warnings = target.fit_metadata(replace(page.metadata, xmp=xmp))
+    left_out = say_left_out([*names, *page.attachments])
+    return metadata, [*([left_out] if left_out else []), *warnings]
 
 
 def naive_cmyk_to_rgb(cmyk: AnyPlanes) -> AnyRgbImage:

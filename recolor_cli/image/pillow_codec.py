@@ -96,6 +96,10 @@ class PillowReader(Reader):
             found = Image.Image.getexif(image).get(exif.ORIENTATION, 1)
         return found if isinstance(found, int) else 1
 
+    def attachments(self) -> tuple[str, ...]:
+        """Return what else the file holds, by the names of `image.attachments`."""
+        return ()
+
     def metadata(self, exif_block: bytes) -> Metadata:
         """Return the metadata; the picture is loaded."""
         return read_metadata(self.image, exif_block, self._holds_dpi_in_exif)
@@ -148,7 +152,7 @@ class PillowReader(Reader):
             warnings.append(f"only the first of its {held} frames is recolored")
         page = StoredPage(
             pixels, space, alpha, profile, self.metadata(exif_block), self.orientation(),
-            tuple(warnings), self.is_lossless, damage=self.damage,
+            tuple(warnings), self.is_lossless, damage=self.damage, attachments=self.attachments(),
         )  # fmt: skip
         self.close()  # Pillow's copy of the pixels would stay while the result is made
         return page

@@ -83,5 +83,8 @@ READABLE = " and ".join(", ".join(each.prose_name for each in ImageFormat).rspli
 
 
 def color_suffix(suffix: str) -> str:
-    """Return the file-name ending of a colored result: ``.pgm`` and ``.pbm`` hold no color."""
-    return ".ppm" if suffix.lower() in (".pgm", ".pbm") else suffix
+    """Return the file-name ending of a colored result.
+
+    ``.pgm`` and ``.pbm`` hold no color; ``.mpo`` tells of further pictures, which a result has not.
+    """
+    return {".pgm": ".ppm", ".pbm": ".ppm", ".mpo": ".jpg"}.get(suffix.lower(), suffix)

@@ -8,6 +8,7 @@ from recolor_cli.image.pillow_codec import PillowCodec
 
 class _Bmp(PillowCodec):
     format = ImageFormat.BMP
+    holds_metadata = frozenset[str]()
 
 
 CODEC = _Bmp()

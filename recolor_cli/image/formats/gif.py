@@ -28,6 +28,7 @@ class _GifReader(PillowReader):
 
 class _Gif(PillowCodec):
     format = ImageFormat.GIF
+    holds_metadata = frozenset({"comment"})
     reader = _GifReader
     holds_animations = True
     max_side = 65_535

@@ -15,18 +15,31 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
+from recolor_cli.image import exif
+from recolor_cli.image.attachments import FURTHER, GAIN_MAP, OTHER_EYE, VIDEO
 from recolor_cli.image.codec import NewPage
 from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.failures import damaged
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.formats.jpeg_stream import JpegStream, walk_segments
-from recolor_cli.image.metadata import Metadata, clean_photoshop
+from recolor_cli.image.metadata import Metadata, clean_photoshop, clean_xmp
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
+from recolor_cli.image.xmp_document import XmpError
+from recolor_cli.image.xmp_extension import (
+    EXTENSION_HEAD,
+    PACKET_HEAD,
+    join_extension,
+    split_extension,
+)
 
 _FULL_COLOR_QUALITY = 90  # from here on, color has the full resolution
-_QUANTIZATION_TABLES = 0xDB
+_QUANTIZATION_TABLES, _APP1, _APP2, _APP13 = 0xDB, 0xE1, 0xE2, 0xED
 _PHOTOSHOP = b"Photoshop 3.0\0"
-_SEGMENT_SIZE = 65_000  # bytes; a segment holds 65,533, some of which are its head
+_MOST_IN_SEGMENT, _SEGMENT_SIZE = 65_533, 65_000  # bytes; the latter leaves room for a head
+_MP_ENTRIES = 0xB002  # the list of pictures in the multi-picture format
+_ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1"
+_FILM, _FILM_WITHIN = b"ftyp", 64  # bytes behind the end in which an MP4 says what it is
+_SAMSUNG_VIDEO = b"MotionPhoto_Data"
 
 
 class _JpegReader(PillowReader):
@@ -47,16 +60,42 @@ class _JpegReader(PillowReader):
             return ~levels, Space.CMYK, None  # Adobe's programs store light, not ink
         return split_alpha(levels)
 
+    def attachments(self) -> tuple[str, ...]:
+        data, names = self._stream.data, []
+        kinds = [str(entry["Attribute"]["MPType"]) for entry in self._multi_picture_entries()[1:]]
+        if any("Disparity" in kind for kind in kinds):
+            names.append(OTHER_EYE)
+        elif not all("Thumbnail" in kind for kind in kinds):
+            names.append(FURTHER)
+        if any(_ISO_GAIN_MAP in part for part in self._segments_of(_APP2)):
+            names.append(GAIN_MAP)
+        rest = data[self._stream.segments[-1].end :] if self._stream.has_end else b""
+        if _FILM in rest[:_FILM_WITHIN] or _SAMSUNG_VIDEO in rest:
+            names.append(VIDEO)
+        return tuple(names)
+
     def metadata(self, exif_block: bytes) -> Metadata:
-        segments = [data for name, data in getattr(self.image, "applist", ()) if name == "APP13"]
+        found = super().metadata(exif_block)
         resources = b"".join(
-            data.removeprefix(_PHOTOSHOP) for data in segments if data.startswith(_PHOTOSHOP)
+            part.removeprefix(_PHOTOSHOP) for part in self._segments_of(_APP13, _PHOTOSHOP)
         )
-        return replace(super().metadata(exif_block), photoshop=clean_photoshop(resources))
+        extension = self._segments_of(_APP1, EXTENSION_HEAD)
+        xmp = clean_xmp(join_extension(found.xmp, extension))
+        return replace(found, xmp=xmp, photoshop=clean_photoshop(resources))
+
+    def _segments_of(self, marker: int, head: bytes = b"") -> list[bytes]:
+        data = self._stream.data
+        parts = (data[s.start : s.end] for s in self._stream.segments if s.marker == marker)
+        return [part for part in parts if part.startswith(head)]
+
+    def _multi_picture_entries(self) -> list[dict[str, Any]]:
+        found = getattr(self.image, "mpinfo", None) or {}
+        return list(found.get(_MP_ENTRIES, ()))
 
 
 class _Jpeg(PillowCodec):
     format = ImageFormat.JPEG
+    holds_metadata = frozenset({"exif", "xmp", "photoshop", "comment"})
     reader = _JpegReader
     holds_transparency = False
     max_side = 65_500
@@ -76,12 +115,37 @@ class _Jpeg(PillowCodec):
     def quality_options(self, page: NewPage, quality: int) -> dict[str, Any]:
         return {"quality": quality, "subsampling": 0 if quality >= _FULL_COLOR_QUALITY else 2}
 
+    def fit_metadata(self, metadata: Metadata) -> tuple[Metadata, tuple[str, ...]]:
+        fitted, warnings = super().fit_metadata(metadata)
+        block = exif.shorten(fitted.exif, _MOST_IN_SEGMENT)
+        if len(block) < len(fitted.exif):
+            warnings += ("the largest values of its EXIF are left out, as JPEG holds 64 kB of it",)
+        comment = fitted.comment[:_MOST_IN_SEGMENT]
+        if len(comment) < len(fitted.comment):
+            warnings += ("its comment is shortened, as JPEG holds 64 kB",)
+        xmp = fitted.xmp
+        try:
+            split_extension(xmp)
+        except XmpError:
+            xmp = b""
+            warnings += ("its XMP is left out: it is broken, and larger than the 64 kB of a JPEG",)
+        return replace(fitted, exif=block, comment=comment, xmp=xmp), warnings
+
     def metadata_options(self, metadata: Metadata) -> dict[str, Any]:
-        options = super().metadata_options(metadata)
+        options = super().metadata_options(replace(metadata, xmp=b""))
         if metadata.comment:
             options["comment"] = metadata.comment
-        if metadata.photoshop:
-            options["extra"] = _photoshop_segments(metadata.photoshop)
+        parts = range(0, len(metadata.photoshop), _SEGMENT_SIZE)
+        segments = [
+            (_APP13, _PHOTOSHOP + metadata.photoshop[at : at + _SEGMENT_SIZE]) for at in parts
+        ]
+        if metadata.xmp:
+            packet, extension = split_extension(metadata.xmp)
+            segments += [(_APP1, part) for part in (PACKET_HEAD + packet, *extension)]
+        options["extra"] = b"".join(
+            struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
+            for marker, content in segments
+        )
         return options
 
     def _metadata_segments(self, metadata: Metadata) -> bytes:
@@ -94,14 +158,6 @@ class _Jpeg(PillowCodec):
 
 def _start_of_tables(data: bytes) -> int:
     return next(part.head for part in walk_segments(data) if part.marker == _QUANTIZATION_TABLES)
-
-
-def _photoshop_segments(resources: bytes) -> bytes:
-    parts = (resources[at : at + _SEGMENT_SIZE] for at in range(0, len(resources), _SEGMENT_SIZE))
-    return b"".join(
-        b"\xff\xed" + struct.pack(">H", 2 + len(_PHOTOSHOP) + len(part)) + _PHOTOSHOP + part
-        for part in parts
-    )
 
 
 CODEC = _Jpeg()

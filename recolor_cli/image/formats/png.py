@@ -98,6 +98,7 @@ class _PngReader(PillowReader):
 
 class _Png(PillowCodec):
     format = ImageFormat.PNG
+    holds_metadata = frozenset({"exif", "xmp", "texts"})
     reader = _PngReader
     holds_16_bits = True
     holds_animations = True

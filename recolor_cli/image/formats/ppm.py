@@ -33,6 +33,7 @@ class _PnmReader(PillowReader):
 
 class _Pnm(PillowCodec):
     format = ImageFormat.PPM
+    holds_metadata = frozenset[str]()
     reader = _PnmReader
     holds_transparency = False
     holds_16_bits = True

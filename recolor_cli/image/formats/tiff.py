@@ -202,6 +202,7 @@ class _TiffReader(Reader):
 
 class _Tiff(Codec):
     format = ImageFormat.TIFF
+    holds_metadata = frozenset({"exif", "xmp", "photoshop"})
     holds_16_bits = True
     holds_cmyk = True
     holds_pages = True
