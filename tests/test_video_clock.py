@@ -111,3 +111,14 @@ def test_a_film_that_ends_before_its_header_says_is_told_so(tmp_path, network, e
     with av.open(str(tmp_path / "b.mkv")) as film:
         assert film.duration / av.time_base < 6
     assert recolored(whole, tmp_path / "c.mkv", network).warnings == []
+
+
+def test_uneven_steps_are_told_where_frames_have_no_times(tmp_path, network, capfdbinary):
+    moments = [0.0, 0.04, 0.12, 0.5, 1.0, 2.0]
+    source = make(tmp_path / "a.mkv", len(moments), times=moments)
+    for result in ("-", tmp_path / "out" / "%d.png"):
+        (told,) = recolored(source, result, network).warnings
+        assert told.startswith(
+            "its 6 frames last 2.04 s in uneven steps, and 0.25 s at 24 a second"
+        )
+    assert recolored(make(tmp_path / "b.mkv", 6), "-", network).warnings == []

@@ -103,6 +103,10 @@ def _write_result(
             raise _empty_span()
         if encoding.container == SEQUENCE:
             _write_pictures(store, destination)
+            times = list(store.read_times())
+            report.warnings += _describe_lost_times(
+                film, encoding, max(times) - min(times), len(times)
+            )
         else:
             like = None if film.is_pipe or film.is_sequence else os.stat(film.source)
             with writing(destination, like, mount=mount, own_folder=store.folder) as file:
@@ -148,9 +152,12 @@ def _write_stream(
 ) -> None:
     """Write the frames to standard output as soon as they are painted."""
     items = pipeline.frames(None, encoding.pixel_format)
+    first = last = 0
     try:
         for item in items:
+            last = item.ticks
             if not report.frames:
+                first = last
                 write_stdout(format_y4m_header(encoding, pipeline.film.info))
             write_y4m_frame(item.frame)
             report.frames += 1
@@ -163,6 +170,22 @@ def _write_stream(
     report.cuts = pipeline.smoother.cuts
     if not report.frames:
         raise _empty_span()
+    report.warnings += _describe_lost_times(pipeline.film, encoding, last - first, report.frames)
+
+
+def _describe_lost_times(
+    film: FilmReader, encoding: VideoEncoding, ticks: int, frames: int
+) -> list[str]:
+    """Return a warning if frames in even steps last longer or shorter than in the film."""
+    step = float(1 / encoding.rate)
+    length = float(ticks * film.info.time_base)
+    if abs(length - (frames - 1) * step) <= 2 * step:
+        return []
+    return [
+        f"its {frames} frames last {length + step:.2f} s in uneven steps, and "
+        f"{frames * step:.2f} s at {float(encoding.rate):g} a second; "
+        "a file such as -o NAME.mkv keeps their times"
+    ]
 
 
 def _empty_span() -> InputError:

@@ -225,7 +225,7 @@ def _picture_packets(
     step = int(durations[:-1].min(initial=round(1 / (encoding.rate * base))))
     if end is not None:
         rest = round(end / base) - int(displayed[-1])
-        durations[-1] = rest if rest > 0 else round(1 / (encoding.rate * base))
+        durations[-1] = rest if rest > 0 else step
     for index, stored in enumerate(store.read_packets()):
         packet = av.Packet(stored.data)
         packet.stream, packet.time_base = stream, base
