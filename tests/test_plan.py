@@ -125,6 +125,9 @@ def test_results_of_an_earlier_run_are_not_inputs(tree):
     # The whole folder at once, as a shell's glob would give it.
     files = ["in/a.PNG", "in/b-recolored.jpg", "in/b.jpg"]
     assert len(pairs(plan(files, False, OutputOptions()))) == 2
+    assert len(pairs(plan(files, False, OutputOptions(out="out")))) == 2
+    results = ["in/a-recolored.webp", "in/b-recolored-1.jpg", "in/b-recolored-compare.png"]
+    assert len(pairs(plan([*files, *results], False, OutputOptions(out="out")))) == 2
     (tree / "in/c-recolored.jpg").write_bytes(b"x")  # has no original beside it
     assert len(pairs(plan(["in"], False, OutputOptions(out="out")))) == 3
     # Alone it is what the user means.

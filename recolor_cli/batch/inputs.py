@@ -98,6 +98,20 @@ def _url_error(url: str) -> InputError:
     )
 
 
+def original_stem(stem: str, suffix: str) -> str:
+    """Return the path, without its ending, of the picture that a result would be made from.
+
+    Parameters
+    ----------
+    stem : str
+        A path without its ending. It is returned unchanged if it is not named like a result.
+    suffix : str
+        From `result_suffix`.
+    """
+    _, name = os.path.split(stem)
+    return stem.removesuffix(name) + _original(name, suffix or DEFAULT_SUFFIX)
+
+
 def is_earlier_result(source: str, suffix: str, options: OutputOptions) -> bool:
     """Tell by its name whether a file is a result, or a sidecar file, of a picture that exists.
 

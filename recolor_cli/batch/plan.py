@@ -16,7 +16,7 @@ from recolor_cli.batch.destination import (
     with_common_base,
 )
 from recolor_cli.batch.file_identity import file_identity, path_key
-from recolor_cli.batch.inputs import is_earlier_result, jobs_of
+from recolor_cli.batch.inputs import is_earlier_result, jobs_of, original_stem
 from recolor_cli.batch.job import STREAM, Job, is_stream
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import without_label
@@ -49,8 +49,8 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
     Notes
     -----
     An input that is another input's destination is a result of an earlier run and is left out, and
-    so are, in folders, results that lie beside the picture that they were made from: the same
-    command twice does nothing twice.
+    so are results that lie beside the picture that they were made from, in folders and where both
+    are named, as a shell's ``*`` does: the same command twice does nothing twice.
     """
     suffix = result_suffix(options)
     check_backup(options)
@@ -66,6 +66,8 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
     _check_any(jobs, inputs, recursive, options)
     if len(jobs) > 1 and any(job.destination == STREAM for job in jobs):
         raise UsageError("standard output takes one picture", "give one input, or a folder with -o")
+    if options.backup is None:
+        jobs = _without_results(jobs, suffix)
     return list(_Conflicts(options, suffix).resolve(jobs))
 
 
@@ -142,6 +144,17 @@ def _check_any(
             f"no pictures that can be read in {names}; {first.source}: {first.error.message}",
             first.error.hint,
         )
+
+
+def _without_results(jobs: Sequence[Job], suffix: str) -> list[Job]:
+    """Return the jobs without those of earlier results whose pictures are inputs, too."""
+    stems = {_key(os.path.splitext(job.source)[0]) for job in jobs}
+    return [
+        job
+        for job in jobs
+        if (stem := os.path.splitext(job.source)[0]) == (original := original_stem(stem, suffix))
+        or _key(original) not in stems
+    ]
 
 
 class _Conflicts:
