@@ -6,6 +6,7 @@ RecolorError
 ├── ModelError          4   the model is missing or cannot be run
 ├── DeviceError         5   the requested device cannot be used
 ├── InputError          1   this picture cannot be read or recolored
+│   └── DamagedError    1   a part of it is missing or wrong, the rest can be decoded
 ├── OutputError         1   this result cannot be written
 │   ├── FolderError     1   nothing can be written to its folder or disk
 │   └── DiskFullError   1   its disk has no room for it
@@ -86,6 +87,10 @@ class DeviceError(RecolorError):
 
 class InputError(RecolorError):
     """One picture cannot be read or recolored."""
+
+
+class DamagedError(InputError):
+    """A part of one picture is missing or wrong. The rest can be decoded on demand."""
 
 
 class OutputError(RecolorError):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from conftest import draw, encoded
-from recolor_cli.errors import InputError
+from recolor_cli.errors import DamagedError, InputError
 from recolor_cli.image.decode import decode, decode_pages
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.formats.jpeg_stream import JpegStream, walk_segments
@@ -188,7 +188,7 @@ def test_a_damaged_picture_is_kept_on_demand():
     half = jpeg[: (start + end) // 2]
     with pytest.raises(InputError, match="damaged: its end is missing") as caught:
         decode(half)
-    assert "--damaged keep" in caught.value.hint
+    assert isinstance(caught.value, DamagedError)
     (page,) = decode_pages(half, keep_damaged=True)
     assert page.damage == "its end is missing"
     assert "damaged" in page.warnings[0]

@@ -17,7 +17,7 @@ from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import outdated_sidecars
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.color.gray_detection import detect_gray
-from recolor_cli.errors import InputError, RecolorError
+from recolor_cli.errors import DamagedError, InputError, RecolorError
 from recolor_cli.image.compare import Thumbnails, draw_comparison, thumbnails
 from recolor_cli.image.decode import decode_pages, to_8_bits
 from recolor_cli.image.decoded_image import DecodedImage
@@ -68,6 +68,9 @@ class PictureWork:
         try:
             make = self._recolor if missing.needs_network else self._compare_only
             outcome = make(attempt)
+        except DamagedError as error:
+            advice = f"{error.hint}; --damaged keep recolors what is left of it"
+            outcome = Outcome(job, Status.FAILED, DamagedError(error.message, advice))
         except RecolorError as error:
             outcome = Outcome(job, Status.FAILED, error)
         except Exception as error:  # a bug must not stop 100,000 other pictures

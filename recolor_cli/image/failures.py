@@ -8,7 +8,7 @@ from threading import Lock
 
 from PIL import Image, PngImagePlugin
 
-from recolor_cli.errors import InputError, OutputError, RecolorError
+from recolor_cli.errors import DamagedError, InputError, OutputError, RecolorError
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.system.memory import is_out_of_memory
 
@@ -28,12 +28,10 @@ def damaged(detail: str, some_is_left: bool = False) -> InputError:
     detail : str
         What is missing or wrong.
     some_is_left : bool
-        Whether ``--damaged keep`` would decode the rest.
+        Whether the rest could be decoded; then it is a `DamagedError`.
     """
-    advice = "copy or scan it again"
-    if some_is_left:
-        advice += "; --damaged keep recolors what is left of it"
-    return InputError(f"the picture is damaged: {detail}", advice)
+    kind = DamagedError if some_is_left else InputError
+    return kind(f"the picture is damaged: {detail}", "copy or scan it again")
 
 
 @contextmanager

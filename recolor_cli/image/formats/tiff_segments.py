@@ -57,13 +57,19 @@ def read_levels(
     if not damage:
         try:
             return _decode(data, page, index), ""
-        except Exception:
-            if not keeps_damaged:
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:
+            rest = _decode_segments(data, page)
+            if rest is None:
                 raise
-            damage = _MISSING
-    elif not keeps_damaged:
-        raise damaged(damage, some_is_left=True)
-    return _decode_segments(data, page), damage
+            if not keeps_damaged:
+                raise damaged(_MISSING, some_is_left=True) from error
+            return rest, _MISSING
+    rest = _decode_segments(data, page)
+    if rest is None or not keeps_damaged:
+        raise damaged(damage, some_is_left=rest is not None)
+    return rest, damage
 
 
 def _decode(data: bytes, page: tifffile.TiffPage, index: int) -> NDArray[Any]:
@@ -138,8 +144,8 @@ def _find_jpeg_damage(segment: bytes, page: tifffile.TiffPage) -> str:
         return ""  # of a kind of its own; the readers tell
 
 
-def _decode_segments(data: bytes, page: tifffile.TiffPage) -> NDArray[Any]:
-    """Decode the segments one by one, without those that cannot be; raises if none can."""
+def _decode_segments(data: bytes, page: tifffile.TiffPage) -> NDArray[Any] | None:
+    """Decode the segments one by one, without those that cannot be; None if none can."""
     levels = np.zeros(page.shaped, page.dtype)
     found = 0
     for number, (start, size) in enumerate(
@@ -160,5 +166,5 @@ def _decode_segments(data: bytes, page: tifffile.TiffPage) -> NDArray[Any]:
             target[...] = part[0, : target.shape[0], : target.shape[1]]
             found += 1
     if not found:
-        raise damaged(_MISSING)
+        return None
     return _in_order(levels[:, 0, ..., 0] if len(levels) > 1 else levels[0, 0], page)
