@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from conftest import draw
-from recolor_cli.errors import InputError
+from recolor_cli.errors import DamagedError, InputError
 from recolor_cli.image.decode import decode, decode_pages
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.formats.jpeg_stream import walk_segments
@@ -210,6 +210,28 @@ def test_what_is_left_of_a_damaged_page_is_kept_on_demand():
     assert np.array_equal(first.rgb, pages[0])
     assert not second.rgb[:64].any()
     assert np.array_equal(second.rgb[64:], pages[1][64:])
+
+
+def test_a_page_that_is_lost_does_not_cost_the_others():
+    data = tiff_of_pages(NOISE, NOISE, NOISE[::-1], compression="lzw")
+    start, end = segment_of(data, 1)
+    bad = data[:start] + b"\xff" * (end - start) + data[end:]
+    pages = list(decode_pages(bad, keep_damaged=True))
+    assert [bool(page.damage) for page in pages] == [False, True, False]
+    assert pages[1].warnings[0].startswith("page 2 of 3 is damaged: ")
+    assert not pages[1].rgb.any()
+    assert np.array_equal(pages[2].rgb, NOISE[::-1])
+    with pytest.raises(DamagedError, match="page 2 of 3"):
+        list(decode_pages(bad))
+
+
+def test_of_a_single_page_something_must_be_left():
+    data = tiff(NOISE, photometric="rgb", compression="lzw")
+    start, end = segment_of(data, 0)
+    bad = data[:start] + b"\xff" * (end - start) + data[end:]
+    with pytest.raises(InputError) as caught:
+        list(decode_pages(bad, keep_damaged=True))
+    assert not isinstance(caught.value, DamagedError)
 
 
 @pytest.mark.parametrize("layout", ["tiles", "planes"])

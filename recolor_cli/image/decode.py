@@ -57,13 +57,17 @@ def decode_pages(
     with decoder_errors():
         count = reader.page_count(all_pages)
     pages = reader.pages(all_pages)
-    number = 1
+    number, noun = 1, reader.codec.page_noun
     try:
         while True:
-            with page_errors(number, count, reader.codec.page_noun):
+            with page_errors(number, count, noun):
                 picture = _next_picture(pages, reader, codec)
             if picture is None:
                 return
+            if picture.damage:
+                name = "the picture" if count == 1 else f"{noun} {number} of {count}"
+                warning = f"{name} is damaged: {picture.damage}; what is left of it is recolored"
+                picture = replace(picture, warnings=(warning, *picture.warnings))
             if not picture.is_hidden or codec.holds_hidden_pictures:
                 yield picture
             del picture  # so that only one page is in memory

@@ -27,8 +27,6 @@ def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
     as gain maps, and transparency when it is encoded.
     """
     warnings = []
-    if page.damage:
-        warnings.append(f"the picture is damaged: {page.damage}; what is left of it is recolored")
     metadata, lost = _fit_metadata(page, target)
     warnings += lost
     alpha = page.alpha

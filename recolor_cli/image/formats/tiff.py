@@ -186,8 +186,9 @@ class _TiffReader(Reader):
     def _decode(self, header: _PageHeader) -> StoredPage:
         embedded = header.directory.entries.get(_ICC_TAG)
         profile = embedded.data if embedded and not header.is_lab else b""
+        keeps_lost = len(self._headers) > 1  # the other pages count
         (pixels, space, alpha), damage, warnings = decode_page(
-            self._data, header.page, header.index, self.keeps_damaged
+            self._data, header.page, header.index, self.keeps_damaged, keeps_lost
         )
         if self._has_pyramid:
             warnings += ("its smaller copies for zooming (a pyramid) are left out",)

@@ -42,13 +42,17 @@ _FLOAT_SLACK = (
 
 
 def decode_page(
-    data: bytes, page: tifffile.TiffPage, index: int, keeps_damaged: bool = False
+    data: bytes,
+    page: tifffile.TiffPage,
+    index: int,
+    keeps_damaged: bool = False,
+    keeps_lost: bool = False,
 ) -> tuple[Pixels, str, tuple[str, ...]]:
     """Decode a page.
 
     Parameters
     ----------
-    data, page, index, keeps_damaged
+    data, page, index, keeps_damaged, keeps_lost
         As for `read_levels`.
 
     Returns
@@ -71,7 +75,7 @@ def decode_page(
     photometric = int(page.photometric)
     is_lab = photometric in (CIELAB, ICCLAB)
     space, channels = _check_kind(page, is_lab)
-    stored, damage = read_levels(data, page, index, keeps_damaged)
+    stored, damage = read_levels(data, page, index, keeps_damaged, keeps_lost)
     levels = _scale(stored, page, is_lab)
     if photometric == _SEPARATED and levels.shape[2] == 3:
         space, channels = Space.RGB, 3  # libtiff converted it

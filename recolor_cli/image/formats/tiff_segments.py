@@ -24,7 +24,11 @@ _MISSING = "a part of its data is missing or wrong"
 
 
 def read_levels(
-    data: bytes, page: tifffile.TiffPage, index: int, keeps_damaged: bool
+    data: bytes,
+    page: tifffile.TiffPage,
+    index: int,
+    keeps_damaged: bool = False,
+    keeps_lost: bool = False,
 ) -> tuple[NDArray[Any], str]:
     """Decode the levels of a page as they are stored, but JPEG and YCbCr as gray or RGB.
 
@@ -37,6 +41,8 @@ def read_levels(
         Of the page among those of the file.
     keeps_damaged : bool
         Whether the segments that can be decoded are returned if others cannot.
+    keeps_lost : bool
+        Whether a page of which none can be decoded is returned, too.
 
     Returns
     -------
@@ -60,15 +66,17 @@ def read_levels(
         except (InputError, MemoryError):
             raise
         except Exception as error:
-            rest = _decode_segments(data, page)
-            if rest is None:
+            rest, found = _decode_segments(data, page)
+            if not (found or keeps_lost):
                 raise
+            damage = _MISSING if found else "nothing of it can be decoded"
             if not keeps_damaged:
-                raise damaged(_MISSING, some_is_left=True) from error
-            return rest, _MISSING
-    rest = _decode_segments(data, page)
-    if rest is None or not keeps_damaged:
-        raise damaged(damage, some_is_left=rest is not None)
+                raise damaged(damage, some_is_left=True) from error
+            return rest, damage
+    rest, found = _decode_segments(data, page)
+    is_kept = bool(found) or keeps_lost
+    if not (is_kept and keeps_damaged):
+        raise damaged(damage, some_is_left=is_kept)
     return rest, damage
 
 
@@ -144,8 +152,8 @@ def _find_jpeg_damage(segment: bytes, page: tifffile.TiffPage) -> str:
         return ""  # of a kind of its own; the readers tell
 
 
-def _decode_segments(data: bytes, page: tifffile.TiffPage) -> NDArray[Any] | None:
-    """Decode the segments one by one, without those that cannot be; None if none can."""
+def _decode_segments(data: bytes, page: tifffile.TiffPage) -> tuple[NDArray[Any], int]:
+    """Decode the segments one by one; return the levels, and how many could be decoded."""
     levels = np.zeros(page.shaped, page.dtype)
     found = 0
     for number, (start, size) in enumerate(
@@ -165,6 +173,5 @@ def _decode_segments(data: bytes, page: tifffile.TiffPage) -> NDArray[Any] | Non
             target = levels[plane, 0, row : row + part.shape[1], column : column + part.shape[2]]
             target[...] = part[0, : target.shape[0], : target.shape[1]]
             found += 1
-    if not found:
-        return None
-    return _in_order(levels[:, 0, ..., 0] if len(levels) > 1 else levels[0, 0], page)
+    stored = levels[:, 0, ..., 0] if len(levels) > 1 else levels[0, 0]
+    return _in_order(stored, page), found
