@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from recolor_cli.errors import OutputError
+from recolor_cli.video.encoding import VideoEncodingOptions
 from recolor_cli.video.timecode import shift_timecode
 from video_clips import RATE, decoded, make, packets, recolored
 
@@ -175,3 +176,28 @@ def test_drop_frames_are_counted_as_they_are_written():
             assert shift_timecode("00:00:00;00", index, rate) == code
     assert shift_timecode("23:59:59:24", 1, Fraction(25)) == "00:00:00:00"
     assert shift_timecode("reel 7", 1, Fraction(25)) == "reel 7"
+
+
+def test_sound_whose_begin_is_damaged_is_still_copied(tmp_path, network):
+    source = make(tmp_path / "a.mkv", 48, sound=True)
+    data = bytearray(source.read_bytes())
+    for packet in packets(source, "audio")[:3]:
+        place = data.find(packet[3])
+        data[place : place + len(packet[3])] = bytes(len(packet[3]))
+    source.write_bytes(bytes(data))
+    assert recolored(source, tmp_path / "b.mkv", network).warnings == []
+    assert len(packets(tmp_path / "b.mkv", "audio")) == len(packets(source, "audio"))
+    all_damaged = bytearray(data)
+    for packet in packets(source, "audio")[3:]:
+        place = data.find(packet[3])
+        all_damaged[place : place + len(packet[3])] = bytes(len(packet[3]))
+    source.write_bytes(bytes(all_damaged))
+    assert recolored(source, tmp_path / "c.mkv", network).frames == 48
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "prores", "vp9"])
+def test_a_picture_that_a_container_cannot_play_is_refused(tmp_path, network, codec):
+    source = make(tmp_path / "a.mp4", 4)
+    with pytest.raises(OutputError, match="mpegts cannot hold its picture as"):
+        recolored(source, tmp_path / "b.ts", network, encoding=VideoEncodingOptions(codec=codec))
+    assert not network.seen

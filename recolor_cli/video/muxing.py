@@ -22,6 +22,7 @@ from recolor_cli.video.film_options import Span
 from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.other_streams import OtherStreams, read_tags
 from recolor_cli.video.segment_store import SegmentStore
+from recolor_cli.video.stream_trial import can_read_back
 from recolor_cli.video.timecode import shift_timecode
 
 # Tags that MP4 can hold. If the source has another one, all are written as QuickTime metadata.
@@ -90,6 +91,7 @@ def check_streams(film: FilmReader, encoding: VideoEncoding, span: Span) -> None
     OutputError
         As `assemble`.
     """
+    _try_picture(film, encoding)
     source = None if film.is_pipe else film.open()
     try:
         with _open_target(io.BytesIO(), encoding, source, False) as target:
@@ -102,6 +104,35 @@ def check_streams(film: FilmReader, encoding: VideoEncoding, span: Span) -> None
     finally:
         if source:
             source.close()
+
+
+def _try_picture(film: FilmReader, encoding: VideoEncoding) -> None:
+    """Write a gray frame and read it back; raise OutputError if the container does not hold it."""
+    memory = io.BytesIO()
+    frame = av.VideoFrame(encoding.size.width, encoding.size.height, encoding.pixel_format)
+    for plane in frame.planes:
+        plane.update(bytes([128]) * plane.buffer_size)
+    frame.pts, frame.time_base = 0, encoding.time_base
+    encoder = encoding.open_encoder()
+    try:
+        with _open_target(memory, encoding, None, False) as target:
+            stream = _add_picture_stream(target, encoding, film)
+            target.start_encoding()
+            for packet in (*encoder.encode(frame), *encoder.encode(None)):
+                packet.stream, packet.dts = stream, packet.pts
+                target.mux_one(packet)
+    except av.error.FFmpegError as error:
+        raise _cannot_hold_picture(encoding) from error
+    made = av.Codec(encoding.codec, "w").canonical_name
+    if not can_read_back(memory, encoding.container, made):
+        raise _cannot_hold_picture(encoding)
+
+
+def _cannot_hold_picture(encoding: VideoEncoding) -> OutputError:
+    return OutputError(
+        f"{encoding.container} cannot hold its picture as {encoding.codec}",
+        "leave --codec out, or use -o NAME.mkv",
+    )
 
 
 def _open_target(file: Any, encoding: VideoEncoding, source: Any, fast_start: bool) -> Any:
@@ -142,10 +173,7 @@ def _add_picture_stream(target: Any, encoding: VideoEncoding, film: FilmReader) 
     try:
         stream = target.add_stream(encoding.codec, rate=encoding.rate)
     except ValueError as error:
-        raise OutputError(
-            f"{encoding.container} cannot hold its picture as {encoding.codec}",
-            "leave --codec out, or use -o NAME.mkv",
-        ) from error
+        raise _cannot_hold_picture(encoding) from error
     encoding.configure(stream.codec_context)
     stream.time_base = encoding.time_base
     if film.info.matrix and not film.is_pipe:

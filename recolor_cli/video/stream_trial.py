@@ -68,7 +68,13 @@ def _holds(film: FilmReader, index: int, container: str, way: str) -> bool:
         except (ValueError, av.error.FFmpegError):
             # Without a packet, some muxers cannot end a file.
             return written == 0 and _takes_header(film, index, container, way)
-    return written == 0 or _plays(memory, container, expected)
+    if written == 0:
+        return True
+    found = can_read_back(memory, container, expected)
+    if found is None or found:
+        return bool(found)
+    with film.open() as source:  # no decoder, or damage, in the source is no fault of the result
+        return not _decodes(_packets_of(source, index))
 
 
 def _takes_header(film: FilmReader, index: int, container: str, way: str) -> bool:
@@ -104,18 +110,28 @@ def _packets_of(source: Any, index: int) -> Iterator[Any]:
             yield packet
 
 
-def _plays(memory: io.BytesIO, container: str, codec: str) -> bool:
-    """Tell whether a file has a stream of this codec and, if it is sound, whether it decodes.
+def can_read_back(memory: io.BytesIO, container: str, codec: str) -> bool | None:
+    """Tell whether the stream of this codec in a file can be played; None if there is none.
 
-    A container may keep the name of a codec and lose the numbers that its decoder needs.
+    Pictures and subtitles are recognized; sound is also decoded, because a container may keep
+    the name of a codec and lose the numbers that its decoder needs.
     """
     memory.seek(0)
     try:
         again: Any = av.open(memory, format=_DEMUXERS.get(container, container))
-        with again:
-            stream = next((s for s in again.streams if codec_of(s) == codec), None)
-            if stream is None or stream.type != "audio":
-                return stream is not None
-            return any(packet.decode() for packet in again.demux(stream))
     except (ValueError, av.error.FFmpegError):
-        return False
+        return None
+    with again:
+        stream = next((s for s in again.streams if codec_of(s) == codec), None)
+        if stream is None:
+            return None
+        return stream.type != "audio" or _decodes(_packets_of(again, stream.index))
+
+
+def _decodes(packets: Iterator[Any]) -> bool:
+    """Tell whether one of the first packets of a stream gives sound."""
+    for packet in islice(packets, _TRIED):
+        with suppress(av.error.FFmpegError):
+            if packet.decode():
+                return True
+    return False
