@@ -204,3 +204,9 @@ def test_a_picture_without_a_header_cannot_be_kept(share):
     header = next(part for part in walk_segments(KINDS["color"]) if part.marker == FRAME).start
     with pytest.raises(InputError, match="damaged"):
         decode(KINDS["color"][: int(header * share)], keep_damaged=True)
+
+
+def test_jpeg_ls_is_named():
+    data = bytes(imagecodecs.jpegls_encode(draw()[..., 0].copy()))
+    with pytest.raises(InputError, match="JPEG-LS"):
+        decode(data)

@@ -14,6 +14,7 @@ _PDF: _Kind = ("PDF", "extract the pictures first: pdfimages -all FILE prefix")
 _POSTSCRIPT: _Kind = ("PostScript", "render it first: gs -sDEVICE=png16m -r300 -o out.png FILE")
 _PHOTOSHOP: _Kind = ("Photoshop", "flatten it first: magick 'FILE[0]' out.tif")
 _JPEG_XL: _Kind = ("JPEG XL", "convert it first: djxl FILE out.png")
+_JPEG_LS: _Kind = ("JPEG-LS", "convert it first: ffmpeg -i FILE out.png")
 _DJVU: _Kind = ("DjVu", "convert it first: ddjvu -format=tiff FILE out.tif")
 _SVG: _Kind = ("SVG", "render it first: rsvg-convert FILE -o out.png")
 _FILM: _Kind = ("film", "films have a command of their own: recolor film FILE")
@@ -45,6 +46,7 @@ _UNSUPPORTED_SUFFIXES: dict[str, _Kind] = {
         (".ps .eps", _POSTSCRIPT),
         (".psd .psb", _PHOTOSHOP),
         (".jxl", _JPEG_XL),
+        (".jls", _JPEG_LS),
         (".djvu .djv", _DJVU),
         (".svg .svgz", _SVG),
         (".dng .cr2 .cr3 .nef .nrw .arw .srf .sr2 .raf .rw2 .orf .pef .srw .x3f .iiq .3fr", _RAW),
@@ -94,6 +96,11 @@ def not_a_picture() -> InputError:
 def raw_error() -> InputError:
     """Return the error for a camera RAW file that is stored as a TIFF."""
     return _error(_RAW)
+
+
+def jpeg_ls_error() -> InputError:
+    """Return the error for a JPEG-LS file, which begins like a JPEG."""
+    return _error(_JPEG_LS)
 
 
 def _error(kind: _Kind) -> InputError:

@@ -25,11 +25,13 @@ import simplejpeg
 
 from recolor_cli.image.failures import damaged
 from recolor_cli.image.levels import stretch_to_16_bits
+from recolor_cli.image.unsupported import jpeg_ls_error
 from recolor_cli.types import AnyPlanes
 
 _TEMPORARY, _START, _END, _START_OF_SCAN = 0x01, 0xD8, 0xD9, 0xDA
 _APP0, _APP14 = 0xE0, 0xEE
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start a frame; tables have these three
+_LS_FRAME = 0xF7  # JPEG-LS
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _COEFFICIENTS = 64
@@ -77,6 +79,8 @@ class JpegStream:
         self.data = data
         self.segments = list(walk_segments(data))
         frame = next((part for part in self.segments if part.marker in _FRAMES), None)
+        if any(part.marker == _LS_FRAME for part in self.segments):
+            raise jpeg_ls_error()
         content = data[frame.start : frame.end] if frame else b""
         if frame is None or len(content) < 6 or len(content) < 6 + 3 * content[5]:
             raise damaged("its header")
