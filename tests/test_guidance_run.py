@@ -130,18 +130,23 @@ def test_sidecar_files_of_the_network_are_one_set(scans, spoil, spoilt):
     assert missing_outputs(job, options) == MissingOutputs(False, expected)
 
 
-def test_more_variants_of_another_palette_make_all_anew(recolor, scans):
+def test_more_variants_make_all_anew_unless_the_result_is_of_other_options(recolor, scans):
     run = (scans / "scan-1.png", "--device", "cpu", "--variants")
     stem = f"{scans}/scan-1-recolored"
     recolor(*run, 2)
     before = {path: path.read_bytes() for path in scans.iterdir()}
-    out, _ = recolor(*run, 3, "--palette", "#c8102e")
+    for other in (("--palette", "#c8102e"), ("--seed", 7)):
+        _, err = recolor(*run, 3, *other, exit_code=1)
+        assert f"{other[0]} {other[1]}" in err.replace("--seed 0 instead of", "--seed")
+        assert {path: path.read_bytes() for path in scans.iterdir()} == before
+    out, _ = recolor(*run, 3)
     labels = ("2", "3", "variants")
     assert out.decode().split() == [f"{stem}-{label}.png" for label in labels]
     after = {path: path.read_bytes() for path in scans.iterdir()}
     changed = {str(path) for path in after if before.get(path) != after[path]}
-    assert changed == set(out.decode().split())
-    Path(f"{stem}-2.png").unlink()
+    same = f"{stem}-2.png"  # made anew of the same options
+    assert changed == set(out.decode().split()) - {same}
+    Path(same).unlink()
     _, err = recolor(*run, 2)
     assert f"{stem}-3.png is of an earlier run" in err
     _, err = recolor(*run, 2, "--overwrite", "--compare")

@@ -18,8 +18,15 @@ from recolor_cli.color.resize import shrink_to_side
 from recolor_cli.guidance.contact_sheet import SIDE, contact_sheet
 from recolor_cli.guidance.prediction import Prediction
 from recolor_cli.image.decoded_image import DecodedImage
-from recolor_cli.image.encode import ImageEncoding, encode, encode_all, on_white
+from recolor_cli.image.encode import (
+    ImageEncoding,
+    encode,
+    encode_all,
+    on_white,
+    record_provenance,
+)
 from recolor_cli.image.metadata import Metadata
+from recolor_cli.image.provenance import Provenance
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer, StageTimings
 from recolor_cli.types import AnyRgbImage, FloatArray, RgbImage
 
@@ -84,6 +91,7 @@ class NetworkSidecars:
         destination: str,
         pages: Callable[[], Iterator[DecodedImage]],
         encoding: ImageEncoding,
+        provenance: Provenance | None = None,
     ) -> Iterator[tuple[str, bytes]]:
         """Encode the sidecar files of a result, one after the other.
 
@@ -95,6 +103,8 @@ class NetworkSidecars:
             Decodes the pages anew.
         encoding : ImageEncoding
             The result's; sidecar files are encoded like it.
+        provenance : Provenance or None
+            The result's. Variants say which one they are; the other sidecar files are drawings.
 
         Yields
         ------
@@ -107,12 +117,22 @@ class NetworkSidecars:
             if draw := drawings.get(label):
                 yield path, encode(*draw(), encoding)
             else:
-                yield path, encode_all(self._variant(int(label), pages()), encoding)
+                variant = self._variant(int(label), pages(), encoding, provenance)
+                yield path, encode_all(variant, encoding)
 
     def _variant(
-        self, number: int, pages: Iterator[DecodedImage]
+        self,
+        number: int,
+        pages: Iterator[DecodedImage],
+        encoding: ImageEncoding,
+        provenance: Provenance | None,
     ) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
+        _, prediction = self._first_page()
         for page, colorings in zip(pages, self._colorings, strict=True):
+            if provenance:
+                own = provenance.of_variant(number, prediction.steering.seed)
+                page = record_provenance(page, own, encoding)
+                provenance = None  # the first page or frame speaks for all
             yield page, self._recolorizer.paint(page.rgb, colorings[number - 1], page.rgb)
 
     def _sheet(self) -> tuple[DecodedImage, RgbImage]:

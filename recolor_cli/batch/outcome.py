@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from recolor_cli.batch.job import Job
-from recolor_cli.errors import ExitCode, InputError, RecolorError
+from recolor_cli.errors import ExitCode, InputError, OutputError, RecolorError
 from recolor_cli.system.memory import MEMORY_ADVICE, NO_MEMORY, is_out_of_memory
 from recolor_cli.types import ImageSize
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recolor_cli.image.compare import Thumbnails
 
 
-MAX_LISTED = 10  # least certain pictures in a report
+MAX_LISTED = 10  # least certain pictures, and results that were made otherwise, in a report
 
 
 class Status(StrEnum):
@@ -25,6 +25,7 @@ class Status(StrEnum):
 
     WRITTEN = "written"
     SKIPPED = "skipped"
+    MADE_OTHERWISE = "made otherwise"  # the result exists, of another source or other options
     FAILED = "failed"
     PLANNED = "planned"  # in a dry run: would be written
     LEFT_OUT = "left out"  # an unsupported file in a folder
@@ -39,7 +40,7 @@ class Outcome:
     job : Job
     status : Status
     error : RecolorError or None
-        Why it failed.
+        Why it failed, or how an existing result was made otherwise.
     bug : str
         The traceback, if it failed because of a bug.
     size : ImageSize or None
@@ -80,6 +81,21 @@ def not_tried(job: Job, error: RecolorError) -> Outcome:
     return Outcome(job, Status.LEFT_OUT if job.is_unsupported else Status.FAILED, error)
 
 
+def made_otherwise(job: Job, difference: str) -> Outcome:
+    """Return the outcome of a job whose result exists, but was not made as it would be now.
+
+    Parameters
+    ----------
+    job : Job
+    difference : str
+        Which output exists, and how it was made.
+    """
+    advice = "--overwrite redoes it; another -o or --suffix keeps it"
+    if job.backup:
+        advice = f"move {job.backup} back to redo it"
+    return Outcome(job, Status.MADE_OTHERWISE, OutputError(difference, advice))
+
+
 def failed_unexpectedly(job: Job, error: Exception) -> Outcome:
     """Return the outcome of a job that failed by another error than ours: no memory, or a bug."""
     if is_out_of_memory(error):
@@ -113,7 +129,13 @@ class Report:
             self.unsupported_files[f"{outcome.error.message}; {outcome.error.hint}"] += 1
 
     def is_repeated(self, outcome: Outcome) -> bool:
-        """Tell whether an outcome that was added failed by the cause of an earlier one."""
+        """Tell whether an outcome that was added says what others before it have said.
+
+        It failed by the cause of an earlier one, or many results were made otherwise, as all are
+        if a model is new.
+        """
+        if outcome.status is Status.MADE_OTHERWISE:
+            return self.counts[Status.MADE_OTHERWISE] > MAX_LISTED
         return outcome.error is not None and self.causes[outcome.error.cause] > 1
 
     @property
@@ -121,7 +143,8 @@ class Report:
         """Exit code of the process."""
         if self.bugs:
             return ExitCode.BUG
-        return ExitCode.SOME_FAILED if self.counts[Status.FAILED] else ExitCode.OK
+        is_undone = self.counts[Status.FAILED] or self.counts[Status.MADE_OTHERWISE]
+        return ExitCode.SOME_FAILED if is_undone else ExitCode.OK
 
     def __str__(self) -> str:
         words = [f"{count} {status}" for status in Status if (count := self.counts[status])]

@@ -10,6 +10,7 @@ from recolor_cli.batch.sidecar_names import COMPARE, CONFIDENCE, VARIANTS, sidec
 from recolor_cli.errors import InputError
 from recolor_cli.image.film_names import FILM_SUFFIXES
 from recolor_cli.image.formats import READABLE, ImageFormat, color_suffix
+from recolor_cli.image.provenance import Provenance
 from recolor_cli.image.unsupported import unsupported_suffix
 
 
@@ -59,6 +60,8 @@ PICTURES = MediaKind(
     unsupported=unsupported_suffix,
 )
 
+_LOSSY = (ImageFormat.JPEG, ImageFormat.WEBP, ImageFormat.AVIF)  # `quality` changes their pixels
+
 
 def _unsupported_beside_films(ending: str) -> InputError | None:
     return None if ending.lower() in FILM_SUFFIXES else unsupported_suffix(ending)
@@ -103,6 +106,8 @@ class OutputOptions:
         with a sheet of all; 0 is the result alone.
     pick : int
         Number of the variant that is the result, from 1.
+    seed : int
+        Which variants there are.
     confidence : bool
         Write the confidence map as a sidecar file.
     keep_damaged : bool
@@ -114,6 +119,9 @@ class OutputOptions:
     base : str or None
         Results keep their path below this folder within `out`. None keeps the path below the folder
         that was searched, and of files the name alone.
+    provenance : Provenance or None
+        Written into results, with what is known of each job, and compared with that of results that
+        exist. None does neither.
     """
 
     out: str | None = None
@@ -130,11 +138,20 @@ class OutputOptions:
     if_gray: bool = False
     variants: int = 0
     pick: int = 1
+    seed: int = 0
     confidence: bool = False
     keep_damaged: bool = False
     exclude: tuple[str, ...] = ()
     kind: MediaKind = PICTURES
     base: str | None = None
+    provenance: Provenance | None = None
+
+    def provenance_for(self, image_format: ImageFormat | None) -> Provenance | None:
+        """Return how results of a format are made, or None if it is not to be recorded."""
+        if self.provenance is None or image_format not in _LOSSY:
+            return self.provenance
+        quality = ("quality", str(self.quality))
+        return replace(self.provenance, options=(*self.provenance.options, quality))
 
     @property
     def needs_distribution(self) -> bool:

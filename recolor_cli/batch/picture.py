@@ -21,10 +21,16 @@ from recolor_cli.errors import DamagedError, InputError, RecolorError
 from recolor_cli.image.compare import Thumbnails, draw_comparison, thumbnails
 from recolor_cli.image.decode import decode_pages, to_8_bits
 from recolor_cli.image.decoded_image import DecodedImage
-from recolor_cli.image.encode import ImageEncoding, encode_all, encode_to_file
+from recolor_cli.image.encode import (
+    ImageEncoding,
+    encode_all,
+    encode_to_file,
+    record_provenance,
+)
 from recolor_cli.image.failures import page_errors
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.probe import Header, probe
+from recolor_cli.image.provenance import Provenance, digest_of_data
 from recolor_cli.image.unsupported import check_format
 from recolor_cli.recolorizer import Recolorizer, StageTimings, check_fit
 from recolor_cli.system.files import back_up, mount_point, read, read_pipe, write_atomic, writing
@@ -92,7 +98,7 @@ class PictureWork:
         outdated = _outdated_sidecars(job, missing)
         with self._budget.reserve(picture.header.memory):
             timings.lap("read")
-            pages = _recolor_pages(picture.pages(), extra, timings)
+            pages = _recolor_pages(picture, extra, timings)
             if options.if_gray and not self._is_gray(picture):
                 if job.destination != STREAM:
                     return Outcome(job, Status.SKIPPED, reason=_HAS_COLOR)
@@ -166,7 +172,10 @@ class PictureWork:
             _remove(paths)  # so that no set of two makings can remain
             try:
                 # Decoded anew for each variant, so that one page is in memory at a time.
-                for path, content in extra.encode(job.destination, picture.pages, picture.encoding):
+                made = extra.encode(
+                    job.destination, picture.pages, picture.encoding, picture.provenance
+                )
+                for path, content in made:
                     write_atomic(Path(path), content, picture.status)
             except BaseException:
                 _remove(paths)  # all of the set or none
@@ -212,6 +221,7 @@ class _Picture:
     status: os.stat_result | None  # None of standard input
     header: Header
     encoding: ImageEncoding  # of the result
+    provenance: Provenance | None  # of the result
     keep_damaged: bool = False
     result: bytes = b""  # encoded, unless its pages were written one by one
     size: ImageSize | None = None  # of the first page
@@ -246,11 +256,14 @@ def _read(job: Job, missing: MissingOutputs, options: OutputOptions) -> _Picture
     data = source.data if source else read_pipe(stdin(), check_format)
     # Stdout, or a name without a known ending, takes the source's format.
     target = options.format or ImageFormat.of_suffix(Path(job.destination).suffix)
+    header = probe(data, target)
+    run = options.provenance_for(target or header.reader.codec.format)
     return _Picture(
         data=data,
         status=source.status if source else None,
-        header=probe(data, target),
+        header=header,
         encoding=ImageEncoding(target, options.quality, options.source_profile),
+        provenance=run and run.of_source(job.source, digest_of_data(data)),
         keep_damaged=options.keep_damaged,
     )
 
@@ -268,14 +281,17 @@ def _format_pixels(count: int) -> str:
     return f"{count / 1e6:,.0f} megapixels" if count >= 1e7 else counted(count, "pixel")
 
 
-def _recolor_pages(
-    pages: Iterator[DecodedImage], extra: NetworkSidecars, timings: StageTimings
-) -> _Pages:
+def _recolor_pages(picture: _Picture, extra: NetworkSidecars, timings: StageTimings) -> _Pages:
     """Recolor the pages or frames of a file, each when it is asked for."""
-    for number, page in enumerate(pages, 1):
+    provenance = picture.provenance
+    for number, page in enumerate(picture.pages(), 1):
         timings.lap("decode")
         with _page_errors(number, page):
             new = extra.recolor(page, timings)
+        if provenance:
+            page = record_provenance(page, provenance, picture.encoding)
+            picture.warnings |= dict.fromkeys(page.warnings)
+            provenance = None  # the first page or frame speaks for all
         yield page, new
         timings.lap("encode")  # of this page, where they are encoded one by one
 

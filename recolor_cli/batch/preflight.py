@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from recolor_cli.batch.job import STREAM, Job
-from recolor_cli.batch.outcome import Outcome, Status, not_tried
+from recolor_cli.batch.outcome import Outcome, Status, made_otherwise, not_tried
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.targets import Targets
@@ -40,6 +40,8 @@ class Preflight:
             return None
         if error := self.input_error(job):
             return Outcome(job, Status.FAILED, error)
+        if missing.difference:
+            return made_otherwise(job, missing.difference)
         if missing.comparison_sidecars or self._options.thumbnails:
             return None
         return Outcome(job, Status.SKIPPED)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.sidecar_names import sidecar_path
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.xmp_reader import read_provenance, read_xmp
 from recolor_cli.system.files import has_same_content
 
 
@@ -22,11 +25,15 @@ class MissingOutputs:
         Paths of sidecar files that need the network.
     comparison_sidecars : tuple of str
         Paths of sidecar files that are made from the picture and its result.
+    difference : str
+        Which of the existing outputs was made otherwise than it would be now, and how. Then
+        nothing is to be made.
     """
 
     result: bool
     network_sidecars: tuple[str, ...] = ()
     comparison_sidecars: tuple[str, ...] = ()
+    difference: str = ""
 
     @property
     def sidecars(self) -> tuple[str, ...]:
@@ -49,6 +56,8 @@ def missing_outputs(job: Job, options: OutputOptions) -> MissingOutputs:
     comparison = options.comparison_sidecars(job.destination)
     if not has_result(job, options):
         return MissingOutputs(True, tuple(network), tuple(comparison))
+    if difference := _difference(job, options):
+        return MissingOutputs(False, difference=difference)
     is_whole = all(map(_is_written, network))
     absent = (path for path in comparison if not _is_written(path))
     return MissingOutputs(False, () if is_whole else tuple(network), tuple(absent))
@@ -63,6 +72,25 @@ def has_result(job: Job, options: OutputOptions) -> bool:
     if job.destination == STREAM or options.overwrite or job.redo:
         return False
     return _is_written(job.destination)
+
+
+def _difference(job: Job, options: OutputOptions) -> str:
+    """Tell which existing output was made otherwise, and how; empty if none says so."""
+    run = options.provenance_for(ImageFormat.of_suffix(os.path.splitext(job.destination)[1]))
+    if run is None:
+        return ""
+    wanted = {job.destination: run}
+    for label in filter(str.isdecimal, options.network_labels):
+        path = sidecar_path(job.destination, label)
+        wanted[path] = run.of_variant(int(label), options.seed)
+    source, file = job.source, job.backup or job.source
+    if source == STREAM:
+        file = ""
+    for path, provenance in wanted.items():
+        recorded = read_provenance(read_xmp(path))
+        if recorded and (difference := recorded.difference(provenance, source, file)):
+            return f"{path} exists, and was {difference}"
+    return ""
 
 
 def _is_written(path: str) -> bool:

@@ -31,6 +31,8 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     from recolor_cli.batch.plan import plan
     from recolor_cli.batch.run import run_with_workers
     from recolor_cli.batch.threads import ThreadWorkers
+    from recolor_cli.commands.provenance import describe_colors, run_provenance
+    from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.recolorizer import Recolorizer
     from recolor_cli.system.files import write_atomic
     from recolor_cli.terminal.console import Console
@@ -41,7 +43,8 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     if source.exists() and source.read_bytes() != picture:
         raise UsageError(f"{source} exists and is another picture", "choose another folder with -o")
     write_atomic(source, picture)
-    options = OutputOptions(overwrite=True)
+    provenance = run_provenance("poster", describe_colors(RecolorOptions()))
+    options = OutputOptions(overwrite=True, provenance=provenance)
     jobs = plan([str(source)], False, options)
     network = load_network("poster", device, 1, console)
     report = Report()

@@ -29,7 +29,7 @@ from recolor_cli.commands.options import (
 from recolor_cli.commands.report import (
     load_network,
     missing_extra,
-    print_repeated_failures,
+    print_lists,
     report_outcome,
 )
 from recolor_cli.commands.signals import signals
@@ -38,6 +38,7 @@ from recolor_cli.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from recolor_cli.batch.job import Job
     from recolor_cli.batch.output_options import OutputOptions
+    from recolor_cli.image.provenance import Provenance
     from recolor_cli.model.onnx_network import OnnxColorNetwork
     from recolor_cli.terminal.console import Console
     from recolor_cli.video.encoding import VideoEncodingOptions
@@ -120,6 +121,7 @@ class _OptionValues:
     rate: Fraction | None
     suffix: str | None
     overwrite: bool
+    no_provenance: bool
     dry_run: bool
     as_json: bool
     quiet: bool
@@ -155,6 +157,19 @@ def _make_film_options(given: _OptionValues) -> FilmOptions:
         duration=given.duration,
         preview=given.preview,
     )
+
+
+def _make_provenance(given: _OptionValues, options: FilmOptions) -> Provenance:
+    """Return how the results are made, without what differs from film to film."""
+    from recolor_cli.commands.provenance import (
+        describe_colors,
+        describe_film_options,
+        run_provenance,
+    )
+
+    colors = describe_colors(options.recolor, given.mask, given.palette)
+    others = describe_film_options(options, given.raw, given.rate)
+    return run_provenance(given.model, colors + others)
 
 
 def _parse_raw_frames(given: _OptionValues) -> RawFrames | None:
@@ -205,9 +220,10 @@ def _recolor(
     from recolor_cli.commands.film_plan import is_finished, make_untried_outcome
     from recolor_cli.commands.film_run import FilmSource, find_misfit, recolor_job
     from recolor_cli.system.device import cpu_count
-    from recolor_cli.video.fingerprint import digest_model
     from recolor_cli.video.job import clean_up
 
+    provenance = _make_provenance(given, options)
+    options = replace(options, provenance=None if given.no_provenance else provenance)
     report, targets = Report(), Targets(output.out)
     network: OnnxColorNetwork | None = None
     with signals((signal.SIGINT,)) as stop:
@@ -216,7 +232,7 @@ def _recolor(
             finished = not job.error and is_finished(job, output)
             source = FilmSource(job.source, raw, given.rate)
             if job.error or finished:
-                outcome = make_untried_outcome(job, finished)
+                outcome = make_untried_outcome(job, finished, options.provenance)
                 if finished and (misfit := find_misfit(source, options)):
                     outcome = Outcome(job, Status.FAILED, misfit)
                 if finished and not given.dry_run:
@@ -224,13 +240,13 @@ def _recolor(
             elif refusal := targets.refusal(job):
                 outcome = Outcome(job, Status.FAILED, refusal)
             elif given.dry_run:
-                outcome = make_untried_outcome(job, finished)
+                outcome = make_untried_outcome(job, finished, options.provenance)
             else:
                 if network is None:  # all CPUs work on one film, each on a frame of its own
                     network = load_network(given.model, given.device, cpu_count(), console)
                     if options.recolor.steering:
                         network.require_distribution()
-                    options = replace(options, model_digest=digest_model(given.model))
+                    options = replace(options, model_digest=provenance.model_digest)
                 outcome, done = recolor_job(job, source, network, options, console, stop)
                 if isinstance(outcome.error, UsageError) and len(jobs) == 1:
                     raise outcome.error
@@ -253,5 +269,5 @@ def _recolor(
             if stop.is_set():
                 console.error(f"interrupted: {report}", "the same command goes on from here")
                 return ExitCode.INTERRUPTED
-    print_repeated_failures(report, console)
+    print_lists(report, console)
     return report.exit_code

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from recolor_cli.batch.destination import DEFAULT_SUFFIX
 from recolor_cli.batch.job import Job
-from recolor_cli.batch.outcome import Outcome, Status
+from recolor_cli.batch.outcome import Outcome, Status, made_otherwise
 from recolor_cli.batch.output_options import MediaKind, OutputOptions
 from recolor_cli.batch.plan import plan
 from recolor_cli.batch.skip_rule import has_result
@@ -17,8 +17,13 @@ from recolor_cli.errors import InputError, OutputError
 from recolor_cli.image.film_names import has_film_suffix, is_film, is_sequence
 from recolor_cli.video.containers import CONTAINERS, choose_suffix, is_writable, names_pictures
 from recolor_cli.video.image_sequence import format_frame_path
+from recolor_cli.video.provenance_tag import (
+    read_film_provenance,
+    source_file,
+)
 
 if TYPE_CHECKING:
+    from recolor_cli.image.provenance import Provenance
     from recolor_cli.video.film_options import FilmOptions
 
 _FILMS = MediaKind(
@@ -78,10 +83,23 @@ def is_finished(job: Job, output: OutputOptions) -> bool:
     return has_result(job, output)
 
 
-def make_untried_outcome(job: Job, finished: bool) -> Outcome:
-    """Return the outcome of a job that is not tried: it has an error, is finished, or planned."""
+def make_untried_outcome(job: Job, finished: bool, provenance: Provenance | None) -> Outcome:
+    """Return the outcome of a job that is not tried: it has an error, is finished, or planned.
+
+    Parameters
+    ----------
+    job : Job
+    finished : bool
+    provenance : Provenance or None
+        Of all results of the run, to compare that of an existing result with.
+    """
     if job.error:
         return Outcome(job, Status.FAILED, job.error)
+    if finished and provenance:
+        recorded = read_film_provenance(Path(job.destination))
+        file = source_file(job.source)
+        if recorded and (difference := recorded.difference(provenance, job.source, file)):
+            return made_otherwise(job, f"{job.destination} exists, and was {difference}")
     return Outcome(job, Status.SKIPPED if finished else Status.PLANNED)
 
 

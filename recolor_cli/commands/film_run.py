@@ -27,6 +27,7 @@ from recolor_cli.types import ImageSize
 from recolor_cli.video.film_options import FilmOptions, FilmReport
 from recolor_cli.video.film_reader import FilmInfo, FilmReader
 from recolor_cli.video.job import recolor_film
+from recolor_cli.video.provenance_tag import film_provenance
 from recolor_cli.video.raw_frames import RawFrames, is_y4m
 
 
@@ -88,6 +89,8 @@ def recolor_job(
 ) -> tuple[Outcome, FilmReport | None]:
     """Recolor one film. No error is raised; the report is None if the film failed."""
     started = time.monotonic()
+    if options.provenance:
+        options = replace(options, provenance=film_provenance(job.source, options.provenance))
     size: ImageSize | None = None
     try:
         with source.open() as film, ExitStack() as stack:

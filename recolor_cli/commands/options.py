@@ -173,6 +173,9 @@ device_option = click.option(
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Redo results that exist; else they are skipped."
 )
+no_provenance_option = click.option(
+    "--no-provenance", is_flag=True, help="Do not write into results how they were made."
+)
 dry_run_option = click.option(
     "-n",
     "--dry-run",
@@ -214,7 +217,8 @@ def shared_options(command: Command) -> Command:
     """Add the options that mean the same to `run` and to `film`.
 
     They are passed as ``out``, ``base``, ``recursive``, ``exclude``, ``model``, ``temperature``,
-    ``strength``, ``device``, ``overwrite``, ``dry_run``, ``as_json``, ``quiet`` and ``verbose``.
+    ``strength``, ``device``, ``overwrite``, ``no_provenance``, ``dry_run``, ``as_json``, ``quiet``
+    and ``verbose``.
     """
     return add_options(
         command,
@@ -227,6 +231,7 @@ def shared_options(command: Command) -> Command:
         strength_option,
         device_option,
         overwrite_option,
+        no_provenance_option,
         dry_run_option,
         json_option,
         quiet_option,

@@ -70,8 +70,7 @@ def report_outcome(
     alone : bool
         Whether it is the only job of the run: then a skip is a message without --verbose, too.
     is_repeated : bool
-        Whether it failed by the cause of an earlier one: then its message is printed with --verbose
-        alone.
+        As `Report.is_repeated`: then its message is printed with --verbose alone.
     also : dict or None
         Further items of the JSON object.
     """
@@ -98,8 +97,15 @@ def print_page(page: Path, is_data: bool, console: Console) -> None:
 
 
 def print_lists(report: Report, console: Console) -> None:
-    """Print the least certain pictures, and how many failures and left-out files of a kind."""
+    """Print the least certain pictures, and counts of the files that were not named one by one."""
+    from recolor_cli.batch.outcome import MAX_LISTED, Status
+
     print_repeated_failures(report, console)
+    if (rest := report.counts[Status.MADE_OTHERWISE] - MAX_LISTED) > 0:
+        console.error(
+            f"{rest} more results exist and were made otherwise",
+            "-v names them; --overwrite redoes them",
+        )
     if report.least_certain:
         console.note("least certain first, nats:")
         for nats, source in report.least_certain:

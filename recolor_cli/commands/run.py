@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from recolor_cli.batch.outcome import Outcome
     from recolor_cli.batch.output_options import MediaKind, OutputOptions
     from recolor_cli.guidance.recolor_options import RecolorOptions
+    from recolor_cli.image.provenance import Provenance
     from recolor_cli.terminal.console import Console
 
 _ENDINGS = [image_format.suffix[1:] for image_format in ImageFormat]
@@ -58,6 +59,7 @@ _SECTIONS = {
         "preserve_times",
         "overwrite",
         "in_place",
+        "no_provenance",
     ),
     "Color": ("model", "temperature", "strength", "keep_original", "only_gray", "if_gray", "mask"),
     "Other colors": (
@@ -134,8 +136,10 @@ def run(**values: Any) -> ExitCode:
     output, recolor = _output_options(given), _recolor_options(given)
     planned = _plan(given, output)
     _check_streams(given, planned, output)
+    needs_distribution = recolor.steering is not None or output.needs_distribution
+    check_model(given.model, given.device, needs_distribution)
+    output = replace(output, provenance=_provenance(given, recolor))
     config = WorkerConfig(given.model, given.device, given.jobs, planned.total, recolor, output)
-    check_model(given.model, given.device, config.needs_distribution)
     # A picture alone needs no other process, and other processes lack the streams of this one.
     in_threads = planned.total == 1 or any(is_stream(name) for name in given.inputs)
     return _run(given, planned, WorkerOpener(config, console, in_threads), console)
@@ -173,6 +177,7 @@ class _OptionValues:
     compare: bool
     gallery: bool
     overwrite: bool
+    no_provenance: bool
     in_place: str | None
     damaged: str
     max_pixels: int
@@ -265,6 +270,7 @@ def _output_options(given: _OptionValues) -> OutputOptions:
         if_gray=given.if_gray,
         variants=given.variants or 0,
         pick=given.pick or 1,
+        seed=given.seed or 0,
         confidence=given.confidence,
         base=given.base,
         keep_damaged=given.damaged == "keep",
@@ -293,6 +299,18 @@ def _recolor_options(given: _OptionValues) -> RecolorOptions:
         read_mask(given.mask),
         steering_of(given.palette, given.palette_strength, given.hint, given.pick, given.seed),
     )
+
+
+def _provenance(given: _OptionValues, recolor: RecolorOptions) -> Provenance | None:
+    """Return how the results are made, without what differs from picture to picture."""
+    from recolor_cli.commands.provenance import describe_colors, run_provenance
+
+    if given.no_provenance:
+        return None
+    options = describe_colors(recolor, given.mask, given.palette, given.hint)
+    if given.icc == "source":
+        options.append(("icc", given.icc))
+    return run_provenance(given.model, options)
 
 
 def _plan(given: _OptionValues, output: OutputOptions) -> _RunPlan:

@@ -16,7 +16,13 @@ from recolor_cli.image.color_profiles import Space, from_srgb, space_of
 from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.failures import encoder_errors
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.provenance import Provenance
+from recolor_cli.image.xmp import add_provenance
+from recolor_cli.image.xmp_document import XmpError
 from recolor_cli.types import AnyPlanes, AnyRgbImage
+
+_FULL_XMP = "its XMP has no room left, so that the result does not say how it was made"
+_BROKEN_XMP = "its XMP is broken; it is kept as it is, and the result does not say how it was made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,27 @@ def encode_to_file(
         raise ValueError("there are no results")
     with encoder_errors(image_format):
         writer.finish()
+
+
+def record_provenance(
+    source: DecodedImage, provenance: Provenance, encoding: ImageEncoding
+) -> DecodedImage:
+    """Return a page or frame whose result will say how it was made, in its XMP.
+
+    A format without XMP says nothing. XMP that cannot be parsed, or that has no room left, stays as
+    it is; then the page has a warning.
+    """
+    codec = (encoding.format or source.format).codec
+    if "xmp" not in codec.holds_metadata:
+        return source
+    try:
+        xmp = add_provenance(source.metadata.xmp, provenance)
+    except XmpError:
+        return replace(source, warnings=(*source.warnings, _BROKEN_XMP))
+    metadata, _ = codec.fit_metadata(replace(source.metadata, xmp=xmp))
+    if not metadata.xmp:
+        return replace(source, warnings=(*source.warnings, _FULL_XMP))
+    return replace(source, metadata=metadata)
 
 
 def on_white(source: DecodedImage, rgb: AnyRgbImage) -> AnyRgbImage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Container, Iterator
@@ -63,6 +64,31 @@ def find_files(model: str | Path, bits: int, profile: ForeignProfile | None = No
             f"make a model of it: recolor export {graph} NEW.onnx --profile {path}",
         )
     return ModelFiles(path, graph, profile)
+
+
+def digest_model(model: str) -> str:
+    """Return the SHA-256 of a model's file; a profile's counts together with its network's.
+
+    Parameters
+    ----------
+    model : str
+        Name or path. Builds of a named model in fewer bits count as the same model.
+
+    Raises
+    ------
+    ModelError
+        As `find_files`, and if a file cannot be read.
+    """
+    files = find_files(model, 32)
+    digest = hashlib.sha256()
+    for path in dict.fromkeys((files.path, files.graph)):
+        try:
+            digest.update(path.read_bytes())
+        except OSError as error:
+            raise ModelError(
+                f"{path} cannot be read: {error.strerror}", "check its permissions"
+            ) from error
+    return digest.hexdigest()
 
 
 def read_properties(path: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.image.provenance import Provenance
 from recolor_cli.video.encoding import VideoEncodingOptions
 from recolor_cli.video.references import Reference
 from recolor_cli.video.scenes import CUT_THRESHOLD
@@ -53,6 +54,8 @@ class FilmOptions:
         Show before and after side by side. The default duration is then `PREVIEW_LENGTH`.
     model_digest : str
         Hash of the model's files, so that a run is not resumed with another model.
+    provenance : Provenance or None
+        Written into the result; None writes nothing. It does not change the frames.
     """
 
     recolor: RecolorOptions = field(default_factory=RecolorOptions)
@@ -64,6 +67,7 @@ class FilmOptions:
     duration: float | None = None
     preview: bool = False
     model_digest: str = ""
+    provenance: Provenance | None = field(default=None, compare=False, repr=False)
 
     @property
     def span(self) -> Span:

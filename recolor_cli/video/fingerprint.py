@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor_cli.model.manifest import Manifest
-from recolor_cli.model.registry import find_model
-from recolor_cli.system.toml_config import read_toml
 from recolor_cli.video.encoding import VideoEncoding
 from recolor_cli.video.film_options import FilmOptions
 from recolor_cli.video.film_reader import FilmReader
@@ -57,24 +55,4 @@ def _digest_steering(options: FilmOptions) -> str:
     for array in arrays:
         digest.update(f"{array.shape} {array.dtype}".encode())
         digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def digest_model(model: str) -> str:
-    """Return a hash of a model's file and, for a profile, of the network that it names.
-
-    Parameters
-    ----------
-    model : str
-        Name or path. Builds of a named model in fewer bits count as the same model.
-
-    Raises
-    ------
-    ModelError
-        If there is no such model.
-    """
-    path = find_model(model)
-    digest = hashlib.blake2b(path.read_bytes(), digest_size=16)
-    if path.suffix.lower() == ".toml":
-        digest.update((path.parent / read_toml(path)["file"]).read_bytes())
     return digest.hexdigest()

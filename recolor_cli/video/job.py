@@ -111,7 +111,9 @@ def _write_result(
             like = None if film.is_pipe or film.is_sequence else os.stat(film.source)
             with writing(destination, like, mount=mount, own_folder=store.folder) as file:
                 path = Path(file.name)
-                report.warnings += assemble(film, encoding, store, options.span, path, stop)
+                report.warnings += assemble(
+                    film, encoding, store, options.span, path, stop, options.provenance
+                )
         store.remove()
     except Stopped:
         report.interrupted = True

@@ -16,11 +16,13 @@ import av.error
 import numpy as np
 
 from recolor_cli.errors import OutputError
+from recolor_cli.image.provenance import Provenance
 from recolor_cli.video.containers import is_mov
 from recolor_cli.video.encoding import VideoEncoding
 from recolor_cli.video.film_options import Span
 from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.other_streams import OtherStreams, read_tags
+from recolor_cli.video.provenance_tag import with_record
 from recolor_cli.video.segment_store import SegmentStore
 from recolor_cli.video.stream_trial import can_read_back
 from recolor_cli.video.timecode import shift_timecode
@@ -45,6 +47,7 @@ def assemble(
     span: Span,
     path: Path,
     stop: threading.Event,
+    provenance: Provenance | None = None,
 ) -> list[str]:
     """Write the file `path` from the encoded frames and the source's other streams in the span.
 
@@ -63,7 +66,7 @@ def assemble(
     source = None if film.is_pipe else film.open()
     try:
         with _open_target(f"file:{path}", encoding, source, is_mov(encoding.container)) as target:
-            stream, others = _add_streams(target, film, encoding, source, span)
+            stream, others = _add_streams(target, film, encoding, source, span, provenance)
             pictures = _picture_packets(stream, encoding, store, _picture_end(film, source, span))
             packets = others.packets() if others else ()
             for _, _, packet in heapq.merge(pictures, packets, key=lambda item: item[:2]):
@@ -151,13 +154,19 @@ def _open_target(file: Any, encoding: VideoEncoding, source: Any, fast_start: bo
 
 
 def _add_streams(
-    target: Any, film: FilmReader, encoding: VideoEncoding, source: Any, span: Span
+    target: Any,
+    film: FilmReader,
+    encoding: VideoEncoding,
+    source: Any,
+    span: Span,
+    provenance: Provenance | None = None,
 ) -> tuple[Any, OtherStreams | None]:
     """Add all streams and write the header. Return the new picture stream and the other ones."""
     stream = _add_picture_stream(target, encoding, film)
     others: OtherStreams | None = None
+    tags = read_tags(source) if source else {}
+    target.metadata.update(with_record(tags, encoding.container, provenance))
     if source:
-        target.metadata.update(read_tags(source))
         picture = film.find_picture_stream(source)
         stream.metadata.update(_read_picture_tags(source, picture))
         _shift_timecodes((target, stream), span, film)

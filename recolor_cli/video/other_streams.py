@@ -8,6 +8,7 @@ from typing import Any
 import av.error
 
 from recolor_cli.errors import OutputError
+from recolor_cli.image.provenance import PROGRAM
 from recolor_cli.video.containers import is_mov
 from recolor_cli.video.film_options import Span
 from recolor_cli.video.film_reader import FilmReader, is_cover
@@ -15,7 +16,14 @@ from recolor_cli.video.stream_trial import find_alternative, find_way
 from recolor_cli.video.stream_writers import COPY, StreamWriter, add_writer, codec_of
 
 # Tags that a muxer writes itself, or that do not hold for the new stream.
-_OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id")
+_OWN_TAGS = (
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "encoder",
+    "vendor_id",
+    PROGRAM,
+)
 _OWN_STREAM_TAGS = (
     "encoder",
     "vendor_id",

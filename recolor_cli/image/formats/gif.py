@@ -1,26 +1,34 @@
-"""GIF: 256 colors a frame, animations, a comment.
+"""GIF: 256 colors a frame, animations, a comment, XMP.
 
 References
 ----------
-GIF89a specification (CompuServe 1990), appendix A.
+GIF89a specification (CompuServe 1990), appendix A. Adobe XMP specification, part 3 (GIF).
 """
 
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import Any
 
 from recolor_cli.image.codec import NewPage
 from recolor_cli.image.decoded_image import Animation
 from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.metadata import Metadata
+from recolor_cli.image.metadata import Metadata, clean_xmp
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
+from recolor_cli.image.xmp_reader import GIF_XMP_END
 
 _EXTENSION, _FRAME, _TRAILER = 0x21, 0x2C, 0x3B
+_HEADER_SIZE = 13  # bytes
+_XMP_BLOCK = b"\x21\xff\x0bXMP DataXMP"
 _RESTORE_BACKGROUND = 2  # frames may be transparent where the one before is not
 
 
 class _GifReader(PillowReader):
+    def metadata(self, exif_block: bytes) -> Metadata:
+        # Pillow steps over it.
+        return replace(super().metadata(exif_block), xmp=clean_xmp(xmp(self.data)))
+
     def canvas_pixels(self) -> int:
         # Pillow knows the size of the first frame only.
         return max(super().canvas_pixels(), canvas_pixels(self.data))
@@ -28,10 +36,19 @@ class _GifReader(PillowReader):
 
 class _Gif(PillowCodec):
     format = ImageFormat.GIF
-    holds_metadata = frozenset({"comment"})
+    holds_metadata = frozenset({"xmp", "comment"})
     reader = _GifReader
     holds_animations = True
     max_side = 65_535
+
+    def encode(self, frames: list[NewPage], quality: int) -> bytes:
+        data = super().encode(frames, quality)
+        packet = frames[0].metadata.xmp
+        if not packet:
+            return data
+        at = _HEADER_SIZE + _table_size(data[10])
+        # GIF87a, which Pillow writes where it suffices, has no extensions.
+        return b"GIF89a" + data[6:at] + _XMP_BLOCK + packet + GIF_XMP_END + data[at:]
 
     def metadata_options(self, metadata: Metadata) -> dict[str, Any]:
         options = super().metadata_options(metadata)
@@ -39,6 +56,13 @@ class _Gif(PillowCodec):
 
     def animation_options(self, frames: list[NewPage], animation: Animation) -> dict[str, Any]:
         return super().animation_options(frames, animation) | {"disposal": _RESTORE_BACKGROUND}
+
+
+def xmp(data: bytes) -> bytes:
+    """Return the XMP of a file, or nothing."""
+    _, start, rest = data.partition(_XMP_BLOCK)
+    packet, end, _ = rest.partition(GIF_XMP_END)
+    return packet if start and end else b""
 
 
 def canvas_pixels(data: bytes) -> int:
@@ -49,7 +73,7 @@ def canvas_pixels(data: bytes) -> int:
     width = height = 0
     try:
         width, height = struct.unpack_from("<HH", data, 6)
-        at = 13 + _table_size(data[10])
+        at = _HEADER_SIZE + _table_size(data[10])
         while data[at] != _TRAILER:
             if data[at] == _FRAME:
                 left, top, across, down = struct.unpack_from("<HHHH", data, at + 1)

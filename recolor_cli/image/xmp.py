@@ -1,0 +1,165 @@
+"""XMP packets: add how a result was made to the packet of its source.
+
+A packet is RDF in XML: elements `rdf:Description`, whose attributes or children are properties. It
+is parsed and written with everything that is in it: comments, processing instructions, prefixes.
+
+References
+----------
+ISO 16684-1 (XMP, part 1). Adobe XMP specification, part 2. IPTC Photo Metadata Standard 2025.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from xml.dom import XMLNS_NAMESPACE, Node, minidom
+
+from recolor_cli.image.provenance import DIGITAL_SOURCE_TYPE, PROGRAM, Provenance
+from recolor_cli.image.xmp_document import (
+    RDF,
+    XmpError,
+    about_of,
+    append_description,
+    declare_prefixes,
+    elements_of,
+    find_rdf,
+    parse_packet,
+    serialize,
+)
+from recolor_cli.image.xmp_reader import IPTC, MEDIA, NAMESPACE, REFERENCE, XMP
+
+_PREFIXES = {
+    "rdf": RDF,
+    "xmp": XMP,
+    "xmpMM": MEDIA,
+    "stRef": REFERENCE,
+    "Iptc4xmpExt": IPTC,
+    PROGRAM: NAMESPACE,
+}
+_EMPTY = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+    f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"></rdf:RDF></x:xmpmeta>\n'
+    '<?xpacket end="w"?>'
+)
+# Standard properties that a result has only once. Those of the source move to `_REPLACED`.
+_OWN_STANDARD = {
+    (XMP, "CreatorTool"),
+    (MEDIA, "DerivedFrom"),
+    (IPTC, "DigitalSourceType"),
+    (IPTC, "AISystemUsed"),
+    (IPTC, "AISystemVersionUsed"),
+}
+_REPLACED = "SourceProperties"
+
+
+def add_provenance(packet: bytes, provenance: Provenance) -> bytes:
+    """Return a packet with all that it holds and how the result was made.
+
+    Parameters
+    ----------
+    packet : bytes
+        That of the source, or nothing.
+    provenance : Provenance
+
+    Returns
+    -------
+    bytes
+        In UTF-8. Properties of the source that cannot stay, because a result has its own, become
+        fields of ``recolor:SourceProperties``.
+
+    Raises
+    ------
+    XmpError
+        If the packet is not XMP.
+    """
+    document = parse_packet(packet or _EMPTY.encode())
+    try:
+        rdf = find_rdf(document)
+        _append_facts(rdf, provenance, list(_take_replaced(rdf)))
+    except RecursionError as error:
+        raise XmpError("its elements lie too deep in each other") from error
+    return serialize(document)
+
+
+def _append_facts(
+    rdf: minidom.Element, provenance: Provenance, replaced: list[minidom.Element]
+) -> None:
+    own, provenance = append_description(rdf, about_of(rdf)), provenance.with_version()
+    for prefix, uri in _PREFIXES.items():
+        own.setAttributeNS(XMLNS_NAMESPACE, f"xmlns:{prefix}", uri)
+    texts = {
+        "Iptc4xmpExt:DigitalSourceType": DIGITAL_SOURCE_TYPE,
+        "Iptc4xmpExt:AISystemUsed": f"{PROGRAM}, model {provenance.model}",
+        "Iptc4xmpExt:AISystemVersionUsed": provenance.version,
+        "xmp:CreatorTool": f"{PROGRAM} {provenance.version}",
+        "recolor:Version": provenance.version,
+        "recolor:Model": provenance.model,
+        "recolor:ModelDigest": provenance.model_digest,
+        "recolor:SourceDigest": provenance.source_digest,
+    }
+    for name, text in texts.items():
+        if text:
+            _append(own, name, text)
+    if provenance.source:
+        derived = _append(own, "xmpMM:DerivedFrom")
+        derived.setAttributeNS(RDF, "rdf:parseType", "Resource")
+        _append(derived, "stRef:filePath", provenance.source)
+    bag = _append(_append(own, "recolor:Options"), "rdf:Bag")
+    for name, value in provenance.options:
+        _append(bag, "rdf:li", f"{name}={value}" if value else name)
+    if replaced:
+        former = _append(own, f"recolor:{_REPLACED}")
+        former.setAttributeNS(RDF, "rdf:parseType", "Resource")
+        for node in replaced:
+            former.appendChild(node)
+
+
+def _take_replaced(rdf: minidom.Element) -> Iterator[minidom.Element]:
+    """Remove the properties that a result has of its own, and yield them as elements."""
+    for description in elements_of(rdf):
+        own = [child for child in elements_of(description) if _is_own(child)]
+        for child in own:
+            declare_prefixes(child)
+            description.removeChild(child)
+            yield child
+        attributes = [node for node in description.attributes.values() if _is_own(node)]
+        for attribute in attributes:
+            description.removeAttributeNode(attribute)
+            yield _element(rdf, str(attribute.namespaceURI), attribute.name, attribute.value)
+        if (own or attributes) and _is_empty(description):
+            rdf.removeChild(description)
+
+
+def _is_own(node: minidom.Element | minidom.Attr) -> bool:
+    name = (node.namespaceURI, node.localName)
+    return node.namespaceURI == NAMESPACE or name in _OWN_STANDARD
+
+
+def _is_empty(description: minidom.Element) -> bool:
+    is_blank = all(
+        child.nodeType == Node.TEXT_NODE and not child.data.strip()
+        for child in description.childNodes
+    )
+    return is_blank and all(
+        node.namespaceURI == XMLNS_NAMESPACE or node.localName == "about"
+        for node in description.attributes.values()
+    )
+
+
+def _append(parent: minidom.Element, name: str, text: str = "") -> minidom.Element:
+    """Append an element, whose prefix is one of ours."""
+    child = _element(parent, _PREFIXES[name.partition(":")[0]], name, text)
+    parent.appendChild(child)
+    return child
+
+
+def _element(near: minidom.Element, namespace: str, name: str, text: str = "") -> minidom.Element:
+    """Make an element that declares its own prefix, unless it is one of ours."""
+    document = near.ownerDocument
+    assert document
+    element = document.createElementNS(namespace, name)
+    prefix = name.partition(":")[0]
+    if _PREFIXES.get(prefix) != namespace:
+        element.setAttributeNS(XMLNS_NAMESPACE, f"xmlns:{prefix}", namespace)
+    if text:
+        element.appendChild(document.createTextNode(text))
+    return element
