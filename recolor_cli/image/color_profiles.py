@@ -77,7 +77,7 @@ def make_rgb_profile(chromaticities: Sequence[float], curve: FloatArray) -> byte
             )
         )
     except (imagecodecs.CmsError, ValueError) as error:
-        raise InputError(f"its primaries make no profile: {error}", "remove them") from error
+        raise InputError("its primaries make no profile", "remove them") from error
 
 
 @lru_cache(64)
@@ -225,4 +225,4 @@ def _transform(
             intent=imagecodecs.CMS.INTENT.PERCEPTUAL,
         )
     except (imagecodecs.CmsError, ValueError) as error:
-        raise InputError(f"it is broken: {error}", "remove the profile") from error
+        raise InputError("it is broken", "remove the profile") from error
