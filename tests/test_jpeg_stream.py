@@ -210,3 +210,15 @@ def test_jpeg_ls_is_named():
     data = bytes(imagecodecs.jpegls_encode(draw()[..., 0].copy()))
     with pytest.raises(InputError, match="JPEG-LS"):
         decode(data)
+
+
+def test_of_arithmetic_coding_the_end_must_be_there():
+    # libjpeg reads zeros behind the data, without a warning. The marker alone decides here.
+    jpeg = changed_frame(KINDS["color"], 0xC9)
+    assert JpegStream(jpeg)._missing_scans() == ""
+    assert JpegStream(jpeg.removesuffix(END))._missing_scans() == "its end is missing"
+
+
+def changed_frame(jpeg: bytes, marker: int) -> bytes:
+    frame = next(part for part in walk_segments(jpeg) if part.marker == FRAME)
+    return jpeg[: frame.head + 1] + bytes([marker]) + jpeg[frame.head + 2 :]

@@ -34,6 +34,7 @@ _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start a frame; tables hav
 _LS_FRAME = 0xF7  # JPEG-LS
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
+_ARITHMETIC = (0xC9, 0xCA, 0xCB)
 _COEFFICIENTS = 64
 _MAX_SIDE = 65_500  # px that simplejpeg decodes
 # The first marker behind the data of a scan: restart markers and escaped bytes belong to the data.
@@ -159,6 +160,8 @@ class JpegStream:
         """Return what the scans lack. libjpeg does not warn when a file breaks off between two."""
         if not {*self.channels} <= {number for scan in self._scans for number in scan.channels}:
             return self._missing_end() or "a part of its data is missing or wrong"
+        if self.frame.marker in _ARITHMETIC:  # the decoder goes on without data, and does not warn
+            return self._missing_end()
         if self.has_end or self.frame.marker not in _PROGRESSIVE:
             return ""
         low_bits = {(number, k): 15 for number in self.channels for k in range(_COEFFICIENTS)}
