@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 
@@ -70,6 +70,11 @@ class FramePipeline:
         self.geometry = FrameGeometry.fit(info.size, aspect, info.rotation, self.manifest)
         self.smoother.inside = self.geometry.inside
         self._predictor = FramePredictor(network, self.geometry, options.recolor)
+        # Stills are compared by the network's own color, because a palette amplifies its noise.
+        self._own_predictor = self._predictor
+        if options.recolor.steering:
+            unsteered = replace(options.recolor, steering=None)
+            self._own_predictor = FramePredictor(network, self.geometry, unsteered)
         self._own_color = OwnColor(options.recolor, self.geometry)
         self._references: ReferenceColors | None = None
         self._shares_of_stills: FloatArray | None = None  # of an earlier run
@@ -116,7 +121,10 @@ class FramePipeline:
         """Read the stills, and check that they show the film, unless it comes from a pipe."""
         info = self.film.info
         references = ReferenceColors(
-            self.options.references, self.geometry, self._predictor, self.manifest.pad_lightness
+            self.options.references,
+            self.geometry,
+            self._own_predictor,
+            self.manifest.pad_lightness,
         )
         for index, reference in enumerate(references.references):
             if not self.film.is_pipe:
@@ -152,12 +160,15 @@ class FramePipeline:
 
     def _predict(self, items: list[PipelineFrame]) -> list[PipelineFrame]:
         """Run the network on a batch of frames, and compare each with the stills."""
-        for item, ab in zip(
-            items, self._predictor.predict([item.canvas for item in items]), strict=True
-        ):
+        canvases = [item.canvas for item in items]
+        predictions = self._predictor.predict(canvases)
+        own = predictions
+        if self._references and self._own_predictor is not self._predictor:
+            own = self._own_predictor.predict(canvases)
+        for item, ab, own_ab in zip(items, predictions, own, strict=True):
             item.ab = ab
             if self._references:
-                item.matches = self._references.match(item.canvas, ab)
+                item.matches = self._references.match(item.canvas, own_ab)
             if self._own_color.only_gray:
                 item.grayness = measure_grayness(item.frame)
         return items

@@ -200,7 +200,8 @@ class ReferenceColors:
         total = np.zeros(ab[rows, columns].shape[:2], np.float32)
         color, share = np.zeros_like(ab[rows, columns]), np.zeros_like(total)
         for match, gate, reference in zip(matches, self.state, self.references, strict=True):
-            known = gate * match.confidence
+            # A shot that resembles the still has few places that it lacks, so doubts count less.
+            known = gate * np.sqrt(match.confidence)
             weight = known * np.float32(math.exp(-abs(time - reference.time) / _RECENT)) + 1e-9
             color += weight[..., None] * match.ab
             total += weight
