@@ -4,6 +4,7 @@ import errno
 import subprocess
 import sys
 
+import av.error
 import cv2
 import pytest
 
@@ -11,9 +12,11 @@ from conftest import draw, encoded
 from recolor_cli import cli
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import failed_unexpectedly
+from recolor_cli.commands.report import missing_extra
 from recolor_cli.image.failures import decoder_errors, encoder_errors
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.system.memory import is_out_of_memory
+from video_clips import make
 
 LACKS = [
     MemoryError(),
@@ -59,6 +62,24 @@ def test_a_lack_of_memory_anywhere_is_told_without_a_traceback(monkeypatch, caps
     err = capsys.readouterr().err
     assert "error: there is not enough memory" in err
     assert "bug" not in err
+
+
+def test_a_film_that_ffmpeg_has_no_memory_for(monkeypatch, capsys, tmp_path):
+    make(tmp_path / "a.mp4")
+
+    def fail(*args, **options):
+        raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr("recolor_cli.video.film_reader.av.open", fail)
+    assert cli.main([str(tmp_path / "a.mp4"), "--device", "cpu", "-m", "fruitnet"]) == 1
+    assert "there is not enough memory for it" in capsys.readouterr().err
+
+
+def test_a_package_that_does_not_fit_into_memory_is_not_missing():
+    lack = ImportError("cv2.so: failed to map segment from shared object", name="cv2")
+    with pytest.raises(ImportError, match="failed to map"):
+        missing_extra("video", lack)
+    assert "[video]" in missing_extra("video", ModuleNotFoundError("no av", name="av")).hint
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are those of Linux")

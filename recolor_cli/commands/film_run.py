@@ -19,6 +19,7 @@ from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
 from recolor_cli.color.resize import check_same_aspect
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.model.color_network import ColorNetwork
+from recolor_cli.system.memory import is_out_of_memory
 from recolor_cli.system.temporary_files import remove_leftovers, temporary_file
 from recolor_cli.system.texts import counted
 from recolor_cli.terminal.console import Console
@@ -99,6 +100,8 @@ def recolor_job(
             bar = stack.enter_context(console.progress(total, "frames", Path(job.source).name))
             report = recolor_film(film, job.destination, network, options, bar.advance, stop)
     except RecolorError as error:
+        if is_out_of_memory(error.__cause__):  # FFmpeg says so in an error of its own
+            return replace(failed_unexpectedly(job, error), size=size), None
         return Outcome(job, Status.FAILED, error, size=size), None
     except Exception as error:  # a bug must not stop the other films
         return replace(failed_unexpectedly(job, error), size=size), None

@@ -173,7 +173,17 @@ def _json(outcome: Outcome, model: str, device: str) -> dict[str, object]:
 
 
 def missing_extra(extra: str, error: ImportError) -> UsageError:
-    """Return the error that names the extra that brings a missing package."""
+    """Return the error that names the extra that brings a missing package.
+
+    Raises
+    ------
+    ImportError
+        The given one, if the package is there and memory is lacking.
+    """
+    from recolor_cli.system.memory import is_out_of_memory
+
+    if is_out_of_memory(error):
+        raise error
     return UsageError(
         f"this command needs the package {error.name}", f"pip install 'recolor-cli[{extra}]'"
     )
