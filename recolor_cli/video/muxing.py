@@ -36,6 +36,10 @@ _MOV_TAGS = {
 }  # fmt: skip
 
 
+# How muxers refuse a damaged packet; a full disk is another error.
+_REFUSALS = (av.error.ArgumentError, av.error.InvalidDataError, av.error.PatchWelcomeError)
+
+
 class Stopped(Exception):
     """Raised when the stop event is set while the result is written."""
 
@@ -69,10 +73,16 @@ def assemble(
             stream, others = _add_streams(target, film, encoding, source, span, provenance)
             pictures = _picture_packets(stream, encoding, store, _picture_end(film, source, span))
             packets = others.packets() if others else ()
-            for _, _, packet in heapq.merge(pictures, packets, key=lambda item: item[:2]):
+            refused = 0
+            for _, is_copy, packet in heapq.merge(pictures, packets, key=lambda item: item[:2]):
                 if stop.is_set():
                     raise Stopped
-                target.mux_one(packet)
+                try:
+                    target.mux_one(packet)
+                except _REFUSALS:
+                    if not is_copy:
+                        raise
+                    refused += 1
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):  # of the disk, not of FFmpeg; the caller knows the path
             raise
@@ -83,7 +93,10 @@ def assemble(
     finally:
         if source:
             source.close()
-    return others.warnings if others else []
+    warnings = others.warnings if others else []
+    if refused:
+        warnings.append(f"{refused} damaged parts of its sound or subtitles are left out")
+    return warnings
 
 
 def check_streams(film: FilmReader, encoding: VideoEncoding, span: Span) -> None:
@@ -126,8 +139,7 @@ def _try_picture(film: FilmReader, encoding: VideoEncoding) -> None:
                 target.mux_one(packet)
     except av.error.FFmpegError as error:
         raise _cannot_hold_picture(encoding) from error
-    made = av.Codec(encoding.codec, "w").canonical_name
-    if not can_read_back(memory, encoding.container, made):
+    if not can_read_back(memory, encoding.container, "video"):
         raise _cannot_hold_picture(encoding)
 
 

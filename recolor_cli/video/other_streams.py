@@ -170,6 +170,7 @@ class OtherStreams:
             if self._source.streams[index].type != "attachment"
         ]
         numbers = dict.fromkeys(self._writers, -1)
+        latest: dict[int, int] = {}
         packets = self._source.demux(streams) if streams else iter(())
         while True:
             try:
@@ -183,6 +184,8 @@ class OtherStreams:
             index = packet.stream_index
             numbers[index] += 1
             if self._place(packet, numbers[index]):
+                if packet.stream.type in ("audio", "video") and not is_cover(packet.stream):
+                    latest[index] = _order_packet(packet, latest.get(index))
                 yield index, packet
         for stream in streams:
             yield stream.index, None
@@ -206,6 +209,19 @@ class OtherStreams:
         packet.dts = packet.dts + ticks if packet.dts is not None else None
         packet.pts = packet.pts + ticks if packet.pts is not None else None
         return True
+
+
+def _order_packet(packet: Any, before: int | None) -> int:
+    """Give a packet a decoding time after that of the one before it, and return it.
+
+    Damaged files have times that go back, for which no muxer takes a packet.
+    """
+    ticks: int = packet.dts if packet.dts is not None else packet.pts
+    if before is not None and ticks <= before:
+        ticks = before + 1
+    packet.dts = ticks
+    packet.pts = ticks if packet.pts is None else max(packet.pts, ticks)
+    return ticks
 
 
 def _is_before_film(packet: Any) -> bool:

@@ -12,7 +12,7 @@ import av
 import av.error
 
 from recolor_cli.video.film_reader import FilmReader
-from recolor_cli.video.stream_writers import COPY, add_writer, codec_of, list_ways
+from recolor_cli.video.stream_writers import add_writer, list_ways
 
 _PACKETS = 1000  # of all streams, in which packets of the stream are looked for
 _TRIED = 20  # packets that are written
@@ -56,10 +56,10 @@ def _holds(film: FilmReader, index: int, container: str, way: str) -> bool:
     written = 0
     with film.open() as source:
         stream = source.streams[index]
+        kind = str(stream.type)
         try:
             with av.open(memory, "w", format=container) as target:
                 writer = add_writer(target, stream, way)
-                expected = codec_of(stream) if way == COPY else codec_of(writer.stream)
                 target.start_encoding()
                 for packet in islice(_packets_of(source, index), _TRIED):
                     for made in writer.convert(packet):
@@ -70,11 +70,11 @@ def _holds(film: FilmReader, index: int, container: str, way: str) -> bool:
             return written == 0 and _takes_header(film, index, container, way)
     if written == 0:
         return True
-    found = can_read_back(memory, container, expected)
+    found = can_read_back(memory, container, kind)
     if found is None or found:
         return bool(found)
     with film.open() as source:  # no decoder, or damage, in the source is no fault of the result
-        return not _decodes(_packets_of(source, index))
+        return not _decodes(_packets_of(source, index), source.streams[index])
 
 
 def _takes_header(film: FilmReader, index: int, container: str, way: str) -> bool:
@@ -110,11 +110,20 @@ def _packets_of(source: Any, index: int) -> Iterator[Any]:
             yield packet
 
 
-def can_read_back(memory: io.BytesIO, container: str, codec: str) -> bool | None:
-    """Tell whether the stream of this codec in a file can be played; None if there is none.
+def can_read_back(memory: io.BytesIO, container: str, kind: str) -> bool | None:
+    """Tell whether the only stream in a file can be played; None if it has another type.
 
-    Pictures and subtitles are recognized; sound is also decoded, because a container may keep
-    the name of a codec and lose the numbers that its decoder needs.
+    A container may take a codec that it has no name for, which makes data of it, or lose the
+    numbers that its decoder needs. So sound and pictures are decoded.
+
+    Parameters
+    ----------
+    memory : io.BytesIO
+        The file.
+    container : str
+        FFmpeg's name.
+    kind : str
+        ``audio``, ``video`` or ``subtitle``.
     """
     memory.seek(0)
     try:
@@ -122,16 +131,16 @@ def can_read_back(memory: io.BytesIO, container: str, codec: str) -> bool | None
     except (ValueError, av.error.FFmpegError):
         return None
     with again:
-        stream = next((s for s in again.streams if codec_of(s) == codec), None)
-        if stream is None:
+        stream = next((s for s in again.streams if s.type == kind), None)
+        if stream is None or stream.codec_context is None:
             return None
-        return stream.type != "audio" or _decodes(_packets_of(again, stream.index))
+        return kind == "subtitle" or _decodes(_packets_of(again, stream.index), stream)
 
 
-def _decodes(packets: Iterator[Any]) -> bool:
-    """Tell whether one of the first packets of a stream gives sound."""
-    for packet in islice(packets, _TRIED):
+def _decodes(packets: Iterator[Any], stream: Any) -> bool:
+    """Tell whether the first packets of a stream give a frame."""
+    for packet in (*islice(packets, _TRIED), None):
         with suppress(av.error.FFmpegError):
-            if packet.decode():
+            if stream.decode(packet):
                 return True
     return False
