@@ -322,3 +322,30 @@ def test_a_thumbnail_whose_picture_lies_in_a_directory_below_it():
         writer.write(RGB, photometric="rgb", metadata=None, compression="zlib")
     (page,) = decode_pages(buffer.getvalue())
     assert np.array_equal(page.rgb, RGB)
+
+
+def test_a_file_that_breaks_off_before_its_directory_lost_its_end():
+    buffer = io.BytesIO()
+    Image.fromarray(NOISE).save(buffer, "TIFF")
+    assert decode(buffer.getvalue()).warnings == ()
+    with pytest.raises(InputError, match="damaged: its end is missing"):
+        decode(buffer.getvalue()[:5000])
+    lzw = io.BytesIO()
+    Image.fromarray(NOISE).save(lzw, "TIFF", compression="tiff_lzw")  # the directory comes last
+    with pytest.raises(InputError, match="damaged: its end is missing"):
+        decode(lzw.getvalue()[:5000])
+
+
+def test_what_is_left_of_uncompressed_pixels_is_kept():
+    data = tiff(NOISE, photometric="rgb")
+    start, end = segment_of(data, 0)
+    (page,) = decode_pages(data[: start + 64 * 3 * 20], keep_damaged=True)
+    assert "end is missing" in page.damage
+    assert np.array_equal(page.rgb[:20], NOISE[:20])
+    assert not page.rgb[20:].any()
+    # A size that is declared too large is none of damage.
+    one = bytearray(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        size = file.pages[0].tags[279]
+    struct.pack_into({3: "<H", 4: "<I"}[int(size.dtype)], one, size.valueoffset, end - start + 5000)
+    assert np.array_equal(decode(bytes(one)).rgb, NOISE)

@@ -20,6 +20,7 @@ import tifffile
 from recolor_cli.errors import InputError
 from recolor_cli.image.codec import Codec, Layout, Reader, StoredPage
 from recolor_cli.image.exif import ORIENTATION, Directory, upright_size
+from recolor_cli.image.failures import damaged
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.formats.tiff_levels import CIELAB, ICCLAB, decode_page
 from recolor_cli.image.formats.tiff_writer import PHOTOSHOP_TAG, XMP_TAG, TiffWriter
@@ -165,6 +166,8 @@ class _TiffReader(Reader):
                 self._has_pyramid |= any(sub.is_tiled for sub in inner)
                 continue
             self._has_pyramid |= page.is_tiled
+        if not len(self._file.pages):
+            raise damaged("its end is missing")  # where many programs write the directory
         if not found:
             raise InputError("there is no picture in it", "scan it again")
         return found

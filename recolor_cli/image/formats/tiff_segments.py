@@ -133,13 +133,22 @@ def _find_damage(data: bytes, page: tifffile.TiffPage) -> str:
     for start, size in segments:
         if not size:
             return _MISSING
-        # The size of uncompressed data is that of the pixels, whatever is declared.
-        if page.compression != _UNCOMPRESSED and start + size > len(data):
+        if start + (_pixel_bytes(page) or size) > len(data):
             return "its end is missing"
     if page.compression == _JPEG and page.bitspersample == 8:
         found = (_find_jpeg_damage(data[start : start + size], page) for start, size in segments)
         return next(filter(None, found), "")
     return ""
+
+
+def _pixel_bytes(page: tifffile.TiffPage) -> int:
+    """Return the size of pixels that lie in the file as they are; it counts, whatever is declared.
+
+    0 if they are compressed, or lie in several places.
+    """
+    is_plain = page.is_contiguous and int(np.min(page.bitspersample)) >= 8
+    is_plain = is_plain and page.photometric != YCBCR  # may have fewer levels of color
+    return page.nbytes if is_plain and len(page.dataoffsets) == 1 else 0
 
 
 def _find_jpeg_damage(segment: bytes, page: tifffile.TiffPage) -> str:
@@ -159,9 +168,12 @@ def _decode_segments(data: bytes, page: tifffile.TiffPage) -> tuple[NDArray[Any]
     for number, (start, size) in enumerate(
         zip(page.dataoffsets, page.databytecounts, strict=False)
     ):
+        encoded = data[start : start + size]
+        if page.compression == _UNCOMPRESSED and encoded:
+            encoded = encoded.ljust(min(size, page.nbytes), b"\0")
         try:
             part, place, _ = page.decode(
-                data[start : start + size],
+                encoded,
                 number,
                 jpegtables=page.jpegtables,
                 jpegheader=page.jpegheader,
