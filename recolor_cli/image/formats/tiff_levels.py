@@ -92,7 +92,8 @@ def decode_page(
     warnings: tuple[str, ...] = ()
     if unknown:
         count = "a channel is" if unknown == 1 else f"{unknown} channels are"
-        warnings = (f"{count} left out, because the file does not say what they mean",)
+        they_mean = "it means" if unknown == 1 else "they mean"
+        warnings = (f"{count} left out, because the file does not say what {they_mean}",)
     return (
         ((pixels[..., 0] if pixels.shape[2] == 1 else pixels), space, alpha),
         damage,
