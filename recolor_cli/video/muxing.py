@@ -36,10 +36,6 @@ _MOV_TAGS = {
 }  # fmt: skip
 
 
-# How muxers refuse a damaged packet; a full disk is another error.
-_REFUSALS = (av.error.ArgumentError, av.error.InvalidDataError, av.error.PatchWelcomeError)
-
-
 class Stopped(Exception):
     """Raised when the stop event is set while the result is written."""
 
@@ -73,16 +69,10 @@ def assemble(
             stream, others = _add_streams(target, film, encoding, source, span, provenance)
             pictures = _picture_packets(stream, encoding, store, _picture_end(film, source, span))
             packets = others.packets() if others else ()
-            refused = 0
-            for _, is_copy, packet in heapq.merge(pictures, packets, key=lambda item: item[:2]):
+            for _, _, packet in heapq.merge(pictures, packets, key=lambda item: item[:2]):
                 if stop.is_set():
                     raise Stopped
-                try:
-                    target.mux_one(packet)
-                except _REFUSALS:
-                    if not is_copy:
-                        raise
-                    refused += 1
+                target.mux_one(packet)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):  # of the disk, not of FFmpeg; the caller knows the path
             raise
@@ -93,10 +83,7 @@ def assemble(
     finally:
         if source:
             source.close()
-    warnings = others.warnings if others else []
-    if refused:
-        warnings.append(f"{refused} damaged parts of its sound or subtitles are left out")
-    return warnings
+    return others.warnings if others else []
 
 
 def check_streams(film: FilmReader, encoding: VideoEncoding, span: Span) -> None:
