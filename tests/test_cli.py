@@ -459,7 +459,7 @@ def test_every_option_has_a_variable_of_its_name(monkeypatch):
 
 def test_a_skipped_picture_is_told(recolor, poster):
     recolor(poster)
-    _, err = recolor(poster, "--strength", 2)
+    _, err = recolor(poster)
     assert "exists, skipped; --overwrite" in err
 
 

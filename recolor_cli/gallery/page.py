@@ -43,7 +43,7 @@ class GalleryEntry:
     source, destination : str
         Paths; ``-`` or empty if there is no file.
     status : str
-        ``written``, ``skipped`` or ``failed``.
+        ``written``, ``skipped``, ``made otherwise`` or ``failed``.
     reason, error, hint : str
         Why it was skipped; why it failed, and what to do about that.
     size : ImageSize or None
