@@ -47,7 +47,7 @@ def test_the_time_of_some_is_scaled_by_the_pixels_of_all(recolor, scans, monkeyp
 
 def test_what_is_done_takes_no_time(recolor, scans):
     recolor(".", "-m", "fruitnet", "--device", "cpu")
-    _, err = recolor(".", "-n", "--device", "cpu")
+    _, err = recolor(".", "-n", "-m", "fruitnet", "--device", "cpu")
     assert "would take" not in err
 
 

@@ -70,7 +70,7 @@ def test_a_film_that_ffmpeg_has_no_memory_for(monkeypatch, capsys, tmp_path):
     def fail(*args, **options):
         raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
 
-    monkeypatch.setattr("recolor_cli.video.film_reader.av.open", fail)
+    monkeypatch.setattr(av, "open", fail)
     assert cli.main([str(tmp_path / "a.mp4"), "--device", "cpu", "-m", "fruitnet"]) == 1
     assert "there is not enough memory for it" in capsys.readouterr().err
 

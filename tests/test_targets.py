@@ -126,7 +126,7 @@ def test_a_full_disk_is_said_once_and_what_it_needs_is_not_done_for_all(
     monkeypatch.setattr(os, "fsync", fail)
     found, asked = do(manifest, OutputOptions(out="out"))
     assert {outcome.status for outcome in found} == {Status.FAILED}
-    assert len(asked) <= 10
+    assert len(asked) < 20  # those that were in hand when the first one failed
     assert names(many / "out") == []
 
 
