@@ -7,7 +7,7 @@ on is given to the whole of it.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -58,11 +58,14 @@ def unify_flat_areas(
     grid = 2 * width, 2 * height
     cells = cast(FloatArray, cv2.resize(lightness, grid, interpolation=cv2.INTER_AREA))
     labels = _label_areas(cells, _scale_slices(inside, 2 * height / lightness.shape[0]))
-    of_pixel = _cells_by_pixel(labels)
-    touched = np.flatnonzero(of_pixel.any(axis=0))
-    if not len(touched):
+    quarters = [labels[y::2, x::2] for y in (0, 1) for x in (0, 1)]  # the cells of each pixel
+    rows, columns = np.nonzero(quarters[0] | quarters[1] | quarters[2] | quarters[3])
+    if not len(rows):
         return ab
-    labels, light = of_pixel[:, touched], _cells_by_pixel(cells)[:, touched]
+    touched = rows * width + columns
+    first = (rows * (4 * width)) + 2 * columns  # place of a pixel's first cell
+    places = first + np.array([[0], [1], [2 * width], [2 * width + 1]])
+    labels, light = labels.ravel()[places], cells.ravel()[places]
     planes = ab.reshape(-1, 2)[touched].T
     areas = _fit_areas(labels, light, planes)
     result = ab.copy()
@@ -115,12 +118,17 @@ def _label_areas(cells: FloatArray, inside: tuple[slice, slice]) -> NDArray[np.i
     numbers = np.zeros(count, np.int32)
     numbers[large] = np.arange(1, len(large) + 1)
     grown = _grow(numbers[labels], cells[inside])
+    rows, columns = inside
+    top, bottom = rows.start, cells.shape[0] - rows.stop
+    left, right = columns.start, cells.shape[1] - columns.stop
     # A pixel that is half in the padding belongs to the area of its other half.
-    margins = np.array(
-        [(side.start, total - side.stop) for side, total in zip(inside, cells.shape, strict=True)]
+    near = [min(margin, 1) for margin in (top, bottom, left, right)]
+    within = cv2.copyMakeBorder(grown, near[0], near[1], near[2], near[3], cv2.BORDER_REPLICATE)
+    all_labels = np.zeros(cells.shape, np.int32)
+    all_labels[top - near[0] : rows.stop + near[1], left - near[2] : columns.stop + near[3]] = (
+        within
     )
-    halves = np.minimum(margins, 1)
-    return np.pad(np.pad(grown, halves, mode="edge"), margins - halves)
+    return all_labels
 
 
 def _grow(labels: NDArray[np.int32], lightness: FloatArray) -> NDArray[np.int32]:
@@ -133,18 +141,12 @@ def _grow(labels: NDArray[np.int32], lightness: FloatArray) -> NDArray[np.int32]
     )
     source = np.zeros(int(nearest.max()) + 1, np.intp)  # place of each cell of an area
     source[nearest[is_area]] = np.flatnonzero(is_area)
-    border = source[nearest]
-    step = np.abs(lightness - lightness.ravel()[border])
-    joins = (distance <= _REACH) & (step < _MAX_STEP)
-    return np.where(joins, labels.ravel()[border], 0)
-
-
-_Scalar = TypeVar("_Scalar", bound=np.generic)
-
-
-def _cells_by_pixel(cells: NDArray[_Scalar]) -> NDArray[_Scalar]:
-    """Return the four cells of each pixel: shape (4, h * w)."""
-    return np.stack([cells[y::2, x::2].ravel() for y in (0, 1) for x in (0, 1)])
+    around = np.flatnonzero((distance <= _REACH) & ~is_area)
+    border = source[nearest.ravel()[around]]
+    joins = np.abs(lightness.ravel()[around] - lightness.ravel()[border]) < _MAX_STEP
+    grown = labels.copy()
+    grown.ravel()[around[joins]] = labels.ravel()[border[joins]]
+    return grown
 
 
 def _fit_areas(labels: NDArray[np.int32], lightness: FloatArray, planes: FloatArray) -> _Areas:
