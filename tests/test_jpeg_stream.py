@@ -11,7 +11,12 @@ from conftest import draw, encoded
 from recolor_cli.errors import DamagedError, InputError
 from recolor_cli.image.decode import decode, decode_pages
 from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.formats.jpeg_stream import JpegStream, walk_segments
+from recolor_cli.image.formats.jpeg_stream import (
+    _MARKER,
+    JpegStream,
+    _find_marker,
+    walk_segments,
+)
 
 END = b"\xff\xd9"
 SCAN, FRAME = 0xDA, 0xC0
@@ -222,3 +227,14 @@ def test_of_arithmetic_coding_the_end_must_be_there():
 def changed_frame(jpeg: bytes, marker: int) -> bytes:
     frame = next(part for part in walk_segments(jpeg) if part.marker == FRAME)
     return jpeg[: frame.head + 1] + bytes([marker]) + jpeg[frame.head + 2 :]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_markers_are_found_where_the_pattern_finds_them(seed):
+    random = np.random.default_rng(seed)
+    common = np.array([0xFF, 0x00, 0xD0, 0xD7, 0xD9, 0x12], np.uint8)
+    data = random.choice(common, random.integers(0, 3000), p=[0.3, 0.3, 0.1, 0.1, 0.001, 0.199])
+    data = data.tobytes()
+    for at in (0, 1, 63, 64, 500):
+        found, wanted = _find_marker(data, at), _MARKER.search(data, at)
+        assert (found and found.span()) == (wanted and wanted.span())
