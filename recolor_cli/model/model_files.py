@@ -7,11 +7,13 @@ import io
 import os
 from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from recolor_cli.errors import ModelError
-from recolor_cli.model.foreign_profile import SUFFIX, ForeignProfile
-from recolor_cli.model.registry import find_model
+from recolor_cli.model.registry import PROFILE_SUFFIX, find_model
+
+if TYPE_CHECKING:
+    from recolor_cli.model.foreign_profile import ForeignProfile
 
 BROKEN_FILE_ADVICE = "copy it again, with all files beside it that it needs, or export it again"
 # Numbers of fields in onnx.proto: of ModelProto, and of StringStringEntryProto.
@@ -47,8 +49,11 @@ def find_files(model: str | Path, bits: int, profile: ForeignProfile | None = No
         If one is missing, or if the profile is broken.
     """
     path = find_model(str(model), bits)
-    if path.suffix.lower() != SUFFIX:
+    if path.suffix.lower() != PROFILE_SUFFIX:
         return ModelFiles(path, path, profile)
+    # Imported here because it needs OpenCV, which a process that only starts others does without.
+    from recolor_cli.model.foreign_profile import ForeignProfile
+
     profile = ForeignProfile.load(path)
     if not profile.file:
         raise ModelError(f"{path} names no file", 'add file = "theirs.onnx"')
