@@ -94,7 +94,7 @@ def test_what_the_network_is_sure_of_stays():
     own, *others = generate_variants(logits, BINS, lightness, 0.38, 1.0, palettes)
     for ab in others:
         change = np.linalg.norm(ab - own, axis=-1)
-        assert change[:, 2:12].mean() < 0.5 * change[:, 20:30].mean()
+        assert change[:, 2:12].mean() < 0.6 * change[:, 20:30].mean()
 
 
 def of_one_color(*ab: float) -> Palette:

@@ -15,8 +15,8 @@ from recolor_cli.color.annealed_mean import annealed_mean, softmax
 from recolor_cli.guidance.palette_matching import Palette, blur_matrix, match_palette
 from recolor_cli.types import FloatArray
 
-STRENGTH = 0.73  # of a palette of the bank
-_COST_OF_UNLIKELINESS = 0.4  # Hellinger distance per nat, in the selection
+STRENGTH = 0.8  # of a palette of the bank
+_COST_OF_UNLIKELINESS = 0.35  # Hellinger distance per nat, in the selection
 _PALETTES_A_SEED = 3  # those of four variants; their number must not change what a seed gives
 _BLUR = 6.0  # ab units; similar colors in neighboring bins are no difference
 _MIN_SHARE = 1e-5  # of a bin, so that relative entropies are finite
