@@ -294,3 +294,15 @@ def test_ctrl_c_leaves_what_the_same_command_goes_on_from(tmp_path):
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [".long-recolored.mkv.recolor-parts", "long.mkv"]
     assert (parts.parent / "state.npz").exists()
+
+
+def test_a_reader_that_ends_is_told_as_such(tmp_path):
+    clip = make(tmp_path / "a.mp4", 96)
+    command = [sys.executable, "-m", "recolor_cli", "film", str(clip), "-o", "-", "--device", "cpu"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parents[1]
+    ) as run:
+        run.stdout.read(100)
+        run.stdout.close()
+        assert b"the program that reads standard output has ended" in run.stderr.read()
+    assert run.returncode == 1

@@ -6,7 +6,7 @@ from conftest import draw, encoded
 from recolor_cli.batch import file_identity
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.output_options import OutputOptions
-from recolor_cli.batch.plan import plan, plan_lines
+from recolor_cli.batch.plan import conflict_error, plan, plan_lines
 from recolor_cli.errors import NoInputsError, UsageError
 from recolor_cli.image.formats import ImageFormat
 
@@ -458,3 +458,10 @@ def test_an_input_outside_the_base_is_refused_alone(boxes):
 def test_a_base_needs_a_folder_of_results_and_must_exist(boxes, out, base):
     with pytest.raises(UsageError, match="--base"):
         plan(["scans/box1/001.tif"], False, OutputOptions(out=out, base=base))
+
+
+def test_the_hint_of_a_collision_fits_where_the_files_lie():
+    of_one_folder = conflict_error(Job("in/x.wmv", "out/x.mkv"), "in/x.avi")
+    assert "another -o or --suffix" in of_one_folder.hint
+    of_two = conflict_error(Job("two/x.tif", "out/x.tif"), "one/x.tif")
+    assert "--base FOLDER" in of_two.hint

@@ -39,7 +39,7 @@ def cut_off(path):
     ("name", "write", "message"),
     [
         ("a.m4a", silence, "no moving picture, only audio"),
-        ("a.mp4", lambda path: path.write_bytes(b""), "cannot be read as a film"),
+        ("a.mp4", lambda path: path.write_bytes(b""), "the file is empty"),
         ("a.mp4", lambda path: path.write_text("a letter\n" * 99), "cannot be read as a film"),
         ("a.mp4", cut_off, "cannot be read as a film"),
         ("a.mkv", no_frames, "not one of its frames|cannot be read as a film"),

@@ -119,9 +119,13 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
 
 def conflict_error(job: Job, other: str) -> OutputError:
     """Return the error of a job whose destination is already that of another input."""
+    # Folders cannot keep two files of one folder apart, such as x.avi and x.wmv.
+    of_one_folder = Path(job.source).parent == Path(other).parent
     return OutputError(
         f"{job.destination} is already the result of {other}",
-        "keep their folders apart with --base FOLDER, or recolor them into different folders",
+        "name it alone, with another -o or --suffix"
+        if of_one_folder
+        else "keep their folders apart with --base FOLDER, or recolor them into different folders",
     )
 
 

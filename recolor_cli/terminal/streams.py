@@ -74,6 +74,10 @@ def write_stdout(data: bytes) -> None:
         sys.stdout.buffer.flush()
     except (AttributeError, OSError, ValueError) as error:
         abandon_stdout()
+        if isinstance(error, BrokenPipeError):
+            raise OutputError(
+                "the program that reads standard output has ended", "see why it did not read on"
+            ) from error
         reason = getattr(error, "strerror", None) or "it is closed"
         raise OutputError(
             f"cannot write to standard output: {reason}", "redirect it to where there is room"

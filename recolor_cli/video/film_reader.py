@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
@@ -392,5 +393,7 @@ def _open_error(error: av.error.FFmpegError, source: str) -> InputError:
         return InputError("cannot be read: permission denied", "check its permissions")
     if isinstance(error, IsADirectoryError):
         return InputError("it is a folder", "name the films in it")
+    if Path(source).is_file() and not Path(source).stat().st_size:
+        return InputError("the file is empty", "copy it again")
     reason = (error.strerror or str(error)).lower()
     return InputError(f"it cannot be read as a film: {reason}", _HINT)
