@@ -306,3 +306,13 @@ def test_a_reader_that_ends_is_told_as_such(tmp_path):
         run.stdout.close()
         assert b"the program that reads standard output has ended" in run.stderr.read()
     assert run.returncode == 1
+
+
+def test_what_cannot_be_done_is_told_before_the_work(recolor, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/a.avi", "in/a.mkv", "in/b.mkv"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        make(tmp_path / name, 2)
+    out, _ = recolor("in", "-o", "out", "--json", "--device", "cpu", exit_code=1)
+    told = [json.loads(line)["status"] for line in out.splitlines()]
+    assert told == ["failed", "written", "written"]

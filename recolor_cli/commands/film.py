@@ -73,6 +73,7 @@ def film(**values: Any) -> ExitCode:
     output = make_output_options(given.out, given.base, given.suffix, given.overwrite, options)
     output = replace(output, exclude=given.exclude)
     jobs = plan_films(given.inputs, given.recursive, output)
+    jobs.sort(key=lambda job: job.error is None)  # told before hours of work
     _check_streams(given, jobs)
     _check_encoders(jobs, options.encoding)
     check_model(given.model, given.device, bool(options.recolor.steering))
