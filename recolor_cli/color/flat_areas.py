@@ -51,8 +51,9 @@ def unify_flat_areas(
     -----
     An area is a connected part of at least 0.2 % of the picture in which lightness changes slowly.
     It is looked for on a grid of twice the resolution of `ab`, so that a pixel of `ab` has four
-    cells. The mode of ab serves as well as the mean of the logits, which it spares to read: on 150
-    posters of the validation pictures L2 falls by 1.6 % with either, on 60 photographs by 2 %.
+    cells. At the resolution of `ab`, L2 falls by 2.0 % on 150 posters of the validation pictures,
+    and by 2.2 % on 60 photographs. The mean of the logits, which would have to leave the network,
+    brings 1.3 % and 0.8 %.
     """
     height, width = ab.shape[:2]
     grid = 2 * width, 2 * height

@@ -20,12 +20,8 @@ def refine(ab: FloatArray, lightness: FloatArray, inside: tuple[slice, slice]) -
 
     Parameters
     ----------
-    ab : float32 array, shape (h, w, 2), CIELAB units
-        Prediction of a network for its canvas.
-    lightness : float32 array, shape (H, W), L*, 0..100
-        The canvas that the network read.
-    inside : tuple of slices
-        Rows and columns of the canvas that show the picture, px.
+    ab, lightness, inside
+        As for `unify_flat_areas`.
 
     Returns
     -------

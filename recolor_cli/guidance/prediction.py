@@ -91,7 +91,7 @@ class Prediction:
 
     def picked(self) -> FloatArray:
         """Return the coloring that the options pick, as `variants` does."""
-        return self.variants(self.steering.pick)[-1]
+        return self._colorings(self._palettes(self.steering.pick - 1)[-1:])[-1]
 
     def variants(self, count: int) -> list[FloatArray]:
         """Return steered colorings of the picture; the first is the most likely one.
@@ -115,6 +115,10 @@ class Prediction:
         """
         if not 1 <= count <= MAX_VARIANTS:
             raise ValueError(f"expected 1 to {MAX_VARIANTS} variants, not {count}")
+        return self._colorings(self._palettes(count - 1))
+
+    def _colorings(self, palettes: list[Palette]) -> list[FloatArray]:
+        """Return the steered coloring, and one in the colors of each palette."""
         factor = self.factors.total
         colorings = generate_variants(
             self._content_logits,
@@ -122,7 +126,7 @@ class Prediction:
             self._content_lightness,
             self.temperature,
             self.factors.without_user,
-            self._palettes(count - 1),
+            palettes,
         )
         return [self._finish(self._pad(ab) * np.float32(factor)) for ab in colorings]
 

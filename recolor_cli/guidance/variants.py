@@ -12,7 +12,14 @@ import numpy as np
 
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean, softmax
-from recolor_cli.guidance.palette_matching import Palette, blur_matrix, match_palette
+from recolor_cli.guidance.palette_matching import (
+    Palette,
+    apply_weights,
+    blur_matrix,
+    fit_weights,
+    sample_places,
+    smooth_logits,
+)
 from recolor_cli.types import FloatArray
 
 STRENGTH = 0.8  # of a palette of the bank
@@ -50,9 +57,13 @@ def generate_variants(
         Without the factor.
     """
     variants = [logits]
+    if palettes:
+        smooth = smooth_logits(logits, STRENGTH, lightness)
+        samples = sample_places(smooth)
     for palette in palettes:
         unscaled = palette.scaled(1 / max(factor, 1e-3))
-        variants.append(match_palette(logits, bins, unscaled, STRENGTH, temperature, lightness))
+        weights = fit_weights(samples, bins, unscaled, STRENGTH, temperature)
+        variants.append(apply_weights(smooth, weights, temperature))
     decoded = (annealed_mean(variant[None], bins, temperature)[0] for variant in variants)
     return [np.ascontiguousarray(ab.transpose(1, 2, 0)) for ab in decoded]
 
@@ -99,9 +110,10 @@ def select_palettes(
     nearest = _hellinger(roots, np.sqrt(own))
     order: list[int] = []
     while len(order) < len(bank):
-        best = int(np.where(np.isin(np.arange(len(bank)), order), -np.inf, nearest - cost).argmax())
+        best = int((nearest - cost).argmax())
         order.append(best)
         nearest = np.minimum(nearest, _hellinger(roots, roots[best]))
+        nearest[best] = -np.inf
     first = _PALETTES_A_SEED * seed
     return [bank[order[(first + number) % len(bank)]] for number in range(count)]
 

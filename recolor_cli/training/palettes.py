@@ -4,7 +4,8 @@ r"""Make the bank of palettes that comes with the program from posters.
         --posters train-*.tar --period 1930s=1930s.tar ... --period modern=modern.tar
 
 The included bank was made of 9,000 posters of the training data, and of 1,200 to 2,300 posters of
-each period. A period's posters are told by the year of the film. Some are of later editions.
+each period. The number of a film at IMDb tells its period, roughly. Some posters are of later
+editions.
 """
 
 from __future__ import annotations

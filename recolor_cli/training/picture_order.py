@@ -70,7 +70,7 @@ def _group(pictures: Sequence[Picture], keys: Sequence[str]) -> list[NDArray[np.
     """Return the indices of the pictures that belong to each key."""
     groups: dict[str, list[int]] = {key: [] for key in keys}
     for index, picture in enumerate(pictures):
-        key = next((key for key in keys if key in picture.name), None)
+        key = next((key for key in keys if picture.is_one_of((key,))), None)
         if key is not None:
             groups[key].append(index)
     if empty := [key for key, group in groups.items() if not group]:

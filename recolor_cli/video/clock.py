@@ -11,8 +11,9 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-import av.error
 from av.format import Flags
+
+from recolor_cli.video.packets import readable_packets
 
 _BACK = 1.0  # s; times of a stream that go back by more are those of another clock
 _AHEAD = 10.0  # s; so are times that are farther ahead than this of all streams
@@ -89,16 +90,10 @@ def has_clocks(container: Any) -> bool:
 def scan_clock(container: Any) -> JoinedClock:
     """Read the times of all packets of a container that is open at its beginning."""
     scan = _Scan()
-    packets = container.demux()
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.error.FFmpegError, OSError):  # the file is truncated
-            packet = None
-        if packet is None:
-            return scan.finish()
+    for packet in readable_packets(container):
         if packet.size:
             scan.add(packet)
+    return scan.finish()
 
 
 class _Scan:

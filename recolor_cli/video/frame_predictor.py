@@ -9,13 +9,13 @@ import numpy as np
 
 from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.color.refinement import refine
-from recolor_cli.errors import ModelError
 from recolor_cli.guidance.palette_bank import bank_palettes
 from recolor_cli.guidance.palette_matching import fit_weights
 from recolor_cli.guidance.prediction import ColorFactors, Prediction
 from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.guidance.variants import STRENGTH, mean_distribution, select_palettes
 from recolor_cli.model.color_network import ColorNetwork, DistributionNetwork
+from recolor_cli.model.manifest import no_distribution
 from recolor_cli.recolorizer import predict_ab
 from recolor_cli.types import FloatArray
 from recolor_cli.video.frames import FrameGeometry
@@ -47,10 +47,7 @@ class FramePredictor:
         self._temperature = options.temperature or network.manifest.temperature
         self._steering = options.steering
         if self._steering and not isinstance(network, DistributionNetwork):
-            raise ModelError(
-                f"the model {network.manifest.name} gives one color, not a choice of colors",
-                "use a classification model of ours, such as poster",
-            )
+            raise no_distribution(network.manifest.name)
 
     @property
     def needs_fit(self) -> bool:

@@ -12,6 +12,7 @@ from recolor_cli.image.provenance import PROGRAM
 from recolor_cli.video.containers import is_mov
 from recolor_cli.video.film_options import Span
 from recolor_cli.video.film_reader import FilmReader, is_cover
+from recolor_cli.video.packets import readable_packets
 from recolor_cli.video.stream_trial import find_alternative, find_way
 from recolor_cli.video.stream_writers import COPY, StreamWriter, add_writer, codec_of
 
@@ -171,14 +172,7 @@ class OtherStreams:
         ]
         numbers = dict.fromkeys(self._writers, -1)
         latest: dict[int, int] = {}
-        packets = self._source.demux(streams) if streams else iter(())
-        while True:
-            try:
-                packet = next(packets, None)
-            except (av.error.FFmpegError, OSError):  # the file is truncated
-                packet = None
-            if packet is None:
-                break
+        for packet in readable_packets(self._source, streams) if streams else ():
             if not packet.size:  # the end of a stream
                 continue
             index = packet.stream_index

@@ -12,6 +12,7 @@ import av
 import av.error
 
 from recolor_cli.video.film_reader import FilmReader
+from recolor_cli.video.packets import readable_packets
 from recolor_cli.video.stream_writers import add_writer, list_ways
 
 _PACKETS = 1000  # of all streams, in which packets of the stream are looked for
@@ -95,15 +96,8 @@ def _takes_header(film: FilmReader, index: int, container: str, way: str) -> boo
 
 def _packets_of(source: Any, index: int) -> Iterator[Any]:
     """Yield the packets of a stream from the begin of a source, with times that increase."""
-    packets = islice(source.demux(), _PACKETS)
     time = 0
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.error.FFmpegError, OSError):  # the file is truncated
-            return
-        if packet is None:
-            return
+    for packet in islice(readable_packets(source), _PACKETS):
         if packet.stream_index == index and packet.size:
             packet.pts = packet.dts = time
             time += max(packet.duration or 0, 1)
