@@ -1,8 +1,11 @@
+import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 from skimage.color import rgb2lab
+from torch import nn
 
 from conftest import draw, encoded
 from recolor_cli.color.ab_bins import AbBins
@@ -12,6 +15,9 @@ from recolor_cli.errors import ModelError
 from recolor_cli.model.foreign_profile import ForeignProfile, OutputKind
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.training.tracing import trace
+
+GRAY = np.full((1, 1, 8, 8), 50, np.float32)  # L*, where the answer does not depend on it
 
 
 def foreign_model(path, shape, element=TensorProto.FLOAT, outputs=("y",), inputs=("x",)):
@@ -73,7 +79,9 @@ def test_lightness_scaled_and_color_scaled_back(tmp_path):
     profile = ForeignProfile(64, OutputKind.AB, offset=50.0, scale=100.0, answer_scale=110.0)
     lightness = np.full((1, 1, 64, 64), 75, np.float32)
     np.testing.assert_allclose(profile.prepare_input(lightness), 0.25)
-    np.testing.assert_allclose(profile.convert_output(np.full((1, 2, 8, 8), 0.5), 0.38), 55)
+    np.testing.assert_allclose(
+        profile.convert_output(np.full((1, 2, 8, 8), 0.5), 0.38, lightness), 55
+    )
 
 
 def test_channels_last_both_ways():
@@ -81,7 +89,7 @@ def test_channels_last_both_ways():
     assert profile.prepare_input(np.zeros((2, 1, 4, 6), np.float32)).shape == (2, 4, 6, 3)
     answer = np.zeros((2, 4, 6, 2), np.float32)
     answer[..., 1] = 7
-    ab = profile.convert_output(answer, 0.38)
+    ab = profile.convert_output(answer, 0.38, GRAY)
     assert ab.shape == (2, 2, 4, 6)
     assert (ab[:, 1] == 7).all()
 
@@ -97,7 +105,8 @@ def test_gray_input_is_the_srgb_value_of_that_lightness():
 def test_an_answer_in_rgb_gives_its_ab():
     rgb = draw()
     profile = ForeignProfile(64, OutputKind.RGB)
-    ab = profile.convert_output((rgb / 255).astype(np.float32).transpose(2, 0, 1)[None], 0.38)
+    answer = (rgb / 255).astype(np.float32).transpose(2, 0, 1)[None]
+    ab = profile.convert_output(answer, 0.38, GRAY)
     # scikit-image's white is not quite that of its matrix.
     np.testing.assert_allclose(ab[0].transpose(1, 2, 0), rgb2lab(rgb)[..., 1:], atol=0.05)
 
@@ -106,10 +115,10 @@ def test_distributions_are_decoded_by_the_annealed_mean():
     logits = np.random.default_rng(0).normal(size=(1, 394, 3, 2)).astype(np.float32) * 3
     expected = annealed_mean(logits, AbBins.srgb(), 0.5)
     np.testing.assert_allclose(
-        ForeignProfile(64, OutputKind.LOGITS).convert_output(logits, 0.5), expected
+        ForeignProfile(64, OutputKind.LOGITS).convert_output(logits, 0.5, GRAY), expected
     )
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    ab = ForeignProfile(64, OutputKind.PROBABILITIES).convert_output(shares, 0.5)
+    ab = ForeignProfile(64, OutputKind.PROBABILITIES).convert_output(shares, 0.5, GRAY)
     np.testing.assert_allclose(ab, expected, atol=1e-2)
 
 
@@ -135,6 +144,10 @@ def test_a_network_in_half_precision(tmp_path):
             {"answer": "logits", "bins": [3, 4]},
             r"bins must be of type tuple\[float, \.\.\.\], not 3",
         ),
+        ({"other_sizes": [1]}, "other_sizes 1"),
+        ({"white": 0}, "white must be positive"),
+        ({"white": float("nan")}, "white must be positive"),
+        ({"keep_luma": True}, "keep_luma means nothing for ab"),
         ({"channels": 2}, "channels must be 1 or 3"),
         ({"scale": 0}, "scale must not be 0"),
         ({"scale": float("nan")}, "scale must be a number"),
@@ -170,6 +183,114 @@ def test_a_stride_needs_a_graph_of_free_sizes():
     assert profile.to_manifest("x").stride == 32
     assert "no room for a stride" in profile.find_mismatch([1, 1, 64, 64], "tensor(float)")
     assert not profile.find_mismatch([1, 1, "H", None], "tensor(float)")
+
+
+@pytest.mark.parametrize(
+    ("values", "shape", "size"),
+    [
+        ({}, [1, 1, 64, 64], 64),
+        ({"other_sizes": (32, 96)}, [1, 1, 96, 96], 96),
+        ({"other_sizes": (32, 96)}, [1, 1, "H", "W"], 64),
+        ({"stride": 16}, [1, 1, 48, 48], 48),
+        ({"stride": 16}, ["N", 1, None, None], 64),
+        ({"other_sizes": (96,), "channels_last": True}, [1, 96, 96, 1], 96),
+    ],
+)
+def test_a_graph_of_one_size_has_its_say(values, shape, size):
+    profile = ForeignProfile(64, OutputKind.AB, **values).fit_size(shape)
+    assert (profile.size, profile.to_manifest("x").size) == (size, size)
+    assert not profile.find_mismatch(shape, "tensor(float)")
+
+
+@pytest.mark.parametrize(
+    ("values", "shape"),
+    [
+        ({}, [1, 1, 96, 96]),
+        ({"other_sizes": (32,)}, [1, 1, 96, 96]),
+        ({"other_sizes": (96,)}, [1, 1, 96, 64]),
+        ({"stride": 32}, [1, 1, 48, 48]),
+        ({"other_sizes": (96,)}, [1, 96]),
+    ],
+)
+def test_a_graph_of_no_such_size_is_told(values, shape):
+    profile = ForeignProfile(64, OutputKind.AB, **values).fit_size(shape)
+    assert profile.size == 64
+    assert "has the shape" in profile.find_mismatch(shape, "tensor(float)")
+
+
+def test_files_of_several_sizes_run_by_one_profile(tmp_path):
+    path = profile_at(tmp_path, answer="rgb", gray_input=True, channels=3, other_sizes=[32, 96])
+    rgb = draw()
+    for size in (32, 64, 96):
+        foreign_model(tmp_path / "x.onnx", [1, 3, size, size])
+        network = OnnxColorNetwork.load(path, "cpu")
+        assert network.manifest.size == size
+        result = Recolorizer(network).recolor(rgb)
+        assert np.abs(result.astype(int) - rgb_to_gray(rgb)).max() <= 1
+
+
+def test_levels_of_bytes_in_and_out(tmp_path):
+    foreign_model(tmp_path / "x.onnx", [1, 3, 64, 64])
+    values = {"answer": "rgb", "gray_input": True, "channels": 3, "white": 255}
+    profile = ForeignProfile.load(profile_at(tmp_path, **values))
+    white = profile.prepare_input(np.full((1, 1, 8, 8), 100, np.float32))
+    np.testing.assert_allclose(white, 255, rtol=1e-5)
+    orange = np.full((1, 3, 8, 8), 255, np.float32) * np.array([[[[1.0]], [[0.5]], [[0.0]]]])
+    ab = profile.convert_output(orange, 0.38, GRAY)
+    expected = rgb2lab(np.array([[[1.0, 0.5, 0.0]]]))[0, 0, 1:]
+    np.testing.assert_allclose(ab[0, :, 0, 0], expected, atol=0.05)
+    rgb = draw()
+    result = Recolorizer(OnnxColorNetwork.load(tmp_path / "theirs.toml", "cpu")).recolor(rgb)
+    assert np.abs(result.astype(int) - rgb_to_gray(rgb)).max() <= 1
+
+
+def test_only_the_chroma_of_an_answer_counts():
+    gray = rgb_to_gray(draw())
+    lightness = rgb_to_lightness(gray)[None, None]
+    profile = ForeignProfile(64, OutputKind.RGB, keep_luma=True)
+    # Darker than the picture everywhere, with some color.
+    answer = np.random.default_rng(0).uniform(0.1, 0.4, (*gray.shape[:2], 3)).astype(np.float32)
+    ab = profile.convert_output(answer.transpose(2, 0, 1)[None], 0.38, lightness)
+    # As DeOldify does it: Y' of the picture, U and V of the answer.
+    yuv = cv2.cvtColor(answer, cv2.COLOR_RGB2YUV)
+    yuv[..., 0] = gray[..., 0] / np.float32(255)
+    expected = rgb2lab(np.clip(cv2.cvtColor(yuv, cv2.COLOR_YUV2RGB), 0, 1))[..., 1:]
+    np.testing.assert_allclose(ab[0].transpose(1, 2, 0), expected, atol=0.6)
+    assert np.abs(ab).max() > 20
+
+
+def test_a_coarser_answer_has_no_luma_to_replace():
+    profile = ForeignProfile(64, OutputKind.RGB, keep_luma=True)
+    with pytest.raises(ModelError, match="not the size of its input, as keep_luma needs"):
+        profile.convert_output(np.zeros((1, 3, 4, 4), np.float32), 0.38, GRAY)
+
+
+class _Counted(nn.Module):
+    """ab from L*; baked: it was traced with one picture, and gives the first one's answer."""
+
+    def __init__(self, baked):
+        super().__init__()
+        self.baked = baked
+
+    def forward(self, x):
+        x = (x[:1].expand_as(x) if self.baked else x) - 50
+        return torch.cat((x, -x), dim=1)
+
+
+@pytest.mark.parametrize(
+    ("baked", "count", "several"), [(False, "N", True), (True, "N", False), (False, 1, False)]
+)
+def test_pictures_together_get_the_color_that_each_gets_alone(tmp_path, baked, count, several):
+    free = {"x": {0: "N"}} if count == "N" else {}
+    model = trace(_Counted(baked).eval(), {"x": torch.zeros(1, 1, 64, 64)}, ["y"], free)
+    onnx.save(model, tmp_path / "x.onnx")
+    network = OnnxColorNetwork.load(profile_at(tmp_path), "cpu")
+    lightness = np.random.default_rng(0).uniform(0, 100, (3, 1, 64, 64)).astype(np.float32)
+    ab = network.predict(lightness, 0.38)
+    np.testing.assert_allclose(
+        ab, np.concatenate((lightness - 50, 50 - lightness), axis=1), atol=1e-4
+    )
+    assert network.takes_several() is several
 
 
 def test_a_graph_of_whole_numbers_is_refused(tmp_path):

@@ -1,8 +1,8 @@
-"""The sRGB transfer functions: gamma-encoded levels to linear light and back.
+"""The sRGB transfer functions: gamma-encoded levels to linear light and back; the weights of luma.
 
 References
 ----------
-IEC 61966-2-1:1999.
+IEC 61966-2-1:1999; ITU-R BT.601-7.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+LUMA = (0.299, 0.587, 0.114)  # weights of the gamma-encoded red, green and blue (BT.601)
 
 
 def srgb_to_linear(level: NDArray[Any]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ oracle for the graph that `recolor export` puts around a network.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -20,6 +20,7 @@ import numpy as np
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean
 from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
+from recolor_cli.color.srgb import LUMA
 from recolor_cli.errors import ModelError
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.model.registry import PROFILE_SUFFIX
@@ -58,17 +59,25 @@ class ForeignProfile:
         What the output holds.
     file : str
         The ONNX file, relative to the profile. `recolor export` ignores it.
+    other_sizes : tuple of int
+        Other sides for which such networks are exported, px. A file of one size has its say; of
+        one that takes any, the side is `size`.
     stride : int
         Height and width of the input may be other multiples of this, px; 0 for a network that
-        takes only `size`.
+        takes only `size`. A file of one size may have any multiple.
     gray_input : bool
-        True: the input is the gray picture, sRGB 0..1. False: it is L*, 0..100.
+        True: the input is the gray picture, sRGB 0..`white`. False: it is L*, 0..100.
+    white : float
+        Value of white in the gray picture and in an RGB answer: 1, or 255.
     channels : int
         1, or 3 for three copies of the same plane.
     offset, scale : float or 3 floats, one per channel
         The network reads (x - offset) / scale.
     answer_offset, answer_scale : float or 3 floats, one per channel
-        ab or RGB (0..1) is output * answer_scale + answer_offset.
+        ab or RGB (0..`white`) is output * answer_scale + answer_offset.
+    keep_luma : bool
+        RGB only. True: the answer gets the luma of the gray picture (BT.601) before its ab is
+        taken, so that only its chroma counts. False: its ab is taken as it is.
     channels_last : bool
         Input and output are (N, H, W, C), as in Keras, instead of (N, C, H, W).
     output : str
@@ -93,13 +102,16 @@ class ForeignProfile:
     size: int
     answer: OutputKind
     file: str = ""
+    other_sizes: tuple[int, ...] = ()
     stride: int = 0
     gray_input: bool = False
+    white: float = 1.0
     channels: int = 1
     offset: float | tuple[float, ...] = 0.0
     scale: float | tuple[float, ...] = 1.0
     answer_offset: float | tuple[float, ...] = 0.0
     answer_scale: float | tuple[float, ...] = 1.0
+    keep_luma: bool = False
     channels_last: bool = False
     output: str = ""
     bins: tuple[tuple[float, ...], ...] = ()
@@ -109,13 +121,18 @@ class ForeignProfile:
     data: str = "unknown"
 
     def __post_init__(self) -> None:
-        if not _SIZES[0] <= self.size <= _SIZES[1]:
-            raise ValueError(f"size {self.size} is not in {_SIZES[0]}..{_SIZES[1]}")
+        for key, size in (("size", self.size), *(("other_sizes", s) for s in self.other_sizes)):
+            if not _SIZES[0] <= size <= _SIZES[1]:
+                raise ValueError(f"{key} {size} is not in {_SIZES[0]}..{_SIZES[1]}")
         if self.stride < 0 or (self.stride and self.size % self.stride):
             raise ValueError(f"size {self.size} is no multiple of stride {self.stride}")
         if self.channels not in (1, 3):
             raise ValueError(f"channels must be 1 or 3, not {self.channels}")
         self._check_scales()
+        if not 0 < self.white < np.inf:
+            raise ValueError(f"white must be positive, not {self.white}")
+        if self.keep_luma and self.answer is not OutputKind.RGB:
+            raise ValueError(f"keep_luma means nothing for {self.answer}")
         if self.bins and not self.is_distribution:
             raise ValueError(f"bins mean nothing for {self.answer}")
         if any(len(center) != 2 or not np.isfinite(center).all() for center in self.bins):
@@ -189,6 +206,23 @@ class ForeignProfile:
             return (count, self.size, self.size, self.channels)
         return (count, self.channels, self.size, self.size)
 
+    def fit_size(self, shape: Sequence[int | str | None]) -> Self:
+        """Return the profile with the side of a graph that takes one only, if it may have that.
+
+        Parameters
+        ----------
+        shape : sequence of int, str or None
+            As in `find_mismatch`, which tells what does not fit.
+        """
+        sides = {shape[axis] for axis in self.spatial_axes} if len(shape) == 4 else set()
+        side = sides.pop() if len(sides) == 1 else None
+        if not isinstance(side, int):
+            return self
+        is_multiple = bool(self.stride) and side % self.stride == 0
+        if side not in (self.size, *self.other_sizes) and not is_multiple:
+            return self
+        return replace(self, size=side, other_sizes=(), stride=0)
+
     def to_manifest(self, name: str) -> Manifest:
         """Return the manifest under which the network runs by this profile."""
         return Manifest(
@@ -254,14 +288,18 @@ class ForeignProfile:
         -------
         float32 array, shape (N, C, H, W), or (N, H, W, C) if `channels_last`
         """
-        plane = _lightness_to_gray(lightness) if self.gray_input else lightness
+        plane = lightness
+        if self.gray_input:
+            plane = _lightness_to_gray(lightness) * np.float32(self.white)
         tensor = np.repeat(plane, self.channels, axis=1)
         tensor = (tensor - _per_channel(self.offset)) / _per_channel(self.scale)
         if self.channels_last:
             tensor = tensor.transpose(0, 2, 3, 1)
         return np.ascontiguousarray(tensor, np.float32)
 
-    def convert_output(self, output: FloatArray, temperature: float) -> FloatArray:
+    def convert_output(
+        self, output: FloatArray, temperature: float, lightness: FloatArray
+    ) -> FloatArray:
         """Return the ab in a network's output.
 
         Parameters
@@ -269,6 +307,8 @@ class ForeignProfile:
         output : float array, shape (N, C, h, w), or (N, h, w, C) if `channels_last`
         temperature : float
             Of the annealed mean, for distributions.
+        lightness : float32 array, shape (N, 1, H, W), L* in 0..100
+            That `prepare_input` got; (h, w) is (H, W) if `keep_luma`.
 
         Returns
         -------
@@ -277,7 +317,7 @@ class ForeignProfile:
         Raises
         ------
         ModelError
-            If the output has another number of channels than the profile says.
+            If the output has another number of channels, or another size, than the profile says.
         """
         output = np.asarray(output, np.float32)
         if output.ndim == 4 and self.channels_last:
@@ -294,7 +334,18 @@ class ForeignProfile:
         if self.is_distribution:
             return annealed_mean(output, self.ab_bins, temperature)
         output = output * _per_channel(self.answer_scale) + _per_channel(self.answer_offset)
-        return output if self.answer is OutputKind.AB else _rgb_to_ab(np.clip(output, 0, 1))
+        if self.answer is OutputKind.AB:
+            return output
+        rgb = np.clip(output / np.float32(self.white), 0, 1)
+        if self.keep_luma:
+            if rgb.shape[2:] != lightness.shape[2:]:
+                raise ModelError(
+                    f"{self.file} answers with shape {output.shape}, which has not the size of its "
+                    "input, as keep_luma needs",
+                    "leave keep_luma out of the profile",
+                )
+            rgb = _set_luma(rgb, _lightness_to_gray(lightness))
+        return _rgb_to_ab(rgb)
 
 
 def _per_channel(value: float | tuple[float, ...]) -> FloatArray:
@@ -309,6 +360,13 @@ def _per_channel(value: float | tuple[float, ...]) -> FloatArray:
 def _lightness_to_gray(lightness: FloatArray) -> FloatArray:
     """Return the sRGB value, 0..1, of the gray of this L*, 0..100: float32, same shape."""
     return lab_to_rgb_cie(lightness, np.zeros((*lightness.shape, 2), np.float32))[..., 1]
+
+
+def _set_luma(rgb: FloatArray, luma: FloatArray) -> FloatArray:
+    """Return sRGB (N, 3, h, w), 0..1, with the luma (N, 1, h, w) instead of its own."""
+    own = (rgb * _per_channel(LUMA)).sum(axis=1, keepdims=True)
+    shifted: FloatArray = rgb + (luma - own)  # the same for all channels, so that U and V stay
+    return shifted.clip(0, 1)
 
 
 def _rgb_to_ab(rgb: FloatArray) -> FloatArray:

@@ -30,6 +30,7 @@ from recolor_cli.types import FloatArray, ModelKind
 # The output of an int8 build in place of `logits`: the logits divided by the temperature, with the
 # classes on the last axis (`recolor_cli.training.compression.int8`).
 ANNEALED_LOGITS = "annealed_logits"
+_SAME_AB = 0.5  # ab units, mean difference of answers that differ by rounding only
 
 
 class OnnxColorNetwork:
@@ -62,7 +63,8 @@ class OnnxColorNetwork:
         self.manifest = manifest
         self.device = device
         self.cpu_reason = cpu_reason
-        self._profile = profile
+        self.profile = profile
+        self._several: bool | None = None  # what `takes_several` found
 
     @classmethod
     def load(
@@ -107,8 +109,9 @@ class OnnxColorNetwork:
                     raise
                 reason = error.message
         session = open_cpu_session(files.graph, threads)
-        network = cls(session, _manifest_of(session, files), "cpu", reason, files.profile)
-        if files.profile:  # the graph does not say what its output holds, so run it once
+        manifest, fitted = _describe(session, files)
+        network = cls(session, manifest, "cpu", reason, fitted)
+        if fitted:  # the graph does not say what its output holds, so run it once
             network._run_once()
         return network
 
@@ -120,8 +123,8 @@ class OnnxColorNetwork:
         if files.profile is None:
             read_manifest(files.graph)  # so that a broken file is not blamed on CUDA
         session = open_cuda_session(files.graph, number)
-        manifest = _manifest_of(session, files)
-        network = cls(session, manifest, f"cuda:{number}", profile=files.profile)
+        manifest, fitted = _describe(session, files)
+        network = cls(session, manifest, f"cuda:{number}", profile=fitted)
         try:
             with capture_output():
                 network._run_once()
@@ -141,15 +144,49 @@ class OnnxColorNetwork:
         InferenceError
             If onnxruntime fails, for example for want of memory.
         """
-        if self._profile:
-            return self._predict_foreign(self._profile, lightness, temperature)
+        if self.profile:
+            return self._predict_foreign(self.profile, lightness, temperature)
         feeds: dict[str, Any] = {"lightness": lightness}
         if self.manifest.kind is ModelKind.CLASSIFICATION:
             feeds["temperature"] = np.array(temperature, np.float32)
         (ab,) = self._run(["ab"], feeds)
         return ab
 
+    def takes_several(self) -> bool:
+        """Tell whether the network takes several pictures in a run; try it once if it is foreign.
+
+        The shape of a foreign graph's input does not tell. Of a graph that was traced with one
+        picture, some constants may hold for one only.
+        """
+        if self._several is None:
+            self._several = self.profile is None or self._gives_same_together(self.profile)
+        return self._several
+
+    def _gives_same_together(self, profile: ForeignProfile) -> bool:
+        """Tell whether two pictures in one run get the ab that each gets alone."""
+        (node,) = self._session.get_inputs()
+        if isinstance(node.shape[0], int):
+            return False
+        ramp = np.linspace(0, 100, profile.size, dtype=np.float32)
+        planes = np.stack(np.meshgrid(ramp, ramp))[:, None]
+        alone = [self._run_foreign(profile, plane[None], 1.0) for plane in planes]
+        try:
+            together = self._run_foreign(profile, planes, 1.0)
+        except (InferenceError, ModelError):
+            return False
+        difference = np.abs(together - np.concatenate(alone)) if len(together) == 2 else np.inf
+        return bool(np.mean(difference) <= _SAME_AB)
+
     def _predict_foreign(
+        self, profile: ForeignProfile, lightness: FloatArray, temperature: float
+    ) -> FloatArray:
+        """Return ab; one picture after the other if the graph takes no more in a run."""
+        if len(lightness) == 1 or self.takes_several():
+            return self._run_foreign(profile, lightness, temperature)
+        alone = [self._run_foreign(profile, plane[None], temperature) for plane in lightness]
+        return np.concatenate(alone)
+
+    def _run_foreign(
         self, profile: ForeignProfile, lightness: FloatArray, temperature: float
     ) -> FloatArray:
         (node,) = self._session.get_inputs()
@@ -158,7 +195,7 @@ class OnnxColorNetwork:
             tensor = tensor.astype(np.float16)
         name = profile.select_output([node.name for node in self._session.get_outputs()])
         (output,) = self._run([name], {node.name: tensor})
-        return profile.convert_output(output, temperature)
+        return profile.convert_output(output, temperature, lightness)
 
     def require_distribution(self) -> None:
         """Check, without running the network, that `distribution` has something to return.
@@ -168,7 +205,7 @@ class OnnxColorNetwork:
         ModelError
             If the model has no distribution over bins of the ab plane.
         """
-        if self._profile or not self.manifest.has_distribution:
+        if self.profile or not self.manifest.has_distribution:
             raise no_distribution(self.manifest.name)
 
     def distribution(self, lightness: FloatArray) -> Distribution:
@@ -219,11 +256,13 @@ def read_manifest(path: Path) -> Manifest:
     return _checked_manifest(open_unoptimized(path), path)
 
 
-def _manifest_of(session: onnxruntime.InferenceSession, files: ModelFiles) -> Manifest:
-    """Return the manifest of a session, after checking the file or its foreign profile."""
+def _describe(
+    session: onnxruntime.InferenceSession, files: ModelFiles
+) -> tuple[Manifest, ForeignProfile | None]:
+    """Return the manifest of a session, and its foreign profile for the graph's size."""
     profile = files.profile
     if profile is None:
-        return _checked_manifest(session, files.path)
+        return _checked_manifest(session, files.path), None
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(node.name for node in inputs)
@@ -233,11 +272,12 @@ def _manifest_of(session: onnxruntime.InferenceSession, files: ModelFiles) -> Ma
             "export it so that the others are constants",
         )
     profile.select_output([node.name for node in session.get_outputs()])
+    profile = profile.fit_size(inputs[0].shape)
     if mismatch := profile.find_mismatch(inputs[0].shape, inputs[0].type):
         raise ModelError(
             f"{files.path} does not fit {profile.file}: {mismatch}", "change the profile"
         )
-    return profile.to_manifest(files.path.stem)
+    return profile.to_manifest(files.path.stem), profile
 
 
 def _checked_manifest(session: onnxruntime.InferenceSession, path: Path) -> Manifest:

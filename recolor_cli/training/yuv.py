@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recolor_cli.color.srgb import LUMA
 from recolor_cli.training.torch_color import lightness_to_gray, rgb_to_ab
 from recolor_cli.types import FloatArray, RgbImage
 
 GRID = 10  # cells a side
 _U_REACH, _V_REACH = 0.45, 0.65  # the grid's largest U and V; those of sRGB are .436 and .615
 
-_LUMA = (0.299, 0.587, 0.114)
 _U_SCALE, _V_SCALE = 0.492, 0.877
 
 
@@ -59,7 +59,7 @@ def uv_to_ab(lightness: Tensor, uv: Tensor) -> Tensor:
     luma = lightness_to_gray(lightness)
     u, v = uv[:, :1], uv[:, 1:]
     blue, red = u / _U_SCALE, v / _V_SCALE
-    green = -(_LUMA[0] * red + _LUMA[2] * blue) / _LUMA[1]
+    green = -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1]
     color = torch.cat((red, green, blue), dim=1)  # RGB minus its luma
     room = torch.where(color > 0, 1 - luma, luma) / color.abs().clamp(min=1e-6)
     return rgb_to_ab(luma + color * room.amin(dim=1, keepdim=True).clamp(max=1))

@@ -44,6 +44,7 @@ class _Original:
     """A foreign network."""
 
     graph: Any  # onnx.ModelProto
+    profile: ForeignProfile  # of the size that the graph takes
     output: str  # the output of the graph that the profile means
     # From L* (N, 1, H, W), 0..100, and a temperature to ab (N, 2, h, w), in its own framework.
     predict: Callable[[FloatArray, float], FloatArray]
@@ -82,6 +83,7 @@ def export_foreign(
         raise ModelError(f"no file {source}", "check the path")
     profile = replace(profile, file=str(source))
     original = _open(source, profile)
+    profile = original.profile
     # Fail before the conversion if the network does not accept the profile's input.
     original.predict(np.full((1, 1, profile.size, profile.size), 50, np.float32), 1.0)
     if (size := _count_weight_bytes(original.graph)) > _MAX_BYTES:
@@ -191,23 +193,15 @@ def _open(source: Path, profile: ForeignProfile) -> _Original:
 
 def _open_onnx(source: Path, profile: ForeignProfile) -> _Original:
     session = OnnxColorNetwork.load(source, "cpu", profile=profile)  # checks the fit, too
+    profile = session.profile or profile
     try:
         graph = onnx.load(source)
     except Exception as error:  # such as of weights in another file
         raise _unreadable(source, "ONNX file", error, "make it again") from error
     output = profile.select_output([node.name for node in graph.graph.output])
-    if not _accepts_two(session, profile):  # the shape in the file may promise it
+    if not session.takes_several():  # the shape in the file may promise it
         input_of(graph).type.tensor_type.shape.dim[0].dim_value = 1
-    return _Original(graph, output, session.predict, "the ONNX file as it came")
-
-
-def _accepts_two(session: OnnxColorNetwork, profile: ForeignProfile) -> bool:
-    """Return whether a network answers for two pictures at a time."""
-    gray = np.full((2, 1, profile.size, profile.size), 50, np.float32)
-    try:
-        return len(session.predict(gray, 1.0)) == len(gray)
-    except (InferenceError, ModelError):  # it fails, or answers with other channels
-        return False
+    return _Original(graph, profile, output, session.predict, "the ONNX file as it came")
 
 
 def _open_keras(source: Path, profile: ForeignProfile) -> _Original:
@@ -220,6 +214,7 @@ def _open_keras(source: Path, profile: ForeignProfile) -> _Original:
             "wrap it in a network of one input that computes the others",
         )
     shape = inputs[0].shape
+    profile = profile.fit_size(shape)
     if fault := profile.find_mismatch(shape, "tensor(float)"):
         raise ModelError(f"the profile does not fit {source}: {fault}", "change the profile")
     module = _KerasModule(keras, model).eval()
@@ -242,9 +237,10 @@ def _open_keras(source: Path, profile: ForeignProfile) -> _Original:
 
     def predict(lightness: FloatArray, temperature: float) -> FloatArray:
         tensor = torch.from_numpy(profile.prepare_input(lightness))
-        return profile.convert_output(_run(module, tensor, source)[output].numpy(), temperature)
+        answer = _run(module, tensor, source)[output].numpy()
+        return profile.convert_output(answer, temperature, lightness)
 
-    return _Original(graph, outputs[output], predict, "Keras")
+    return _Original(graph, profile, outputs[output], predict, "Keras")
 
 
 def _load_keras_model(keras: Any, source: Path) -> Any:

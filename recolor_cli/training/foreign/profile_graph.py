@@ -16,10 +16,11 @@ import torch
 from onnx import compose, version_converter
 from torch import Tensor, nn
 
+from recolor_cli.color.srgb import LUMA
 from recolor_cli.errors import ModelError
 from recolor_cli.model.foreign_profile import LEAST_PROBABILITY, ForeignProfile, OutputKind
 from recolor_cli.model.manifest import Manifest
-from recolor_cli.training.model_wrapper import AnnealedNetwork, wrap_for_export
+from recolor_cli.training.model_wrapper import AnnealedNetwork
 from recolor_cli.training.torch_color import lightness_to_gray, rgb_to_ab
 from recolor_cli.training.tracing import IR_VERSION, OPSET, trace
 
@@ -40,13 +41,18 @@ class InputAdapter(nn.Module):
         self.register_buffer("offset", _by_channel(profile.offset, profile.channels))
         self.register_buffer("scale", _by_channel(profile.scale, profile.channels))
 
-    def forward(self, lightness: Tensor) -> Tensor:
-        """Return (N, C, H, W), or (N, H, W, C), for L* (N, 1, H, W), 0..100."""
-        plane = lightness_to_gray(lightness) if self.profile.gray_input else lightness
+    def forward(self, lightness: Tensor) -> tuple[Tensor, ...]:
+        """Return the network's input, (N, C, H, W) or (N, H, W, C), for L* (N, 1, H, W), 0..100.
+
+        If the profile has `keep_luma`, the luma (N, 1, H, W), 0..1, follows.
+        """
+        gray = lightness_to_gray(lightness)
+        plane = gray * self.profile.white if self.profile.gray_input else lightness
         tensor = (plane - self.offset) / self.scale
         if self.profile.channels_last:
             tensor = tensor.permute(0, 2, 3, 1)
-        return tensor.half() if self.half_precision else tensor
+        encoded = tensor.half() if self.half_precision else tensor
+        return (encoded, gray) if self.profile.keep_luma else (encoded,)
 
 
 class OutputAdapter(nn.Module):
@@ -54,6 +60,7 @@ class OutputAdapter(nn.Module):
 
     offset: Tensor
     scale: Tensor
+    luma: Tensor
 
     def __init__(self, profile: ForeignProfile) -> None:
         super().__init__()
@@ -61,8 +68,9 @@ class OutputAdapter(nn.Module):
         channels = 1 if profile.is_distribution else profile.output_channels
         self.register_buffer("offset", _by_channel(profile.answer_offset, channels))
         self.register_buffer("scale", _by_channel(profile.answer_scale, channels))
+        self.register_buffer("luma", _by_channel(LUMA, 3))
 
-    def forward(self, answer: Tensor) -> Tensor:
+    def forward(self, answer: Tensor, luma: Tensor | None = None) -> Tensor:
         """Return ab (N, 2, h, w), CIELAB units, or logits (N, Q, h, w), of (N, C, h, w)."""
         answer = answer.float()
         if self.profile.channels_last:
@@ -74,7 +82,10 @@ class OutputAdapter(nn.Module):
         answer = answer * self.scale + self.offset
         if self.profile.answer is OutputKind.AB:
             return answer
-        return rgb_to_ab(answer.clamp(0, 1))
+        rgb = (answer / self.profile.white).clamp(0, 1)
+        if luma is not None:
+            rgb = (rgb + luma - (rgb * self.luma).sum(dim=1, keepdim=True)).clamp(0, 1)
+        return rgb_to_ab(rgb)
 
 
 def add_profile(theirs: Any, output: str, profile: ForeignProfile, manifest: Manifest) -> Any:
@@ -111,13 +122,19 @@ def add_profile(theirs: Any, output: str, profile: ForeignProfile, manifest: Man
 
     half = tensor_type.elem_type == onnx.TensorProto.FLOAT16
     before = _trace_input(InputAdapter(profile, half), count, opset)
-    after = _trace_output(wrap_for_export(OutputAdapter(profile), manifest), profile, opset)
+    adapter: nn.Module = OutputAdapter(profile)
+    if profile.is_distribution:
+        adapter = AnnealedNetwork(adapter, manifest)
+    after = _trace_output(adapter, profile, opset)
     try:
         for model in (theirs, before, after):
             model.ir_version = version
         _add_prefix(theirs.graph)  # functions keep their names, because our graphs have none
         model = compose.merge_models(before, theirs, io_map=[("encoded", _PREFIX + name)])
-        return compose.merge_models(model, after, io_map=[(_PREFIX + output, "answer")])
+        joints = [(_PREFIX + output, "answer")]
+        if profile.keep_luma:
+            joints.append(("luma", "luma"))
+        return compose.merge_models(model, after, io_map=joints)
     except (ValueError, TypeError, onnx.checker.ValidationError) as error:
         raise ModelError(
             f"{profile.file} cannot be joined to its profile: {error}",
@@ -155,9 +172,8 @@ def _trace_input(adapter: InputAdapter, count: str | int, opset: int) -> Any:
     if profile.stride:
         free |= {2: "H", 3: "W"}
     lightness = torch.full((2 if free.get(0) else 1, 1, profile.size, profile.size), 50.0)
-    return _trace(
-        adapter, profile, {"lightness": lightness}, ["encoded"], {"lightness": free}, opset
-    )
+    outputs = ["encoded", "luma"] if profile.keep_luma else ["encoded"]
+    return _trace(adapter, profile, {"lightness": lightness}, outputs, {"lightness": free}, opset)
 
 
 def _trace_output(adapter: nn.Module, profile: ForeignProfile, opset: int) -> Any:
@@ -167,12 +183,16 @@ def _trace_output(adapter: nn.Module, profile: ForeignProfile, opset: int) -> An
         shape = (2, side, side, profile.output_channels)
     inputs = {"answer": torch.full(shape, 0.5)}
     outputs = ["ab"]
+    if profile.keep_luma:
+        inputs["luma"] = torch.full((2, 1, side, side), 0.5)
     if isinstance(adapter, AnnealedNetwork):
         inputs["temperature"] = torch.tensor(0.38)
         outputs.append("logits")
     height, width = profile.spatial_axes
     free = {"answer": {0: "N", height: "h", width: "w"}}
     free |= {name: {0: "N", 2: "h", 3: "w"} for name in outputs}
+    if profile.keep_luma:
+        free["luma"] = {0: "N", 2: "h", 3: "w"}
     return _trace(adapter, profile, inputs, outputs, free, opset)
 
 
