@@ -168,6 +168,8 @@ def test_a_network_in_half_precision(tmp_path):
         ({"pad_lightness": -1}, "pad_lightness -1"),
         ({"pad_lightness": 1000}, "pad_lightness 1000"),
         ({"size": 4104}, "size 4104"),
+        ({"source": "ftp://models.example/x.onnx"}, "source must be an address"),
+        ({"sha256": "abc"}, "sha256 must be 64"),
         ({"file": "gone.onnx"}, r"gone\.onnx, which is not there"),
         ({"output": "z"}, "output must be one of y"),
     ],

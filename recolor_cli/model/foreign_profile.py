@@ -9,6 +9,7 @@ oracle for the graph that `recolor export` puts around a network.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -34,6 +35,7 @@ SHIPPED = {
 
 LEAST_PROBABILITY = 1e-12  # so that each probability has a logarithm
 _SIZES = (8, 4096)  # px
+_SHA256 = re.compile("[0-9a-f]{64}")
 _TEMPERATURES = (0.01, 10)
 
 
@@ -92,6 +94,12 @@ class ForeignProfile:
         Default temperature of the annealed mean for distributions, 0.01..10.
     license, data : str
         License of the weights; pictures that they were trained on.
+    citation : str
+        Authors, title and place of the work that the network is from.
+    source : str
+        Address from which `recolor models add` downloads the ONNX file; empty if it has none.
+    sha256 : str
+        Checksum of that file, 64 hexadecimal digits, as its publisher states it; empty if not.
 
     Raises
     ------
@@ -119,6 +127,9 @@ class ForeignProfile:
     temperature: float = 0.38
     license: str = "unknown"
     data: str = "unknown"
+    citation: str = ""
+    source: str = ""
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         for key, size in (("size", self.size), *(("other_sizes", s) for s in self.other_sizes)):
@@ -142,6 +153,10 @@ class ForeignProfile:
         low, high = _TEMPERATURES
         if not low <= self.temperature <= high:
             raise ValueError(f"temperature {self.temperature} is not in {low}..{high}")
+        if self.source and not self.source.startswith(("https://", "http://")):
+            raise ValueError("source must be an address that begins with https://")
+        if self.sha256 and not _SHA256.fullmatch(self.sha256):
+            raise ValueError("sha256 must be 64 hexadecimal digits, 0-9 and a-f")
 
     def _check_scales(self) -> None:
         output_channels = 3 if self.answer is OutputKind.RGB else 2
