@@ -1,0 +1,1 @@
+"""The server: a page for people (`studio`) and a service for programs, on one address."""

@@ -1,0 +1,112 @@
+"""Errors as `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from recolor_cli.errors import (
+    DeviceError,
+    DiskFullError,
+    ExitCode,
+    InferenceError,
+    InputError,
+    ModelError,
+    RecolorError,
+    UsageError,
+)
+
+# The first kind that an error is of.
+_STATUS: dict[type[RecolorError], HTTPStatus] = {
+    UsageError: HTTPStatus.BAD_REQUEST,
+    ModelError: HTTPStatus.BAD_REQUEST,
+    InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InferenceError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    DeviceError: HTTPStatus.SERVICE_UNAVAILABLE,
+    DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
+}
+
+
+class RefusedError(RecolorError):
+    """A request is refused before any work is done for it.
+
+    Parameters
+    ----------
+    status : HTTPStatus
+    message, hint : str
+    headers : mapping of str to str
+        Further headers of the answer.
+    """
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        message: str,
+        hint: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+def status_of(error: RecolorError) -> HTTPStatus:
+    """Return the status of the answer to a request that failed."""
+    if isinstance(error, RefusedError):
+        return error.status
+    found = (status for kind, status in _STATUS.items() if isinstance(error, kind))
+    return next(found, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def problem(error: RecolorError) -> Response:
+    """Return the answer to a request that failed: message, hint and code of the command line."""
+    headers = error.headers if isinstance(error, RefusedError) else None
+    return _problem(status_of(error), error.message, error.hint, error.exit_code, headers)
+
+
+async def recolor_problem(request: Request, error: Exception) -> Response:
+    """Answer a request that raised a RecolorError."""
+    assert isinstance(error, RecolorError)
+    return problem(error)
+
+
+async def http_problem(request: Request, error: Exception) -> Response:
+    """Answer a request that Starlette refuses: there is no such page or method."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    message = f"{request.method} {request.url.path}: {status.phrase.lower()}"
+    return _problem(status, message, "see /docs", ExitCode.USAGE, error.headers)
+
+
+async def bug_problem(request: Request, error: Exception) -> Response:
+    """Answer a request that met a bug. The traceback goes to the server's log."""
+    return _problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "a bug in recolor",
+        "please report it with the lines of the server's log",
+        ExitCode.BUG,
+    )
+
+
+def _problem(
+    status: HTTPStatus,
+    message: str,
+    hint: str,
+    code: ExitCode,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    content = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": message,
+        "hint": hint,
+        "code": int(code),
+    }
+    return JSONResponse(content, int(status), headers, "application/problem+json")

@@ -1,0 +1,160 @@
+"""Who may ask, and what pages may do.
+
+A page of another origin must not use a server on this machine: neither by its address (`Origin`,
+`Sec-Fetch-Site`), nor by a name of its own that it lets point here (DNS rebinding, `Host`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from recolor_cli.serve.problems import RefusedError, problem
+from recolor_cli.serve.settings import ServeSettings, is_loopback
+
+TOKEN_COOKIE = "recolor-token"
+OPEN_PATHS = ("/healthz", "/login")  # without a token
+
+CONTENT_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob: data:",
+        "connect-src 'self'",
+        "font-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": CONTENT_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Guard:
+    """Middleware that refuses who may not ask, and restricts what the pages may do.
+
+    Parameters
+    ----------
+    app : ASGIApp
+    settings : ServeSettings
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it with the reason why not."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            self._check(scope["method"], scope["path"], Headers(scope=scope))
+        except RefusedError as error:
+            await problem(error)(scope, receive, send_guarded)
+            return
+        await self._app(scope, receive, send_guarded)
+
+    def _check(self, method: str, path: str, headers: Headers) -> None:
+        """Raise RefusedError unless the request may be answered."""
+        host = headers.get("host", "")
+        if len(headers.getlist("host")) != 1 or not self._is_own(host_name(host)):
+            raise RefusedError(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "this server has another name than the request's Host",
+                "call it by its address, or add the name with --allow-host",
+            )
+        if not is_same_origin(method, headers, host):
+            raise RefusedError(
+                HTTPStatus.FORBIDDEN,
+                "a page of another origin may not use this server",
+                "open the server's own page",
+            )
+        if path not in OPEN_PATHS and not self.knows_token(headers):
+            raise RefusedError(
+                HTTPStatus.UNAUTHORIZED,
+                "this server asks for a token",
+                "send it as Authorization: Bearer TOKEN; a browser gets it at /login",
+                {"WWW-Authenticate": "Bearer"},
+            )
+
+    def _is_own(self, name: str) -> bool:
+        """Tell whether a name is one of this server's. A page cannot make an address its name."""
+        if is_loopback(name):
+            return True
+        allowed = (self._settings.host, *self._settings.allowed_hosts)
+        if name.lower() in (other.lower() for other in allowed):
+            return True
+        return not self._settings.is_local and _is_address(name)
+
+    def knows_token(self, headers: Headers) -> bool:
+        """Tell whether a request has the token, or none is asked for."""
+        token = self._settings.token
+        if token is None:
+            return True
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            given = _cookie(headers.get("cookie", ""))
+        return secrets.compare_digest(given.strip().encode(), token.encode())
+
+
+def host_name(host: str) -> str:
+    """Return a Host header without its port; empty if it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_same_origin(method: str, headers: Headers, host: str) -> bool:
+    """Tell whether a request comes from the server's own pages, or from no page at all."""
+    origin = headers.get("origin")
+    if origin is not None:
+        return origin in (f"http://{host}", f"https://{host}")
+    site = headers.get("sec-fetch-site", "none")
+    if site in ("none", "same-origin"):
+        return True
+    # A link or a bookmark of another page that leads here.
+    return method in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _cookie(header: str) -> str:
+    cookies: SimpleCookie = SimpleCookie()
+    try:
+        cookies.load(header)
+    except CookieError:
+        return ""
+    found = cookies.get(TOKEN_COOKIE)
+    return found.value if found else ""

@@ -1,0 +1,94 @@
+"""Run the application on an address until a signal comes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from recolor_cli.errors import UsageError
+from recolor_cli.serve.app import create_app
+from recolor_cli.serve.settings import ServeSettings
+
+_BACKLOG = 512
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
+    """Answer requests until Ctrl-C or SIGTERM, and finish those in hand.
+
+    Parameters
+    ----------
+    settings : ServeSettings
+    announce : callable
+        Gets the address as soon as it is open.
+
+    Raises
+    ------
+    UsageError
+        If the server cannot listen on its address.
+    """
+    # A request that is no HTTP is answered with 400, and is no line of the log.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    with _listen(settings.host, settings.port) as listener:
+        config = uvicorn.Config(
+            create_app(settings),
+            log_config=None,
+            access_log=False,
+            ws="none",
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=int(settings.limits.seconds) + 1,
+        )
+        _Server(config, lambda: announce(_url(settings.host, listener))).run([listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is open, and ends without a signal of its own."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at a signal. uvicorn's own raises it again, so that the exit code is not 0."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        try:
+            for number, handler in before.items():
+                if handler is not signal.SIG_IGN:  # as nohup sets it
+                    signal.signal(number, self.handle_exit)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}",
+            "another program may use the port; choose another --port, or 0 for a free one",
+        ) from error
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -1,0 +1,79 @@
+"""The settings of a server."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+_LOOPBACK_NAME = "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request may cost.
+
+    Parameters
+    ----------
+    body : int
+        Bytes of a request.
+    pixels : int
+        Pixels that a picture may declare.
+    seconds : float
+        Time for the work on one picture; what takes longer is ended.
+    at_work : int or None
+        Pictures that are worked on at a time; None is the number of CPUs.
+    waiting : int
+        Pictures that may wait for their turn. More are refused with 503.
+    """
+
+    body: int = 200 << 20
+    pixels: int = 100_000_000
+    seconds: float = 60.0
+    at_work: int | None = None
+    waiting: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """The settings of a server.
+
+    Parameters
+    ----------
+    inputs : tuple of str
+        Folders and pictures that the page shows, as they are named on the command line. No other
+        files are read or written.
+    host : str
+        Address or name to listen on.
+    port : int
+        0 takes a free one.
+    token : str or None
+        What clients must know; None asks for none.
+    allowed_hosts : tuple of str
+        Further names by which clients call the server, without ports.
+    model, device : str
+    limits : Limits
+    """
+
+    inputs: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = field(default=None, repr=False)
+    allowed_hosts: tuple[str, ...] = ()
+    model: str = "poster"
+    device: str = "auto"
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the server."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host, an address or a name without a port, is this machine's own."""
+    if host.lower().rstrip(".") == _LOOPBACK_NAME:
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
