@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from recolor_cli.color.annealed_mean import annealed_mean, softmax
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.evaluation.pictures import Picture
+from recolor_cli.guidance import palette_matching
 from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.confidence import confidence_map, entropy
 from recolor_cli.guidance.guided_filter import guided_filter
@@ -231,6 +233,50 @@ def constraints_at(*hints: tuple[int, int, tuple[float, float]]) -> HintConstrai
         fixed |= at
         ab[at] = color
     return HintConstraints(fixed, ab)
+
+
+def test_work_that_other_wishes_leave_as_it_is_is_not_done_again(monkeypatch):
+    from recolor_cli.color.annealed_mean import Distribution
+    from recolor_cli.guidance import prediction as module
+    from recolor_cli.guidance.hints import Hint, Hints
+    from recolor_cli.guidance.prediction import ColorFactors, Prediction
+    from recolor_cli.guidance.recolor_options import Steering
+
+    lightness, logits = halves()
+    box = Letterbox.fit(ImageSize(32, 32), 32)
+    palette, others = Palette.of_colors(["#c8102e", "gold"]), Palette.of_colors(["navy"])
+    steerings = [
+        Steering(),
+        Steering(palette),
+        Steering(palette, hints=Hints((Hint(4, 4, "red"),))),
+        Steering(palette, 0.3),
+        Steering(others, pick=3),
+        Steering(others, pick=3, seed=2),
+        Steering(pick=2),
+        Steering(),
+    ]
+    smoothed = []
+    monkeypatch.setattr(
+        module, "smoothing", lambda *a: smoothed.append(0) or palette_matching.smoothing(*a)
+    )
+
+    def fresh(steering, temperature, strength):
+        factors = ColorFactors(1.1, strength)
+        distribution = Distribution(logits[None], BINS, np.ones(1, np.float32))
+        return Prediction(distribution, lightness, box, temperature, factors, steering, True)
+
+    kept = fresh(Steering(), 0.38, 1)
+    for temperature, strength in ((0.38, 1), (0.38, 0.5), (0.7, 0.5)):
+        for steering in steerings:
+            factors = ColorFactors(1.1, strength)
+            again = replace(kept, temperature=temperature, factors=factors, steering=steering)
+            np.testing.assert_array_equal(
+                again.picked(), fresh(steering, temperature, strength).picked()
+            )
+    del smoothed[:]
+    replace(kept, steering=Steering(palette)).picked()
+    replace(kept, steering=Steering(others, 0.4), temperature=0.9).picked()
+    assert smoothed == []  # the longest stage is done once for a picture
 
 
 def test_a_hint_fills_its_region_and_ends_at_its_edge():

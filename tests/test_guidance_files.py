@@ -232,6 +232,21 @@ def test_of_two_hints_the_nearer_counts():
     np.testing.assert_array_equal(constraints.ab[100, 102], NAVY)
 
 
+def test_a_hint_has_a_radius_in_pixels_of_the_picture(tmp_path):
+    box = Letterbox.fit(ImageSize(1024, 1024), 256)
+    text = '[{"x": 512, "y": 512, "color": "#123", "radius": %s}]'
+
+    def hinted(radius):
+        (tmp_path / "h.json").write_text(text % radius)
+        return int(load_hints([str(tmp_path / "h.json")]).constraints(box).fixed.sum())
+
+    assert abs(hinted(100) - np.pi * 25**2) < 30
+    assert 1 <= hinted(0.01) <= 4  # at least the pixel that it lies on
+    (tmp_path / "h.json").write_text('[{"x": 512, "y": 512, "color": "#123"}]')
+    usual = Hints((Hint(512, 512, "#123"),)).constraints(box).fixed.sum()
+    assert load_hints([str(tmp_path / "h.json")]).constraints(box).fixed.sum() == usual
+
+
 @pytest.mark.parametrize("place", [(100, 5), (5, 200), (1e9, 5), (float("nan"), 5)])
 def test_a_hint_outside_the_picture_is_an_error_of_the_picture(place):
     box = Letterbox.fit(ImageSize(200, 100), 256)
@@ -255,6 +270,9 @@ def test_a_scribble_of_another_shape_is_an_error_of_the_picture(tmp_path):
         (b'[{"x": 1, "y": 2, "color": "rot"}]', "rot"),
         ('[{"x": 1}]'.encode("utf-16"), "no 'y'"),
         (b'[{"x": 1, "y": "\xe9"}]', "UTF-8"),
+        (b'[{"x": 1, "y": 2, "color": "#123", "radius": 0}]', "more than 0"),
+        (b'[{"x": 1, "y": 2, "color": "#123", "radius": NaN}]', "more than 0"),
+        (b'[{"x": 1, "y": 2, "color": "#123", "radius": []}]', "no hints"),
         (b'[{"x": "one", "y": 2, "color": "#123"}]', "one"),
         (b"[" * 100_000, "no hints"),
         (b"[" + b"1" * 5000 + b"]", "no hints"),

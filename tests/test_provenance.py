@@ -14,8 +14,8 @@ from recolor_cli.batch.outcome import Report, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan
 from recolor_cli.batch.run import dry_run, run_with_workers
+from recolor_cli.batch.run_provenance import describe_colors
 from recolor_cli.batch.threads import ThreadWorkers
-from recolor_cli.commands.provenance import describe_colors
 from recolor_cli.errors import ExitCode
 from recolor_cli.guidance.hint_files import load_hints
 from recolor_cli.guidance.palette_files import load_palette

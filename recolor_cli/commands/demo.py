@@ -30,8 +30,8 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     from recolor_cli.batch.output_options import OutputOptions
     from recolor_cli.batch.plan import plan
     from recolor_cli.batch.run import run_with_workers
+    from recolor_cli.batch.run_provenance import describe_colors, run_provenance
     from recolor_cli.batch.threads import ThreadWorkers
-    from recolor_cli.commands.provenance import describe_colors, run_provenance
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.recolorizer import Recolorizer
     from recolor_cli.system.files import write_atomic

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recolor_cli.batch.job import STREAM
+from recolor_cli.batch.steering_files import read_mask, steering_of
 from recolor_cli.commands.film_click_options import film_options, split_encoder_option
-from recolor_cli.commands.guidance_options import read_mask, steering_of
 from recolor_cli.commands.options import (
     DEFAULT_SETTINGS,
     color_options,
@@ -162,11 +162,8 @@ def _make_film_options(given: _OptionValues) -> FilmOptions:
 
 def _make_provenance(given: _OptionValues, options: FilmOptions) -> Provenance:
     """Return how the results are made, without what differs from film to film."""
-    from recolor_cli.commands.provenance import (
-        describe_colors,
-        describe_film_options,
-        run_provenance,
-    )
+    from recolor_cli.batch.run_provenance import describe_colors, run_provenance
+    from recolor_cli.commands.film_provenance import describe_film_options
 
     colors = describe_colors(options.recolor, given.mask, given.palette)
     others = describe_film_options(options, given.raw, given.rate)

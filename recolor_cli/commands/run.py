@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recolor_cli.batch.job import STREAM, is_stream
+from recolor_cli.batch.steering_files import read_mask, steering_of
 from recolor_cli.commands.gallery_writer import gallery_writer, page_of
-from recolor_cli.commands.guidance_options import read_mask, steering_of, steering_options
+from recolor_cli.commands.guidance_options import steering_options
 from recolor_cli.commands.help import SectionedCommand
 from recolor_cli.commands.input_options import input_options
 from recolor_cli.commands.name_list import inputs_and_list
@@ -303,7 +304,7 @@ def _recolor_options(given: _OptionValues) -> RecolorOptions:
 
 def _provenance(given: _OptionValues, recolor: RecolorOptions) -> Provenance | None:
     """Return how the results are made, without what differs from picture to picture."""
-    from recolor_cli.commands.provenance import describe_colors, run_provenance
+    from recolor_cli.batch.run_provenance import describe_colors, run_provenance
 
     if given.no_provenance:
         return None

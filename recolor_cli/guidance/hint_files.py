@@ -76,7 +76,9 @@ def _parse_json(name: str, data: bytes) -> list[Hint]:
 
 
 def _parse_entry(entry: dict[str, Any]) -> Hint:
-    return Hint(float(entry["x"]), float(entry["y"]), parse_color(str(entry["color"])))
+    x, y, color = float(entry["x"]), float(entry["y"]), parse_color(str(entry["color"]))
+    radius = entry.get("radius")
+    return Hint(x, y, color, None if radius is None else float(radius))
 
 
 def _decode_scribble(name: str, data: bytes) -> Scribble:

@@ -19,6 +19,7 @@ from recolor_cli.types import FloatArray, ImageSize
 # Radius of a hint's disc, as a share of the canvas's long side. Upsampling to the picture reads so
 # far around a pixel.
 _RADIUS = 2.5 / 256
+_LEAST_RADIUS = 0.71  # px of the canvas; a disc of less may lie between the pixels' centers
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +32,34 @@ class Hint:
         Pixels of the picture as it is displayed, from its upper left corner.
     color : (int, int, int)
         sRGB, 0..255. A text, such as ``#c8102e`` or ``gold``, becomes these.
+    radius : float or None
+        Of the disc that has this color for certain, pixels of the picture, more than 0. None is
+        1 % of the picture's long side.
 
     Raises
     ------
     UsageError
         If a text is no color of `parse_color`.
+    ValueError
+        If the radius is not more than 0.
     """
 
     x: float
     y: float
     color: tuple[int, int, int] | str
+    radius: float | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.color, str):
             object.__setattr__(self, "color", parse_color(self.color))
+        if self.radius is not None and not 0 < self.radius < math.inf:
+            raise ValueError(f"a hint's radius must be more than 0, not {self.radius:g}")
+
+    @property
+    def given(self) -> tuple[object, ...]:
+        """Return x, y and color, and the radius where one was given."""
+        place = self.x, self.y, self.color
+        return place if self.radius is None else (*place, self.radius)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -97,8 +112,8 @@ class Hints:
     def constraints(self, letterbox: Letterbox) -> HintConstraints:
         """Map the hints to the pixels of a network's canvas.
 
-        A point becomes a small disc. Where discs overlap, the nearer point counts; where scribbles
-        overlap, the mean of their colors does. Points lie above scribbles.
+        A point becomes a disc of its radius. Where discs overlap, the nearer point counts; where
+        scribbles overlap, the mean of their colors does. Points lie above scribbles.
 
         Parameters
         ----------
@@ -114,13 +129,18 @@ class Hints:
         fixed, ab = self._drawn_pixels(letterbox)
         height, width = fixed.shape
         source, inner = letterbox.source, letterbox.inner
-        nearest = np.full(fixed.shape, _RADIUS * max(fixed.shape) + 0.5)  # px to the nearest point
+        nearest = np.full(fixed.shape, np.inf)  # px to the nearest point
+        usual = _RADIUS * max(fixed.shape) + 0.5
         y, x = np.mgrid[0:height, 0:width] + 0.5
         for hint in self.points:
             hint_x = letterbox.left + (hint.x + 0.5) * inner.width / source.width
             hint_y = letterbox.top + (hint.y + 0.5) * inner.height / source.height
             distance = np.hypot(x - hint_x, y - hint_y)
-            disc = distance < nearest
+            radius = usual
+            if hint.radius is not None:
+                scaled = hint.radius * inner.width / source.width
+                radius = max(scaled, _LEAST_RADIUS)
+            disc = (distance < radius) & (distance < nearest)
             nearest[disc] = distance[disc]
             fixed |= disc
             ab[disc] = levels_to_ab([hint.color])[0]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import cast
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -21,13 +22,16 @@ from recolor_cli.guidance.palette_bank import bank_palettes
 from recolor_cli.guidance.palette_matching import (
     Palette,
     apply_weights,
-    match_palette,
+    fit_weights,
     sample_places,
     smooth_logits,
+    smoothing,
 )
 from recolor_cli.guidance.recolor_options import MAX_VARIANTS, Steering
 from recolor_cli.guidance.variants import generate_variants, mean_distribution, select_palettes
 from recolor_cli.types import FloatArray, RgbImage
+
+_Stage = TypeVar("_Stage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,9 @@ class ColorFactors:
 class Prediction:
     """The distribution of a network for one picture.
 
+    `dataclasses.replace` gives it another temperature, factors or steering. What of the work these
+    leave as it is, is not done again.
+
     Parameters
     ----------
     distribution : Distribution
@@ -88,10 +95,20 @@ class Prediction:
     factors: ColorFactors
     steering: Steering
     refined: bool
+    _stages: dict[str, tuple[Hashable, object]] = field(default_factory=dict, repr=False)
 
     def picked(self) -> FloatArray:
         """Return the coloring that the options pick, as `variants` does."""
-        return self._colorings(self._palettes(self.steering.pick - 1)[-1:])[-1]
+        pick = self.steering.pick
+
+        def decode() -> FloatArray:
+            return self._decoded(self._palettes(pick - 1)[-1:])[-1]
+
+        key = (*self._palette_key, pick, self.steering.seed if pick > 1 else 0)
+        decoded = self._kept("decoded", key, decode)
+        key = (*key, self.factors)
+        refined = self._kept("refined", key, lambda: self._refine(decoded))
+        return self._apply_hints(refined)
 
     def variants(self, count: int) -> list[FloatArray]:
         """Return steered colorings of the picture; the first is the most likely one.
@@ -119,16 +136,48 @@ class Prediction:
 
     def _colorings(self, palettes: list[Palette]) -> list[FloatArray]:
         """Return the steered coloring, and one in the colors of each palette."""
-        factor = self.factors.total
-        colorings = generate_variants(
-            self._content_logits,
+        refined = (self._refine(ab) for ab in self._decoded(palettes))
+        return [self._apply_hints(ab) for ab in refined]
+
+    def _decoded(self, palettes: list[Palette]) -> list[FloatArray]:
+        """Return the ab of the picture without padding and factors, as `_colorings`."""
+        logits = self._content_logits
+        change = None
+        if palettes:
+            key = self._palette_key
+            change = self._smoothing
+            if logits is not self._own_content_logits:
+                change = self._kept(
+                    "matched smoothing", key, lambda: smoothing(logits, self._content_lightness)
+                )
+        return generate_variants(
+            logits,
             self._bins,
             self._content_lightness,
             self.temperature,
             self.factors.without_user,
             palettes,
+            change,
         )
-        return [self._finish(self._pad(ab) * np.float32(factor)) for ab in colorings]
+
+    @property
+    def _palette_key(self) -> tuple[Hashable, ...]:
+        """All that decides the content logits and how they are decoded."""
+        steering = self.steering
+        weights = steering.palette_weights
+        return (
+            self.temperature,
+            steering.palette,
+            steering.palette_strength,
+            None if weights is None else id(weights),
+        )
+
+    def _kept(self, stage: str, key: Hashable, make: Callable[[], _Stage]) -> _Stage:
+        """Return the result of a stage, which is made anew if its key differs from the last."""
+        found = self._stages.get(stage)
+        if found is None or found[0] != key:
+            found = self._stages[stage] = key, make()
+        return cast(_Stage, found[1])
 
     def _palettes(self, count: int) -> list[Palette]:
         """Select palettes of the bank for variants of this picture."""
@@ -163,37 +212,47 @@ class Prediction:
         logits: FloatArray = self.distribution.logits[0][:, rows, columns]
         return logits
 
-    @cached_property
-    def _content_logits(self) -> FloatArray:
-        """The logits (Q, h, w) of the picture without padding, pulled toward the palette."""
-        logits, steering = self._own_content_logits, self.steering
-        strength, weights = steering.palette_strength, steering.palette_weights
-        if steering.palette is None or strength == 0:
-            return logits
-        if weights is not None:
-            smooth = smooth_logits(logits, strength, self._content_lightness)
-            return apply_weights(smooth, weights, self.temperature)
-        # The palette is matched before the factors are applied, so divide by them.
-        palette = steering.palette.scaled(1 / max(self.factors.without_user, 1e-3))
-        return match_palette(
-            logits, self._bins, palette, strength, self.temperature, self._content_lightness
+    @property
+    def _smoothing(self) -> FloatArray:
+        """The `smoothing` of the network's logits of the picture without padding."""
+        return self._kept(
+            "smoothing", (), lambda: smoothing(self._own_content_logits, self._content_lightness)
         )
 
-    def _finish(self, ab: FloatArray) -> FloatArray:
-        """Refine a coloring, then apply the hints, because a hint may divide an area.
+    @property
+    def _content_logits(self) -> FloatArray:
+        """The logits (Q, h, w) of the picture without padding, pulled toward the palette."""
+        if self.steering.palette is None or self.steering.palette_strength == 0:
+            return self._own_content_logits
+        return self._kept("matched", self._palette_key, self._matched_logits)
+
+    def _matched_logits(self) -> FloatArray:
+        steering = self.steering
+        assert steering.palette is not None
+        strength, weights = steering.palette_strength, steering.palette_weights
+        smooth = smooth_logits(self._own_content_logits, strength, self._smoothing)
+        if weights is None:
+            # The palette is matched before the factors are applied, so divide by them.
+            palette = steering.palette.scaled(1 / max(self.factors.without_user, 1e-3))
+            samples = sample_places(smooth)
+            weights = fit_weights(samples, self._bins, palette, strength, self.temperature)
+        return apply_weights(smooth, weights, self.temperature)
+
+    def _refine(self, ab: FloatArray) -> FloatArray:
+        """Pad decoded ab, apply the factors, and refine it. Hints follow: they may divide an area.
 
         Paper keeps the color that a palette gave it.
         """
+        ab = self._pad(ab) * np.float32(self.factors.total)
         if self.refined:
             step = refine if self.steering.palette is None else unify_flat_areas
             ab = step(ab, self.lightness, self.letterbox.inside)
-        return self._apply_hints(ab)
+        return ab
 
     def palette_samples(self, count: int) -> FloatArray:
         """Return the smoothed logits of about `count` places, shape (Q, n), for `fit_weights`."""
-        smooth = smooth_logits(
-            self._own_content_logits, self.steering.palette_strength, self._content_lightness
-        )
+        strength = self.steering.palette_strength
+        smooth = smooth_logits(self._own_content_logits, strength, self._smoothing)
         return sample_places(smooth, count)
 
     def _apply_hints(self, ab: FloatArray) -> FloatArray:

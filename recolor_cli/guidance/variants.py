@@ -19,6 +19,7 @@ from recolor_cli.guidance.palette_matching import (
     fit_weights,
     sample_places,
     smooth_logits,
+    smoothing,
 )
 from recolor_cli.types import FloatArray
 
@@ -36,6 +37,7 @@ def generate_variants(
     temperature: float,
     factor: float,
     palettes: list[Palette],
+    change: FloatArray | None = None,
 ) -> list[FloatArray]:
     """Return the network's own coloring, and one in the colors of each palette.
 
@@ -50,6 +52,8 @@ def generate_variants(
     factor : float
         Factor on ab before it is shown. Palettes are matched without it, so they are divided by it.
     palettes : list of Palette
+    change : float32 array, shape (Q, h, w), or None
+        The `smoothing` of the logits, if it is known.
 
     Returns
     -------
@@ -58,7 +62,9 @@ def generate_variants(
     """
     variants = [logits]
     if palettes:
-        smooth = smooth_logits(logits, STRENGTH, lightness)
+        if change is None:
+            change = smoothing(logits, lightness)
+        smooth = smooth_logits(logits, STRENGTH, change)
         samples = sample_places(smooth)
     for palette in palettes:
         unscaled = palette.scaled(1 / max(factor, 1e-3))
