@@ -1,15 +1,15 @@
 """Messages between the program and its worker processes.
 
-To a process go one `InitMessage` and then `TaskMessage`s; from it come one `ReadyMessage`, or a
-RecolorError, and then an `Outcome` for each task. Meanwhile it may ask for memory (`Reserve`) and
-for the network on a GPU (`Predict`, `Distribute`). A question is answered, with an error if it
-cannot be granted.
+To a process go one `InitMessage` and then `TaskMessage`s, which may have a picture and options of
+their own (`Request`). From it come one `ReadyMessage`, or a RecolorError, and then an `Outcome` for
+each task. Meanwhile it may ask for memory (`Reserve`) and for the network on a GPU (`Predict`,
+`Distribute`). A question is answered, with an error if it cannot be granted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.output_options import OutputOptions
@@ -97,12 +97,36 @@ class ReadyMessage:
     count: int
 
 
+class Request(Protocol):
+    """A task with options of its own. Processes unpickle it, and read its options themselves."""
+
+    @property
+    def model(self) -> str:
+        """Name or path of the model."""
+        ...
+
+    @property
+    def picture(self) -> bytes | None:
+        """Bytes of the picture, in place of a file; the result is then in the outcome."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Time that the work may take; then the process is ended."""
+        ...
+
+    def options(self) -> tuple[RecolorOptions, OutputOptions]:
+        """Read the options, which may decode pictures; raises RecolorError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TaskMessage:
-    """A job, and the outputs of it that are to be made."""
+    """A job, the outputs of it that are to be made, and its own options, if it has any."""
 
     job: Job
     missing: MissingOutputs
+    request: Request | None = None
 
 
 @dataclass(frozen=True, slots=True)

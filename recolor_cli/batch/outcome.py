@@ -60,6 +60,8 @@ class Outcome:
     entropy : float or None
         Mean entropy of the network's predictions over the picture and its pages, nats; None
         without a confidence map.
+    result : bytes
+        The encoded result of a picture that came as bytes; empty if it is in a file.
     """
 
     job: Job
@@ -74,6 +76,7 @@ class Outcome:
     written: tuple[str, ...] = ()
     thumbnails: Thumbnails | None = None
     entropy: float | None = None
+    result: bytes = field(default=b"", repr=False)
 
 
 def not_tried(job: Job, error: RecolorError) -> Outcome:

@@ -59,12 +59,22 @@ class PictureWork:
     recolorizer : Recolorizer
     options : OutputOptions
     budget : Budget
+    given : bytes or None
+        The picture of all jobs, in place of their files and of standard input. Results that would
+        go to standard output are in the outcomes then.
     """
 
-    def __init__(self, recolorizer: Recolorizer, options: OutputOptions, budget: Budget) -> None:
+    def __init__(
+        self,
+        recolorizer: Recolorizer,
+        options: OutputOptions,
+        budget: Budget,
+        given: bytes | None = None,
+    ) -> None:
         self._recolorizer = recolorizer
         self._options = options
         self._budget = budget
+        self._given = given
         out = options.out
         self._mount = None if out is None or out == STREAM else mount_point(Path(out))
 
@@ -90,7 +100,7 @@ class PictureWork:
         """
         options, timings = self._options, attempt.timings
         job, missing = attempt.job, attempt.missing
-        picture = _read(job, missing, options)
+        picture = _read(job, missing, options, self._given)
         _check_size(picture.header, options)
         if self._recolorizer.options.names_places:
             check_fit(picture.header.displayed_size(), self._recolorizer.options)
@@ -127,11 +137,12 @@ class PictureWork:
             is_damaged=picture.is_damaged,
             thumbnails=small,
             entropy=extra.entropy,
+            result=b"" if self._given is None else picture.result,
         )
 
     def _compare_only(self, attempt: _Attempt) -> Outcome:
         """Leave the result as it is and make what needs only it and the picture."""
-        picture = _read(attempt.job, attempt.missing, self._options)
+        picture = _read(attempt.job, attempt.missing, self._options, self._given)
         small = self._write_comparison(attempt, picture)
         return Outcome(attempt.job, Status.SKIPPED, thumbnails=small)
 
@@ -144,7 +155,8 @@ class PictureWork:
     def _write(self, attempt: _Attempt, picture: _Picture) -> None:
         job = attempt.job
         if job.destination == STREAM:
-            write_stdout(picture.result)
+            if self._given is None:
+                write_stdout(picture.result)
             attempt.written.append(STREAM)
             return
         if job.backup:
@@ -249,11 +261,17 @@ class _Picture:
         return decode_pages(self.data, self.encoding.format, self.header, self.keep_damaged)
 
 
-def _read(job: Job, missing: MissingOutputs, options: OutputOptions) -> _Picture:
+def _read(
+    job: Job, missing: MissingOutputs, options: OutputOptions, given: bytes | None
+) -> _Picture:
     """Read a picture's file and its header; where the result has its name, that of the backup."""
     path = job.source if missing.result or not job.backup else job.backup
-    source = None if path == STREAM else read(Path(path), check_format)
-    data = source.data if source else read_pipe(stdin(), check_format)
+    source = None if path == STREAM or given is not None else read(Path(path), check_format)
+    if given is not None:
+        check_format(given)
+        data = given
+    else:
+        data = source.data if source else read_pipe(stdin(), check_format)
     # Stdout, or a name without a known ending, takes the source's format.
     target = options.format or ImageFormat.of_suffix(Path(job.destination).suffix)
     header = probe(data, target)

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from recolor_cli.batch.gpu_host import open_gpu_host
 from recolor_cli.batch.job import Job
-from recolor_cli.batch.messages import InitMessage, TaskMessage, WorkerConfig
+from recolor_cli.batch.messages import InitMessage, Request, TaskMessage, WorkerConfig
 from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
 from recolor_cli.batch.sizing import memory_for_processes, pictures_at_a_time
 from recolor_cli.batch.skip_rule import MissingOutputs
@@ -94,8 +94,10 @@ class ProcessWorkers:
             self._threads.append(thread)
             thread.start()
 
-    def submit(self, job: Job, missing: MissingOutputs) -> Future[Outcome]:
-        """Make the missing outputs of a job as soon as a process is free."""
+    def submit(
+        self, job: Job, missing: MissingOutputs, request: Request | None = None
+    ) -> Future[Outcome]:
+        """Make the missing outputs of a job, with options of its own if it has any, in its turn."""
         future: Future[Outcome] = Future()
         with self._lock:
             if self._failure:
@@ -103,7 +105,7 @@ class ProcessWorkers:
             elif self._stopped:
                 future.cancel()
             else:
-                self._queue.put((TaskMessage(job, missing), future))
+                self._queue.put((TaskMessage(job, missing, request), future))
         return future
 
     def stop(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recolor_cli.errors import InputError, UsageError
+from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,7 @@ def steering_of(
     hints: Sequence[str] = (),
     pick: int | None = None,
     seed: int | None = None,
+    files: NamedFiles = LOCAL_FILES,
 ) -> Steering | None:
     """Read palette and hints; None if nothing is given.
 
@@ -38,15 +40,15 @@ def steering_of(
     from recolor_cli.guidance.recolor_options import DEFAULT_STRENGTH, Steering
 
     return Steering(
-        None if palette is None else load_palette(palette),
+        None if palette is None else load_palette(palette, files),
         DEFAULT_STRENGTH if palette_strength is None else palette_strength,
-        load_hints(hints) if hints else None,
+        load_hints(hints, files) if hints else None,
         pick=1 if pick is None else pick,
         seed=0 if seed is None else seed,
     )
 
 
-def read_mask(path: str | None) -> NDArray[np.uint8] | None:
+def read_mask(path: str | None, files: NamedFiles = LOCAL_FILES) -> NDArray[np.uint8] | None:
     """Read the picture that says where to recolor; None if none is given.
 
     Raises
@@ -61,6 +63,10 @@ def read_mask(path: str | None) -> NDArray[np.uint8] | None:
     from recolor_cli.system.files import read
 
     try:
-        return decode_mask(read(Path(path), check_format).data)
+        if files is LOCAL_FILES:  # which may be pipes
+            return decode_mask(read(Path(path), check_format).data)
+        if not files.exists(path):
+            raise InputError("no such file came with the request", "send it, too")
+        return decode_mask(files.read(path))
     except InputError as error:
         raise UsageError(f"--mask {path}: {error.message}", error.hint) from error

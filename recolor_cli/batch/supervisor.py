@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recolor_cli.batch.gpu_host import GpuHost
@@ -81,6 +82,10 @@ class Supervisor:
                 self._process = self._replacement()
             try:
                 outcome = self._talk(task)
+            except TimeoutError:
+                self._process.kill()
+                self._process.end()
+                return Outcome(task.job, Status.FAILED, _took_too_long(task))
             except Exception as bug:  # the caller must not wait for ever
                 self._process.end()
                 return failed_unexpectedly(task.job, bug)
@@ -113,10 +118,11 @@ class Supervisor:
         """Send a task and answer questions until the outcome comes; None if the process dies."""
         held = self._allowance  # bytes
         self._budget.acquire(held)
+        clock = _Clock(task.request.seconds if task.request else None)
         try:
             self._process.send(task)
             while True:
-                message = self._process.receive()
+                message = self._process.receive(clock.left)
                 if message is None or isinstance(message, Outcome):
                     return message
                 answer: object = message
@@ -125,7 +131,8 @@ class Supervisor:
                         # Two that hold memory while they wait for more would wait for ever.
                         self._budget.release(held)
                         held = 0
-                        self._budget.acquire(message.needed)
+                        with clock.stopped():  # others are slow, not this picture
+                            self._budget.acquire(message.needed)
                         held = message.needed
                     elif self._host:
                         answer = self._host.answer(message)
@@ -134,3 +141,31 @@ class Supervisor:
                 self._process.send(answer)
         finally:
             self._budget.release(held)
+
+
+class _Clock:
+    """Counts down the time of a task; None is without a limit."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are left, at least 0."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Do not count the time of a block."""
+        left = self.left
+        yield
+        if left is not None:
+            self._end = time.monotonic() + left
+
+
+def _took_too_long(task: TaskMessage) -> InputError:
+    assert task.request
+    return InputError(
+        f"the work on it took longer than {task.request.seconds:g} s, and was ended",
+        "make the picture smaller, or raise the server's --max-seconds",
+    )

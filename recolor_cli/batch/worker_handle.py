@@ -110,12 +110,26 @@ class WorkerProcess:
         with suppress(OSError):
             self._connection.send(message)
 
-    def receive(self) -> Any:
-        """Return the next message of the process, or None when it has ended."""
+    def receive(self, seconds: float | None = None) -> Any:
+        """Return the next message of the process, or None when it has ended.
+
+        Raises
+        ------
+        TimeoutError
+            If none comes within so many seconds.
+        """
         try:
+            if seconds is not None and not self._connection.poll(seconds):
+                raise TimeoutError
             return self._connection.recv()
+        except TimeoutError:
+            raise
         except (EOFError, OSError):
             return None
+
+    def kill(self) -> None:
+        """End the process at once, whatever it does."""
+        self._process.kill()
 
     def end(self) -> str:
         """Close the connection, wait until the process ends, and return how it ended."""

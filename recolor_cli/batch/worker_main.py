@@ -18,7 +18,7 @@ from recolor_cli.batch.messages import (
     ReadyMessage,
     Reserve,
 )
-from recolor_cli.batch.picture import PictureWork
+from recolor_cli.batch.task_desk import TaskDesk
 from recolor_cli.batch.threads import share_cpus
 from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.errors import RecolorError
@@ -40,13 +40,13 @@ def main(handle: int) -> None:
         if (init := _receive(parent)) is None:
             return
         try:
-            work, ready = _prepare(init, parent)
+            desk, ready = _prepare(init, parent)
         except RecolorError as error:
             _send(parent, error)
             return
         _send(parent, ready)
         while task := _receive(parent):
-            _send(parent, work(task.job, task.missing))
+            _send(parent, desk.do(task))
 
 
 def _connect(handle: int) -> Connection:
@@ -72,7 +72,7 @@ def _connect(handle: int) -> Connection:
     return connection
 
 
-def _prepare(init: InitMessage, parent: Connection) -> tuple[PictureWork, ReadyMessage]:
+def _prepare(init: InitMessage, parent: Connection) -> tuple[TaskDesk, ReadyMessage]:
     """Load the network; raises as `OnnxColorNetwork.load` and `require_distribution`."""
     config, hosted = init.config, init.hosted
     count = config.count or 1
@@ -90,7 +90,8 @@ def _prepare(init: InitMessage, parent: Connection) -> tuple[PictureWork, ReadyM
             network.require_distribution()
         recolorizer = Recolorizer(network, config.recolor)
         ready = ReadyMessage(network.manifest.name, network.device, network.cpu_reason, count)
-    return PictureWork(recolorizer, config.output, _SharedBudget(parent, init.allowance)), ready
+    budget = _SharedBudget(parent, init.allowance)
+    return TaskDesk(config, recolorizer, threads, budget), ready
 
 
 def _ask(parent: Connection, question: object) -> Any:

@@ -9,7 +9,7 @@ import click
 
 from recolor_cli.commands.options import SETTINGS, json_option
 from recolor_cli.errors import ExitCode, RecolorError
-from recolor_cli.model.registry import DEFAULT_MODEL
+from recolor_cli.model.registry import DEFAULT_MODEL, model_facts
 
 if TYPE_CHECKING:
     from recolor_cli.model.manifest import Manifest
@@ -74,14 +74,7 @@ def _json_of(name: str, path: Path, manifest: Manifest, seconds: float | None) -
         "name": name,
         "default": name == DEFAULT_MODEL,
         "path": str(path),
-        "kind": manifest.kind,
-        "size": manifest.size,
-        "bins": len(manifest.centers),
-        "temperature": manifest.temperature,
-        "megabytes": round(path.stat().st_size / 1e6, 2),
-        "license": manifest.license,
-        "data": manifest.data,
-        "training": manifest.training,
+        **model_facts(name, path, manifest),
         "seconds": seconds,
     }
 

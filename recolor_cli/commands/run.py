@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recolor_cli.batch.job import STREAM, is_stream
-from recolor_cli.batch.steering_files import read_mask, steering_of
 from recolor_cli.commands.gallery_writer import gallery_writer, page_of
 from recolor_cli.commands.guidance_options import steering_options
 from recolor_cli.commands.help import SectionedCommand
@@ -20,7 +19,6 @@ from recolor_cli.commands.input_options import input_options
 from recolor_cli.commands.name_list import inputs_and_list
 from recolor_cli.commands.options import (
     DEFAULT_SETTINGS,
-    GlobalFlags,
     color_options,
     inputs_argument,
     shared_options,
@@ -32,6 +30,13 @@ from recolor_cli.commands.report import (
     print_repeated_failures,
     report_outcome,
 )
+from recolor_cli.commands.run_options import (
+    OptionValues,
+    check_combinations,
+    output_options,
+    provenance_of,
+    recolor_options,
+)
 from recolor_cli.commands.signals import signals
 from recolor_cli.commands.workers import WorkerOpener
 from recolor_cli.errors import ExitCode, UsageError
@@ -40,9 +45,7 @@ from recolor_cli.image.formats import FORMAT_NAMES, ImageFormat
 if TYPE_CHECKING:
     from recolor_cli.batch.job import Job
     from recolor_cli.batch.outcome import Outcome
-    from recolor_cli.batch.output_options import MediaKind, OutputOptions
-    from recolor_cli.guidance.recolor_options import RecolorOptions
-    from recolor_cli.image.provenance import Provenance
+    from recolor_cli.batch.output_options import OutputOptions
     from recolor_cli.terminal.console import Console
 
 _ENDINGS = [image_format.suffix[1:] for image_format in ImageFormat]
@@ -131,65 +134,19 @@ def run(**values: Any) -> ExitCode:
     from recolor_cli.model.preflight import check_model
     from recolor_cli.terminal.console import Console
 
-    given = _OptionValues(**values)
+    given = OptionValues(**values)
     console = Console(given.quiet, given.verbose)
-    _check_combinations(given)
-    output, recolor = _output_options(given), _recolor_options(given)
+    check_combinations(given)
+    output, recolor = output_options(given), recolor_options(given)
     planned = _plan(given, output)
     _check_streams(given, planned, output)
     needs_distribution = recolor.steering is not None or output.needs_distribution
     check_model(given.model, given.device, needs_distribution)
-    output = replace(output, provenance=_provenance(given, recolor))
+    output = replace(output, provenance=provenance_of(given, recolor))
     config = WorkerConfig(given.model, given.device, given.jobs, planned.total, recolor, output)
     # A picture alone needs no other process, and other processes lack the streams of this one.
     in_threads = planned.total == 1 or any(is_stream(name) for name in given.inputs)
     return _run(given, planned, WorkerOpener(config, console, in_threads), console)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _OptionValues:
-    """The values of the options."""
-
-    inputs: tuple[str, ...]
-    out: str | None
-    base: str | None
-    recursive: bool
-    exclude: tuple[str, ...]
-    model: str
-    temperature: float | None
-    strength: float
-    keep_original: float
-    only_gray: bool
-    if_gray: bool
-    mask: str | None
-    variants: int | None
-    pick: int | None
-    seed: int | None
-    palette: str | None
-    palette_strength: float | None
-    hint: tuple[str, ...]
-    confidence: bool
-    device: str
-    suffix: str | None
-    format_: str | None
-    quality: int
-    icc: str
-    preserve_times: bool
-    compare: bool
-    gallery: bool
-    overwrite: bool
-    no_provenance: bool
-    in_place: str | None
-    damaged: str
-    max_pixels: int
-    files_from: str | None
-    null: bool
-    jobs: int | None
-    watch: bool
-    dry_run: bool
-    as_json: bool
-    quiet: bool
-    verbose: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,23 +168,7 @@ class _RunPlan:
     to_stdout: bool = False
 
 
-def _check_combinations(given: _OptionValues) -> None:
-    """Raise UsageError if options contradict each other."""
-    if STREAM in given.inputs and given.files_from == STREAM:
-        raise UsageError("standard input cannot be both a list and a picture", "use a file for one")
-    if given.null and given.files_from is None:
-        raise UsageError("-0 goes with --files-from", "add it, or leave -0 out")
-    if given.seed is not None and not (given.variants or given.pick):
-        raise UsageError("--seed needs --variants or --pick", "add one, or leave --seed out")
-    if given.variants and given.in_place is not None:
-        raise UsageError("--variants cannot be combined with --in-place", "leave one of them out")
-    if given.watch and (given.dry_run or given.files_from is not None):
-        raise UsageError(
-            "--watch cannot be combined with --files-from or --dry-run", "leave these out"
-        )
-
-
-def _check_streams(given: _OptionValues, planned: _RunPlan, output: OutputOptions) -> None:
+def _check_streams(given: OptionValues, planned: _RunPlan, output: OutputOptions) -> None:
     """Raise UsageError if standard input or output cannot be used as the jobs need it."""
     from recolor_cli.terminal.streams import stdin_is_terminal, stdout_is_terminal
 
@@ -253,68 +194,7 @@ def _check_streams(given: _OptionValues, planned: _RunPlan, output: OutputOption
         )
 
 
-def _output_options(given: _OptionValues) -> OutputOptions:
-    from recolor_cli.batch.output_options import OutputOptions
-
-    return OutputOptions(
-        out=given.out,
-        suffix=given.suffix,
-        format=FORMAT_NAMES[given.format_] if given.format_ else None,
-        quality=given.quality,
-        overwrite=given.overwrite,
-        source_profile=given.icc == "source",
-        preserve_times=given.preserve_times,
-        backup=given.in_place,
-        max_pixels=given.max_pixels,
-        compare=given.compare,
-        thumbnails=given.gallery,
-        if_gray=given.if_gray,
-        variants=given.variants or 0,
-        pick=given.pick or 1,
-        seed=given.seed or 0,
-        confidence=given.confidence,
-        base=given.base,
-        keep_damaged=given.damaged == "keep",
-        exclude=given.exclude,
-        kind=_media_kind(),
-    )
-
-
-def _media_kind() -> MediaKind:
-    """Return the pictures. If `film` follows, films in folders are not counted as left out."""
-    from recolor_cli.batch.output_options import PICTURES, PICTURES_BESIDE_FILMS
-
-    flags = click.get_current_context().find_object(GlobalFlags)
-    return PICTURES if flags is None or flags.pictures_alone else PICTURES_BESIDE_FILMS
-
-
-def _recolor_options(given: _OptionValues) -> RecolorOptions:
-    """Return how to recolor; reads the files of mask, palette and hints."""
-    from recolor_cli.guidance.recolor_options import RecolorOptions
-
-    return RecolorOptions(
-        given.temperature,
-        given.strength,
-        given.keep_original,
-        given.only_gray,
-        read_mask(given.mask),
-        steering_of(given.palette, given.palette_strength, given.hint, given.pick, given.seed),
-    )
-
-
-def _provenance(given: _OptionValues, recolor: RecolorOptions) -> Provenance | None:
-    """Return how the results are made, without what differs from picture to picture."""
-    from recolor_cli.batch.run_provenance import describe_colors, run_provenance
-
-    if given.no_provenance:
-        return None
-    options = describe_colors(recolor, given.mask, given.palette, given.hint)
-    if given.icc == "source":
-        options.append(("icc", given.icc))
-    return run_provenance(given.model, options)
-
-
-def _plan(given: _OptionValues, output: OutputOptions) -> _RunPlan:
+def _plan(given: OptionValues, output: OutputOptions) -> _RunPlan:
     """Plan the inputs of the command line, or those of a list while it is read."""
     from recolor_cli.batch.plan import plan, plan_lines
 
@@ -330,7 +210,7 @@ def _plan(given: _OptionValues, output: OutputOptions) -> _RunPlan:
 
 
 def _run(
-    given: _OptionValues, planned: _RunPlan, workers: WorkerOpener, console: Console
+    given: OptionValues, planned: _RunPlan, workers: WorkerOpener, console: Console
 ) -> ExitCode:
     """Do the jobs and report their outcomes, until they are done or a signal comes."""
     from recolor_cli.batch.outcome import Report, Status
@@ -381,7 +261,7 @@ def _run(
 
 
 def _outcomes(
-    given: _OptionValues, planned: _RunPlan, workers: WorkerOpener, stop: threading.Event
+    given: OptionValues, planned: _RunPlan, workers: WorkerOpener, stop: threading.Event
 ) -> Iterator[Outcome]:
     """Do the jobs, pretend to do them, or do those that arrive in the folders."""
     from recolor_cli.batch import run

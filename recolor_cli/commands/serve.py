@@ -16,13 +16,16 @@ from recolor_cli.commands.options import (
     quiet_option,
     verbose_option,
 )
-from recolor_cli.commands.report import missing_extra
+from recolor_cli.commands.report import missing_extra, report_device
 from recolor_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from recolor_cli.batch.messages import ReadyMessage
     from recolor_cli.serve.settings import ServeSettings
     from recolor_cli.terminal.console import Console
 
+# What requests are made of, so that the first one need not wait for it.
+_PREAMBLE = "import recolor_cli.commands.request_options"
 _SHORTEST_TOKEN = 16  # characters
 
 
@@ -127,6 +130,10 @@ def serve(
         from recolor_cli.serve.settings import Limits, ServeSettings
     except ImportError as error:
         raise missing_extra("serve", error) from error
+    from recolor_cli.batch.messages import WorkerConfig
+    from recolor_cli.batch.output_options import OutputOptions
+    from recolor_cli.commands.request_options import RunOptions
+    from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.model.preflight import check_model
     from recolor_cli.terminal.console import Console
 
@@ -146,7 +153,13 @@ def serve(
     _check_access(settings)
     check_model(model, device, False)
     console = Console(quiet, verbose)
-    run_server(settings, lambda url: _announce(url, open_page, console))
+    config = WorkerConfig(model, device, jobs, None, RecolorOptions(), OutputOptions())
+
+    def announce(url: str, ready: ReadyMessage) -> None:
+        report_device(ready, console)
+        _announce(url, open_page, console)
+
+    run_server(settings, RunOptions(settings), config, _PREAMBLE, announce)
     return ExitCode.OK
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from recolor_cli.errors import RecolorError, UsageError
 from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.hints import Hint, Hints, Scribble
 from recolor_cli.image.decode import decode
+from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles
 from recolor_cli.system.texts import decode_text
 
 _ADVICE = (
@@ -23,7 +22,7 @@ _ADVICE = (
 )
 
 
-def load_hints(texts: Sequence[str]) -> Hints:
+def load_hints(texts: Sequence[str], files: NamedFiles = LOCAL_FILES) -> Hints:
     """Read hints from the arguments of a command.
 
     Parameters
@@ -31,6 +30,8 @@ def load_hints(texts: Sequence[str]) -> Hints:
     texts : sequence of str
         Each is ``x,y,color``, the path of a JSON file with a list of objects of x, y and color,
         or the path of a picture that is transparent where there is no hint.
+    files : NamedFiles
+        Those that the texts may name.
 
     Raises
     ------
@@ -40,11 +41,11 @@ def load_hints(texts: Sequence[str]) -> Hints:
     points: list[Hint] = []
     scribbles: list[Scribble] = []
     for text in texts:
-        if text.count(",") >= 2 and not os.path.exists(text):
+        if text.count(",") >= 2 and not files.exists(text):
             points.append(_parse_point(text))
             continue
         try:
-            data = Path(text).read_bytes()
+            data = files.read(text)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"cannot read the hints {text}: {reason}", _ADVICE) from error

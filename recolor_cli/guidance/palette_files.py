@@ -9,7 +9,6 @@ GIMP: devel-docs/gpl-palette-format. Adobe: Photoshop File Formats Specification
 from __future__ import annotations
 
 import colorsys
-import os
 import re
 import struct
 from pathlib import Path
@@ -24,6 +23,7 @@ from recolor_cli.guidance.color_texts import levels_to_ab
 from recolor_cli.guidance.palette_bank import DESCRIPTIONS, named_palette
 from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.image.decode import decode
+from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles
 from recolor_cli.system.texts import decode_text
 from recolor_cli.types import FloatArray, RgbImage
 
@@ -34,7 +34,7 @@ _ADVICE = (
 )
 
 
-def load_palette(text: str) -> Palette:
+def load_palette(text: str, files: NamedFiles = LOCAL_FILES) -> Palette:
     """Read the palette that an argument of a command names.
 
     Parameters
@@ -44,6 +44,8 @@ def load_palette(text: str) -> Palette:
         them; or the path of a GIMP palette, of an Adobe swatch file (.ase, .aco), or of a picture.
         The colors of a picture count as often as they occur. A file counts more than a name or
         colors of its name, unless a ``#`` begins the text.
+    files : NamedFiles
+        Those that the text may name.
 
     Raises
     ------
@@ -51,14 +53,14 @@ def load_palette(text: str) -> Palette:
         If the file cannot be read, or a color cannot be parsed.
     """
     path = Path(text)
-    is_file = os.path.exists(text)
+    is_file = files.exists(text)
     if not is_file and text.strip().lower() in DESCRIPTIONS:
         return named_palette(text.strip().lower())
     is_color_list = re.fullmatch(r"[\w#, ]+", text) and not is_file
     if is_color_list or text.lstrip().startswith("#"):
         return _parse_colors(text)
     try:
-        data = path.read_bytes()
+        data = files.read(text)
     except (OSError, ValueError) as error:  # a NUL in the name, for example
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot read the palette {text}: {reason}", _ADVICE) from error

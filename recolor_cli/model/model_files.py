@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 from collections.abc import Container, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -85,15 +86,30 @@ def digest_model(model: str) -> str:
         As `find_files`, and if a file cannot be read.
     """
     files = find_files(model, 32)
-    digest = hashlib.sha256()
+    states = []
     for path in dict.fromkeys((files.path, files.graph)):
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        states.append((path, status.st_size, status.st_mtime_ns))
+    return _digest_files(tuple(states))
+
+
+@cache  # a server asks for every picture
+def _digest_files(states: tuple[tuple[Path, int, int], ...]) -> str:
+    """Return the SHA-256 of files, given with their sizes and times."""
+    digest = hashlib.sha256()
+    for path, _, _ in states:
         try:
             digest.update(path.read_bytes())
         except OSError as error:
-            raise ModelError(
-                f"{path} cannot be read: {error.strerror}", "check its permissions"
-            ) from error
+            raise _unreadable(path, error) from error
     return digest.hexdigest()
+
+
+def _unreadable(path: Path, error: OSError) -> ModelError:
+    return ModelError(f"{path} cannot be read: {error.strerror}", "check its permissions")
 
 
 def read_properties(path: Path) -> dict[str, str]:

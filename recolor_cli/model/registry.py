@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from recolor_cli.errors import ModelError
+
+if TYPE_CHECKING:
+    from recolor_cli.model.manifest import Manifest
 
 DEFAULT_MODEL = "poster"
 PROFILE_SUFFIX = ".toml"  # of a profile of somebody else's network
@@ -70,3 +74,36 @@ def find_model(name: str, bits: int = 32) -> Path:
     if bits in _BUILDS and (build := build_path(models[name], bits)).is_file():
         return build
     return models[name]
+
+
+def model_facts(name: str, path: Path, manifest: Manifest | None = None) -> dict[str, Any]:
+    """Return what a model says of itself, for JSON.
+
+    Parameters
+    ----------
+    name : str
+    path : Path
+    manifest : Manifest or None
+        None reads it.
+
+    Raises
+    ------
+    ModelError
+        If the file is broken.
+    """
+    if manifest is None:
+        from recolor_cli.model.manifest import Manifest
+        from recolor_cli.model.model_files import read_properties
+
+        manifest = Manifest.from_properties(read_properties(path), path)
+    return {
+        "name": name,
+        "kind": manifest.kind,
+        "size": manifest.size,
+        "bins": len(manifest.centers),
+        "temperature": manifest.temperature,
+        "megabytes": round(path.stat().st_size / 1e6, 2),
+        "license": manifest.license,
+        "data": manifest.data,
+        "training": manifest.training,
+    }

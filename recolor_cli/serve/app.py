@@ -5,33 +5,70 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from recolor_cli.errors import RecolorError
-from recolor_cli.serve.problems import bug_problem, http_problem, recolor_problem
+from recolor_cli.serve.bodies import Memory
+from recolor_cli.serve.docs import docs_routes
+from recolor_cli.serve.given_files import GivenFiles
+from recolor_cli.serve.login import login_routes
+from recolor_cli.serve.metrics import CountRequests, Metrics
+from recolor_cli.serve.problems import bug_problem, gone, http_problem, recolor_problem
 from recolor_cli.serve.security import Guard
-from recolor_cli.serve.settings import ServeSettings
+from recolor_cli.serve.service import Service, service_routes
+from recolor_cli.serve.settings import RequestOptions, ServeSettings
 from recolor_cli.serve.studio.routes import studio_routes
+from recolor_cli.serve.unread_bodies import UnreadBodies
+from recolor_cli.serve.work import RequestWorkers, Work
+from recolor_cli.system.memory import available_memory
+
+_SHARE = 1 / 4  # of the free memory, for bodies and results
 
 
-def create_app(settings: ServeSettings) -> Starlette:
+def create_app(
+    settings: ServeSettings, options: RequestOptions, workers: RequestWorkers
+) -> Starlette:
     """Return the application of a server.
 
-    Handlers find the settings at ``request.app.state.settings``, and raise `RecolorError` to
-    answer with a problem.
+    Handlers find a `Service` at ``request.app.state.service``, and raise `RecolorError` to answer
+    with a problem.
+
+    Parameters
+    ----------
+    settings : ServeSettings
+    options : RequestOptions
+    workers : RequestWorkers
+        They are the caller's to close.
     """
+    metrics = Metrics()
+    work = Work(workers, settings.limits.waiting, metrics.observe)
+    memory = Memory(max(settings.limits.body, int(_SHARE * available_memory())))
+    metrics.gauge("pictures_in_hand", "Pictures at work or waiting", lambda: work.in_hand)
+    metrics.gauge("body_bytes", "Bytes of requests and results in memory", lambda: memory.used)
     app = Starlette(
-        routes=[Route("/healthz", _healthz), *studio_routes(settings)],
-        middleware=[Middleware(Guard, settings=settings)],
+        routes=[
+            Route("/healthz", _healthz),
+            *service_routes(),
+            *docs_routes(),
+            *login_routes(),
+            *studio_routes(settings),
+        ],
+        middleware=[
+            Middleware(UnreadBodies),
+            Middleware(CountRequests, metrics=metrics),
+            Middleware(Guard, settings=settings),
+        ],
         exception_handlers={
             RecolorError: recolor_problem,
             HTTPException: http_problem,
+            ClientDisconnect: gone,
             Exception: bug_problem,
         },
     )
-    app.state.settings = settings
+    files = GivenFiles(settings.inputs)
+    app.state.service = Service(settings, options, files, work, memory, metrics)
     return app
 
 

@@ -84,6 +84,11 @@ async def http_problem(request: Request, error: Exception) -> Response:
     return _problem(status, message, "see /docs", ExitCode.USAGE, error.headers)
 
 
+async def gone(request: Request, error: Exception) -> Response:
+    """Answer a client that has gone, which nobody reads."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+
 async def bug_problem(request: Request, error: Exception) -> Response:
     """Answer a request that met a bug. The traceback goes to the server's log."""
     return _problem(

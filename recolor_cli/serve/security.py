@@ -13,13 +13,14 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recolor_cli.serve.problems import RefusedError, problem
 from recolor_cli.serve.settings import ServeSettings, is_loopback
 
 TOKEN_COOKIE = "recolor-token"
-OPEN_PATHS = ("/healthz", "/login")  # without a token
+OPEN_PATHS = ("/healthz", "/login", "/docs/style.css")  # without a token
 
 CONTENT_POLICY = "; ".join(
     (
@@ -75,7 +76,7 @@ class Guard:
         try:
             self._check(scope["method"], scope["path"], Headers(scope=scope))
         except RefusedError as error:
-            await problem(error)(scope, receive, send_guarded)
+            await self._refusal(error, scope)(scope, receive, send_guarded)
             return
         await self._app(scope, receive, send_guarded)
 
@@ -102,6 +103,13 @@ class Guard:
                 {"WWW-Authenticate": "Bearer"},
             )
 
+    def _refusal(self, error: RefusedError, scope: Scope) -> Response:
+        """Return the answer to a request that is refused; people are led to the login."""
+        wants_page = "text/html" in Headers(scope=scope).get("accept", "")
+        if error.status is HTTPStatus.UNAUTHORIZED and wants_page and scope["method"] == "GET":
+            return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+        return problem(error)
+
     def _is_own(self, name: str) -> bool:
         """Tell whether a name is one of this server's. A page cannot make an address its name."""
         if is_loopback(name):
@@ -119,7 +127,12 @@ class Guard:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             given = _cookie(headers.get("cookie", ""))
-        return secrets.compare_digest(given.strip().encode(), token.encode())
+        return is_token(given.strip(), token)
+
+
+def is_token(given: str, token: str) -> bool:
+    """Compare a text with the token, in a time that does not tell where they differ."""
+    return secrets.compare_digest(given.encode(errors="replace"), token.encode())
 
 
 def host_name(host: str) -> str:

@@ -11,33 +11,53 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
+from recolor_cli.batch.messages import ReadyMessage, WorkerConfig
+from recolor_cli.batch.processes import ProcessWorkers
 from recolor_cli.errors import UsageError
 from recolor_cli.serve.app import create_app
-from recolor_cli.serve.settings import ServeSettings
+from recolor_cli.serve.connection import Connection
+from recolor_cli.serve.settings import RequestOptions, ServeSettings
 
 _BACKLOG = 512
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
+def serve(
+    settings: ServeSettings,
+    options: RequestOptions,
+    config: WorkerConfig,
+    preamble: str,
+    announce: Callable[[str, ReadyMessage], None],
+) -> None:
     """Answer requests until Ctrl-C or SIGTERM, and finish those in hand.
 
     Parameters
     ----------
     settings : ServeSettings
+    options : RequestOptions
+    config : WorkerConfig
+    preamble : str
+        Python code that the worker processes run first.
     announce : callable
-        Gets the address as soon as it is open.
+        Gets the address as soon as it is open, and what the processes say of themselves.
 
     Raises
     ------
     UsageError
         If the server cannot listen on its address.
+    ModelError, DeviceError
+        If the network cannot be run.
     """
     # A request that is no HTTP is answered with 400, and is no line of the log.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    with _listen(settings.host, settings.port) as listener:
-        config = uvicorn.Config(
-            create_app(settings),
+    with (
+        _listen(settings.host, settings.port) as listener,
+        contextlib.closing(ProcessWorkers(config, preamble)) as workers,
+    ):
+        url = _url(settings.host, listener)
+        server = uvicorn.Config(
+            create_app(settings, options, workers),
+            http=Connection,
             log_config=None,
             access_log=False,
             ws="none",
@@ -45,7 +65,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
             backlog=_BACKLOG,
             timeout_graceful_shutdown=int(settings.limits.seconds) + 1,
         )
-        _Server(config, lambda: announce(_url(settings.host, listener))).run([listener])
+        _Server(server, lambda: announce(url, workers.ready)).run([listener])
 
 
 class _Server(uvicorn.Server):

@@ -3,9 +3,58 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from recolor_cli.batch.messages import Request
 
 _LOOPBACK_NAME = "localhost"
+
+
+class SentFile(NamedTuple):
+    """A file that came with a request: the option that takes it, its name, its contents."""
+
+    option: str
+    name: str
+    content: bytes
+
+
+class RequestOptions(Protocol):
+    """The options of requests: those of the command line, by the same code."""
+
+    @property
+    def parameters(self) -> Sequence[dict[str, Any]]:
+        """The options as parameters of an OpenAPI document."""
+        ...
+
+    @property
+    def file_options(self) -> Sequence[str]:
+        """Names of the options that take files."""
+        ...
+
+    def parse(
+        self,
+        options: Sequence[tuple[str, str]],
+        files: Sequence[SentFile] = (),
+        picture: bytes | None = None,
+    ) -> Request:
+        """Read the options of a request.
+
+        Parameters
+        ----------
+        options : sequence of (str, str)
+            Names, as on the command line without their dashes, and values.
+        files : sequence of SentFile
+            The only files that options can name.
+        picture : bytes or None
+
+        Raises
+        ------
+        UsageError, ModelError
+            If an option is unknown or its value wrong.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

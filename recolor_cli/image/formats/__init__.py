@@ -64,6 +64,12 @@ class ImageFormat(StrEnum):
         return self.suffixes[0]
 
     @property
+    def media_type(self) -> str:
+        """The media type, as in ``image/png``."""
+        odd = {ImageFormat.JPEG2000: "jp2", ImageFormat.PPM: "x-portable-anymap"}
+        return f"image/{odd.get(self, self.value.lower())}"
+
+    @property
     def codec(self) -> Codec:
         """Reader and writer of the format. It is loaded on first use, because imports are slow."""
         module = import_module(f"{__name__}.{self.value.lower()}")

@@ -1,0 +1,59 @@
+"""Answers to requests whose bodies are not read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# What is read of a body that is refused. Most clients send all of it before they read the answer,
+# and lose the answer if the connection is closed before.
+_MOST = 16 << 20  # bytes
+_SECONDS = 2.0
+
+
+class UnreadBodies:
+    """Middleware that reads a little more of a refused body, and closes its connection.
+
+    Parameters
+    ----------
+    app : ASGIApp
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        waits = headers.get("expect", "").lower() == "100-continue"  # for our leave to send it
+        is_read = not has_body
+
+        async def receive_body() -> Message:
+            nonlocal is_read, waits
+            waits = False
+            message = await receive()
+            is_read |= message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        async def read_on() -> None:
+            left = _MOST
+            while not is_read and left > 0:
+                left -= len((await receive_body()).get("body", b""))
+
+        async def send_closing(message: Message) -> None:
+            if message["type"] == "http.response.start" and not is_read:
+                if not waits:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(read_on(), _SECONDS)
+                if not is_read:
+                    MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, receive_body, send_closing)

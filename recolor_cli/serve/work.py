@@ -1,0 +1,113 @@
+"""Give pictures to the worker processes: so many at a time, so many that wait."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from http import HTTPStatus
+from typing import Protocol
+
+from recolor_cli.batch.job import Job
+from recolor_cli.batch.messages import Request
+from recolor_cli.batch.outcome import Outcome
+from recolor_cli.batch.skip_rule import MissingOutputs
+from recolor_cli.serve.problems import RefusedError
+
+_RESULT_ALONE = MissingOutputs(True)
+_SHARE_OF_LAST = 0.1  # in the mean time of a picture
+
+
+class RequestWorkers(Protocol):
+    """Processes that do jobs with options of their own."""
+
+    count: int
+
+    def submit(
+        self, job: Job, missing: MissingOutputs, request: Request | None = None
+    ) -> Future[Outcome]:
+        """Make the missing outputs of a job; errors are in the outcome."""
+        ...
+
+
+class Work:
+    """The pictures in hand: at work, or waiting for their turn.
+
+    Parameters
+    ----------
+    workers : RequestWorkers
+    waiting : int
+        Pictures that may wait.
+    observe : callable
+        Gets each outcome, and the seconds from its turn to its end.
+    """
+
+    def __init__(
+        self,
+        workers: RequestWorkers,
+        waiting: int,
+        observe: Callable[[Outcome, float], None] = lambda outcome, seconds: None,
+    ) -> None:
+        self._workers = workers
+        self._most = workers.count + waiting
+        # One more for each process, so that none is idle until the next one comes.
+        self._turns = asyncio.Semaphore(2 * workers.count)
+        self._observe = observe
+        self._mean = 1.0  # seconds of a picture
+        self.in_hand = 0
+
+    def check_room(self) -> None:
+        """Raise RefusedError if too many pictures wait."""
+        if self.in_hand >= self._most:
+            raise RefusedError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{self.in_hand} pictures are in hand, and no more may wait",
+                "try again later; --max-waiting sets how many may wait",
+                {"Retry-After": str(self._seconds_to_wait())},
+            )
+
+    async def do(
+        self, job: Job, request: Request, missing: MissingOutputs = _RESULT_ALONE
+    ) -> Outcome:
+        """Make the missing outputs of a job in its turn.
+
+        A caller that is cancelled while it waits loses its turn. Work that has begun is finished.
+
+        Raises
+        ------
+        RefusedError
+            If too many pictures wait.
+        RecolorError
+            If it fails.
+        """
+        self.check_room()
+        self.in_hand += 1
+        try:
+            await self._turns.acquire()
+        except BaseException:
+            self.in_hand -= 1
+            raise
+        started = time.monotonic()
+        loop = asyncio.get_running_loop()
+        try:
+            future = self._workers.submit(job, missing, request)
+        except BaseException:
+            self._end_turn()
+            raise
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end_turn))
+        outcome = await asyncio.shield(asyncio.wrap_future(future))
+        seconds = time.monotonic() - started
+        self._mean += _SHARE_OF_LAST * (seconds - self._mean)
+        self._observe(outcome, seconds)
+        if outcome.error:
+            raise outcome.error
+        return outcome
+
+    def _end_turn(self) -> None:
+        self.in_hand -= 1
+        self._turns.release()
+
+    def _seconds_to_wait(self) -> int:
+        return max(1, math.ceil(self._mean * self.in_hand / self._workers.count / 2))

@@ -1,0 +1,66 @@
+"""The files that options name: those of this machine, or only some that came with a request."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from errno import ENOENT
+from pathlib import Path
+from typing import Protocol
+
+
+class NamedFiles(Protocol):
+    """Files that options may name."""
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a file of this name."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of a file.
+
+        Raises
+        ------
+        OSError, ValueError
+            If it cannot be read, or its name is none.
+        """
+        ...
+
+
+class LocalFiles:
+    """All files of this machine."""
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a file of this name."""
+        return os.path.exists(name)
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of a file; raises OSError or ValueError."""
+        return Path(name).read_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class SentFiles:
+    """Files that came with a request, and no others.
+
+    Parameters
+    ----------
+    contents : mapping of str to bytes
+        By name.
+    """
+
+    contents: Mapping[str, bytes]
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a file of this name."""
+        return name in self.contents
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of a file; raises FileNotFoundError."""
+        if name not in self.contents:
+            raise FileNotFoundError(ENOENT, "no such file came with the request", name)
+        return self.contents[name]
+
+
+LOCAL_FILES = LocalFiles()
