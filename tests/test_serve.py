@@ -18,7 +18,7 @@ from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.task_desk import TaskDesk
 from recolor_cli.commands.request_options import _NAMES, RunOptions
-from recolor_cli.errors import ModelError, UsageError
+from recolor_cli.errors import ModelError, RecolorError, UsageError
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.model.registry import available_models
@@ -37,7 +37,8 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 class DeskWorkers:
     """Does the tasks in this process, by the code of a worker process."""
 
-    count = 1
+    count = processes = 1
+    failure = None
 
     def __init__(self, network) -> None:
         config = WorkerConfig("poster", "cpu", 1, None, RecolorOptions(), OutputOptions())
@@ -52,7 +53,8 @@ class DeskWorkers:
 class SlowWorkers:
     """Ends a job when it is told to."""
 
-    count = 1
+    count = processes = 1
+    failure = None
 
     def __init__(self) -> None:
         self.futures = []
@@ -481,6 +483,16 @@ def test_the_description_needs_nothing_from_elsewhere(client):
     assert "<script" not in page
     assert all(url.startswith("/") for url in re.findall(r'(?:href|src)="([^"]*)"', page))
     assert all(f"<code>{name}</code>" in page for name in named)
+
+
+def test_health_tells_why_no_process_is_left():
+    workers = SlowWorkers()
+    client = client_of(workers)
+    assert client.get("/healthz").json() == {"status": "ok"}
+    workers.failure = RecolorError(
+        "the process that recolors was killed at its start", "see doctor"
+    )
+    assert "was killed" in problem(client.get("/healthz"), 503, 2)
 
 
 def test_an_address_that_there_is_not_is_a_problem(client):

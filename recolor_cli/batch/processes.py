@@ -108,6 +108,16 @@ class ProcessWorkers:
                 self._queue.put((TaskMessage(job, missing, request), future))
         return future
 
+    @property
+    def failure(self) -> RecolorError | None:
+        """Why no process is left; None if there is one."""
+        return self._failure
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that are left."""
+        return self._left
+
     def stop(self) -> None:
         """Begin no further job and cancel its future; jobs that have begun are finished."""
         with self._lock:

@@ -21,6 +21,8 @@ _PACKAGES = (
     "click",
     "rich",
     "av",
+    "starlette",
+    "uvicorn",
 )
 
 

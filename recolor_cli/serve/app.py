@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -15,7 +17,13 @@ from recolor_cli.serve.docs import docs_routes
 from recolor_cli.serve.given_files import GivenFiles
 from recolor_cli.serve.login import login_routes
 from recolor_cli.serve.metrics import CountRequests, Metrics
-from recolor_cli.serve.problems import bug_problem, gone, http_problem, recolor_problem
+from recolor_cli.serve.problems import (
+    RefusedError,
+    bug_problem,
+    gone,
+    http_problem,
+    recolor_problem,
+)
 from recolor_cli.serve.security import Guard
 from recolor_cli.serve.service import Service, service_routes
 from recolor_cli.serve.settings import RequestOptions, ServeSettings
@@ -46,6 +54,7 @@ def create_app(
     work = Work(workers, settings.limits.waiting, metrics.observe)
     memory = Memory(max(settings.limits.body, int(_SHARE * available_memory())))
     metrics.gauge("pictures_in_hand", "Pictures at work or waiting", lambda: work.in_hand)
+    metrics.gauge("processes", "Worker processes that are left", lambda: workers.processes)
     metrics.gauge("body_bytes", "Bytes of requests and results in memory", lambda: memory.used)
     app = Starlette(
         routes=[
@@ -73,4 +82,7 @@ def create_app(
 
 
 async def _healthz(request: Request) -> Response:
+    service: Service = request.app.state.service
+    if failure := service.work.failure:
+        raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, failure.message, failure.hint)
     return JSONResponse({"status": "ok"})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from starlette.applications import Starlette
 
 from recolor_cli.batch.messages import ReadyMessage, WorkerConfig
 from recolor_cli.batch.processes import ProcessWorkers
@@ -17,8 +19,10 @@ from recolor_cli.errors import UsageError
 from recolor_cli.serve.app import create_app
 from recolor_cli.serve.connection import Connection
 from recolor_cli.serve.settings import RequestOptions, ServeSettings
+from recolor_cli.serve.work import Work
 
 _BACKLOG = 512
+_GRACE = 2  # seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -48,37 +52,58 @@ def serve(
     ModelError, DeviceError
         If the network cannot be run.
     """
-    # A request that is no HTTP is answered with 400, and is no line of the log.
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     with (
-        _listen(settings.host, settings.port) as listener,
+        listen(settings.host, settings.port) as listener,
         contextlib.closing(ProcessWorkers(config, preamble)) as workers,
     ):
         url = _url(settings.host, listener)
-        server = uvicorn.Config(
-            create_app(settings, options, workers),
+        app = create_app(settings, options, workers)
+        server = Server(app, settings.limits.seconds, lambda: announce(url, workers.ready))
+        server.run([listener])
+        if workers.failure:
+            raise workers.failure
+
+
+class Server(uvicorn.Server):
+    """Runs an application until a signal comes, or it cannot work any more.
+
+    Parameters
+    ----------
+    app : Starlette
+        Of `create_app`.
+    seconds : float
+        For the requests in hand when it is stopped.
+    on_start : callable
+        Called when the address is open.
+    """
+
+    def __init__(self, app: Starlette, seconds: float, on_start: Callable[[], None]) -> None:
+        # A request that is no HTTP is answered with 400, and is no line of the log.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        config = uvicorn.Config(
+            app,
             http=Connection,
             log_config=None,
             access_log=False,
             ws="none",
             server_header=False,
+            proxy_headers=False,
             backlog=_BACKLOG,
-            timeout_graceful_shutdown=int(settings.limits.seconds) + 1,
+            timeout_graceful_shutdown=math.ceil(seconds) + _GRACE,
         )
-        _Server(server, lambda: announce(url, workers.ready)).run([listener])
-
-
-class _Server(uvicorn.Server):
-    """A server that says when it is open, and ends without a signal of its own."""
-
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
         super().__init__(config)
+        self._work: Work = app.state.service.work
         self._on_start = on_start
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the address, and say so."""
         await super().startup(sockets)
         if self.started:
             self._on_start()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell whether to stop; called many times a second."""
+        return self._work.failure is not None or await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -97,7 +122,8 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Open an address; raises UsageError if that is not possible."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]

@@ -14,6 +14,7 @@ from recolor_cli.batch.job import Job
 from recolor_cli.batch.messages import Request
 from recolor_cli.batch.outcome import Outcome
 from recolor_cli.batch.skip_rule import MissingOutputs
+from recolor_cli.errors import RecolorError
 from recolor_cli.serve.problems import RefusedError
 
 _RESULT_ALONE = MissingOutputs(True)
@@ -24,6 +25,16 @@ class RequestWorkers(Protocol):
     """Processes that do jobs with options of their own."""
 
     count: int
+
+    @property
+    def failure(self) -> RecolorError | None:
+        """Why no process is left; None if there is one."""
+        ...
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that are left."""
+        ...
 
     def submit(
         self, job: Job, missing: MissingOutputs, request: Request | None = None
@@ -57,6 +68,11 @@ class Work:
         self._observe = observe
         self._mean = 1.0  # seconds of a picture
         self.in_hand = 0
+
+    @property
+    def failure(self) -> RecolorError | None:
+        """Why nothing can be worked on; None if all is well."""
+        return self._workers.failure
 
     def check_room(self) -> None:
         """Raise RefusedError if too many pictures wait."""

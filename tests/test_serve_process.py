@@ -1,0 +1,204 @@
+"""`recolor serve` as people start it: a process with worker processes."""
+
+import contextlib
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from test_serve import picture
+
+from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.messages import WorkerConfig
+from recolor_cli.batch.outcome import Status
+from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.processes import ProcessWorkers
+from recolor_cli.batch.skip_rule import MissingOutputs
+from recolor_cli.commands.request_options import RunOptions
+from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.serve.settings import Limits, ServeSettings
+
+COMMAND = [sys.executable, "-m", "recolor_cli", "serve", "--port", "0", "--device", "cpu"]
+# A picture that holds the word CRASH kills its process; with SLEEP it takes for ever.
+DECODER = """
+import os, signal, time
+import recolor_cli.commands.request_options
+from recolor_cli.batch import picture
+original = picture.decode_pages
+def decode_pages(data, *args, **kwargs):
+    if b"CRASH" in data:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if b"SLEEP" in data:
+        time.sleep(600)
+    return original(data, *args, **kwargs)
+picture.decode_pages = decode_pages
+"""
+
+
+class Program:
+    """A running server."""
+
+    def __init__(self, process: subprocess.Popen, url: str) -> None:
+        self.process = process
+        self.host = urlsplit(url).netloc
+
+    def post(self, data: bytes, path: str = "/v1/recolor") -> tuple[int, bytes]:
+        client = http.client.HTTPConnection(self.host, timeout=60)
+        with contextlib.closing(client):
+            client.request("POST", path, body=data)
+            response = client.getresponse()
+            return response.status, response.read()
+
+    def workers(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found = {int(pid) for pid in children.read_text().split()}
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():  # threads start some, too
+            found |= {int(pid) for pid in (task / "children").read_text().split()}
+        return sorted(found)
+
+    def stop(self) -> tuple[str, str]:
+        """Send SIGTERM; return what is left of its output."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.communicate(timeout=60)
+
+
+@contextlib.contextmanager
+def program(*arguments: str, folder: Path):
+    environment = os.environ | {"TMPDIR": str(folder)}
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment, cwd=folder,
+    )  # fmt: skip
+    try:
+        url = process.stdout.readline()
+        assert url.startswith("http://127.0.0.1:"), process.stderr.read()
+        yield Program(process, url.strip())
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def test_a_killed_process_costs_no_more_than_its_request(tmp_path):
+    with program("-j", "2", folder=tmp_path) as server:
+        files = list(tmp_path.iterdir())
+        first = server.workers()
+        assert len(first) == 2
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        statuses = [server.post(picture())[0] for _ in range(3)]
+        assert statuses == [200, 200, 200]
+        assert not set(first) & set(server.workers())
+        # The one that works when it is killed has a second try.
+        results = []
+        large = picture("PNG", (3000, 2000))
+        client = threading.Thread(target=lambda: results.append(server.post(large)))
+        client.start()
+        time.sleep(0.1)
+        for pid in server.workers():
+            os.kill(pid, signal.SIGKILL)
+        client.join()
+        assert results[0][0] == 200
+        out, err = server.stop()
+        assert (out, err, server.process.returncode) == ("", "", 0)
+    assert list(tmp_path.iterdir()) == files
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_when_the_work_in_hand_is_done(tmp_path, number):
+    with program("-j", "1", folder=tmp_path) as server:
+        results = []
+        large = picture("PNG", (3000, 2000))
+        clients = [
+            threading.Thread(target=lambda: results.append(server.post(large))) for _ in range(2)
+        ]
+        for client in clients:
+            client.start()
+        time.sleep(0.5)
+        server.process.send_signal(number)
+        out, err = server.process.communicate(timeout=60)
+        for client in clients:
+            client.join()
+        assert [status for status, _ in results] == [200, 200]
+        assert (out, err, server.process.returncode) == ("", "", 0)
+
+
+def test_a_killed_server_leaves_nothing(tmp_path):
+    with program("-j", "1", folder=tmp_path) as server:
+        files = list(tmp_path.iterdir())
+        workers = server.workers()
+        client = threading.Thread(target=post_and_forget, args=[server])
+        client.start()
+        time.sleep(0.3)
+        server.process.kill()
+        client.join()
+        end = time.monotonic() + 20
+        while any(map(is_running, workers)) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not any(map(is_running, workers))
+    assert list(tmp_path.iterdir()) == files
+
+
+def post_and_forget(server: Program) -> None:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        server.post(picture("PNG", (3000, 2000)))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--host", "0.0.0.0"], "everyone who reaches 0.0.0.0 could use this server"),
+        (["--token-file", "missing"], "cannot read the token file missing"),
+        (["--token-file", "short"], "short holds no token of at least 16 letters"),
+        (["missing.jpg"], "there is no missing.jpg"),
+        (["-m", "nothing"], "no model is called nothing"),
+    ],
+)
+def test_what_cannot_be_served_is_an_error(recolor, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    Path("short").write_text("secret\n")
+    code = 4 if "-m" in arguments else 2
+    _, err = recolor("serve", *arguments, exit_code=code)
+    assert message in err
+    assert "hint: " in err
+
+
+def test_a_missing_extra_is_named(recolor, monkeypatch):
+    monkeypatch.setitem(sys.modules, "recolor_cli.serve.server", None)
+    _, err = recolor("serve", exit_code=2)
+    assert "pip install 'recolor-cli[serve]'" in err
+
+
+@pytest.fixture
+def one_process():
+    config = WorkerConfig("fruitnet", "cpu", 1, None, RecolorOptions(), OutputOptions())
+    with contextlib.closing(ProcessWorkers(config, DECODER)) as workers:
+        yield workers
+
+
+def test_a_picture_with_limits_of_its_own_costs_its_own_request(one_process):
+    options = RunOptions(ServeSettings(model="fruitnet", limits=Limits(seconds=3.0)))
+
+    def do(data: bytes):
+        request = options.parse([], picture=data)
+        return one_process.submit(Job(STREAM, STREAM), MissingOutputs(True), request)
+
+    good, slow, crash, after = (do(picture() + word) for word in (b"", b"SLEEP", b"CRASH", b""))
+    assert good.result().status is Status.WRITTEN
+    assert "took longer than 3 s" in slow.result().error.message
+    assert "crashed" in crash.result().error.message
+    assert after.result().result == good.result().result
