@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -47,6 +48,26 @@ def jobs_of(
     """
     if not name:
         raise UsageError("an input's name is empty", "check the quotes and variables")
+    shard = options.shard
+    for job in _jobs_of(name, recursive, options, suffix, destination):
+        is_ours = shard is None or shard.holds(_name_in_shards(job.source, name, options))
+        yield job if is_ours else replace(job, is_of_other_shard=True)
+
+
+def _name_in_shards(source: str, searched: str, options: OutputOptions) -> str:
+    """Return the name by which the shard of a source is found: its path below the base.
+
+    Without a base it is the path below the folder that was searched, and of a file its name alone,
+    so that machines may have the pictures in different places.
+    """
+    folder = options.base or (searched if os.path.isdir(searched) else None)
+    below = path_below(source, folder) if folder else None
+    return (below or Path(Path(source).name)).as_posix()
+
+
+def _jobs_of(
+    name: str, recursive: bool, options: OutputOptions, suffix: str, destination: str | None
+) -> Iterator[Job]:
     if is_stream(name):
         stream = as_stream(name)
         yield Job(stream, destination or stream_destination(options, stream))

@@ -48,6 +48,8 @@ class Job:
         reported, but no failure.
     redo : bool
         Whether an existing result was made from an earlier state of the input.
+    is_of_other_shard : bool
+        Whether another run does it. It is planned here, too, so that all find the same conflicts.
     """
 
     source: str
@@ -56,3 +58,4 @@ class Job:
     backup: str = ""
     is_unsupported: bool = False
     redo: bool = False
+    is_of_other_shard: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from recolor_cli.batch.shard import Shard
 from recolor_cli.batch.sidecar_names import COMPARE, CONFIDENCE, VARIANTS, sidecar_path
 from recolor_cli.errors import InputError
 from recolor_cli.image.film_names import FILM_SUFFIXES
@@ -119,6 +120,8 @@ class OutputOptions:
     base : str or None
         Results keep their path below this folder within `out`. None keeps the path below the folder
         that was searched, and of files the name alone.
+    shard : Shard or None
+        The part of the inputs that is recolored; None is all.
     provenance : Provenance or None
         Written into results, with what is known of each job, and compared with that of results that
         exist. None does neither.
@@ -144,6 +147,7 @@ class OutputOptions:
     exclude: tuple[str, ...] = ()
     kind: MediaKind = PICTURES
     base: str | None = None
+    shard: Shard | None = None
     provenance: Provenance | None = None
 
     def provenance_for(self, image_format: ImageFormat | None) -> Provenance | None:

@@ -54,8 +54,13 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
     """
     suffix = result_suffix(options)
     check_backup(options)
-    if options.backup is not None and any(is_stream(name) for name in inputs):
-        raise UsageError("a stream has no place on the disk", "leave --in-place out, or the stream")
+    if any(is_stream(name) for name in inputs):
+        if options.backup is not None:
+            raise UsageError(
+                "a stream has no place on the disk", "leave --in-place out, or the stream"
+            )
+        if options.shard:
+            raise UsageError("a stream is in no shard", "leave --shard out, or the stream")
     several = len(inputs) > 1 or os.path.isdir(inputs[0])
     destination = single_destination(options, several)
     check_base(options, destination)
@@ -68,7 +73,8 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
         raise UsageError("standard output takes one picture", "give one input, or a folder with -o")
     if options.backup is None:
         jobs = _without_results(jobs, suffix)
-    return list(_Conflicts(options, suffix).resolve(jobs))
+    resolved = _Conflicts(options, suffix).resolve(jobs)
+    return [job for job in resolved if not job.is_of_other_shard]
 
 
 def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) -> Iterator[Job]:
@@ -108,13 +114,15 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
     for name in names:
         if is_stream(name):
             pipe = InputError("a list cannot name a pipe", "name it on the command line")
-            yield Job(name, error=pipe)
+            if options.shard is None or options.shard.holds(name):
+                yield Job(name, error=pipe)
             continue
         options_of_name = here if path_below(name, os.curdir) else options
         for job in jobs_of(name, recursive, options_of_name, suffix, None):
             is_folder = job.error and os.path.isdir(job.source)  # that cannot be read
             if is_folder or not is_earlier_result(job.source, suffix, options_of_name):
-                yield from conflicts.resolve([job])
+                resolved = conflicts.resolve([job])
+                yield from (job for job in resolved if not job.is_of_other_shard)
 
 
 def conflict_error(job: Job, other: str) -> OutputError:

@@ -38,6 +38,7 @@ from recolor_cli.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from recolor_cli.batch.job import Job
     from recolor_cli.batch.output_options import OutputOptions
+    from recolor_cli.batch.shard import Shard
     from recolor_cli.image.provenance import Provenance
     from recolor_cli.model.onnx_network import OnnxColorNetwork
     from recolor_cli.terminal.console import Console
@@ -71,7 +72,7 @@ def film(**values: Any) -> ExitCode:
         raise UsageError("--pick and --palette choose one palette each", "leave one of them out")
     options, raw = _make_film_options(given), _parse_raw_frames(given)
     output = make_output_options(given.out, given.base, given.suffix, given.overwrite, options)
-    output = replace(output, exclude=given.exclude)
+    output = replace(output, exclude=given.exclude, shard=given.shard)
     jobs = plan_films(given.inputs, given.recursive, output)
     jobs.sort(key=lambda job: job.error is None)  # told before hours of work
     _check_streams(given, jobs)
@@ -96,6 +97,7 @@ class _OptionValues:
     base: str | None
     recursive: bool
     exclude: tuple[str, ...]
+    shard: Shard | None
     model: str
     temperature: float | None
     strength: float

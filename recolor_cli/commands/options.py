@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from recolor_cli.batch.job import as_stream
 from recolor_cli.commands.completers import device_names, files, model_names
 from recolor_cli.commands.variables import VARIABLE_PREFIX, warn_of_unknown_variables
+
+if TYPE_CHECKING:
+    from recolor_cli.batch.shard import Shard
 
 Command = Callable[..., Any]
 
@@ -68,6 +71,12 @@ def _read_inputs(
     return tuple(map(as_stream, value))
 
 
+def _read_shard(ctx: click.Context, param: click.Parameter, value: str | None) -> Shard | None:
+    from recolor_cli.batch.shard import Shard
+
+    return None if value is None else Shard.parse(value)
+
+
 def inputs_argument(required: bool) -> Callable[[Command], Command]:
     """Return the argument INPUT..., in which all names of standard input become ``-``."""
     return click.argument(
@@ -99,6 +108,12 @@ exclude_option = click.option(
     metavar="GLOB",
     multiple=True,
     help="Leave out such files and folders in folders, as in '*-small.*'; repeatable.",
+)
+shard_option = click.option(
+    "--shard",
+    metavar="N/COUNT",
+    callback=_read_shard,
+    help="Do one part of the inputs, as in 3/20; other machines do the others.",
 )
 model_option = click.option(
     "-m",
@@ -216,9 +231,9 @@ def suffix_option(default: str) -> Callable[[Command], Command]:
 def shared_options(command: Command) -> Command:
     """Add the options that mean the same to `run` and to `film`.
 
-    They are passed as ``out``, ``base``, ``recursive``, ``exclude``, ``model``, ``temperature``,
-    ``strength``, ``device``, ``overwrite``, ``no_provenance``, ``dry_run``, ``as_json``, ``quiet``
-    and ``verbose``.
+    They are passed as ``out``, ``base``, ``recursive``, ``exclude``, ``shard``, ``model``,
+    ``temperature``, ``strength``, ``device``, ``overwrite``, ``no_provenance``, ``dry_run``,
+    ``as_json``, ``quiet`` and ``verbose``.
     """
     return add_options(
         command,
@@ -226,6 +241,7 @@ def shared_options(command: Command) -> Command:
         base_option,
         recursive_option,
         exclude_option,
+        shard_option,
         model_option,
         temperature_option,
         strength_option,

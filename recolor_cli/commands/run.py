@@ -76,7 +76,16 @@ _SECTIONS = {
         "confidence",
     ),
     "Looking": ("compare", "gallery"),
-    "Inputs": ("recursive", "exclude", "files_from", "null", "watch", "damaged", "max_pixels"),
+    "Inputs": (
+        "recursive",
+        "exclude",
+        "shard",
+        "files_from",
+        "null",
+        "watch",
+        "damaged",
+        "max_pixels",
+    ),
     "Speed": ("jobs", "device"),
     "Report": ("dry_run", "as_json", "quiet", "verbose"),
 }

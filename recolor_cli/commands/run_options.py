@@ -16,6 +16,7 @@ from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles
 
 if TYPE_CHECKING:
     from recolor_cli.batch.output_options import MediaKind, OutputOptions
+    from recolor_cli.batch.shard import Shard
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.image.provenance import Provenance
 
@@ -29,6 +30,7 @@ class OptionValues:
     base: str | None
     recursive: bool
     exclude: tuple[str, ...]
+    shard: Shard | None
     model: str
     temperature: float | None
     strength: float
@@ -80,6 +82,8 @@ def check_combinations(given: OptionValues) -> None:
         raise UsageError(
             "--watch cannot be combined with --files-from or --dry-run", "leave these out"
         )
+    if given.watch and given.shard:
+        raise UsageError("--watch cannot be combined with --shard", "leave one of them out")
 
 
 def output_options(given: OptionValues) -> OutputOptions:
@@ -106,6 +110,7 @@ def output_options(given: OptionValues) -> OutputOptions:
         base=given.base,
         keep_damaged=given.damaged == "keep",
         exclude=given.exclude,
+        shard=given.shard,
         kind=_media_kind(),
     )
 
