@@ -9,6 +9,8 @@ from pathlib import Path
 
 # Before torch is loaded: its threads would spin against those of the other test processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The models that a developer has added for himself are in no test.
+os.environ["RECOLOR_MODELS"] = str(Path(__file__).with_name("no-models"))
 
 import numpy as np
 import pytest

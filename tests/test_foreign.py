@@ -18,8 +18,9 @@ from torch.nn import functional
 from conftest import draw, drawn
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.pictures import load_pictures
-from recolor_cli.model.foreign_profile import SHIPPED, ForeignProfile, OutputKind
+from recolor_cli.model.foreign_profile import ForeignProfile, OutputKind
 from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.model.registry import PROFILES
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.training.foreign import conversion
 from recolor_cli.training.foreign.conversion import HALF_TOLERANCE, export_foreign
@@ -386,7 +387,7 @@ def test_ddcolor_runs_by_the_profile_that_comes_along_and_as_one_file(
 
 def test_ddcolor_is_fed_and_read_as_its_own_code_does(tmp_path, ddcolor, pictures):
     export_foreign(
-        ddcolor, ForeignProfile.load(SHIPPED["ddcolor"]), tmp_path / "new.onnx", pictures
+        ddcolor, ForeignProfile.load(PROFILES["ddcolor"]), tmp_path / "new.onnx", pictures
     )
     model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
     assert (model.manifest.size, model.manifest.license) == (512, "Apache-2.0")
@@ -402,18 +403,18 @@ def test_ddcolor_is_fed_and_read_as_its_own_code_does(tmp_path, ddcolor, picture
 
 def test_profiles_that_come_along(recolor):
     out, _ = recolor("profile")
-    assert out.decode().split() == list(SHIPPED)
+    assert out.decode().split() == list(PROFILES)
     _, err = recolor("profile", "x", exit_code=2)
     assert "ddcolor" in err
     out, _ = recolor("profile", "ddcolor")
-    assert out.split() == SHIPPED["ddcolor"].read_bytes().split()
+    assert out.split() == PROFILES["ddcolor"].read_bytes().split()
 
 
 def test_a_profile_is_written_but_over_nothing(recolor, tmp_path):
     path = tmp_path / "new.toml"
     out, _ = recolor("profile", "ddcolor", "-o", path)
     assert out.decode().strip() == str(path)
-    assert ForeignProfile.load(path) == ForeignProfile.load(SHIPPED["ddcolor"])
+    assert ForeignProfile.load(path) == ForeignProfile.load(PROFILES["ddcolor"])
     path.write_text("mine")
     _, err = recolor("profile", "ddcolor", "--out", path, exit_code=2)
     assert "exists already" in err

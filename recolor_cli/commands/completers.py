@@ -21,6 +21,25 @@ def model_names(
     return [CompletionItem(name) for name in names] or files(ctx, param, incomplete)
 
 
+def known_model_names(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of a network that can be downloaded, or of a file."""
+    from recolor_cli.model.registry import PROFILES
+
+    names = [name for name in PROFILES if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in names] or files(ctx, param, incomplete)
+
+
+def added_model_names(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of a model that was added."""
+    from recolor_cli.model.registry import added_names
+
+    return [CompletionItem(name) for name in added_names() if name.startswith(incomplete)]
+
+
 def device_names(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:

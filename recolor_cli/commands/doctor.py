@@ -33,7 +33,12 @@ def doctor() -> ExitCode:
     from importlib import metadata
 
     from recolor_cli.model.onnx_network import OnnxColorNetwork
-    from recolor_cli.model.registry import DEFAULT_MODEL, available_models, model_folders
+    from recolor_cli.model.registry import (
+        DEFAULT_MODEL,
+        added_names,
+        available_models,
+        model_folders,
+    )
     from recolor_cli.model.session import available_providers
     from recolor_cli.system.device import cpu_count
     from recolor_cli.terminal.console import Console
@@ -59,6 +64,7 @@ def doctor() -> ExitCode:
         code = error.exit_code
         problems.append(f"{error.message}: {error.hint}")
     rows.append(("models", ", ".join(available_models()) or "none"))
+    rows.append(("added ones", ", ".join(added_names()) or "none"))
     rows.append(("looked in", ", ".join(map(str, model_folders())) or "nothing"))
     console.table(("", ""), rows)
     warn_of_unknown_variables(click.get_current_context())

@@ -134,9 +134,10 @@ def _load_pictures(sources: tuple[str, ...], console: Console) -> list[Picture]:
 
 def _load_profile(name: str) -> ForeignProfile:
     """Return a profile by its path, or by the name of an included one."""
-    from recolor_cli.model.foreign_profile import SHIPPED, ForeignProfile
+    from recolor_cli.model.foreign_profile import ForeignProfile
+    from recolor_cli.model.registry import PROFILES
 
-    path = SHIPPED.get(name) or Path(name)
+    path = PROFILES.get(name) or Path(name)
     if not path.is_file():
-        raise UsageError(f"no profile {name}", f"name a TOML file, or one of {', '.join(SHIPPED)}")
+        raise UsageError(f"no profile {name}", f"name a TOML file, or one of {', '.join(PROFILES)}")
     return ForeignProfile.load(path)

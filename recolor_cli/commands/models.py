@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from recolor_cli.commands.models_add import add, remove
 from recolor_cli.commands.options import SETTINGS, json_option
 from recolor_cli.errors import ExitCode, RecolorError
-from recolor_cli.model.registry import DEFAULT_MODEL, model_facts
+from recolor_cli.model.registry import DEFAULT_MODEL, PROFILE_SUFFIX, PROFILES, added_folder
+from recolor_cli.system.texts import megabytes
 
 if TYPE_CHECKING:
-    from recolor_cli.model.manifest import Manifest
+    from recolor_cli.terminal.console import Console
 
 # Figures in the table: key in the manifest, title, format.
 _FIGURES = (
@@ -23,21 +26,24 @@ _FIGURES = (
 )
 
 
-@click.command(context_settings=SETTINGS)
+@click.group(context_settings=SETTINGS, invoke_without_command=True)
 @click.option(
     "--time", "timed", is_flag=True, help="Also run each model, and print how long a picture takes."
 )
 @json_option
-def models(timed: bool, as_json: bool) -> ExitCode:
-    """List the models that -m can name.
+@click.pass_context
+def models(ctx: click.Context, timed: bool, as_json: bool) -> ExitCode:
+    """List the models that -m can name: ours, and those that were added.
 
     L2 / gray (1 for a result without color) and balanced AuC say how near a model comes to the true
     colors of the pictures that it was exported with. color and classes are the shares of their
     chroma and of their kinds of color that it gives. models/README.md in the repository compares
-    all models on the same pictures.
+    all models on the same pictures. verified says what the checksum of an added one was found equal
+    to; docs/models.md explains it.
     """
-    from recolor_cli.model.onnx_network import read_manifest
-    from recolor_cli.model.registry import available_models, model_folders
+    if ctx.invoked_subcommand:
+        return ExitCode.OK
+    from recolor_cli.model.registry import available_models, model_folders, unfinished_downloads
     from recolor_cli.terminal.console import Console
 
     console = Console()
@@ -48,53 +54,86 @@ def models(timed: bool, as_json: bool) -> ExitCode:
             f"there is no model in {folders}", "install recolor-cli again, or name a file"
         )
         return ExitCode.MODEL
-    rows, code = [], ExitCode.OK
+    listed, code = [], ExitCode.OK
     for name, path in found.items():
         try:
-            manifest = read_manifest(path)
-            seconds = _time_model(name) if timed else None
+            listed.append(_facts_of(name, path, timed))
         except RecolorError as error:
             console.error(error.message, error.hint)
             code = ExitCode.MODEL
             continue
         if as_json:
-            console.json(_json_of(name, path, manifest, seconds))
-        rows.append(_row_of(name, path, manifest, seconds))
+            console.json(listed[-1])
     if not as_json:
-        titles = [title for _, title, _ in _FIGURES]
-        times = ["a picture"] if timed else []
-        columns = ("name", "kind", "size", "bins", "file", *titles, *times, "license", "path")
-        console.table(columns, rows)
+        _print_tables(listed, timed, console)
+        if others := ", ".join(name for name in PROFILES if name not in found):
+            console.note(f"others by name, with `recolor models add NAME`: {others}")
+    for name, count in unfinished_downloads().items():
+        console.note(
+            f"{name}: {megabytes(count)} of an unfinished download; `recolor models add {name}` "
+            f"goes on, `recolor models remove {name}` removes them"
+        )
     return code
 
 
-def _json_of(name: str, path: Path, manifest: Manifest, seconds: float | None) -> dict[str, Any]:
-    """Return the JSON object of a model."""
+models.add_command(add)
+models.add_command(remove)
+
+
+def _facts_of(name: str, path: Path, timed: bool) -> dict[str, Any]:
+    """Return the JSON object of a model.
+
+    Raises
+    ------
+    RecolorError
+        If it cannot be used.
+    """
+    from recolor_cli.model.model_facts import model_facts
+    from recolor_cli.model.onnx_network import read_manifest
+
+    facts = model_facts(name, path)
+    # A profile was compared with its graph when it was added, and the graph may have a gigabyte.
+    if path.suffix != PROFILE_SUFFIX:
+        read_manifest(path)
     return {
         "name": name,
         "default": name == DEFAULT_MODEL,
         "path": str(path),
-        **model_facts(name, path, manifest),
-        "seconds": seconds,
+        **facts,
+        "seconds": _time_model(name) if timed else None,
     }
 
 
-def _row_of(name: str, path: Path, manifest: Manifest, seconds: float | None) -> tuple[str, ...]:
+def _print_tables(listed: Sequence[Mapping[str, Any]], timed: bool, console: Console) -> None:
+    """Print a table of all models, and one that says where those of the user's are from."""
+    titles = [title for _, title, _ in _FIGURES]
+    times = ["a picture"] if timed else []
+    columns = ("name", "input", "bins", "file", *titles, *times, "license")
+    console.table(columns, [_row_of(facts) for facts in listed])
+    sources = [
+        (facts["name"], facts["verified"] or "-", facts["source"] or facts["path"])
+        for facts in listed
+        if facts["added"] or Path(facts["path"]).parent == added_folder()
+    ]
+    if sources:
+        console.data("")
+        console.table(("added", "verified", "from"), sources)
+
+
+def _row_of(facts: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the table row of a model."""
-    figures = manifest.training.get("figures") or {}
+    figures = facts["training"].get("figures") or {}
     return (
-        f"{name} (default)" if name == DEFAULT_MODEL else name,
-        str(manifest.kind),
-        f"{manifest.size} px",
-        str(len(manifest.centers) or "-"),
-        f"{path.stat().st_size / 1e6:.1f} MB",
+        f"{facts['name']} (default)" if facts["default"] else facts["name"],
+        f"{facts['size']} px {facts['input']}",
+        str(facts["bins"] or "-"),
+        f"{facts['megabytes']:.1f} MB",
         *(
             "-" if figures.get(key) is None else format(figures[key], spec)
             for key, _, spec in _FIGURES
         ),
-        *([f"{1000 * seconds:.0f} ms"] if seconds else []),
-        manifest.license,
-        str(path),
+        *([f"{1000 * facts['seconds']:.0f} ms"] if facts["seconds"] else []),
+        facts["license"],
     )
 
 

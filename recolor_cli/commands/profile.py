@@ -22,24 +22,24 @@ def profile(name: str | None, out: Path | None) -> ExitCode:
     recolor profile ddcolor -o ddcolor.toml
     recolor old.jpg -m ddcolor.toml
     """  # noqa: D301
-    from recolor_cli.model.foreign_profile import SHIPPED
+    from recolor_cli.model.registry import PROFILES
     from recolor_cli.system.files import write_atomic
     from recolor_cli.terminal.console import Console
 
     console = Console()
     if name is None:
         if out:
-            raise UsageError("--out is for one profile", f"name one of {', '.join(SHIPPED)}")
-        for known in SHIPPED:
+            raise UsageError("--out is for one profile", f"name one of {', '.join(PROFILES)}")
+        for known in PROFILES:
             console.data(known)
         return ExitCode.OK
-    if name not in SHIPPED:
-        raise UsageError(f"no profile is called {name}", f"there are: {', '.join(SHIPPED)}")
+    if name not in PROFILES:
+        raise UsageError(f"no profile is called {name}", f"there are: {', '.join(PROFILES)}")
     if out is None:
-        console.data(SHIPPED[name].read_text(encoding="utf-8").rstrip("\n"))
+        console.data(PROFILES[name].read_text(encoding="utf-8").rstrip("\n"))
         return ExitCode.OK
     if out.exists():
         raise UsageError(f"{out} exists already", "name another file, or remove that one")
-    write_atomic(out, SHIPPED[name].read_bytes())
+    write_atomic(out, PROFILES[name].read_bytes())
     console.data(str(out))
     return ExitCode.OK

@@ -49,11 +49,13 @@ def unknown_variables(commands: Mapping[str, click.Command]) -> list[str]:
     return messages
 
 
-def _known_variables(commands: Mapping[str, click.Command]) -> Iterator[str]:
-    """Yield the variables of all options of all commands."""
+def _known_variables(commands: Mapping[str, click.Command], outer: str = "") -> Iterator[str]:
+    """Yield the variables of all options of all commands, and of those within them."""
     yield from _OTHERS
     for name, command in commands.items():
-        own_prefix = f"{VARIABLE_PREFIX}_{name.upper()}"
+        if isinstance(command, click.Group):
+            yield from _known_variables(command.commands, f"{name}_")
+        own_prefix = f"{VARIABLE_PREFIX}_{outer}{name}".upper()
         prefix = command.context_settings.get("auto_envvar_prefix", own_prefix)
         for option in command.params:
             if isinstance(option, click.Option) and option.name:

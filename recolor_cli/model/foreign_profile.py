@@ -24,14 +24,8 @@ from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.color.srgb import LUMA
 from recolor_cli.errors import ModelError
 from recolor_cli.model.manifest import Manifest
-from recolor_cli.model.registry import PROFILE_SUFFIX
 from recolor_cli.system.toml_config import build_config, read_toml
 from recolor_cli.types import FloatArray, ModelKind
-
-SHIPPED = {
-    path.stem: path
-    for path in sorted((Path(__file__).parent / "profiles").glob(f"*{PROFILE_SUFFIX}"))
-}
 
 LEAST_PROBABILITY = 1e-12  # so that each probability has a logarithm
 _SIZES = (8, 4096)  # px

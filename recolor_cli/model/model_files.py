@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import os
-from collections.abc import Container, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from recolor_cli.errors import ModelError
+from recolor_cli.model.onnx_fields import BYTES, Field, read_fields
 from recolor_cli.model.registry import PROFILE_SUFFIX, find_model
 
 if TYPE_CHECKING:
@@ -20,8 +18,6 @@ BROKEN_FILE_ADVICE = "copy it again, with all files beside it that it needs, or 
 # Numbers of fields in onnx.proto: of ModelProto, and of StringStringEntryProto.
 _GRAPH, _PROPERTIES = 7, 14
 _KEY, _VALUE = 1, 2
-_VARINT, _BYTES = 0, 2  # wire types of protobuf
-_LENGTHS = {1: 8, 5: 4}  # those of fixed length, bytes
 
 
 class ModelFiles(NamedTuple):
@@ -124,10 +120,16 @@ def read_properties(path: Path) -> dict[str, str]:
     has_graph = False
     try:
         with path.open("rb") as file:
-            for number, content in _byte_fields(file, {_PROPERTIES}):
-                has_graph |= number == _GRAPH
-                if number == _PROPERTIES:
-                    texts = dict(_byte_fields(io.BytesIO(content), {_KEY, _VALUE}))
+            for field in read_fields(file):
+                if field.wire != BYTES:
+                    continue
+                has_graph |= field.number == _GRAPH
+                if field.number == _PROPERTIES:
+                    texts = {
+                        inner.number: _read(file, inner)
+                        for inner in read_fields(file, field.start, field.start + field.value)
+                        if inner.wire == BYTES
+                    }
                     properties[texts[_KEY].decode()] = texts.get(_VALUE, b"").decode()
         if not has_graph:
             raise ValueError("there is no graph")
@@ -143,39 +145,6 @@ def read_properties(path: Path) -> dict[str, str]:
     return properties
 
 
-def _byte_fields(file: BinaryIO, wanted: Container[int]) -> Iterator[tuple[int, bytes]]:
-    """Yield the fields of a protobuf message that hold bytes: number, and content if wanted.
-
-    Raises
-    ------
-    ValueError
-        If it is no such message, or ends within a field.
-    """
-    end = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    while file.tell() < end:
-        number, wire = divmod(_read_varint(file), 8)
-        if wire == _VARINT:
-            _read_varint(file)
-            continue
-        if wire not in (_BYTES, *_LENGTHS):
-            raise ValueError(f"there is no wire type {wire}")
-        length = _LENGTHS.get(wire) or _read_varint(file)
-        if file.tell() + length > end:
-            raise ValueError("it ends within a field")
-        if number in wanted:
-            yield number, file.read(length)
-        else:
-            file.seek(length, os.SEEK_CUR)
-            yield number, b""
-
-
-def _read_varint(file: BinaryIO) -> int:
-    """Read a number of 7 bits a byte, the lowest ones first."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1) or b"\x80"
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-    raise ValueError("a number has no end")
+def _read(file: BinaryIO, field: Field) -> bytes:
+    file.seek(field.start)
+    return file.read(field.value)

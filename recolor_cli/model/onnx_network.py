@@ -274,9 +274,10 @@ def _describe(
     profile.select_output([node.name for node in session.get_outputs()])
     profile = profile.fit_size(inputs[0].shape)
     if mismatch := profile.find_mismatch(inputs[0].shape, inputs[0].type):
-        raise ModelError(
-            f"{files.path} does not fit {profile.file}: {mismatch}", "change the profile"
-        )
+        pair = f"{files.path} does not fit {profile.file}"
+        if files.path == files.graph:
+            pair = f"{files.path} does not fit its profile"
+        raise ModelError(f"{pair}: {mismatch}", "change the profile")
     return profile.to_manifest(files.path.stem), profile
 
 

@@ -1,30 +1,44 @@
-"""Find model files by name: the folders they lie in, and their builds with fewer bits."""
+"""Find models by name: the folders they lie in, their profiles and their builds in fewer bits."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from recolor_cli.errors import ModelError
-
-if TYPE_CHECKING:
-    from recolor_cli.model.manifest import Manifest
 
 DEFAULT_MODEL = "poster"
 PROFILE_SUFFIX = ".toml"  # of a profile of somebody else's network
 _BUILDS = {8: ".int8", 16: ".fp16"}  # the end of a build's file name, by the bits it computes in
 
+# The profiles that come along, by name. `recolor models add` downloads their networks.
+PROFILES = {
+    path.stem: path
+    for path in sorted(
+        (Path(__file__).parent / "profiles").glob(f"*{PROFILE_SUFFIX}"), key=lambda path: path.stem
+    )
+}
+
+
+def added_folder() -> Path:
+    """Return the folder of the models that the user adds; it need not exist.
+
+    It is ``$RECOLOR_MODELS``, or ``models`` in the user's folder for the data of programs.
+    """
+    if own := os.environ.get("RECOLOR_MODELS"):
+        return Path(own)
+    import platformdirs
+
+    return platformdirs.user_data_path("recolor", appauthor=False) / "models"
+
 
 def model_folders() -> list[Path]:
     """Return the folders that are searched for models by name, in this order.
 
-    ``$RECOLOR_MODELS`` comes first, then the folder in the package, then ``models`` of a checkout.
+    `added_folder` comes first, then the folder in the package, then ``models`` of a checkout.
     """
     package = Path(__file__).resolve().parents[1]
-    own = os.environ.get("RECOLOR_MODELS")
-    folders = [Path(own)] if own else []
-    folders.append(package / "models")
+    folders = [added_folder(), package / "models"]
     # Without this file it is site-packages, where `models` would be somebody else's.
     if (package.parent / "pyproject.toml").is_file():
         folders.append(package.parent / "models")
@@ -32,13 +46,48 @@ def model_folders() -> list[Path]:
 
 
 def available_models() -> dict[str, Path]:
-    """Return the model files by name. Their int8 and float16 builds have no names of their own."""
+    """Return the model files by name, or the profile of the name that lies beside a file.
+
+    Their int8 and float16 builds have no names of their own.
+    """
     found: dict[str, Path] = {}
     for folder in model_folders():
         for path in sorted(folder.glob("[!.]*.onnx")):
-            if not path.stem.endswith(tuple(_BUILDS.values())):
-                found.setdefault(path.stem, path)
+            if not is_build(path.stem):
+                profile = path.with_suffix(PROFILE_SUFFIX)
+                found.setdefault(path.stem, profile if profile.is_file() else path)
     return found
+
+
+def is_build(name: str) -> bool:
+    """Tell whether a name is that of an int8 or float16 build."""
+    return name.endswith(tuple(_BUILDS.values()))
+
+
+def added_names() -> list[str]:
+    """Return the names of the models that `recolor models add` put there."""
+    folder = added_folder()
+    return [
+        name
+        for name, path in available_models().items()
+        if path.parent == folder and receipt_path(path).is_file()
+    ]
+
+
+def receipt_path(model: Path) -> Path:
+    """Return the file that says where an added network or profile is from."""
+    return model.with_suffix(".json")
+
+
+def part_path(name: str) -> Path:
+    """Return the file of a model whose download is under way, or was cut."""
+    return added_folder() / f".{name}.part"
+
+
+def unfinished_downloads() -> dict[str, int]:
+    """Return the models whose download was cut, with the bytes that are there."""
+    parts = sorted(added_folder().glob(".*.part"))
+    return {path.stem.removeprefix("."): path.stat().st_size for path in parts}
 
 
 def build_path(model: Path, bits: int) -> Path:
@@ -63,47 +112,17 @@ def find_model(name: str, bits: int = 32) -> Path:
         If there is no such file or name.
     """
     path = Path(name)
-    if path.suffix.lower() in (".onnx", ".toml") or len(path.parts) > 1:
+    if path.suffix.lower() in (".onnx", PROFILE_SUFFIX) or len(path.parts) > 1:
         if path.is_file():
             return path
         raise ModelError(f"no model file {name}", "check the path, or see `recolor models`")
     models = available_models()
     if name not in models:
         known = ", ".join(models) or "none"
-        raise ModelError(f"no model is called {name}; there are: {known}", "see `recolor models`")
+        advice = "see `recolor models`"
+        if name in PROFILES:
+            advice = f"add it: recolor models add {name}"
+        raise ModelError(f"no model is called {name}; there are: {known}", advice)
     if bits in _BUILDS and (build := build_path(models[name], bits)).is_file():
         return build
     return models[name]
-
-
-def model_facts(name: str, path: Path, manifest: Manifest | None = None) -> dict[str, Any]:
-    """Return what a model says of itself, for JSON.
-
-    Parameters
-    ----------
-    name : str
-    path : Path
-    manifest : Manifest or None
-        None reads it.
-
-    Raises
-    ------
-    ModelError
-        If the file is broken.
-    """
-    if manifest is None:
-        from recolor_cli.model.manifest import Manifest
-        from recolor_cli.model.model_files import read_properties
-
-        manifest = Manifest.from_properties(read_properties(path), path)
-    return {
-        "name": name,
-        "kind": manifest.kind,
-        "size": manifest.size,
-        "bins": len(manifest.centers),
-        "temperature": manifest.temperature,
-        "megabytes": round(path.stat().st_size / 1e6, 2),
-        "license": manifest.license,
-        "data": manifest.data,
-        "training": manifest.training,
-    }

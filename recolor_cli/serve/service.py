@@ -117,7 +117,8 @@ async def _until_gone(receive: Receive) -> None:
 
 @cache
 def _models(default: str) -> list[dict[str, Any]]:
-    from recolor_cli.model.registry import available_models, model_facts
+    from recolor_cli.model.model_facts import model_facts
+    from recolor_cli.model.registry import available_models
 
     return [
         {"default": name == default, **model_facts(name, path)}

@@ -40,6 +40,17 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def megabytes(count: int) -> str:
+    """Return a number of bytes as people read it.
+
+    Examples
+    --------
+    >>> megabytes(123_456_789), megabytes(1200)
+    ('123.5 MB', '1,200 bytes')
+    """
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count:,} bytes"
+
+
 def decode_text(data: bytes, errors: str = "strict") -> str:
     r"""Decode a whole text: UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
 

@@ -119,7 +119,8 @@ class Console:
         from rich.table import Column, Table
         from rich.text import Text
 
-        heads = [Column(Text(title)) for title in columns]  # Text is not read as markup
+        # Text is not read as markup. Folded, an address is whole where there is no room for it.
+        heads = [Column(Text(title), overflow="fold") for title in columns]
         table = Table(*heads, box=None, pad_edge=False, header_style="bold")
         # A pipe has no width, so that nothing is cut off.
         out = RichConsole(highlight=False, width=None if stdout_is_terminal() else 10_000)

@@ -8,12 +8,14 @@ from typing import Self
 from rich.console import Console as RichConsole
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
 
@@ -27,7 +29,7 @@ class Bar:
     total : int or None
         Number of items, if it is known.
     unit : str
-        Noun for the items, in the plural.
+        Noun for the items, in the plural. Of ``bytes`` the bar shows MB.
     description : str
         Text before the bar.
     """
@@ -37,11 +39,13 @@ class Bar:
     def __init__(
         self, console: RichConsole, total: int | None, unit: str, description: str
     ) -> None:
+        counts: tuple[ProgressColumn, ...] = (MofNCompleteColumn(), _RateColumn(unit))
+        if unit == "bytes":
+            counts = (DownloadColumn(), TransferSpeedColumn())
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            MofNCompleteColumn(),
-            _RateColumn(unit),
+            *counts,
             TimeRemainingColumn(),
             console=console,
             redirect_stdout=False,

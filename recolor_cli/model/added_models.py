@@ -1,0 +1,254 @@
+"""Put networks into the user's folder of models, after checking them, and remove them again."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from recolor_cli.errors import InferenceError, ModelError, UsageError
+from recolor_cli.model.addition import Addition
+from recolor_cli.model.download import (
+    MAX_BYTES,
+    Watcher,
+    check_room,
+    download,
+    remove_part,
+    too_large,
+)
+from recolor_cli.model.download_errors import short_address
+from recolor_cli.model.manifest import PROPERTY
+from recolor_cli.model.model_files import read_properties
+from recolor_cli.model.onnx_fields import has_external_data
+from recolor_cli.model.onnx_network import OnnxColorNetwork
+from recolor_cli.model.receipts import (
+    Receipt,
+    Verified,
+    read_checksums,
+    record_checksum,
+    write_receipt,
+)
+from recolor_cli.model.registry import (
+    PROFILE_SUFFIX,
+    added_folder,
+    added_names,
+    available_models,
+    part_path,
+    receipt_path,
+)
+from recolor_cli.system.files import write_atomic, write_error
+from recolor_cli.system.texts import decode_text
+
+_CHUNK = 1 << 20  # bytes
+_FILE_KEY = re.compile(r"^[ \t]*file[ \t]*=.*$", re.MULTILINE)
+
+
+def add_model(addition: Addition, watcher: Watcher, sha256: str = "") -> tuple[Path, Receipt]:
+    """Fetch a network, check it, and put it into the user's folder with its profile.
+
+    A download that was cut stays in the folder, and goes on the next time.
+
+    Parameters
+    ----------
+    addition : Addition
+    watcher : Watcher
+    sha256 : str
+        The checksum that the file must have; empty for the published or the recorded one.
+
+    Returns
+    -------
+    (Path, Receipt)
+        The network, and what is kept of it.
+
+    Raises
+    ------
+    ModelError
+        If the network cannot be had, is not what it should be, or cannot be run.
+    OutputError
+        If the folder cannot be written to.
+    """
+    folder = added_folder()
+    part = part_path(addition.name)
+    if isinstance(addition.source, Path):
+        _copy(addition.source, part, watcher)
+    else:
+        download(addition.source, part, watcher, addition.advice)
+    try:
+        digest, verified = _verify(part, addition, sha256)
+        size = _check_network(part, addition)
+    except _NoProfileError:
+        raise  # the download stays, for a second try with a profile
+    except ModelError:
+        remove_part(part)
+        raise
+    network = folder / f"{addition.name}.onnx"
+    receipt = Receipt(
+        source=origin_of(addition),
+        sha256=digest,
+        bytes=part.stat().st_size,
+        verified=verified,
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        size=size,
+    )
+    # The name is there as soon as the network is, so the network comes last.
+    if addition.profile_path:
+        write_atomic(network.with_suffix(PROFILE_SUFFIX), _rewrite_profile(addition))
+    write_receipt(network, receipt)
+    if isinstance(addition.source, str):
+        record_checksum(folder, receipt.source, receipt.sha256)
+    try:
+        part.replace(network)
+    except OSError as error:
+        raise write_error(network, error) from error
+    remove_part(part)
+    return network, receipt
+
+
+def remove_model(name: str) -> None:
+    """Remove a model that was added, or what an unfinished download left of it.
+
+    Raises
+    ------
+    UsageError
+        If there is no such model, or it was not added.
+    OutputError
+        If its files cannot be removed.
+    """
+    network, part = added_folder() / f"{name}.onnx", part_path(name)
+    if not part.is_file() and (not receipt_path(network).is_file() or not network.is_file()):
+        names = ", ".join(added_names()) or "none"
+        place = available_models().get(name)
+        problem = f"{place} was not added by `recolor models add`" if place else f"no model {name}"
+        raise UsageError(problem, f"models that were added: {names}")
+    try:
+        remove_part(part)
+        if receipt_path(network).is_file():
+            for path in (network, network.with_suffix(PROFILE_SUFFIX), receipt_path(network)):
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(network, error) from error
+
+
+class _NoProfileError(ModelError):
+    """Nothing tells how to use a network."""
+
+
+def origin_of(addition: Addition) -> str:
+    """Return where a network is from, as messages and receipts name it."""
+    if isinstance(addition.source, Path):
+        return str(addition.source)
+    return short_address(addition.source)
+
+
+def _copy(source: Path, part: Path, watcher: Watcher) -> None:
+    """Copy a file of the user's."""
+    try:
+        size = source.stat().st_size
+        if size > MAX_BYTES:
+            raise too_large(str(source))
+        part.parent.mkdir(parents=True, exist_ok=True)
+        remove_part(part)
+        check_room(part, size)
+        watcher.on_size(size)
+        with source.open("rb") as given, part.open("wb") as file:
+            while chunk := given.read(_CHUNK):
+                file.write(chunk)
+                watcher.on_progress(file.tell())
+    except OSError as error:
+        raise write_error(part, error) from error
+
+
+def _verify(part: Path, addition: Addition, wanted: str) -> tuple[str, Verified]:
+    """Return the SHA-256 of a file, and with what it was found equal.
+
+    Raises
+    ------
+    ModelError
+        If it should have another one.
+    """
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    published = addition.profile.sha256 if addition.profile else ""
+    origin = origin_of(addition)
+    verified = Verified.NO
+    if wanted:
+        verified = Verified.GIVEN
+        _compare(found, wanted, origin, "you gave", "check both")
+    elif published and isinstance(addition.source, str):
+        verified = Verified.PUBLISHED
+        advice = f"it was damaged on the way, or is another file: try again, or {addition.advice}"
+        _compare(found, published, origin, "its publisher states", advice)
+    elif found == published:
+        verified = Verified.PUBLISHED
+    elif isinstance(addition.source, str):
+        earlier = read_checksums(added_folder()).get(origin)
+        verified = Verified.REPEATED if earlier else Verified.RECORDED
+        advice = f"its publisher may have changed it; if you trust it, add --sha256 {found}"
+        _compare(found, earlier or found, origin, "it had at the first download", advice)
+    return found, verified
+
+
+def _compare(found: str, wanted: str, origin: str, whence: str, advice: str) -> None:
+    if found != wanted.lower():
+        raise ModelError(
+            f"{origin} has another SHA-256 than {whence}: {found}, not {wanted}", advice
+        )
+
+
+def _check_network(part: Path, addition: Addition) -> int:
+    """Check that a file is one whole network, and gives what its profile says.
+
+    Returns
+    -------
+    int
+        Longest side of its input, px.
+
+    Raises
+    ------
+    ModelError
+        If not.
+    """
+    origin = origin_of(addition)
+    try:
+        properties = read_properties(part)
+        is_split = has_external_data(part)
+    except (ModelError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{origin} is no ONNX file, or only a part of one", f"check it; {addition.advice}"
+        ) from error
+    if is_split:
+        raise ModelError(
+            f"{origin} keeps its weights in other files",
+            "export it again as one file, which holds all of them",
+        )
+    if addition.profile is None and PROPERTY not in properties:
+        raise _NoProfileError(
+            f"{origin} is no model of ours, and nothing tells what it reads and answers",
+            f"describe it in a profile, as docs/profiles.md says: recolor models add "
+            f"{addition.name}.toml {origin}",
+        )
+    try:
+        return OnnxColorNetwork.load(part, "cpu", profile=addition.profile).manifest.size
+    except (ModelError, InferenceError) as error:
+        reason = error.message.replace(str(part), origin)
+        hint = error.hint
+        if addition.is_known:
+            hint = (
+                f"it is another network or another export: write a profile for it, as with "
+                f"`recolor profile {addition.name} -o theirs.toml`, and add that"
+            )
+        raise ModelError(reason, hint) from error
+
+
+def _rewrite_profile(addition: Addition) -> bytes:
+    """Return the text of a profile, with the name that its network gets."""
+    assert addition.profile_path is not None
+    text = decode_text(addition.profile_path.read_bytes())
+    line = f"file = {json.dumps(f'{addition.name}.onnx')}"
+    if addition.profile and addition.profile.file:
+        text = _FILE_KEY.sub(lambda _: line, text, count=1)
+    else:
+        text = f"{line}\n{text}"
+    return text.encode()

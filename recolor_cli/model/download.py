@@ -1,0 +1,322 @@
+"""Download a file by HTTP: resumed where it was cut, with a clear error for each way to fail.
+
+requests carries it, and heeds the settings for proxies and certificates. It is imported by this
+module alone, which `recolor models add` alone imports: nothing else in the program has a network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from http.client import HTTPException
+from importlib.metadata import version
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import requests
+import urllib3
+
+from recolor_cli.errors import DiskFullError, ModelError
+from recolor_cli.model.download_errors import (
+    explain_request_error,
+    explain_status,
+    short_address,
+)
+from recolor_cli.model.http_session import open_session
+from recolor_cli.system.file_lock import try_lock
+from recolor_cli.system.files import write_error
+from recolor_cli.system.texts import megabytes
+
+MAX_BYTES = 4_000_000_000
+CONNECT_TIMEOUT = 20.0  # s
+STALL_TIMEOUT = 30.0  # s without a byte, or with fewer than `_SLOWEST` bytes a second
+PAUSES = (1.0, 2.0, 4.0, 8.0)  # s before each new try after a cut
+_SLOWEST = 1000  # bytes a second
+_PROGRESS = 1 << 20  # bytes after which the tries are counted anew
+_CHUNK = 1 << 16  # bytes
+_NO_ROOM_ADVICE = "make room, or name another folder in RECOLOR_MODELS, and run the command again"
+_SPARE = 1 << 24  # bytes that stay free on the disk
+
+
+class Watcher(Protocol):
+    """What is told about a download while it runs."""
+
+    def on_size(self, total: int | None) -> None:
+        """Take the size of the file in bytes, if the server tells it, before the first byte."""
+
+    def on_progress(self, done: int) -> None:
+        """Take the number of bytes that are there; it falls if the file begins anew."""
+
+    def on_cut(self, reason: str) -> None:
+        """Take why the connection was cut, before a new try."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What tells one version of a file from another: its address, size, tag and time."""
+
+    address: str
+    total: int | None = None
+    tag: str = ""
+    modified: str = ""
+
+
+class _CutError(Exception):
+    """The connection ended, or went silent, before the file did; another try may help."""
+
+
+class _StaleError(Exception):
+    """The bytes that are there are of another version of the file."""
+
+
+def download(address: str, part: Path, watcher: Watcher, advice: str) -> None:
+    """Download a file, or the rest of it.
+
+    Parameters
+    ----------
+    address : str
+        http or https.
+    part : Path
+        File for the bytes. If it exists, an earlier download of the address was cut there. It
+        stays if this one is cut, too. A JSON file beside it holds what tells versions apart.
+    watcher : Watcher
+    advice : str
+        Ends the hint of each error: how to do without the download.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be had, is a web page, is too large, or is being downloaded already.
+    OutputError
+        If it cannot be written, or the disk has no room for it.
+    """
+    with _writing(part) as file, open_session() as session:
+        pauses, farthest = iter(PAUSES), file.seek(0, os.SEEK_END)
+        while True:
+            try:
+                _transfer(session, address, file, part, watcher, advice)
+                return
+            except _StaleError:
+                file.truncate(0)
+            except _CutError as error:
+                done = file.seek(0, os.SEEK_END)
+                if done - farthest >= _PROGRESS:
+                    pauses, farthest = iter(PAUSES), done
+                pause = next(pauses, None)
+                if pause is None:
+                    raise ModelError(
+                        f"{short_address(address)}: {error}",
+                        "run the same command again, it goes on from there; if it ends there "
+                        f"again, get the file otherwise: {advice}",
+                    ) from error
+                watcher.on_cut(str(error))
+                time.sleep(pause)
+
+
+def remove_part(part: Path) -> None:
+    """Remove what a download left, if there is something."""
+    for path in (part, _version_path(part)):
+        path.unlink(missing_ok=True)
+
+
+def _transfer(
+    session: requests.Session,
+    address: str,
+    file: BinaryIO,
+    part: Path,
+    watcher: Watcher,
+    advice: str,
+) -> None:
+    """Append what is missing to the file, in one request."""
+    known, done = _read_version(part), file.seek(0, os.SEEK_END)
+    if done and (known is None or known.address != short_address(address)):
+        raise _StaleError
+    if known and done and done == known.total:
+        return  # only the checks were left
+    with _get(session, address, done, advice) as response:
+        if response.status_code == 416 and done:  # the file is not as long as that
+            raise _StaleError
+        if response.status_code not in (200, 206):
+            raise explain_status(response.status_code, address, advice)
+        found = _version_of(response, address)
+        _check_response(response, found, advice)
+        if response.status_code == 200 and done:  # the server cannot resume, or the file is new
+            file.truncate(0)
+            done = file.seek(0)
+        elif done and (found != known or _start_of(response) != done):
+            raise _StaleError
+        check_room(part, (found.total or 0) - done)
+        _version_path(part).write_text(json.dumps(asdict(found)), encoding="utf-8")
+        watcher.on_size(found.total)
+        watcher.on_progress(done)
+        for chunk in _chunks(response, found, done):
+            if done == 0 and _is_page(chunk):
+                raise _web_page(address, advice)
+            _write(file, part, chunk)
+            done += len(chunk)
+            watcher.on_progress(done)
+            if done > MAX_BYTES:
+                file.truncate(0)
+                raise too_large(short_address(address))
+        if found.total is not None and done != found.total:
+            raise _CutError(_cut_at(done, found.total))
+
+
+def _get(session: requests.Session, address: str, done: int, advice: str) -> requests.Response:
+    """Ask for the file from the byte number `done` on."""
+    # Compressed, bytes could not be counted.
+    headers = {"Accept-Encoding": "identity", "User-Agent": f"recolor/{version('recolor-cli')}"}
+    if done:
+        headers["Range"] = f"bytes={done}-"
+    try:
+        return session.get(
+            address, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT, STALL_TIMEOUT)
+        )
+    except requests.RequestException as error:
+        if isinstance(error, requests.ReadTimeout):
+            raise _CutError(f"the server gave no answer within {STALL_TIMEOUT:.0f} s") from error
+        if _was_cut(error):
+            raise _CutError("the server closed the connection without an answer") from error
+        raise explain_request_error(error, address, advice) from error
+
+
+def _was_cut(error: requests.RequestException) -> bool:
+    """Tell whether a server took the connection and closed it without an answer."""
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, urllib3.exceptions.ProtocolError)
+
+
+def _version_of(response: requests.Response, address: str) -> _Version:
+    """Return what tells the version of the file that a response holds."""
+    headers = response.headers
+    text = headers.get("Content-Length", "")
+    if response.status_code == 206:
+        text = headers.get("Content-Range", "").rpartition("/")[2]
+    total = int(text) if text.isdecimal() else None
+    where = short_address(address)
+    return _Version(where, total, headers.get("ETag", ""), headers.get("Last-Modified", ""))
+
+
+def _start_of(response: requests.Response) -> int | None:
+    """Return the number of the first byte of a partial response."""
+    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return int(found[1]) if found else None
+
+
+def _check_response(response: requests.Response, found: _Version, advice: str) -> None:
+    """Raise ModelError if it shows without the body that this is not the file."""
+    if response.headers.get("Content-Type", "").startswith(("text/html", "application/xhtml")):
+        raise _web_page(found.address, advice)
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise ModelError(f"{found.address} is sent compressed", advice)
+    if found.total is not None and found.total > MAX_BYTES:
+        raise too_large(found.address)
+
+
+def check_room(part: Path, missing: int) -> None:
+    """Raise DiskFullError if so many bytes more do not fit on the disk of a file."""
+    free = shutil.disk_usage(part.parent).free
+    if missing + _SPARE > free:
+        raise DiskFullError(
+            f"{part.parent} has no room for {megabytes(missing)}: {megabytes(free)} are free",
+            _NO_ROOM_ADVICE,
+        )
+
+
+def _chunks(response: requests.Response, found: _Version, done: int) -> Iterator[bytes]:
+    """Yield the body as it comes; raise _CutError where it goes silent or ends too early."""
+    began, count = time.monotonic(), 0
+    while True:
+        try:
+            # The plain `read` would wait until a chunk is full, however slowly it comes.
+            chunk = response.raw.read1(_CHUNK, decode_content=False)
+        except urllib3.exceptions.ReadTimeoutError as error:
+            problem = f"the server went silent for {STALL_TIMEOUT:.0f} s; "
+            raise _CutError(problem + _cut_at(done, found.total)) from error
+        except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
+            raise _CutError(_cut_at(done, found.total)) from error
+        if not chunk:
+            return
+        yield chunk
+        done, count = done + len(chunk), count + len(chunk)
+        seconds = time.monotonic() - began
+        if seconds >= STALL_TIMEOUT:
+            if count < _SLOWEST * seconds:
+                raise _CutError(f"the server sends {count / seconds:.0f} bytes a second")
+            began, count = time.monotonic(), 0
+
+
+def _cut_at(done: int, total: int | None) -> str:
+    """Return where a download ended too early."""
+    if total is None:
+        return f"the connection ended after {done:,} bytes"
+    return f"the connection ended after {done:,} of the {total:,} bytes that the server promised"
+
+
+def _is_page(start: bytes) -> bool:
+    """Tell whether the first bytes of a file are those of a web page."""
+    return start[:200].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml"))
+
+
+def _web_page(address: str, advice: str) -> ModelError:
+    return ModelError(
+        f"{short_address(address)} is a web page, not a file",
+        f"open it in a browser to see what it asks for; then {advice}",
+    )
+
+
+def too_large(source: str) -> ModelError:
+    """Return the error of a file of more than `MAX_BYTES`."""
+    return ModelError(
+        f"{source} has more than {MAX_BYTES / 1e9:.0f} GB",
+        "no network here needs so much: check that it is the right file",
+    )
+
+
+def _write(file: BinaryIO, part: Path, chunk: bytes) -> None:
+    try:
+        file.write(chunk)
+        file.flush()
+    except OSError as error:
+        problem = write_error(part, error)
+        problem.hint = _NO_ROOM_ADVICE
+        raise problem from error
+
+
+@contextlib.contextmanager
+def _writing(part: Path) -> Iterator[BinaryIO]:
+    """Open the file of a download for this process alone."""
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("a+b") as file:
+            if try_lock(file) is False:
+                raise ModelError(
+                    f"another process is downloading to {part}", "wait until it has ended"
+                )
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise write_error(part, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            if not part.stat().st_size:
+                remove_part(part)
+
+
+def _version_path(part: Path) -> Path:
+    return part.with_suffix(".json")
+
+
+def _read_version(part: Path) -> _Version | None:
+    """Return the version that the bytes are of; None if it is not known, so that they are void."""
+    try:
+        return _Version(**json.loads(_version_path(part).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
