@@ -1,6 +1,7 @@
 """Somebody's networks, and a server on this machine that gives them away, well or badly."""
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,8 +45,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     server = Server()
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -96,7 +99,7 @@ def stalls(data: bytes, after: int):
     """Return an answer that goes silent after so many bytes, until the server ends."""
 
     def answer(handler) -> None:
-        reply(handler, 200, {"Content-Length": len(data)}, data[:after])
+        reply(handler, 200, {"Content-Length": len(data), "ETag": '"1"'}, data[:after])
         handler.wfile.flush()
         handler.server.ended.wait(60)
 

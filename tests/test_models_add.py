@@ -3,8 +3,11 @@
 import hashlib
 import json
 import shutil
+import signal
+import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,13 @@ from recolor_cli.errors import ModelError
 from recolor_cli.model import download
 from recolor_cli.model.foreign_profile import ForeignProfile
 from recolor_cli.model.onnx_fields import has_external_data
-from recolor_cli.model.registry import PROFILES, added_folder, available_models, find_model
+from recolor_cli.model.registry import (
+    PROFILES,
+    added_folder,
+    available_models,
+    find_model,
+    part_path,
+)
 
 FORMS = {  # input, channels of the output
     "eccv16": ((1, 1, 256, 256), 2),
@@ -248,7 +257,7 @@ PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
         (lambda d: trickles(d, 0.02), "bytes a second", "run the same command again"),
         (lambda d: promises(b"", 5_000_000_000), "more than 4 GB", "right file"),
         (lambda d: gives(b"once upon a time"), "no ONNX file", "check it"),
-        (lambda d: gives(b""), "no ONNX file", "check it"),
+        (lambda d: gives(b""), "is empty", "check the address"),
         (lambda d: lambda handler: None, "without an answer", "run the same command again"),
     ],
     ids=[
@@ -268,6 +277,7 @@ def test_a_download_that_fails_says_why_and_what_to_do(
     assert advice in hint
     assert "Apache-2.0" in err
     assert "ddcolor" not in available_models()
+    assert not part_path("ddcolor").is_file() or part_path("ddcolor").stat().st_size
 
 
 def test_a_redirect_is_followed(recolor, server, data, folder):
@@ -332,6 +342,75 @@ def test_proxies_are_used_but_not_for_this_machine(recolor, server, data, monkey
     _, err = recolor("models", "add", "ddcolor", "http://models.invalid/net.onnx", exit_code=4)
     assert "the proxy in front of models.invalid cannot be used" in err
     assert "HTTPS_PROXY" in err
+
+
+def test_the_systems_and_the_users_certificates_are_trusted(
+    recolor, data, monkeypatch, tmp_path, folder
+):
+    if not shutil.which("openssl"):
+        pytest.skip("there is no openssl here")
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=models", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out",
+         "own.pem"], cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "own.pem", tmp_path / "key.pem")
+    with serving(context) as server:
+        address = server.address("/net.onnx", gives(data)).replace("http:", "https:")
+        _, err = recolor("models", "add", "ddcolor", address, exit_code=4)
+        assert "the certificate of 127.0.0.1 is not trusted" in err
+        assert "SSL_CERT_FILE" in err
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+            monkeypatch.setenv(name, str(tmp_path / "own.pem"))
+            recolor("models", "add", "ddcolor", address)
+            recolor("models", "remove", "ddcolor")
+            monkeypatch.delenv(name)
+
+
+def test_a_login_is_taken_from_netrc(recolor, server, data, monkeypatch, tmp_path):
+    def answer(handler):
+        wants = handler.headers.get("Authorization") == "Basic bWU6c2VjcmV0"
+        (gives(data) if wants else fails(401))(handler)
+
+    address = server.address("/net.onnx", answer)
+    _, err = recolor("models", "add", "ddcolor", address, exit_code=4)
+    assert "wants a login" in err
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    recolor("models", "add", "ddcolor", address)
+
+
+def test_a_captive_portal_does_not_cost_what_is_there(recolor, server, data, folder):
+    address = server.address("/net.onnx", gives(data, cuts=[70_000, 0, 0, 0]))
+    recolor("models", "add", "ddcolor", address, exit_code=4)
+    server.address("/net.onnx", promises(PAGE, len(PAGE), **HTML))
+    _, err = recolor("models", "add", "ddcolor", address, exit_code=4)
+    assert "web page" in err
+    server.address("/net.onnx", gives(data))
+    recolor("models", "add", "ddcolor", address)
+    assert server.requests[-1] == ("/net.onnx", "bytes=70000-")
+
+
+def test_an_interrupted_download_goes_on(server, data, folder, recolor):
+    address = server.address("/net.onnx", stalls(data, 70_000))
+    words = [sys.executable, "-m", "recolor_cli", "models", "add", "ddcolor", address]
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+        part = part_path("ddcolor")
+        until = time.monotonic() + 60
+        while not part.is_file() or part.stat().st_size < 70_000:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    server.address("/net.onnx", gives(data))
+    recolor("models", "add", "ddcolor", address)
+    assert server.requests[-1] == ("/net.onnx", "bytes=70000-")
 
 
 def test_a_password_in_an_address_is_not_shown_and_not_kept(recolor, server, data, folder):

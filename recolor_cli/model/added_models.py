@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from recolor_cli.model.download import (
     download,
     remove_part,
     too_large,
+    write_problem,
 )
 from recolor_cli.model.download_errors import short_address
 from recolor_cli.model.manifest import PROPERTY
@@ -38,7 +41,7 @@ from recolor_cli.model.registry import (
     part_path,
     receipt_path,
 )
-from recolor_cli.system.files import write_atomic, write_error
+from recolor_cli.system.files import write_atomic
 from recolor_cli.system.texts import decode_text
 
 _CHUNK = 1 << 20  # bytes
@@ -101,7 +104,7 @@ def add_model(addition: Addition, watcher: Watcher, sha256: str = "") -> tuple[P
     try:
         part.replace(network)
     except OSError as error:
-        raise write_error(network, error) from error
+        raise write_problem(network, error) from error
     remove_part(part)
     return network, receipt
 
@@ -128,7 +131,7 @@ def remove_model(name: str) -> None:
             for path in (network, network.with_suffix(PROFILE_SUFFIX), receipt_path(network)):
                 path.unlink(missing_ok=True)
     except OSError as error:
-        raise write_error(network, error) from error
+        raise write_problem(network, error) from error
 
 
 class _NoProfileError(ModelError):
@@ -143,21 +146,32 @@ def origin_of(addition: Addition) -> str:
 
 
 def _copy(source: Path, part: Path, watcher: Watcher) -> None:
-    """Copy a file of the user's."""
+    """Copy a file of the user's, or leave nothing."""
     try:
-        size = source.stat().st_size
+        given = source.open("rb")
+    except OSError as error:
+        raise ModelError(
+            f"{source} cannot be read: {error.strerror}", "check its permissions"
+        ) from error
+    remove_part(part)
+    with given, contextlib.ExitStack() as on_failure:
+        on_failure.callback(remove_part, part)
+        size = os.fstat(given.fileno()).st_size
         if size > MAX_BYTES:
             raise too_large(str(source))
-        part.parent.mkdir(parents=True, exist_ok=True)
-        remove_part(part)
-        check_room(part, size)
-        watcher.on_size(size)
-        with source.open("rb") as given, part.open("wb") as file:
-            while chunk := given.read(_CHUNK):
-                file.write(chunk)
-                watcher.on_progress(file.tell())
-    except OSError as error:
-        raise write_error(part, error) from error
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            check_room(part, size)
+            watcher.on_size(size)
+            with part.open("wb") as file:
+                while chunk := given.read(_CHUNK):
+                    file.write(chunk)
+                    watcher.on_progress(file.tell())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise write_problem(part, error) from error
+        on_failure.pop_all()
 
 
 def _verify(part: Path, addition: Addition, wanted: str) -> tuple[str, Verified]:

@@ -22,7 +22,7 @@ from typing import BinaryIO, Protocol
 import requests
 import urllib3
 
-from recolor_cli.errors import DiskFullError, ModelError
+from recolor_cli.errors import DiskFullError, ModelError, OutputError
 from recolor_cli.model.download_errors import (
     explain_request_error,
     explain_status,
@@ -40,7 +40,7 @@ PAUSES = (1.0, 2.0, 4.0, 8.0)  # s before each new try after a cut
 _SLOWEST = 1000  # bytes a second
 _PROGRESS = 1 << 20  # bytes after which the tries are counted anew
 _CHUNK = 1 << 16  # bytes
-_NO_ROOM_ADVICE = "make room, or name another folder in RECOLOR_MODELS, and run the command again"
+_FOLDER_ADVICE = "see that there is room and that you may write there, or set RECOLOR_MODELS"
 _SPARE = 1 << 24  # bytes that stay free on the disk
 
 
@@ -166,6 +166,8 @@ def _transfer(
                 raise too_large(short_address(address))
         if found.total is not None and done != found.total:
             raise _CutError(_cut_at(done, found.total))
+        if not done:
+            raise ModelError(f"{found.address} is empty", f"check the address; or {advice}")
 
 
 def _get(session: requests.Session, address: str, done: int, advice: str) -> requests.Response:
@@ -225,7 +227,7 @@ def check_room(part: Path, missing: int) -> None:
     if missing + _SPARE > free:
         raise DiskFullError(
             f"{part.parent} has no room for {megabytes(missing)}: {megabytes(free)} are free",
-            _NO_ROOM_ADVICE,
+            _FOLDER_ADVICE,
         )
 
 
@@ -284,9 +286,14 @@ def _write(file: BinaryIO, part: Path, chunk: bytes) -> None:
         file.write(chunk)
         file.flush()
     except OSError as error:
-        problem = write_error(part, error)
-        problem.hint = _NO_ROOM_ADVICE
-        raise problem from error
+        raise write_problem(part, error) from error
+
+
+def write_problem(path: Path, error: OSError) -> OutputError:
+    """Return the error of a file that cannot be written to the folder of models."""
+    problem = write_error(path, error)
+    problem.hint = _FOLDER_ADVICE
+    return problem
 
 
 @contextlib.contextmanager
@@ -303,7 +310,7 @@ def _writing(part: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise write_error(part, error) from error
+        raise write_problem(part, error) from error
     finally:
         with contextlib.suppress(OSError):
             if not part.stat().st_size:

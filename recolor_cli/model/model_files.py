@@ -18,6 +18,7 @@ BROKEN_FILE_ADVICE = "copy it again, with all files beside it that it needs, or 
 # Numbers of fields in onnx.proto: of ModelProto, and of StringStringEntryProto.
 _GRAPH, _PROPERTIES = 7, 14
 _KEY, _VALUE = 1, 2
+_CHUNK = 1 << 20  # bytes
 
 
 class ModelFiles(NamedTuple):
@@ -98,7 +99,9 @@ def _digest_files(states: tuple[tuple[Path, int, int], ...]) -> str:
     digest = hashlib.sha256()
     for path, _, _ in states:
         try:
-            digest.update(path.read_bytes())
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK):  # others' networks have up to a gigabyte
+                    digest.update(chunk)
         except OSError as error:
             raise _unreadable(path, error) from error
     return digest.hexdigest()

@@ -42,7 +42,8 @@ def model_folders() -> list[Path]:
     # Without this file it is site-packages, where `models` would be somebody else's.
     if (package.parent / "pyproject.toml").is_file():
         folders.append(package.parent / "models")
-    return [folder for folder in folders if folder.is_dir()]
+    # os.path answers False where the folder of another user may not be looked into.
+    return [folder for folder in folders if os.path.isdir(folder)]
 
 
 def available_models() -> dict[str, Path]:
