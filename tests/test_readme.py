@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recolor_cli.commands.models import _FIGURES, _row_of
-from recolor_cli.model.onnx_network import read_manifest
+from recolor_cli.commands.models import _FIGURES, _facts_of, _row_of
 from recolor_cli.model.registry import DEFAULT_MODEL, available_models, build_path, find_model
 
 ROOT = Path(__file__).parents[1]
@@ -26,9 +25,9 @@ def test_the_readme_lists_the_models_with_the_figures_of_recolor_models():
     assert found.keys() == available_models().keys()
     titles = [title for _, title, _ in _FIGURES]
     for name, (_, file, *figures) in found.items():
-        row = _row_of(name, find_model(name), read_manifest(find_model(name)), None)
-        assert file.startswith(row[4]), name
-        first = row.index(row[4]) + 1
+        row = _row_of(_facts_of(name, find_model(name), timed=False))
+        assert file.startswith(row[3]), name
+        first = row.index(row[3]) + 1
         shown = dict(zip(titles, row[first : first + len(titles)], strict=True))
         assert figures == [shown["L2 / gray"], shown["balanced AuC"]], name
 
