@@ -19,8 +19,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.answers: dict[str, Answer] = {}
         self.requests: list[tuple[str, str]] = []  # path, Range
         self.ended = threading.Event()
@@ -45,8 +45,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    server = Server()
+def serving(tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Server]:
+    server = Server(port)
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

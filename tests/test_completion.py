@@ -20,6 +20,7 @@ CASES = {
     "recolor -m fru": "fruitnet",
     "recolor old.jpg --format web": "webp",
     "recolor run --device cu": "cuda",
+    "recolor models add siggr": "siggraph17",
     "recolor old.j": "old.jpg",
     "recolor -o resul": "results",
 }

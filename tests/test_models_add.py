@@ -1,5 +1,6 @@
 """`recolor models add` and `remove`, against a server here that cuts, lies and stalls."""
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -37,6 +38,7 @@ from recolor_cli.model.registry import (
     find_model,
     part_path,
 )
+from recolor_cli.system.file_lock import try_lock
 
 FORMS = {  # input, channels of the output
     "eccv16": ((1, 1, 256, 256), 2),
@@ -321,6 +323,46 @@ def test_a_full_disk_is_told_before_the_download(recolor, server, data, monkeypa
     assert "RECOLOR_MODELS" in err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_disk_that_fills_meanwhile_is_told(recolor, server, data, folder):
+    folder.mkdir()
+    part_path("ddcolor").symlink_to("/dev/full")
+    address = server.address("/net.onnx", gives(data))
+    _, err = recolor("models", "add", "ddcolor", address, exit_code=1)
+    assert "No space left on device" in err
+    assert "RECOLOR_MODELS" in err
+
+
+def test_two_downloads_of_one_network_are_not_mixed(recolor, server, data, folder):
+    folder.mkdir()
+    with part_path("ddcolor").open("wb") as file:
+        assert try_lock(file)
+        address = server.address("/net.onnx", gives(data))
+        _, err = recolor("models", "add", "ddcolor", address, exit_code=4)
+    assert "another process is downloading" in err
+
+
+def test_a_server_that_goes_away_for_a_moment_is_asked_again(recolor, data, folder, monkeypatch):
+    pauses = []
+    with serving() as first:
+        address = first.address("/net.onnx", gives(data, cuts=[70_000]))
+        port = first.server_address[1]
+
+        def pause(seconds):
+            pauses.append(seconds)
+            if len(pauses) == 1:
+                first.shutdown()
+                first.server_close()
+            if len(pauses) == 2:
+                servers.enter_context(serving(port=port)).address("/net.onnx", gives(data))
+
+        monkeypatch.setattr(download.time, "sleep", pause)
+        with contextlib.ExitStack() as servers:
+            _, err = recolor("models", "add", "ddcolor", address)
+    assert "cannot be reached any more" in err
+    assert (folder / "ddcolor.onnx").read_bytes() == data
+
+
 def test_a_folder_that_cannot_be_made_is_told(recolor, folder, server, data):
     folder.write_bytes(b"a file")
     _, err = recolor(
@@ -367,7 +409,11 @@ def test_the_systems_and_the_users_certificates_are_trusted(
             monkeypatch.setenv(name, str(tmp_path / "own.pem"))
             recolor("models", "add", "ddcolor", address)
             recolor("models", "remove", "ddcolor")
-            monkeypatch.delenv(name)
+            if name == "SSL_CERT_FILE":
+                monkeypatch.delenv(name)
+        server.address("/net.onnx", redirects("http://127.0.0.1:9/net.onnx"))
+        _, err = recolor("models", "add", "ddcolor", address, exit_code=4)
+        assert "redirects to an address without encryption" in err
 
 
 def test_a_login_is_taken_from_netrc(recolor, server, data, monkeypatch, tmp_path):

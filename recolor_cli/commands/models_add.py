@@ -92,8 +92,8 @@ def _conclude(addition: Addition, receipt: Receipt, console: Console) -> None:
         Verified.GIVEN: "the SHA-256 is the one that you gave",
         Verified.REPEATED: "the SHA-256 is the same as at the first download",
         Verified.RECORDED: "no SHA-256 is published; that of this file is recorded, and later "
-        "downloads are compared with it",
-        Verified.NO: "the SHA-256 was compared with none",
+        "downloads must have it",
+        Verified.NO: "there is none to compare that of the file with",
     }
     console.note(f"  checksum: {texts[receipt.verified]}")
     if receipt.verified is Verified.NO and addition.profile and addition.profile.sha256:

@@ -35,7 +35,7 @@ from recolor_cli.system.texts import megabytes
 
 MAX_BYTES = 4_000_000_000
 CONNECT_TIMEOUT = 20.0  # s
-STALL_TIMEOUT = 30.0  # s without a byte, or with fewer than `_SLOWEST` bytes a second
+STALL_TIMEOUT = 20.0  # s without a byte, or with fewer than `_SLOWEST` bytes a second
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # s before each new try after a cut
 _SLOWEST = 1000  # bytes a second
 _PROGRESS = 1 << 20  # bytes after which the tries are counted anew
@@ -97,10 +97,11 @@ def download(address: str, part: Path, watcher: Watcher, advice: str) -> None:
         If it cannot be written, or the disk has no room for it.
     """
     with _writing(part) as file, open_session() as session:
+        attempt = _Attempt(session, address, file, part, watcher, advice)
         pauses, farthest = iter(PAUSES), file.seek(0, os.SEEK_END)
         while True:
             try:
-                _transfer(session, address, file, part, watcher, advice)
+                attempt.run()
                 return
             except _StaleError:
                 file.truncate(0)
@@ -125,67 +126,89 @@ def remove_part(part: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _transfer(
-    session: requests.Session,
-    address: str,
-    file: BinaryIO,
-    part: Path,
-    watcher: Watcher,
-    advice: str,
-) -> None:
-    """Append what is missing to the file, in one request."""
-    known, done = _read_version(part), file.seek(0, os.SEEK_END)
-    if done and (known is None or known.address != short_address(address)):
-        raise _StaleError
-    if known and done and done == known.total:
-        return  # only the checks were left
-    with _get(session, address, done, advice) as response:
-        if response.status_code == 416 and done:  # the file is not as long as that
+@dataclass(slots=True)
+class _Attempt:
+    """Requests of one file, until one of them gets its end. The parameters are `download`'s.
+
+    Parameters
+    ----------
+    has_connected : bool
+        Whether the server has answered, so that it can be expected to do so again.
+    """
+
+    session: requests.Session
+    address: str
+    file: BinaryIO
+    part: Path
+    watcher: Watcher
+    advice: str
+    has_connected: bool = False
+
+    def run(self) -> None:
+        """Append what is missing to the file, in one request."""
+        known, done = _read_version(self.part), self.file.seek(0, os.SEEK_END)
+        if done and (known is None or known.address != short_address(self.address)):
             raise _StaleError
-        if response.status_code not in (200, 206):
-            raise explain_status(response.status_code, address, advice)
-        found = _version_of(response, address)
-        _check_response(response, found, advice)
-        if response.status_code == 200 and done:  # the server cannot resume, or the file is new
-            file.truncate(0)
-            done = file.seek(0)
-        elif done and (found != known or _start_of(response) != done):
-            raise _StaleError
-        check_room(part, (found.total or 0) - done)
-        _version_path(part).write_text(json.dumps(asdict(found)), encoding="utf-8")
-        watcher.on_size(found.total)
-        watcher.on_progress(done)
+        if known and done and done == known.total:
+            return  # only the checks were left
+        with self._ask(done) as response:
+            if response.status_code == 416 and done:  # the file is not as long as that
+                raise _StaleError
+            if response.status_code not in (200, 206):
+                raise explain_status(response.status_code, self.address, self.advice)
+            found = _version_of(response, self.address)
+            _check_response(response, found, self.advice)
+            if response.status_code == 200 and done:  # it cannot resume, or the file is new
+                self.file.truncate(0)
+                done = self.file.seek(0)
+            elif done and (found != known or _start_of(response) != done):
+                raise _StaleError
+            check_room(self.part, (found.total or 0) - done)
+            _version_path(self.part).write_text(json.dumps(asdict(found)), encoding="utf-8")
+            self.watcher.on_size(found.total)
+            self._receive(response, found, done)
+
+    def _ask(self, done: int) -> requests.Response:
+        """Ask for the file from the byte number `done` on."""
+        # Compressed, bytes could not be counted.
+        headers = {"Accept-Encoding": "identity", "User-Agent": f"recolor/{version('recolor-cli')}"}
+        if done:
+            headers["Range"] = f"bytes={done}-"
+        try:
+            response = self.session.get(
+                self.address,
+                headers=headers,
+                stream=True,
+                timeout=(CONNECT_TIMEOUT, STALL_TIMEOUT),
+            )
+        except requests.RequestException as error:
+            if isinstance(error, requests.ReadTimeout):
+                problem = f"the server gave no answer within {STALL_TIMEOUT:.0f} s"
+                raise _CutError(problem) from error
+            if _was_cut(error):
+                raise _CutError("the server closed the connection without an answer") from error
+            if self.has_connected and isinstance(error, requests.ConnectionError):
+                raise _CutError("the server cannot be reached any more") from error
+            raise explain_request_error(error, self.address, self.advice) from error
+        self.has_connected = True
+        return response
+
+    def _receive(self, response: requests.Response, found: _Version, done: int) -> None:
+        """Write the body of a response to the file, from the byte number `done` on."""
+        self.watcher.on_progress(done)
         for chunk in _chunks(response, found, done):
             if done == 0 and _is_page(chunk):
-                raise _web_page(address, advice)
-            _write(file, part, chunk)
+                raise _web_page(found.address, self.advice)
+            _write(self.file, self.part, chunk)
             done += len(chunk)
-            watcher.on_progress(done)
+            self.watcher.on_progress(done)
             if done > MAX_BYTES:
-                file.truncate(0)
-                raise too_large(short_address(address))
+                self.file.truncate(0)
+                raise too_large(found.address)
         if found.total is not None and done != found.total:
-            raise _CutError(_cut_at(done, found.total))
+            raise _CutError(f"the connection ended {_place_of(done, found.total)}")
         if not done:
-            raise ModelError(f"{found.address} is empty", f"check the address; or {advice}")
-
-
-def _get(session: requests.Session, address: str, done: int, advice: str) -> requests.Response:
-    """Ask for the file from the byte number `done` on."""
-    # Compressed, bytes could not be counted.
-    headers = {"Accept-Encoding": "identity", "User-Agent": f"recolor/{version('recolor-cli')}"}
-    if done:
-        headers["Range"] = f"bytes={done}-"
-    try:
-        return session.get(
-            address, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT, STALL_TIMEOUT)
-        )
-    except requests.RequestException as error:
-        if isinstance(error, requests.ReadTimeout):
-            raise _CutError(f"the server gave no answer within {STALL_TIMEOUT:.0f} s") from error
-        if _was_cut(error):
-            raise _CutError("the server closed the connection without an answer") from error
-        raise explain_request_error(error, address, advice) from error
+            raise ModelError(f"{found.address} is empty", f"check the address; or {self.advice}")
 
 
 def _was_cut(error: requests.RequestException) -> bool:
@@ -239,10 +262,10 @@ def _chunks(response: requests.Response, found: _Version, done: int) -> Iterator
             # The plain `read` would wait until a chunk is full, however slowly it comes.
             chunk = response.raw.read1(_CHUNK, decode_content=False)
         except urllib3.exceptions.ReadTimeoutError as error:
-            problem = f"the server went silent for {STALL_TIMEOUT:.0f} s; "
-            raise _CutError(problem + _cut_at(done, found.total)) from error
+            problem = f"the server went silent for {STALL_TIMEOUT:.0f} s "
+            raise _CutError(problem + _place_of(done, found.total)) from error
         except (urllib3.exceptions.HTTPError, HTTPException, OSError) as error:
-            raise _CutError(_cut_at(done, found.total)) from error
+            raise _CutError(f"the connection ended {_place_of(done, found.total)}") from error
         if not chunk:
             return
         yield chunk
@@ -254,11 +277,11 @@ def _chunks(response: requests.Response, found: _Version, done: int) -> Iterator
             began, count = time.monotonic(), 0
 
 
-def _cut_at(done: int, total: int | None) -> str:
-    """Return where a download ended too early."""
+def _place_of(done: int, total: int | None) -> str:
+    """Return the end of a sentence that tells where a download ended too early."""
     if total is None:
-        return f"the connection ended after {done:,} bytes"
-    return f"the connection ended after {done:,} of the {total:,} bytes that the server promised"
+        return f"after {done:,} bytes"
+    return f"after {done:,} of the {total:,} bytes that it promised"
 
 
 def _is_page(start: bytes) -> bool:
@@ -268,7 +291,7 @@ def _is_page(start: bytes) -> bool:
 
 def _web_page(address: str, advice: str) -> ModelError:
     return ModelError(
-        f"{short_address(address)} is a web page, not a file",
+        f"{address} is a web page, not a file",
         f"open it in a browser to see what it asks for; then {advice}",
     )
 

@@ -8,6 +8,7 @@ import requests
 import urllib3
 
 from recolor_cli.errors import ModelError
+from recolor_cli.model.http_session import PLAIN_REDIRECT
 
 _STATUS = {
     401: ("wants a login", "log in with a browser and save the file; then {}"),
@@ -45,6 +46,10 @@ def explain_request_error(
     if isinstance(error, requests.TooManyRedirects):
         return ModelError(
             f"{where} redirects in a circle", f"open it in a browser to see why; then {advice}"
+        )
+    if PLAIN_REDIRECT in str(error):
+        return ModelError(
+            f"{where} {PLAIN_REDIRECT}", f"open it in a browser to see why; then {advice}"
         )
     if isinstance(error, requests.exceptions.SSLError):
         return ModelError(

@@ -11,17 +11,34 @@ import requests
 import truststore
 from requests.adapters import HTTPAdapter
 
+PLAIN_REDIRECT = "redirects to an address without encryption"
 _MAX_REDIRECTS = 10
 
 
 class _Session(requests.Session):
-    """A session that reaches this machine without a proxy. requests itself asks NO_PROXY only."""
+    """A session that reaches this machine without a proxy, and stays encrypted.
+
+    requests itself asks NO_PROXY only.
+    """
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send one request of a chain of redirects."""
         if _is_this_machine(urlsplit(request.url or "").hostname or ""):
             options["proxies"] = {}
         return super().send(request, **options)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where a response leads; refuse to go on without encryption.
+
+        Raises
+        ------
+        requests.exceptions.InvalidURL
+            If the response was encrypted and what it leads to is not.
+        """
+        target = super().get_redirect_target(resp)
+        if target and resp.url.startswith("https:") and target.lower().startswith("http:"):
+            raise requests.exceptions.InvalidURL(PLAIN_REDIRECT)
+        return target
 
 
 class _SystemCertificates(HTTPAdapter):
