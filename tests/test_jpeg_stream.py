@@ -43,6 +43,32 @@ KINDS = {
 }
 
 
+def deep_picture(bits: int, is_gray: bool = False, low_bits: int = 0, **options) -> bytes:
+    """Return a JPEG of another depth than 8 bits, the lossless ones without their low bits."""
+    with Image.open(io.BytesIO(KINDS["full color"])) as image:
+        rgb = np.asarray(image)
+    levels = rgb[..., 0].copy() if is_gray else rgb
+    kind = np.uint8 if bits <= 8 else np.uint16
+    levels = (levels / 255 * ((1 << bits) - 1)).astype(kind)
+    jpeg = bytes(imagecodecs.jpeg8_encode(levels, bitspersample=bits, **options))
+    scan = next(part for part in walk_segments(jpeg) if part.marker == SCAN)
+    last = scan.end - 1
+    return jpeg[:last] + bytes([jpeg[last] | low_bits]) + jpeg[last + 1 :]
+
+
+DEEP_KINDS = {
+    "12 bits": deep_picture(12),
+    "12 bits gray": deep_picture(12, is_gray=True),
+    "12 bits optimized": deep_picture(12, optimize=True),
+    "12 bits lossless": deep_picture(12, lossless=True),
+    "16 bits lossless": deep_picture(16, lossless=True),
+    "16 bits lossless gray": deep_picture(16, is_gray=True, lossless=True),
+    "16 bits lossless, low bits left out": deep_picture(16, low_bits=9, lossless=True),
+    "6 bits lossless": deep_picture(6, lossless=True),
+    "8 bits lossless": deep_picture(8, lossless=True),
+}
+
+
 def data_of(jpeg: bytes) -> tuple[int, int]:
     """Return where the data of the first scan begin and those of the last one end."""
     segments = list(walk_segments(jpeg))
@@ -54,12 +80,14 @@ def damage_of(jpeg: bytes) -> str:
     return JpegStream(jpeg).decode()[1]
 
 
-@pytest.fixture(params=list(KINDS))
+@pytest.fixture(params=[*KINDS, *DEEP_KINDS])
 def jpeg(request) -> bytes:
-    return KINDS[request.param]
+    return (KINDS | DEEP_KINDS)[request.param]
 
 
-def test_a_whole_picture_is_decoded_as_pillow_does(jpeg):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_picture_is_decoded_as_pillow_does(kind):
+    jpeg = KINDS[kind]
     levels, damage = JpegStream(jpeg).decode()
     assert damage == ""
     with Image.open(io.BytesIO(jpeg)) as image:
@@ -105,7 +133,8 @@ def test_a_progressive_picture_that_ends_between_two_scans_is_damaged():
 def test_a_picture_that_lost_its_middle_is_damaged(jpeg, hole, place):
     start, end = data_of(jpeg)
     at = start + int((end - start) * place)
-    assert damage_of(jpeg[:at] + hole + jpeg[at + 512 :])
+    lost = max(512, (end - start) // 12)
+    assert damage_of(jpeg[:at] + hole + jpeg[at + lost :])
 
 
 def test_a_lost_restart_interval_is_damage():

@@ -282,6 +282,88 @@ def test_a_picture_too_small_is_named_by_its_page(tmp_path, recolor):
     assert "a.tif: page 2 of 2: 20x6 pixels are too few" in err
 
 
+FAX_KINDS = {
+    "group 4": {"compression": "group4"},
+    "group 3": {"compression": "group3"},
+    "group 3, two-dimensional": {"compression": "group3", "tiffinfo": {292: 1}},
+    "runs": {"compression": "tiff_ccitt"},
+}
+LINES = np.linspace(0, 8, 200) + np.linspace(0, 3, 120)[:, None] ** 2
+FAX = np.dstack([(np.sin(LINES) + np.random.default_rng(3).normal(0, 0.3, LINES.shape) > 0)] * 3)
+
+
+def fax(kind: str, rows: int) -> bytes:
+    """Return a TIFF in strips of so many rows."""
+    buffer = io.BytesIO()
+    options = dict(FAX_KINDS[kind])
+    tags = options.pop("tiffinfo", {}) | {278: rows}
+    Image.fromarray(FAX[..., 0]).save(buffer, "TIFF", tiffinfo=tags, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("rows", [50, 120])
+@pytest.mark.parametrize("kind", FAX_KINDS)
+def test_a_whole_fax_is_read(kind, rows):
+    (page,) = decode_pages(fax(kind, rows))
+    assert (page.damage, page.warnings) == ("", ())
+    assert np.array_equal(page.rgb, FAX * np.uint8(255))
+
+
+@pytest.mark.parametrize("kind", FAX_KINDS)
+def test_a_fax_without_an_end_or_with_reversed_bits_is_whole(kind):
+    data = fax(kind, 120)
+    start, end = segment_of(data, 0)
+    strip = data[start:end].rstrip(b"\0")
+    tags = {"t256": [200], "t257": [120], "t258": [1], "t262": [1], "t273": [8], "t277": [1]}
+    tags |= {"t278": [120], "t292": [FAX_KINDS[kind].get("tiffinfo", {}).get(292, 0)]}
+    compression = [{"group4": 4, "group3": 3}.get(FAX_KINDS[kind]["compression"], 2)]
+    for filling in (b"", b"\0", b"\0" * 40):
+        content = strip.removesuffix(b"\0\x10\x01").removesuffix(b"\x10\x01") + filling
+        bare = bare_tiff(content, t259=compression, t279=[len(content)], **tags)
+        assert np.array_equal(decode(bare).rgb, FAX * np.uint8(255))
+    bits = np.unpackbits(np.frombuffer(strip, np.uint8)).reshape(-1, 8)
+    content = np.packbits(bits[:, ::-1]).tobytes()
+    bare = bare_tiff(content, t259=compression, t266=[2], t279=[len(content)], **tags)
+    assert np.array_equal(decode(bare).rgb, FAX * np.uint8(255))
+
+
+@pytest.mark.parametrize("rows", [50, 120])
+@pytest.mark.parametrize("damage", ["zeros", "ones", "noise", "removed", "cut", "cut and filled"])
+@pytest.mark.parametrize("kind", FAX_KINDS)
+def test_damage_within_a_fax_is_found_and_the_rest_kept_on_demand(kind, damage, rows):
+    data = fax(kind, rows)
+    start, end = segment_of(data, 0)
+    at, size = (start + end) // 2, (end - start) // 5
+    noise = np.random.default_rng(0).bytes(size)
+    bad = {
+        "zeros": data[:at] + bytes(size) + data[at + size :],
+        "ones": data[:at] + b"\xff" * size + data[at + size :],
+        "noise": data[:at] + noise + data[at + size :],
+        "removed": data[:at] + data[at + size : end] + noise + data[end:],
+        "cut": data[:at],
+        "cut and filled": data[:at] + bytes(end - at) + data[end:],
+    }[damage]
+    if damage == "cut":  # the directory stands behind the strips of Pillow
+        bad = with_strip_of(data, at - start)
+    with pytest.raises(DamagedError, match="missing or wrong"):
+        decode(bad)
+    (page,) = decode_pages(bad, keep_damaged=True)
+    assert page.damage
+    assert np.array_equal(page.rgb[: rows // 3], FAX[: rows // 3] * np.uint8(255))
+    if rows == 50:
+        assert np.array_equal(page.rgb[50:], FAX[50:] * np.uint8(255))
+
+
+def with_strip_of(data: bytes, size: int) -> bytes:
+    """Return a TIFF whose directory gives the first strip so many bytes."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        sizes = file.pages[0].tags[279]
+    changed = bytearray(data)
+    form = {3: "<H", 4: "<I"}[int(sizes.dtype)]
+    struct.pack_into(form, changed, sizes.valueoffset, size)
+    return bytes(changed)
+
+
 def levels_of(pixels: np.ndarray, count: int) -> list[np.ndarray]:
     return [pixels[:: 2**i, :: 2**i] for i in range(count)]
 

@@ -1,8 +1,9 @@
 """The segments of a JPEG, its pixels, and whether all of them are there.
 
 libjpeg makes a picture of nearly any file, and warns where data are missing or wrong. simplejpeg
-passes these warnings on, for 8 bits a channel. imagecodecs decodes all other depths, and sides of
-more than 65,500 px, without them, so that damage within their data stays unseen.
+passes these warnings on, for 8 bits a channel. imagecodecs decodes all other depths without them.
+So simplejpeg reads these, too, as if they had 8 bits: the levels are wrong, and the warnings right,
+because the codes are the same. Sides of more than 65,500 px have no such check.
 
 References
 ----------
@@ -105,8 +106,7 @@ class JpegStream:
 
     def with_8_bits(self) -> bytes:
         """Return the file with a header that declares 8 bits, for programs that read only those."""
-        at = self.frame.start
-        return self.data[:at] + b"\x08" + self.data[at + 1 :]
+        return self._declare_8_bits(self.data)
 
     def decode(self) -> tuple[AnyPlanes, str]:
         """Decode as much as there is.
@@ -121,19 +121,43 @@ class JpegStream:
         """
         data = self._in_order()
         height, width = struct.unpack_from(">HH", self.data, self.frame.start + 1)
-        is_ordinary = self.bits == 8 and max(height, width) <= _MAX_SIDE
-        if not is_ordinary or self.frame.marker in _LOSSLESS:
-            levels = np.asarray(imagecodecs.jpeg8_decode(data))
-            return self._stretch(levels), self._missing_scans() or self._missing_end()
-        color = _COLOR.get(len(self.channels), "RGB")
         damage = self._missing_scans()
+        if (
+            self.bits == 8
+            and self.frame.marker not in _LOSSLESS
+            and max(height, width) <= _MAX_SIDE
+        ):
+            levels, warning = self._decode_with_warning(data)
+        else:
+            levels = self._stretch(np.asarray(imagecodecs.jpeg8_decode(data)))
+            try:
+                _, warning = self._decode_with_warning(self._declare_8_bits(data))
+            except ValueError:  # of a kind that simplejpeg does not read
+                warning, damage = "", damage or self._missing_end()
+        if warning and not self._is_padding(warning, data):
+            damage = damage or self._missing_end() or "a part of its data is missing or wrong"
+        return levels, damage
+
+    def _decode_with_warning(self, data: bytes) -> tuple[AnyPlanes, str]:
+        """Return levels of 8 bits and libjpeg's first warning; ValueError if there are none."""
+        color = _COLOR.get(len(self.channels), "RGB")
+        warning = ""
         try:
             levels = simplejpeg.decode_jpeg(data, color)
         except ValueError as error:
+            warning = str(error)
             levels = simplejpeg.decode_jpeg(data, color, strict=False)  # raises unless it warned
-            if not self._is_padding(str(error), data):
-                damage = damage or self._missing_end() or "a part of its data is missing or wrong"
-        return (levels[..., 0] if color == "GRAY" else levels), damage
+        return (levels[..., 0] if color == "GRAY" else levels), warning
+
+    def _declare_8_bits(self, data: bytes) -> bytes:
+        at = self.frame.start
+        changed = bytearray(data)
+        changed[at] = 8
+        if self.frame.marker in _LOSSLESS:  # may leave out more low bits than 8 bits have
+            for part in self.segments:
+                if part.marker == _START_OF_SCAN and part.end > part.start:
+                    changed[part.end - 1] &= 0xF0
+        return bytes(changed)
 
     def _stretch(self, levels: AnyPlanes) -> AnyPlanes:
         if self.bits > 8:

@@ -2,7 +2,8 @@
 
 A page is stored in segments, strips or tiles, each compressed by itself. tifffile decodes most
 kinds. libtiff, by way of imagecodecs, knows some old ones that tifffile does not: JPEG of before
-1995, and YCbCr whose color has another resolution. Both raise for broken data.
+1995, and YCbCr whose color has another resolution. Both raise for broken data, but for that of JPEG
+and CCITT, which are checked here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from recolor_cli.errors import InputError
 from recolor_cli.image.failures import damaged
 from recolor_cli.image.formats.jpeg_stream import JpegStream
+from recolor_cli.image.formats.tiff_fax import FAX_COMPRESSIONS, decode_rows, holds_all_rows
 
 YCBCR = 6
 _UNCOMPRESSED, _OLD_JPEG, _JPEG = 1, 6, 7
@@ -135,9 +137,12 @@ def _find_damage(data: bytes, page: tifffile.TiffPage) -> str:
             return _MISSING
         if start + (_pixel_bytes(page) or size) > len(data):
             return "its end is missing"
-    if page.compression == _JPEG and page.bitspersample == 8:
-        found = (_find_jpeg_damage(data[start : start + size], page) for start, size in segments)
-        return next(filter(None, found), "")
+    contents = (data[start : start + size] for start, size in segments)
+    if page.compression == _JPEG:
+        return next(filter(None, (_find_jpeg_damage(each, page) for each in contents)), "")
+    if page.compression in FAX_COMPRESSIONS:
+        is_whole = all(holds_all_rows(page, *each) for each in enumerate(contents))
+        return "" if is_whole else _MISSING
     return ""
 
 
@@ -172,12 +177,7 @@ def _decode_segments(data: bytes, page: tifffile.TiffPage) -> tuple[NDArray[Any]
         if page.compression == _UNCOMPRESSED and encoded:
             encoded = encoded.ljust(min(size, page.nbytes), b"\0")
         try:
-            part, place, _ = page.decode(
-                encoded,
-                number,
-                jpegtables=page.jpegtables,
-                jpegheader=page.jpegheader,
-            )
+            part, place = _decode_segment(page, number, encoded)
         except Exception:
             continue
         if part is not None:
@@ -187,3 +187,15 @@ def _decode_segments(data: bytes, page: tifffile.TiffPage) -> tuple[NDArray[Any]
             found += 1
     stored = levels[:, 0, ..., 0] if len(levels) > 1 else levels[0, 0]
     return _in_order(stored, page), found
+
+
+def _decode_segment(
+    page: tifffile.TiffPage, number: int, encoded: bytes
+) -> tuple[NDArray[Any] | None, tuple[int, int, int, int, int]]:
+    """Return the levels, shape (1, rows, columns, C), and where they lie in the page."""
+    if page.compression in FAX_COMPRESSIONS and encoded:
+        _, place, _ = page.decode(None, number)
+        return decode_rows(page, number, encoded)[None, ..., None], place
+    tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+    part, place, _ = page.decode(encoded, number, **tables)
+    return part, place
