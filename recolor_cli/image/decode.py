@@ -65,7 +65,8 @@ def decode_pages(
             if picture is None:
                 return
             if picture.damage:
-                name = "the picture" if count == 1 else f"{noun} {number} of {count}"
+                is_one = count == 1 or picture.animation  # whose damage is that of the file
+                name = "the picture" if is_one else f"{noun} {number} of {count}"
                 warning = f"{name} is damaged: {picture.damage}; what is left of it is recolored"
                 picture = replace(picture, warnings=(warning, *picture.warnings))
             if not picture.is_hidden or codec.holds_hidden_pictures:

@@ -16,6 +16,8 @@ MAX_TEXT = 1 << 26
 """Bytes of a text or profile in a PNG, decompressed."""
 _MAX_TEXTS = 1 << 28  # bytes of all texts
 
+_MOST_FILLING = 100  # times the bytes that are there
+
 # How decoders say that a file is cut off. Otherwise their messages mean nothing to users.
 _CUT_OFF = ("truncat", "premature", "end of file", "only got", "buffer is smaller")
 
@@ -32,6 +34,25 @@ def damaged(detail: str, some_is_left: bool = False) -> InputError:
     """
     kind = DamagedError if some_is_left else InputError
     return kind(f"the picture is damaged: {detail}", "copy or scan it again")
+
+
+def nothing_left(detail: str) -> InputError:
+    """Return the error for a damaged file of which the decoder gives nothing, by its damage."""
+    return InputError(
+        f"the picture is damaged: {detail}, and nothing of it can be decoded",
+        "copy or scan it again; --damaged keep cannot help here",
+    )
+
+
+def fill(data: bytes, length: int, filling: bytes = b"\0") -> bytes:
+    """Return a file with filling up to a length, unless nearly all of it is missing.
+
+    So a few bytes cannot declare a length that takes all memory.
+    """
+    missing = length - len(data)
+    if missing <= 0 or length > _MOST_FILLING * len(data):
+        return data
+    return data + filling * -(-missing // len(filling))
 
 
 @contextmanager

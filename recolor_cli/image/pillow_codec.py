@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
@@ -16,13 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from recolor_cli.color.row_strips import map_row_strips
-from recolor_cli.errors import InputError
+from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.image import exif
 from recolor_cli.image.codec import Codec, Layout, NewPage, Reader, StoredPage
 from recolor_cli.image.color_profiles import Space, space_of
 from recolor_cli.image.decoded_image import Animation
 from recolor_cli.image.exif import upright_size
-from recolor_cli.image.failures import damaged
+from recolor_cli.image.failures import damaged, nothing_left
 from recolor_cli.image.metadata import Metadata, read_metadata
 from recolor_cli.image.unsupported import unsupported_format
 from recolor_cli.types import AnyPlanes, ImageSize
@@ -39,15 +40,22 @@ class PillowReader(Reader):
 
     def __init__(self, data: bytes, codec: PillowCodec) -> None:
         super().__init__(codec)
-        self.data = data
-        self.damage = ""
+        self.data = self.fill_up(data)
+        self.damage = "its end is missing" if self.data is not data else ""
         self._holds_dpi_in_exif = codec.holds_dpi_in_exif
         try:
-            self.image = Image.open(io.BytesIO(data), formats=[codec.format])
+            self.image = Image.open(io.BytesIO(self.data), formats=[codec.format])
         except UnidentifiedImageError as error:
             raise unsupported_format(data) or damaged("its header") from error
 
     # Hooks of the formats
+
+    def fill_up(self, data: bytes) -> bytes:
+        """Return a file that is cut off with filling in place of its end.
+
+        All others are returned as they are, the same object.
+        """
+        return data
 
     @property
     def is_16_bit(self) -> bool:
@@ -122,10 +130,14 @@ class PillowReader(Reader):
     def pages(self, all_pages: bool) -> Iterator[StoredPage]:
         """Decode all frames, or the first."""
         self.was_read = True
+        if self.damage and not self.keeps_damaged:
+            raise damaged(self.damage, some_is_left=True)
         if self.page_count(all_pages) > 1:
             yield from self._decode_frames()
         else:
-            yield self._decode_still()
+            with self._nothing_left():
+                page = self._decode_still()
+            yield page
 
     def close(self) -> None:
         """Free the pixels that Pillow holds."""
@@ -133,6 +145,18 @@ class PillowReader(Reader):
 
     def _frame_count(self) -> int:
         return int(getattr(self.image, "n_frames", 1))
+
+    @contextmanager
+    def _nothing_left(self) -> Iterator[None]:
+        """Say of a file that is cut off that the decoder can give nothing of it, if it raises."""
+        try:
+            yield
+        except (RecolorError, MemoryError):
+            raise
+        except Exception as error:
+            if not self.damage:
+                raise
+            raise nothing_left(self.damage) from error
 
     def _decode_still(self) -> StoredPage:
         profile, warning = self.color_profile()
@@ -143,6 +167,8 @@ class PillowReader(Reader):
             ImageOps.exif_transpose(self.image, in_place=True)  # loads the pixels
             decoded = pixels_of(self.image, profile)
         pixels, space, alpha = decoded
+        if self.damage and pixels.min() == pixels.max():
+            raise nothing_left(self.damage)
         held = self._frame_count()
         if self.has_hidden_picture:
             warnings.append(
@@ -162,9 +188,19 @@ class PillowReader(Reader):
         exif_block = self.exif_block()
         animation = Animation(self._frame_count(), self.image.info.get("loop"))
         metadata = None
-        for frame in ImageSequence.Iterator(self.image):
+        frames = ImageSequence.Iterator(self.image)
+        while True:
             is_hidden = self.has_hidden_picture and metadata is None
-            shown = frame.convert("RGBA")  # some decoders know the duration after decoding only
+            try:
+                with self._nothing_left():
+                    frame = next(frames)
+                    shown = frame.convert("RGBA")  # some know the duration after decoding only
+            except StopIteration:
+                return
+            except InputError:
+                if metadata is None:
+                    raise
+                return  # the frames before are left
             milliseconds = float(frame.info.get("duration", 0))
             metadata = metadata or self.metadata(exif_block)
             pixels, space, alpha = pixels_of(ImageOps.exif_transpose(shown), profile)
@@ -172,7 +208,9 @@ class PillowReader(Reader):
                 pixels, space, alpha, profile, metadata,
                 warnings=(warning,) if warning else (),
                 animation=animation, milliseconds=milliseconds, is_hidden=is_hidden,
+                damage=self.damage,
             )  # fmt: skip
+            self.damage = ""  # is said once
 
 
 class PillowCodec(Codec):

@@ -6,13 +6,20 @@ from typing import Any
 
 from recolor_cli.image.codec import BYTES_PER_PIXEL_SLOW_CODECS, NewPage
 from recolor_cli.image.exif import without_orientation
+from recolor_cli.image.failures import fill
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import Metadata
-from recolor_cli.image.pillow_codec import PillowCodec
+from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
+
+
+class _AvifReader(PillowReader):
+    def fill_up(self, data: bytes) -> bytes:
+        return fill(data, _end_of_boxes(data))
 
 
 class _Avif(PillowCodec):
     format = ImageFormat.AVIF
+    reader = _AvifReader
     holds_animations = True
     max_side = 65_536
     holds_dpi_in_exif = True
@@ -27,6 +34,19 @@ class _Avif(PillowCodec):
             # Pillow rebuilds a block with an orientation, and would spoil texts in UTF-8.
             options["exif"] = without_orientation(options["exif"])
         return options
+
+
+def _end_of_boxes(data: bytes) -> int:
+    """Return where the last box ends, perhaps beyond the file."""
+    at = 0
+    while at + 16 <= len(data):
+        length = int.from_bytes(data[at : at + 4])
+        if length == 1:  # the length stands behind the name
+            length = int.from_bytes(data[at + 8 : at + 16])
+        if length < 8:  # 0: up to the end
+            return len(data)
+        at += length
+    return at
 
 
 CODEC = _Avif()

@@ -13,6 +13,7 @@ from typing import Any
 
 from recolor_cli.image.codec import NewPage
 from recolor_cli.image.decoded_image import Animation
+from recolor_cli.image.failures import fill
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import Metadata, clean_xmp
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
@@ -20,11 +21,15 @@ from recolor_cli.image.xmp_reader import GIF_XMP_END
 
 _EXTENSION, _FRAME, _TRAILER = 0x21, 0x2C, 0x3B
 _HEADER_SIZE = 13  # bytes
+_MOST_BITS = 12  # of a code
 _XMP_BLOCK = b"\x21\xff\x0bXMP DataXMP"
 _RESTORE_BACKGROUND = 2  # frames may be transparent where the one before is not
 
 
 class _GifReader(PillowReader):
+    def fill_up(self, data: bytes) -> bytes:
+        return fill_up(data)
+
     def metadata(self, exif_block: bytes) -> Metadata:
         # Pillow steps over it.
         return replace(super().metadata(exif_block), xmp=clean_xmp(xmp(self.data)))
@@ -86,6 +91,50 @@ def canvas_pixels(data: bytes) -> int:
     except (IndexError, struct.error):
         pass  # cut off
     return int(width * height)
+
+
+def fill_up(data: bytes) -> bytes:
+    """Return a file that is cut off within a frame with pixels of the first color and an end.
+
+    Where nothing of the last frame is there, it is left out. Other files are returned as they are.
+    """
+    begin, has_frame = 0, False
+    try:
+        begin = at = _HEADER_SIZE + _table_size(data[10])
+        while data[at] != _TRAILER:
+            begin = at
+            if data[at] == _FRAME:
+                across, down = struct.unpack_from("<HH", data, at + 5)
+                at += 11 + _table_size(data[at + 9])
+                if at < len(data) and not _ends_in_file(data, at):
+                    return _with_codes(data, at, across * down)
+                at = _end_of_blocks(data, at)
+                has_frame = True
+            elif data[at] == _EXTENSION:
+                at = _end_of_blocks(data, at + 2)
+            else:
+                at += 1
+    except (IndexError, struct.error):
+        is_cut = has_frame and begin < len(data) and data[begin] in (_FRAME, _EXTENSION)
+        if is_cut and at != len(data):
+            return data[:begin] + bytes([_TRAILER])
+    return data
+
+
+def _ends_in_file(data: bytes, at: int) -> bool:
+    try:
+        return _end_of_blocks(data, at) <= len(data)
+    except IndexError:
+        return False
+
+
+def _with_codes(data: bytes, at: int, pixels: int) -> bytes:
+    """Return a file whose last block is cut off with codes for so many pixels, all of them 0."""
+    while at + 1 + data[at] < len(data):
+        at += 1 + data[at]
+    data += bytes(at + 1 + data[at] - len(data))
+    count = -(-pixels * _MOST_BITS // 8 // 255) + 1
+    return fill(data, len(data) + 256 * count, b"\xff" + bytes(255)) + bytes([0, _TRAILER])
 
 
 def _table_size(flags: int) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 
 from recolor_cli.image.codec import BYTES_PER_PIXEL_SLOW_CODECS, NewPage
 from recolor_cli.image.exif import PREFIX
-from recolor_cli.image.failures import damaged
+from recolor_cli.image.failures import damaged, fill
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.levels import stretch_to_16_bits
 from recolor_cli.image.metadata import Metadata, clean_xmp, orientation_of
@@ -29,11 +29,21 @@ from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, sp
 _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _EMBEDDED_PROFILE = 2  # a method of telling the color
+_CODE_STREAM, _END = b"\xff\x4f\xff\x51", b"\xff\xd9"
+_TILE, _TILE_DATA = b"\xff\x90", b"\xff\x93"
+_MOST_TILES = 65_535
+_PACKETS = 1024  # empty ones, of a byte each, in place of a tile
 _INCHES_PER_METRE = 1 / 0.0254
 _DEPTH = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)  # SOC, and SIZ up to Ssiz
 
 
 class _Jpeg2000Reader(PillowReader):
+    def fill_up(self, data: bytes) -> bytes:
+        try:
+            return fill_up(data)
+        except (struct.error, ZeroDivisionError):  # in the header
+            return data
+
     @property
     def is_16_bit(self) -> bool:
         return self._bits > 8
@@ -87,6 +97,36 @@ class _Jpeg2000(PillowCodec):
             return None
         pixels = np.ascontiguousarray(page.pixels)
         return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="jp2", reversible=True))
+
+
+def fill_up(data: bytes) -> bytes:
+    """Return a file that is cut off with empty packets in place of those that are missing.
+
+    A packet of zeros says that it brings nothing, so the picture loses sharpness, or tiles. Other
+    files are returned as they are.
+    """
+    at = data.find(_CODE_STREAM) + 2
+    if at < 2:
+        return data
+    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, at + 6)
+    tiles = -(-(right - left) // width) * -(-(bottom - top) // height)
+    while data[at : at + 2] != _TILE:
+        at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    found, length = set(), 0
+    while data[at : at + 2] == _TILE:
+        tile, length = struct.unpack_from(">HI", data, at + 4)
+        found.add(tile)
+        if length == 0 or at + length > len(data):
+            break
+        at, length = at + length, 0
+    if data[at : at + 2] == _END or (length == 0 and len(found) == tiles):
+        return data
+    missing = [tile for tile in range(tiles) if tile not in found] if tiles < _MOST_TILES else []
+    filled = fill(data, at + length)
+    for tile in missing:
+        head = struct.pack(">2sHHIBB2s", _TILE, 10, tile, 14 + _PACKETS, 0, 1, _TILE_DATA)
+        filled = fill(filled + head, len(filled + head) + _PACKETS)
+    return filled + _END
 
 
 def raw_exif(data: bytes) -> bytes:

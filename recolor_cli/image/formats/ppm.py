@@ -13,15 +13,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor_cli.image.codec import NewPage
-from recolor_cli.image.failures import damaged
+from recolor_cli.image.failures import damaged, fill
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
 
 _GAP = rb"(?:\s+|#[^\n]*\n)+"
+_BITMAP_HEADER = re.compile(rb"P([14])%b(\d{1,9})%b(\d{1,9})()\s" % (_GAP, _GAP))
+_LEVELS_HEADER = re.compile(rb"P([2356])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GAP, _GAP))
+_COLOR_KINDS, _TEXT_KINDS = (3, 6), (1, 2, 3)
+_BLACK = b" 0"  # a level in text
 _HEADER = re.compile(rb"P([56])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GAP, _GAP))
 
 
 class _PnmReader(PillowReader):
+    def fill_up(self, data: bytes) -> bytes:
+        header = _BITMAP_HEADER.match(data) or _LEVELS_HEADER.match(data)
+        if header is None:
+            return data
+        kind, width, height = (int(number) for number in header.groups()[:3])
+        channels = 3 if kind in _COLOR_KINDS else 1
+        count = width * height * channels
+        if kind in _TEXT_KINDS:
+            levels = data[header.end() :]
+            found = levels.count(b"0") + levels.count(b"1") if kind == 1 else len(levels.split())
+            return fill(data, len(data) + len(_BLACK) * (count - found), _BLACK)
+        bits = {4: 1}.get(kind, 16 if int(header[4] or 0) > 255 else 8)
+        return fill(data, header.end() + -(-width * channels * bits // 8) * height)
+
     @property
     def is_16_bit(self) -> bool:
         header = _HEADER.match(self.data)
