@@ -225,6 +225,35 @@ def test_a_page_that_is_lost_does_not_cost_the_others():
         list(decode_pages(bad))
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_all_damaged_pages_are_named_at_once(keep):
+    data = tiff_of_pages(NOISE, NOISE[:48], NOISE[::-1], NOISE[:, ::-1], compression="lzw")
+    bad = bytearray(data)
+    for number in (1, 3):
+        start, end = segment_of(data, number)
+        bad[start:end] = b"\xff" * (end - start)
+    if keep:
+        pages = list(decode_pages(bytes(bad), keep_damaged=True))
+        assert [bool(page.damage) for page in pages] == [False, True, False, True]
+        return
+    pages = decode_pages(bytes(bad))
+    assert np.array_equal(next(pages).rgb, NOISE)
+    wanted = "pages 2 and 4 of 4: the picture is damaged: nothing of it can be decoded"
+    with pytest.raises(DamagedError, match=wanted):
+        next(pages)
+
+
+def test_pages_that_cannot_be_read_are_named_with_their_reasons():
+    data = tiff_of_pages(NOISE, NOISE[..., 0].astype(np.int32), NOISE[::-1], compression="lzw")
+    start, end = segment_of(data, 2)
+    bad = data[:start] + b"\xff" * (end - start) + data[end:]
+    with pytest.raises(InputError) as caught:
+        list(decode_pages(bad))
+    assert caught.value.message.startswith("page 2 of 3: its pixels are int32")
+    assert "; page 3 of 3: the picture is damaged" in caught.value.message
+    assert not isinstance(caught.value, DamagedError)  # to keep what is left would not help
+
+
 def test_of_a_single_page_something_must_be_left():
     data = tiff(NOISE, photometric="rgb", compression="lzw")
     start, end = segment_of(data, 0)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from xml.dom import minidom
 
 from recolor_cli.image.xmp_document import XmpError, elements_of, parse_packet, serialize
+from recolor_cli.system.texts import listed
 
 GAIN_MAP = "its gain map (HDR)"
 VIDEO = "its video (motion photo)"
@@ -83,9 +84,8 @@ def say_left_out(names: Iterable[str]) -> str:
         found.remove(FURTHER)  # the same in other words
     if not found:
         return ""
-    text = " and ".join(filter(None, (", ".join(found[:-1]), found[-1])))
     is_one = len(found) == 1 and found[0] != FURTHER
-    return f"{text} {'is' if is_one else 'are'} left out"
+    return f"{listed(found)} {'is' if is_one else 'are'} left out"
 
 
 def _claims(description: minidom.Element) -> Iterator[minidom.Element | minidom.Attr]:

@@ -11,6 +11,7 @@ from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.decoded_image import Animation, DecodedImage
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import METADATA_NAMES, Metadata
+from recolor_cli.system.texts import listed
 from recolor_cli.types import AnyPlanes, ImageSize
 
 BYTES_PER_PIXEL_SLOW_CODECS = 52
@@ -121,7 +122,10 @@ class Reader(ABC):
 
     @abstractmethod
     def pages(self, all_pages: bool) -> Iterator[StoredPage]:
-        """Decode all pages or frames, or the first, which then has a warning if there are more."""
+        """Decode all pages or frames, or the first, which then has a warning if there are more.
+
+        Behind a page that raises, the iterator goes on with the next one, if that can be read.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -173,8 +177,9 @@ class Codec(ABC):
         kept = {name: getattr(metadata, name) for name in self.holds_metadata}
         fitted = Metadata(icc_profile=metadata.icc_profile, dpi=metadata.dpi, **kept)
         verb = "is" if len(lost) == 1 and lost[0] != "texts" else "are"
-        names = " and ".join(filter(None, (", ".join(lost[:-1]), lost[-1])))
-        return fitted, (f"its {names} {verb} left out, as {self.format.prose_name} holds none",)
+        return fitted, (
+            f"its {listed(lost)} {verb} left out, as {self.format.prose_name} holds none",
+        )
 
     @abstractmethod
     def open(self, data: bytes) -> Reader:

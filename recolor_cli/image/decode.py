@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recolor_cli.errors import InputError
 from recolor_cli.image.codec import Codec, Reader, StoredPage
 from recolor_cli.image.decoded_image import DecodedImage
-from recolor_cli.image.failures import decoder_errors, page_errors
+from recolor_cli.image.failures import decoder_errors, faults_of_pages
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.levels import reduce_to_8_bits
 from recolor_cli.image.normalize import normalize
@@ -44,7 +44,7 @@ def decode_pages(
     Raises
     ------
     InputError
-        If the file is empty, of no format that is read, or damaged.
+        If the file is empty, of no format that is read, or damaged. It names all pages that are.
     """
     if header and not header.reader.was_read:
         reader = header.reader
@@ -58,12 +58,20 @@ def decode_pages(
         count = reader.page_count(all_pages)
     pages = reader.pages(all_pages)
     number, noun = 1, reader.codec.page_noun
+    faults: dict[int, InputError] = {}  # by the number of the page
     try:
         while True:
-            with page_errors(number, count, noun):
+            try:
                 picture = _next_picture(pages, reader, codec)
-            if picture is None:
-                return
+            except InputError as error:
+                faults[number] = error
+                number += 1
+                continue
+            if picture is None or number > count:
+                break
+            if faults:
+                number += 1
+                continue  # only to find the other faults
             if picture.damage:
                 is_one = count == 1 or picture.animation  # whose damage is that of the file
                 name = "the picture" if is_one else f"{noun} {number} of {count}"
@@ -73,6 +81,8 @@ def decode_pages(
                 yield picture
             del picture  # so that only one page is in memory
             number += 1
+        if faults:
+            raise faults_of_pages(faults, count, noun)
     finally:
         reader.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 
@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 from recolor_cli.errors import DamagedError, InputError, OutputError, RecolorError
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.system.memory import is_out_of_memory
+from recolor_cli.system.texts import listed
 
 MAX_TEXT = 1 << 26
 """Bytes of a text or profile in a PNG, decompressed."""
@@ -96,6 +97,31 @@ def page_errors(number: int, count: int, noun: str) -> Iterator[None]:
             raise
         message = f"{noun} {number} of {count}: {error.message}"
         raise type(error)(message, error.hint) from error
+
+
+def faults_of_pages(faults: Mapping[int, InputError], count: int, noun: str) -> InputError:
+    """Return one error for all pages or frames that cannot be read.
+
+    Parameters
+    ----------
+    faults : mapping of int to InputError
+        By the number of the page, from 1.
+    count, noun
+        As for `page_errors`.
+    """
+    first = next(iter(faults.values()))
+    if count == 1:
+        return first
+    numbers: dict[str, list[str]] = {}
+    for number, fault in faults.items():
+        numbers.setdefault(fault.message, []).append(str(number))
+    parts = [
+        f"{noun}{'s' * (len(which) > 1)} {listed(which)} of {count}: {message}"
+        for message, which in numbers.items()
+    ]
+    can_be_kept = all(isinstance(fault, DamagedError) for fault in faults.values())
+    kind = DamagedError if can_be_kept else InputError
+    return kind("; ".join(parts), first.hint)
 
 
 @contextmanager

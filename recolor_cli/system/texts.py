@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 # UTF-32 comes first: its mark in little-endian begins with that of UTF-16.
 _MARKS = (
@@ -49,6 +49,18 @@ def megabytes(count: int) -> str:
     ('123.5 MB', '1,200 bytes')
     """
     return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count:,} bytes"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list in prose.
+
+    Examples
+    --------
+    >>> listed(["2"]), listed(["2", "4", "5"])
+    ('2', '2, 4 and 5')
+    """
+    *rest, last = names
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def decode_text(data: bytes, errors: str = "strict") -> str:

@@ -10,6 +10,8 @@ from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from recolor_cli.system.texts import listed
+
 if TYPE_CHECKING:
     from recolor_cli.image.codec import Codec
 
@@ -84,7 +86,7 @@ FORMAT_NAMES = {each.suffix[1:]: each for each in ImageFormat} | {
 }
 """Formats by the names that users give them on the command line, such as ``jpg`` and ``jpeg``."""
 
-READABLE = " and ".join(", ".join(each.prose_name for each in ImageFormat).rsplit(", ", 1))
+READABLE = listed([each.prose_name for each in ImageFormat])
 """All formats, in prose."""
 
 

@@ -142,11 +142,8 @@ class _TiffReader(Reader):
         self.was_read = True
         held = len(self._headers)
         if all_pages or held == 1:
-            yield from (replace(self._decode(header), pages=held) for header in self._headers)
-        else:
-            page = self._decode(self._headers[0])
-            warning = f"only the first of its {held} pages is recolored"
-            yield replace(page, warnings=(*page.warnings, warning))
+            return map(self._decode, self._headers)
+        return map(self._decode_first, self._headers[:1])
 
     def close(self) -> None:
         self._file.close()
@@ -201,7 +198,13 @@ class _TiffReader(Reader):
         return StoredPage(
             pixels, space, alpha, profile, metadata_of_directory(header.directory),
             header.directory.number(ORIENTATION) or 1, warnings, damage=damage,
+            pages=len(self._headers),
         )  # fmt: skip
+
+    def _decode_first(self, header: _PageHeader) -> StoredPage:
+        page = self._decode(header)
+        warning = f"only the first of its {page.pages} pages is recolored"
+        return replace(page, warnings=(*page.warnings, warning), pages=1)
 
 
 class _Tiff(Codec):
