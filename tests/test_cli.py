@@ -289,8 +289,21 @@ def test_inputs_from_a_list(recolor, tmp_path, null, end):
         (tmp_path / name).write_bytes(encoded(draw()))
     listing = tmp_path / "list.txt"
     listing.write_bytes(end.join(os.fsencode(tmp_path / n) for n in ("a b.jpg", "c.jpg")) + end)
-    recolor("--files-from", listing, *null, "-o", tmp_path / "out")
+    out, _ = recolor("--files-from", listing, *null, "-o", tmp_path / "out")
     assert files_below(tmp_path / "out") == ["a b.jpg", "c.jpg"]
+    assert out == end.join(os.fsencode(tmp_path / "out" / n) for n in ("a b.jpg", "c.jpg")) + end
+
+
+def test_a_newline_in_a_name_is_told_from_the_end_of_one(recolor, tmp_path):
+    poster = tmp_path / "two\nlines.jpg"
+    poster.write_bytes(encoded(draw()))
+    result = os.fsencode(tmp_path / "two\nlines-recolored.jpg")
+    out, _ = recolor(poster, "-0", "--compare", "-n")
+    assert out == os.fsencode(poster) + b" -> " + result + b"\0"
+    out, _ = recolor(poster, "-0", "--compare")
+    assert out.split(b"\0") == [result, result.replace(b".jpg", b"-compare.jpg"), b""]
+    out, _ = recolor(poster, "-0", "--json")
+    assert json.loads(out)["destination"] == os.fsdecode(result)
 
 
 def test_in_place_keeps_the_picture_under_another_name_and_is_done_once(recolor, poster, tmp_path):
@@ -510,7 +523,6 @@ def test_gray_pictures_cannot_be_measured_on(recolor, tmp_path):
         (["POSTER", "--no-such"], 2, "--no-such"),
         (["POSTER", "-o", "-", "--json"], 2, "standard output"),
         (["run"], 2, "no input"),
-        (["-0", "POSTER"], 2, "--files-from"),
         (["--files-from", "EMPTYFILE"], 3, "is empty"),
         (["--files-from", "-", "-"], 2, "both a list and a picture"),
         (["--files-from", "gone.txt"], 1, "gone.txt"),

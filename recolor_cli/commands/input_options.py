@@ -33,7 +33,10 @@ _OPTIONS = (
         help="Read inputs from a file, one a line; - is stdin.",
     ),
     click.option(
-        "-0", "--null", is_flag=True, help="With --files-from: names end in NUL, not newline."
+        "-0",
+        "--null",
+        is_flag=True,
+        help="End names in NUL, not newline: in --files-from and on stdout.",
     ),
     click.option(
         "-j",

@@ -144,7 +144,7 @@ def run(**values: Any) -> ExitCode:
     from recolor_cli.terminal.console import Console
 
     given = OptionValues(**values)
-    console = Console(given.quiet, given.verbose)
+    console = Console(given.quiet, given.verbose, given.null)
     check_combinations(given)
     output, recolor = output_options(given), recolor_options(given)
     planned = _plan(given, output)

@@ -72,8 +72,6 @@ def check_combinations(given: OptionValues) -> None:
     """Raise UsageError if options contradict each other."""
     if STREAM in given.inputs and given.files_from == STREAM:
         raise UsageError("standard input cannot be both a list and a picture", "use a file for one")
-    if given.null and given.files_from is None:
-        raise UsageError("-0 goes with --files-from", "add it, or leave -0 out")
     if given.seed is not None and not (given.variants or given.pick):
         raise UsageError("--seed needs --variants or --pick", "add one, or leave --seed out")
     if given.variants and given.in_place is not None:

@@ -57,10 +57,15 @@ class Console:
         Print errors only, and no paths.
     verbose : bool
         Print details and tracebacks, too.
+    ends_in_nul : bool
+        End lines of data, but for JSON, in NUL: a name may hold a newline.
     """
 
-    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self, quiet: bool = False, verbose: bool = False, ends_in_nul: bool = False
+    ) -> None:
         self.quiet = quiet
+        self._end = "\0" if ends_in_nul else "\n"
         self.verbose = verbose
         self._bar_is_shown = False
         self.lost_output = False
@@ -95,6 +100,13 @@ class Console:
 
     def data(self, line: str) -> None:
         """Print one line of data to stdout."""
+        self._write_data(line, self._end)
+
+    def json(self, value: object) -> None:
+        """Print one line of JSON to stdout."""
+        self._write_data(json.dumps(value), "\n")
+
+    def _write_data(self, line: str, end: str) -> None:
         if self._bar_is_shown and stdout_is_terminal():
             self._print("", "", line)  # the same terminal: rich prints it above the bar
             return
@@ -102,16 +114,12 @@ class Console:
             return
         try:
             # Names that are no valid Unicode come out as the bytes that they are.
-            write_stdout(line.encode("utf-8", "surrogateescape") + b"\n")
+            write_stdout((line + end).encode("utf-8", "surrogateescape"))
         except OutputError as error:
             # The work goes on: the pictures are worth more than the list of their names.
             self.lost_output = True
             if not isinstance(error.__cause__, BrokenPipeError):  # the reader wanted no more
                 self.warn(error.message)
-
-    def json(self, value: object) -> None:
-        """Print one line of JSON to stdout."""
-        self.data(json.dumps(value))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | Swatch]]) -> None:
         """Print a table to stdout. A swatch is drawn if that is a terminal with colors."""
