@@ -30,7 +30,9 @@ from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.guided_filter import guided_filter
 from recolor_cli.types import FloatArray, RgbImage
 
-_REFERENCE_SIGMA = 6.0  # ab units, of the Gaussian that replaces each color of the reference
+LIKE_COLORS = 6.0
+"""Standard deviation of the Gaussian by which histograms are blurred, ab units, so that similar
+colors in neighboring bins are no difference."""
 _MIN_SHARE = 1e-5  # of a bin that the reference lacks; keeps weights finite
 _ITERATIONS = 20
 _SAMPLES = 800  # pixels of the distribution that the weights are fitted to
@@ -193,7 +195,7 @@ def fit_weights(
         Logarithms of the weights.
     """
     samples = samples / np.float32(temperature)
-    wanted = palette.histogram(bins, _REFERENCE_SIGMA) + np.float32(_MIN_SHARE)
+    wanted = palette.histogram(bins, LIKE_COLORS) + np.float32(_MIN_SHARE)
     wanted /= wanted.sum()
     wanted = strength * wanted + (1 - strength) * softmax(samples).mean(axis=1)
     log_weights = np.zeros(len(bins), np.float32)

@@ -8,11 +8,14 @@ picture at the same time.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean, softmax
 from recolor_cli.guidance.palette_matching import (
+    LIKE_COLORS,
     Palette,
     apply_weights,
     blur_matrix,
@@ -26,7 +29,6 @@ from recolor_cli.types import FloatArray
 STRENGTH = 0.8  # of a palette of the bank
 _COST_OF_UNLIKELINESS = 0.35  # Hellinger distance per nat, in the selection
 _PALETTES_A_SEED = 3  # those of four variants; their number must not change what a seed gives
-_BLUR = 6.0  # ab units; similar colors in neighboring bins are no difference
 _MIN_SHARE = 1e-5  # of a bin, so that relative entropies are finite
 
 
@@ -107,10 +109,9 @@ def select_palettes(
     Distance is Hellinger's, between histograms that are blurred by 6 ab units. The cost of a
     palette is its relative entropy to the distribution of the picture.
     """
-    histograms = np.stack([distribution, *(palette.histogram(bins) for palette in bank)])
-    blurred = histograms @ blur_matrix(bins, _BLUR).T + np.float32(_MIN_SHARE)
-    blurred /= blurred.sum(axis=1, keepdims=True)
-    own, shares = blurred[0], blurred[1:]
+    blur, shares = _blurred_bank(tuple(bank), bins.centers.tobytes())
+    own = blur @ distribution + np.float32(_MIN_SHARE)
+    own /= own.sum()
     cost = _COST_OF_UNLIKELINESS * (shares * np.log(shares / own)).sum(axis=1)
     roots = np.sqrt(shares)
     nearest = _hellinger(roots, np.sqrt(own))
@@ -122,6 +123,16 @@ def select_palettes(
         nearest[best] = -np.inf
     first = _PALETTES_A_SEED * seed
     return [bank[order[(first + number) % len(bank)]] for number in range(count)]
+
+
+@lru_cache(maxsize=2)
+def _blurred_bank(bank: tuple[Palette, ...], centers: bytes) -> tuple[FloatArray, FloatArray]:
+    """Return the matrix that blurs a histogram, (Q, Q), and the blurred ones of a bank, (K, Q)."""
+    bins = AbBins(np.frombuffer(centers, np.float32).reshape(-1, 2))
+    blur = blur_matrix(bins, LIKE_COLORS)
+    shares = np.stack([palette.histogram(bins) for palette in bank]) @ blur.T
+    shares += np.float32(_MIN_SHARE)
+    return blur, shares / shares.sum(axis=1, keepdims=True)
 
 
 def _hellinger(roots: FloatArray, root: FloatArray) -> FloatArray:

@@ -23,13 +23,12 @@ from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.resize import shrink_to_side
 from recolor_cli.evaluation.pictures import Picture, load_pictures
 from recolor_cli.guidance.palette_bank import CLUSTERS, PERIOD
-from recolor_cli.guidance.palette_matching import Palette, blur_matrix
+from recolor_cli.guidance.palette_matching import LIKE_COLORS, Palette, blur_matrix
 from recolor_cli.system.files import write_atomic
 from recolor_cli.types import FloatArray
 
 _CLUSTERS = 64
 _SIDE = 64  # px, the longest side of the copy whose colors are counted
-_BLUR = 6.0  # ab units, so that similar colors count as such
 _EMPHASIS = 2.0  # power of what a period has more of than the others
 _MIN_SHARE = 1e-4  # of a bin in the mean of the periods, against noise in what is rare
 _ATTEMPTS, _ITERATIONS = 4, 60  # of k-means
@@ -51,7 +50,7 @@ def make_bank(posters: Sequence[Picture], periods: dict[str, Sequence[Picture]])
     bins = AbBins.srgb()
     stored = {CLUSTERS: _cluster(_histograms(posters, bins), bins)}
     means = {name: _histograms(found, bins).mean(axis=0) for name, found in periods.items()}
-    blur = blur_matrix(bins, _BLUR)
+    blur = blur_matrix(bins, LIKE_COLORS)
     blurred = {name: blur @ mean for name, mean in means.items()}
     common = np.mean([*blurred.values()], axis=0) + _MIN_SHARE
     for name, mean in blurred.items():
@@ -71,7 +70,7 @@ def _histograms(pictures: Sequence[Picture], bins: AbBins) -> FloatArray:
 
 
 def _cluster(histograms: FloatArray, bins: AbBins) -> FloatArray:
-    roots = np.sqrt(histograms @ blur_matrix(bins, _BLUR).T)
+    roots = np.sqrt(histograms @ blur_matrix(bins, LIKE_COLORS).T)
     cv2.setRNGSeed(0)
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, _ITERATIONS, 1e-5)
     labels = np.zeros((len(roots), 1), np.int32)
