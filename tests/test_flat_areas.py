@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recolor_cli.color.flat_areas import unify_flat_areas
+from recolor_cli.color.flat_areas import _fit_areas, _grow, unify_flat_areas
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.types import ImageSize
 
@@ -123,3 +123,43 @@ def test_the_blurred_border_of_an_area_belongs_to_it():
     np.testing.assert_allclose(found[12, 2:14], np.broadcast_to(RED, (12, 2)), atol=3)
     gaps = found[15, [4, 7, 10]]
     assert np.linalg.norm(gaps - np.float32(RED), axis=-1).max() < 40  # 83 before
+
+
+def test_each_area_gets_the_line_of_the_pixels_that_agree():
+    random = np.random.default_rng(4)
+    labels = np.repeat(random.integers(1, 6, (1, 900)), 4, axis=0).astype(np.int32)
+    labels[2, ::9] = 0  # pixels on an edge have no say
+    lightness = (50 + 5 * labels[0] + random.normal(0, 2, (4, 900))).astype(np.float32)
+    planes = random.normal(10, 8, (2, 900)).astype(np.float32)
+    areas = _fit_areas(labels, lightness, planes)
+    is_whole = (labels == labels[0]).all(axis=0)
+    light = lightness.astype(float).mean(axis=0)
+    for area in range(1, 6):
+        inside = is_whole & (labels[0] == area)
+        at, values = light[inside], planes[:, inside].astype(float)
+        weight = np.ones(len(at))
+        for _ in range(2):
+            mean = np.average(at, weights=weight)
+            slope = ((values * weight) @ (at - mean)) / weight.sum()
+            slope /= np.average((at - mean) ** 2, weights=weight) + 9
+            color = np.average(values, axis=1, weights=weight)
+            error = values - color[:, None] - slope[:, None] * (at - mean)
+            last, weight = weight, np.exp(np.square(error).sum(axis=0) / (-2 * 12**2))
+        assert last.sum() < len(at)
+        assert np.allclose(areas.slope[:, area], slope, atol=1e-4)
+        assert np.isclose(areas.lightness[area], mean, atol=1e-4)
+        assert areas.is_flat[area]
+
+
+def test_cells_around_an_area_take_the_label_of_the_nearest_cell():
+    labels = np.zeros((12, 30), np.int32)
+    labels[2:5, 3:6], labels[7:9, 20:28], labels[10, 1] = 1, 2, 3
+    grown = _grow(labels, np.full(labels.shape, 50, np.float32))
+    rows, columns = np.nonzero(labels)
+    for row, column in np.ndindex(labels.shape):
+        distance = np.hypot(rows - row, columns - column)
+        if distance.min() <= 3:
+            near = labels[rows, columns][distance < distance.min() + 0.5]
+            assert grown[row, column] in near
+        elif distance.min() > 5:
+            assert grown[row, column] == 0

@@ -66,15 +66,18 @@ def unify_flat_areas(
     touched = rows * width + columns
     first = (rows * (4 * width)) + 2 * columns  # place of a pixel's first cell
     places = first + np.array([[0], [1], [2 * width], [2 * width + 1]])
-    labels, light = labels.ravel()[places], cells.ravel()[places]
-    planes = ab.reshape(-1, 2)[touched].T
+    labels, light = labels.ravel().take(places), cells.ravel().take(places)
+    planes = np.ascontiguousarray(ab.reshape(-1, 2).take(touched, axis=0).T)
     areas = _fit_areas(labels, light, planes)
+    start, slope = areas.lines()
     result = ab.copy()
     pixels = result.reshape(-1, 2)
-    in_none = 4 - areas.is_flat[labels].sum(axis=0, dtype=np.float32)
+    in_none = 4 - areas.is_flat.astype(np.float32).take(labels).sum(axis=0)
     for channel, plane in enumerate(planes):
-        of_areas = areas.color(channel, labels, light).sum(axis=0)
-        pixels[touched, channel] = (of_areas + in_none * plane) / 4
+        cells_color = slope[channel].take(labels)
+        cells_color *= light
+        cells_color += start[channel].take(labels)
+        pixels[touched, channel] = (cells_color.sum(axis=0) + in_none * plane) / 4
     return result
 
 
@@ -86,11 +89,10 @@ class _Areas(NamedTuple):
     ab: FloatArray  # at the mean lightness, (2, K)
     slope: FloatArray  # ab units for each L*, (2, K)
 
-    def color(self, channel: int, labels: NDArray[np.int32], lightness: FloatArray) -> FloatArray:
-        """Return a or b of cells of these labels and lightness."""
-        slope = np.where(self.is_flat, self.slope[channel], np.float32(0))
-        start = np.where(self.is_flat, self.ab[channel] - slope * self.lightness, np.float32(0))
-        return start[labels] + slope[labels] * lightness
+    def lines(self) -> tuple[FloatArray, FloatArray]:
+        """Return ab at L* 0 and the slope, each (2, K); 0 where an area is not flat."""
+        slope = self.slope * self.is_flat
+        return (self.ab - slope * self.lightness) * self.is_flat, slope
 
 
 def _scale_slices(inside: tuple[slice, slice], scale: float) -> tuple[slice, slice]:
@@ -140,13 +142,13 @@ def _grow(labels: NDArray[np.int32], lightness: FloatArray) -> NDArray[np.int32]
     distance, nearest = cv2.distanceTransformWithLabels(
         (~is_area).view(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
     )
-    source = np.zeros(int(nearest.max()) + 1, np.intp)  # place of each cell of an area
-    source[nearest[is_area]] = np.flatnonzero(is_area)
-    around = np.flatnonzero((distance <= _REACH) & ~is_area)
-    border = source[nearest.ravel()[around]]
-    joins = np.abs(lightness.ravel()[around] - lightness.ravel()[border]) < _MAX_STEP
+    source = np.flatnonzero(is_area)  # OpenCV numbers them in this order, from 1 on
+    around = np.flatnonzero((distance > 0) & (distance <= _REACH))
+    border = source.take(cast(NDArray[np.int32], nearest).ravel().take(around) - 1)
+    light = lightness.ravel()
+    joins = np.abs(light.take(around) - light.take(border)) < _MAX_STEP
     grown = labels.copy()
-    grown.ravel()[around[joins]] = labels.ravel()[border[joins]]
+    grown.ravel()[around[joins]] = labels.ravel().take(border[joins])
     return grown
 
 
@@ -157,39 +159,46 @@ def _fit_areas(labels: NDArray[np.int32], lightness: FloatArray, planes: FloatAr
     """
     count = int(labels.max()) + 1
     whole = np.flatnonzero((labels[1:] == labels[0]).all(axis=0))
-    label, planes = labels[0, whole], planes[:, whole]
-    light = lightness[:, whole].mean(axis=0)
-    members = np.bincount(label, minlength=count)
-    areas, _ = _fit(label, light, planes, np.ones_like(light), count)
-    error = [plane - areas.color(c, label, light) for c, plane in enumerate(planes)]
-    agreement = np.exp((error[0] ** 2 + error[1] ** 2) / np.float32(-2 * _OUTLIER**2))
-    areas, spread = _fit(label, light, planes, agreement, count)
+    label = labels[0].take(whole)
+    order = label.astype(np.uint16).argsort(kind="stable")
+    whole, label = whole.take(order), label.take(order)
+    begins = np.flatnonzero(np.diff(label, prepend=-1))
+    found = label[begins]
+    light = (lightness.sum(axis=0) / 4).take(whole)
+    # L*, L* squared, a, b, and a and b by L*: the sums of these over an area give its line.
+    columns = np.empty((7, len(whole)))
+    columns[0], columns[1] = 1, light
+    columns[2], columns[3:5] = light * columns[1], planes.take(whole, axis=1)
+    columns[5:] = columns[3:5] * columns[1]
+    sums = np.zeros((7, count))
+    sums[:, found] = np.add.reduceat(columns, begins, axis=1)
+    members = sums[0].astype(np.int64)
+    areas, _ = _fit(sums)
+    start, slope = areas.lines()
+    error = columns[3:5] - start.take(label, axis=1) - slope.take(label, axis=1) * light
+    distance = np.square(error).sum(axis=0, dtype=np.float32)
+    agreement = np.exp(distance / np.float32(-2 * _OUTLIER**2))
+    columns *= agreement
+    sums[:, found] = np.add.reduceat(columns, begins, axis=1)
+    areas, spread = _fit(sums)
     is_flat = (members > 0) & (spread < _MAX_SPREAD)
     is_flat[0] = False
     return _share_color(areas._replace(is_flat=is_flat), members)
 
 
-def _fit(
-    label: NDArray[np.int32],
-    light: FloatArray,
-    planes: FloatArray,
-    weight: FloatArray,
-    count: int,
-) -> tuple[_Areas, FloatArray]:
-    """Fit ab = mean + slope * (L* - mean L*) in each area; return also the deviation of L*."""
+def _fit(sums: NDArray[np.float64]) -> tuple[_Areas, FloatArray]:
+    """Fit ab = mean + slope * (L* - mean L*) in each area; return also the deviation of L*.
 
-    def mean(values: FloatArray) -> FloatArray:
-        return cast(FloatArray, (np.bincount(label, values, count) / total).astype(np.float32))
-
-    total = np.maximum(np.bincount(label, weight, count), 1e-6)
-    center = mean(weight * light)
-    offset = light - center[label]
-    weighted = weight * offset
-    variance = mean(weighted * offset)
-    color = np.stack([mean(weight * plane) for plane in planes])
-    covariance = np.stack([mean(weighted * plane) for plane in planes])
-    slope = covariance / (variance + np.float32(_SLOPE_PENALTY))
-    return _Areas(np.ones(count, bool), center, color, slope), np.sqrt(variance)
+    `sums` are those of the weights, of L*, its square, a, b, and a and b by L*, weighted, (7, K).
+    """
+    means = sums[1:] / np.maximum(sums[0], 1e-6)
+    light, color = means[0], means[2:4]
+    variance = np.maximum(means[1] - light**2, 0)
+    slope = (means[4:] - color * light) / (variance + _SLOPE_PENALTY)
+    is_flat = np.ones(sums.shape[1], bool)
+    fitted = (array.astype(np.float32) for array in (light, color, slope, np.sqrt(variance)))
+    light, color, slope, spread = fitted
+    return _Areas(is_flat, light, color, slope), spread
 
 
 def _share_color(areas: _Areas, members: NDArray[np.int64]) -> _Areas:

@@ -41,5 +41,7 @@ def fade_paper(ab: FloatArray, lightness: FloatArray) -> FloatArray:
     """
     height, width = ab.shape[:2]
     coarse = cast(FloatArray, cv2.resize(lightness, (width, height), interpolation=cv2.INTER_AREA))
+    if coarse.max() <= _PAPER_FROM:
+        return ab
     fading = smoothstep((coarse - _PAPER_FROM) / (_PAPER_TO - _PAPER_FROM))
     return ab * (1 - np.float32(1 - _PAPER_SHARE) * fading)[..., None]
