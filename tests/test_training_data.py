@@ -78,6 +78,26 @@ def test_a_broken_picture_is_named(config):
         make_sample(Picture("x.png", b"bad"), config, 4, 0)
 
 
+def test_a_damaged_picture_does_not_end_a_run(config):
+    jpeg = encoded(draw(96, 128))
+    sample = make_sample(Picture("half.jpg", jpeg[: len(jpeg) // 2]), config, 4, 0)
+    assert np.isfinite(sample.lightness).all()
+    with pytest.raises(InputError, match=r"half.jpg: the picture is damaged"):
+        Picture("half.jpg", jpeg[: len(jpeg) // 2]).rgb()
+
+
+def test_thumbnails_are_no_pictures_of_a_folder_or_a_tar_file(folder, tmp_path):
+    wanted = [picture.data for picture in load_pictures([str(folder)])]
+    for inner in ("@eaDir", ".thumbnails", "__MACOSX"):
+        (folder / inner).mkdir()
+        (folder / inner / "a.jpg").write_bytes(encoded(draw()))
+    (folder / "._a.jpg").write_bytes(encoded(draw()))
+    with tarfile.open(tmp_path / "all.tar", "w") as tar:
+        tar.add(folder, ".")
+    for source in (folder, tmp_path / "all.tar"):
+        assert sorted(p.data for p in load_pictures([str(source)])) == sorted(wanted)
+
+
 def test_folders_and_tar_files_are_read_alike(folder, tmp_path):
     with tarfile.open(tmp_path / "shard.tar", "w") as tar:
         for path in sorted(folder.iterdir()):

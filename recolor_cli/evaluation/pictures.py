@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recolor_cli.batch.exclusion import is_machine_made
 from recolor_cli.errors import InputError, NoInputsError
 from recolor_cli.image.decode import decode
 from recolor_cli.image.formats import ImageFormat
@@ -67,8 +68,13 @@ class Picture:
         """Return whether the name contains one of `parts`."""
         return any(part in self.name for part in parts)
 
-    def rgb(self) -> RgbImage:
+    def rgb(self, keep_damaged: bool = False) -> RgbImage:
         """Decode the picture: uint8 (H, W, 3), sRGB.
+
+        Parameters
+        ----------
+        keep_damaged : bool
+            Decode what is left of a damaged picture, instead of refusing it.
 
         Raises
         ------
@@ -77,7 +83,7 @@ class Picture:
         """
         data = self.data
         try:
-            return decode(data).rgb
+            return decode(data, keep_damaged).rgb
         except InputError as error:
             raise InputError(f"{self.name}: {error.message}", error.hint) from error
 
@@ -119,7 +125,11 @@ def load_pictures(sources: Sequence[str]) -> list[Picture]:
 
 def _find_in_folder(folder: Path) -> list[Picture]:
     # A folder may be called x.jpg, too; what it holds is found as that of any other.
-    paths = sorted(p for p in folder.rglob("*") if _has_picture_suffix(p) and not p.is_dir())
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if _is_picture(path.relative_to(folder)) and not path.is_dir()
+    )
     return [Picture(str(path), _whole_file(path)) for path in paths]
 
 
@@ -142,7 +152,7 @@ def _find_in_tar(path: Path) -> list[Picture]:
         with tarfile.open(path) as tar:
             is_plain = isinstance(tar.fileobj, io.BufferedReader)  # else it is being decompressed
             for member in tar:
-                if not (member.isfile() and _has_picture_suffix(Path(member.name))):
+                if not (member.isfile() and _is_picture(Path(member.name))):
                     continue
                 name = f"{path}:{member.name}"
                 if is_plain and not member.issparse():
@@ -158,8 +168,11 @@ def _find_in_tar(path: Path) -> list[Picture]:
     return pictures
 
 
-def _has_picture_suffix(path: Path) -> bool:
-    return ImageFormat.of_suffix(path.suffix) is not None
+def _is_picture(path: Path) -> bool:
+    """Tell by a path within a folder or tar file; thumbnails are none, as for `recolor`."""
+    is_hidden = any(name.startswith(".") and name != ".." for name in path.parts)
+    is_visible = not is_hidden and not any(map(is_machine_made, path.parts))
+    return is_visible and ImageFormat.of_suffix(path.suffix) is not None
 
 
 def usable(pictures: Sequence[Picture]) -> list[Picture]:

@@ -134,7 +134,7 @@ def make_sample(
         If the picture cannot be decoded; the message names it.
     """
     random = np.random.default_rng((config.seed, 1, number))
-    rgb = picture.rgb()
+    rgb = picture.rgb(keep_damaged=True)  # one of many must not end a run of days
     low, high = config.long_side
     long_side = low * (high / low) ** random.random()  # uniform in the logarithm
     scale = long_side / max(rgb.shape[:2])

@@ -26,7 +26,7 @@ from recolor_cli.training.losses import (
 )
 from recolor_cli.training.networks.base import AbNetwork, ColorModule
 from recolor_cli.training.networks.efficientnet_unet import EfficientNetUNet
-from recolor_cli.training.run_state import RunState
+from recolor_cli.training.run_state import RunState, gated_network
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of a prediction in float32 and its target
 
@@ -96,9 +96,9 @@ def make_objective(run: RunState, pictures: Sequence[Picture]) -> Objective:
     """
     network, config = run.network, run.config
     device = next(network.parameters()).device
-    if config.photographs and isinstance(network, EfficientNetUNet):  # no other has a gate
+    if gated := gated_network(config, network):
         loss = photograph_loss(_share_of_photographs(pictures, config))
-        return GateObjective(network, device, loss)
+        return GateObjective(gated, device, loss)
     if isinstance(network, AbNetwork):
         return ColorObjective(network, device, squared_distance, config.loss_pixels)
     centers, prior = (torch.from_numpy(a).to(device) for a in (run.centers, run.prior))

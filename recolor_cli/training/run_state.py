@@ -140,6 +140,13 @@ class RunState:
         self.figures = Figures(**saved["figures"]) if saved["figures"] else None
 
 
+def gated_network(config: TrainConfig, network: ColorModule) -> EfficientNetUNet | None:
+    """Return the network if the run trains its gate for photographs alone, else None."""
+    if config.photographs and isinstance(network, EfficientNetUNet):  # no other has a gate
+        return network
+    return None
+
+
 def open_run(
     config: TrainConfig,
     path: Path,
@@ -177,8 +184,8 @@ def open_run(
     else:
         centers, prior = measure_classes(pictures, config, network)
         earlier = 0
-    if config.photographs and isinstance(network, EfficientNetUNet):  # no other has a gate
-        network.freeze_all_but_gate()
+    if gated := gated_network(config, network):
+        gated.freeze_all_but_gate()
     network.to(device)
     if device.type == "cuda":
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
