@@ -81,6 +81,13 @@ def test_differences_are_told(tmp_path):
         "made without --only-gray, with --strength 1 instead of 2"
     )
     assert other.difference(old) == "made with --only-gray, with --strength 2 instead of 1"
+    one, two, three = (
+        replace(new, options=(("palette", f"{name} {digest * 16}"),))
+        for name, digest in (("1950s", "a"), ("1950s", "b"), ("noir", "c"))
+    )
+    assert one.difference(two) == "made with another palette 1950s"
+    assert one.difference(three) == "made with --palette 1950s instead of noir"
+    assert "without --palette 1950s, with" in old.difference(one)
 
 
 @pytest.mark.parametrize("image_format", list(ImageFormat))

@@ -17,6 +17,7 @@ DIGITAL_SOURCE_TYPE = (
 )
 
 _BLOCKS, _BLOCK_SIZE = 4, 1024  # of a source that are hashed; bytes
+_DIGEST = re.compile(" [0-9a-f]{16}$")  # of what a file holds, behind its name in an option
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -87,12 +88,16 @@ class Provenance:
         old, new = dict(self.options), dict(wanted.options)
         parts = []
         for name in sorted(old.keys() | new.keys()):
-            was, is_now = old.get(name), new.get(name)
-            if was is None:
+            if old.get(name) == new.get(name):
+                continue
+            was, is_now = (_DIGEST.sub("", options.get(name, "")) for options in (old, new))
+            if name not in old:
                 parts.append(f"without --{name} {is_now}".rstrip())
-            elif is_now is None:
+            elif name not in new:
                 parts.append(f"with --{name} {was}".rstrip())
-            elif was != is_now:
+            elif was == is_now:
+                parts.append(f"with another {name} {was}")
+            else:
                 parts.append(f"with --{name} {was} instead of {is_now}")
         return f"made {', '.join(parts)}" if parts else ""
 
