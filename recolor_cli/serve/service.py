@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive
 
 from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.errors import ModelError
 from recolor_cli.serve.bodies import Holding, Memory, Sent, read_sent
 from recolor_cli.serve.given_files import GivenFiles
 from recolor_cli.serve.metrics import Metrics
@@ -120,7 +121,12 @@ def _models(default: str) -> list[dict[str, Any]]:
     from recolor_cli.model.model_facts import model_facts
     from recolor_cli.model.registry import available_models
 
-    return [
-        {"default": name == default, **model_facts(name, path)}
-        for name, path in available_models().items()
-    ]
+    found: list[dict[str, Any]] = []
+    for name, path in available_models().items():
+        try:
+            facts = model_facts(name, path)
+            del facts["source"]  # may be a path of this machine
+        except ModelError as error:
+            facts = {"name": name, "error": error.message, "hint": error.hint}
+        found.append({"default": name == default, **facts})
+    return found
