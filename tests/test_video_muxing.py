@@ -148,3 +148,17 @@ def test_aspect_ratio_colors_and_fields_survive(tmp_path, network):
     assert told[1] == (2, (5, 4, 5, 1), True, 2)
     rows = np.ptp(network.seen[0][0][0, 0], axis=1)  # 128 x 48 as shown
     assert np.count_nonzero(rows) == 24
+
+
+@pytest.mark.parametrize("result", ["b.flv", "b.ts"])
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.flv", "a.ts"])
+def test_frames_that_are_coded_out_of_order_are_not_late(tmp_path, network, name, result):
+    source = make(tmp_path / name, 48, sound=True, options={"bf": "3", "b-pyramid": "normal"})
+    recolored(source, tmp_path / result, network)
+    before, after = ([time for time, _ in decoded(path)] for path in (source, tmp_path / result))
+    moved = 0 if (name, result) != ("a.ts", "b.flv") else before[0] - after[0]
+    assert np.array(after) == pytest.approx(np.array(before) - moved, abs=0.002)
+    assert moved < 1.5
+    with av.open(str(tmp_path / result)) as film:
+        times = [packet.dts for packet in film.demux(video=0) if packet.size]
+    assert (np.diff(times) > 0).all()

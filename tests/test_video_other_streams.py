@@ -122,16 +122,127 @@ def test_sound_that_cannot_be_copied_loses_nothing(tmp_path, network, codec, nam
     assert delays[0] == pytest.approx(delays[1], abs=0.002)
 
 
-@pytest.mark.parametrize("result", ["b.ts", "b.webm"])
-def test_sound_that_a_container_cannot_play_is_refused_before_anything_is_done(
-    tmp_path, network, result
+@pytest.mark.parametrize(
+    ("codec", "name"), [("wmav2", "a.wmv"), ("adpcm_ima_wav", "a.avi"), ("pcm_mulaw", "a.mov")]
+)
+def test_matroska_takes_all_sound_of_wav_as_it_is(tmp_path, network, codec, name):
+    source = with_sound(tmp_path / name, codec)
+    assert recolored(source, tmp_path / "b.mkv", network).warnings == []
+    assert sound_codec(tmp_path / "b.mkv") == codec
+    before, after = (packets(path, "audio") for path in (source, tmp_path / "b.mkv"))
+    assert [data for *_, data in before] == [data for *_, data in after]
+
+
+def test_other_sound_becomes_flac_in_matroska(tmp_path, network):
+    source = with_sound(tmp_path / "a.mov", "adpcm_ima_qt")
+    (told,) = recolored(source, tmp_path / "b.mkv", network).warnings
+    assert told == "its sound (adpcm_ima_qt) becomes flac, which matroska can hold"
+    assert np.array_equal(samples(source), samples(tmp_path / "b.mkv"))
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "result", "kind"),
+    [
+        ("pcm_s16le", "a.avi", "b.mp4", "aac"),
+        ("adpcm_ima_wav", "a.avi", "b.mp4", "aac"),
+        ("wmav2", "a.wmv", "b.ts", "aac"),
+        ("wmav2", "a.wmv", "b.webm", "opus"),
+    ],
+)
+def test_sound_becomes_what_players_of_the_format_expect(
+    tmp_path, network, codec, name, result, kind
 ):
-    source = with_sound(tmp_path / "a.wmv", "wmav2")
-    with pytest.raises(OutputError, match=r"cannot hold its sound \(wmav2\)") as caught:
-        recolored(source, tmp_path / result, network)
-    assert caught.value.hint == "use -o NAME.mkv, which can"
+    source = with_sound(tmp_path / name, codec)
+    (told,) = recolored(source, tmp_path / result, network).warnings
+    assert told == (
+        f"its sound ({codec}) becomes {kind} of 128 kb/s, which players expect; "
+        "-o NAME.mkv loses nothing of it"
+    )
+    assert sound_codec(tmp_path / result) == kind
+    lengths = [end_of_sound(path) - decoded(path)[0][0] for path in (source, tmp_path / result)]
+    assert lengths[1] == pytest.approx(lengths[0], abs=0.06)  # a packet of AAC or Opus
+    assert samples(tmp_path / result)[2000:-3000].max() > 15_000
+    recolored(source, tmp_path / "c.mkv", network)  # the hint is true
+    assert np.array_equal(samples(source), samples(tmp_path / "c.mkv"))
+
+
+@pytest.mark.parametrize("result", ["b.mkv", "b.mov"])
+def test_samples_stay_samples_where_players_take_them(tmp_path, network, result):
+    source = with_sound(tmp_path / "a.avi", "pcm_s16le")
+    assert recolored(source, tmp_path / result, network).warnings == []
+    assert sound_codec(tmp_path / result) == "pcm_s16le"
+
+
+def test_gaps_in_sound_that_is_encoded_stay_gaps(tmp_path, network):
+    whole, source = with_sound(tmp_path / "a.avi", "pcm_s16le"), tmp_path / "gap.mkv"
+    with av.open(str(whole)) as film, av.open(str(source), "w") as target:
+        copies = [target.add_stream_from_template(s, opaque=True) for s in film.streams]
+        for packet in film.demux():
+            time = float(packet.pts * packet.time_base) if packet.size else 0
+            if packet.size and not (packet.stream.type == "audio" and 0.3 < time < 0.7):
+                packet.stream = copies[packet.stream_index]
+                target.mux(packet)
+    recolored(source, tmp_path / "b.mp4", network)
+    assert end_of_sound(tmp_path / "b.mp4") == pytest.approx(1, abs=0.06)
+    heard = np.abs(samples(tmp_path / "b.mp4").astype(int))
+    assert heard[11_000:13_000].max() < 500
+    assert min(heard[3000:5000].max(), heard[18_000:20_000].max()) > 15_000
+
+
+def broadcast(path):
+    """Write a film with a header for each packet of sound. Return the PID of the sound."""
+    whole = make(path.with_suffix(".mkv"), 48, sound=True)
+    options = {"pes_payload_size": "0"}
+    with av.open(str(whole)) as film, av.open(str(path), "w", options=options) as target:
+        copies = [target.add_stream_from_template(s, opaque=True) for s in film.streams]
+        for packet in film.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream_index]
+                target.mux(packet)
+    with av.open(str(path)) as film:
+        return film.streams.audio[0].id
+
+
+@pytest.mark.parametrize("first", [0, 40])
+@pytest.mark.parametrize("result", ["b.mp4", "b.mkv"])
+def test_damaged_packets_of_sound_are_left_out_and_told(tmp_path, network, first, result):
+    source = tmp_path / "a.ts"
+    pid = broadcast(source)
+    data, random, found = bytearray(source.read_bytes()), np.random.default_rng(1), 0
+    for place in range(0, len(data), 188):
+        if int.from_bytes(data[place + 1 : place + 3], "big") & 0x1FFF == pid:
+            if found % 3 == 0 and found >= first:
+                begin = place + (5 + data[place + 4] if data[place + 3] & 0x20 else 4)
+                begin += 14 if data[place + 1] & 0x40 else 0  # the header of a PES packet
+                data[begin : place + 188] = random.bytes(place + 188 - begin)
+            found += 1
+    source.write_bytes(bytes(data))
+    report = recolored(source, tmp_path / result, network)
+    assert report.frames == 48
+    (told,) = report.warnings
+    assert told.startswith("its sound is damaged: ")
+    assert told.endswith(" left out")
+    assert sound_codec(tmp_path / result) == "aac"
+    assert packets(tmp_path / result, "audio")[-1][1] == pytest.approx(2, abs=0.1)
+
+
+def sound_codec(path):
+    with av.open(str(path)) as film:
+        return film.streams.audio[0].codec_context.codec.canonical_name
+
+
+def end_of_sound(path):
+    _, time, length, _ = packets(path, "audio")[-1]
+    return time + length
+
+
+def test_sound_that_nobody_knows_is_refused_before_anything_is_done(tmp_path, network):
+    source = with_sound(tmp_path / "a.mkv", "pcm_s16le")
+    source.write_bytes(source.read_bytes().replace(b"A_PCM/INT/LIT", b"A_NEW/NEW/NEW"))
+    with pytest.raises(OutputError, match="cannot hold its sound") as caught:
+        recolored(source, tmp_path / "b.mkv", network)
+    assert caught.value.hint.startswith("convert its sound first")
     assert not network.seen
-    recolored(source, tmp_path / "b.mkv", network)  # the hint is true
 
 
 def test_sound_before_the_film_does_not_delay_the_picture(tmp_path, network):

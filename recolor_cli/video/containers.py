@@ -28,6 +28,8 @@ AVI is missing: it stores no times but the order of its frames, and H.264 displa
 SEQUENCE_CODECS = {".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 SEQUENCE = "sequence"  # stands for a container: numbered pictures
 Y4M = "yuv4mpegpipe"  # the format of standard output
+STARTS_AT_ZERO = ("flv", "mpegts")
+"""Containers without times before 0. A film with such times would be moved as a whole."""
 _MOV = ("mp4", "mov", "3gp")
 
 

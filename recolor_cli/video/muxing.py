@@ -17,11 +17,13 @@ import numpy as np
 
 from recolor_cli.errors import OutputError
 from recolor_cli.image.provenance import Provenance
-from recolor_cli.video.containers import is_mov
+from recolor_cli.system.texts import counted
+from recolor_cli.video.containers import STARTS_AT_ZERO, is_mov
 from recolor_cli.video.encoding import VideoEncoding
 from recolor_cli.video.film_options import Span
 from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.other_streams import OtherStreams, read_tags
+from recolor_cli.video.packets import mux_undamaged
 from recolor_cli.video.provenance_tag import with_record
 from recolor_cli.video.segment_store import SegmentStore
 from recolor_cli.video.stream_trial import can_read_back
@@ -69,10 +71,11 @@ def assemble(
             stream, others = _add_streams(target, film, encoding, source, span, provenance)
             pictures = _picture_packets(stream, encoding, store, _picture_end(film, source, span))
             packets = others.packets() if others else ()
-            for _, _, packet in heapq.merge(pictures, packets, key=lambda item: item[:2]):
+            damaged = 0
+            for _, kind, packet in heapq.merge(pictures, packets, key=lambda item: item[:2]):
                 if stop.is_set():
                     raise Stopped
-                target.mux_one(packet)
+                damaged += not mux_undamaged(target, packet, is_picture=kind == 0)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):  # of the disk, not of FFmpeg; the caller knows the path
             raise
@@ -83,6 +86,8 @@ def assemble(
     finally:
         if source:
             source.close()
+    if others and damaged:
+        others.warnings.append(f"its sound is damaged: {counted(damaged, 'packet')} left out")
     return others.warnings if others else []
 
 
@@ -246,9 +251,13 @@ def _picture_packets(
     """Yield decoding time (s), 0 and packet of each encoded frame.
 
     The decoding times are computed anew, because each segment had an encoder of its own: the k-th
-    packet is decoded at the time of the frame that is displayed `delay` places earlier. So are the
-    durations, because those of a source may be in the order of decoding: a frame lasts until the
-    next one. The last one lasts until `end` (s), if that is known, else as long as in the source.
+    packet is decoded at the time of the frame that is shown `delay` places earlier. Formats that
+    begin at 0 would move the film by the times before that. In these, the first packets are decoded
+    in quick succession.
+
+    The durations are computed anew, too, because those of a source may be in the order of decoding:
+    a frame lasts until the next one. The last one lasts until `end` (s), if that is known, else as
+    long as in the source.
     """
     times = np.fromiter(store.read_times(), np.int64)
     order = np.argsort(times, kind="stable")
@@ -256,6 +265,7 @@ def _picture_packets(
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     delay = int((np.arange(len(order)) - place).max(initial=0))
+    from_zero = encoding.container in STARTS_AT_ZERO
     base: Fraction = encoding.time_base
     durations = np.diff(displayed, append=displayed[-1:])
     step = int(durations[:-1].min(initial=round(1 / (encoding.rate * base))))
@@ -267,6 +277,11 @@ def _picture_packets(
         packet.stream, packet.time_base = stream, base
         packet.pts, packet.duration = stored.pts, int(durations[place[index]]) or stored.duration
         early = index - delay
-        packet.dts = int(displayed[early] if early >= 0 else displayed[0] + early * max(step, 1))
+        if early > 0 or (early == 0 and not from_zero):
+            packet.dts = int(displayed[early])
+        elif from_zero:
+            packet.dts = int(displayed[0]) + index * max(step, 1) // (delay + 1)
+        else:
+            packet.dts = int(displayed[0]) + early * max(step, 1)
         packet.is_keyframe = stored.is_keyframe
         yield float(packet.dts * base), 0, packet

@@ -9,12 +9,18 @@ import av.error
 
 from recolor_cli.errors import OutputError
 from recolor_cli.image.provenance import PROGRAM
-from recolor_cli.video.containers import is_mov
+from recolor_cli.video.containers import STARTS_AT_ZERO, is_mov
 from recolor_cli.video.film_options import Span
 from recolor_cli.video.film_reader import FilmReader, is_cover
 from recolor_cli.video.packets import readable_packets
 from recolor_cli.video.stream_trial import find_alternative, find_way
-from recolor_cli.video.stream_writers import COPY, StreamWriter, add_writer, codec_of
+from recolor_cli.video.stream_writers import (
+    COPY,
+    StreamWriter,
+    add_writer,
+    codec_of,
+    is_lossy,
+)
 
 # Tags that a muxer writes itself, or that do not hold for the new stream.
 _OWN_TAGS = (
@@ -102,14 +108,18 @@ class OtherStreams:
                 self._leave_out(stream)
                 continue
             if way != COPY:
-                made = codec_of(writer.stream)
-                self.warnings.append(
-                    f"its {_NOUNS[stream.type]} ({codec_of(stream)}) becomes {made}, "
-                    f"which {self._container} can hold"
-                )
+                self.warnings.append(self._describe_change(stream, writer.stream, way))
             writer.stream.metadata.update(read_tags(stream))
             writer.stream.disposition = stream.disposition
             self._writers[stream.index] = writer
+
+    def _describe_change(self, stream: Any, new: Any, way: str) -> str:
+        """Return the warning that a stream changes its codec."""
+        change = f"its {_NOUNS[stream.type]} ({codec_of(stream)}) becomes {codec_of(new)}"
+        if not is_lossy(way):
+            return f"{change}, which {self._container} can hold"
+        rate = round(new.codec_context.bit_rate / 1000)
+        return f"{change} of {rate} kb/s, which players expect; -o NAME.mkv loses nothing of it"
 
     def _find_way(self, stream: Any) -> str | None:
         """Return the way in which a stream is written, or None if it is left out."""
@@ -160,6 +170,8 @@ class OtherStreams:
             for made in self._writers[index].convert(packet):
                 time = made.dts if made.dts is not None else made.pts
                 if time is not None:
+                    if time < 0 and self._container in STARTS_AT_ZERO:  # where encoders warm up
+                        continue
                     latest = max(latest, float(time * made.time_base))  # heapq.merge needs order
                 yield latest, 1, made
 

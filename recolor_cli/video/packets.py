@@ -1,11 +1,14 @@
-"""Read packets of films, which may break off."""
+"""Read packets of films, which may break off, and write packets, which may be damaged."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from typing import Any
 
 import av.error
+
+_ADTS = 0xFFF  # the first 12 bits of a header [ISO 14496-3]
 
 
 def readable_packets(container: Any, streams: Any = None) -> Iterator[Any]:
@@ -19,3 +22,33 @@ def readable_packets(container: Any, streams: Any = None) -> Iterator[Any]:
         if packet is None:
             return
         yield packet
+
+
+def mux_undamaged(target: Any, packet: Any, is_picture: bool = False) -> bool:
+    """Write a packet unless it is damaged; tell whether it was written.
+
+    Damage is what the muxer refuses of a source, and frames of AAC that lack their header. A new
+    picture is not damaged, so that its errors are raised.
+    """
+    if _lacks_header(packet):
+        return False
+    try:
+        target.mux_one(packet)
+    except av.error.FFmpegError as error:
+        # The muxer calls a malformed frame of AAC so, while it writes the packet after it.
+        malformed = error.errno == errno.EPERM
+        if not malformed and (is_picture or isinstance(error, OSError | MemoryError)):
+            raise
+        return False
+    return True
+
+
+def _lacks_header(packet: Any) -> bool:
+    """Tell whether a frame of AAC has no header (ADTS), where its stream has none either.
+
+    If such a frame comes first, muxers take those with headers for frames without.
+    """
+    context = packet.stream.codec_context
+    if context is None or context.name != "aac" or context.extradata:
+        return False
+    return bool(int.from_bytes(bytes(packet)[:2], "big") >> 4 != _ADTS)

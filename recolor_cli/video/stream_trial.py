@@ -12,7 +12,7 @@ import av
 import av.error
 
 from recolor_cli.video.film_reader import FilmReader
-from recolor_cli.video.packets import readable_packets
+from recolor_cli.video.packets import mux_undamaged, readable_packets
 from recolor_cli.video.stream_writers import add_writer, list_ways
 
 _PACKETS = 1000  # of all streams, in which packets of the stream are looked for
@@ -39,7 +39,7 @@ def find_way(film: FilmReader, index: int, container: str) -> str | None:
         One of `stream_writers.list_ways`.
     """
     with film.open() as source:
-        ways = list_ways(source.streams[index])
+        ways = list_ways(source.streams[index], container)
     return next((way for way in ways if _holds(film, index, container, way)), None)
 
 
@@ -54,7 +54,7 @@ def find_alternative(film: FilmReader, index: int, container: str) -> str | None
 def _holds(film: FilmReader, index: int, container: str, way: str) -> bool:
     """Tell whether a stream that is written in a way can be read again."""
     memory = io.BytesIO()
-    written = 0
+    written = refused = 0
     with film.open() as source:
         stream = source.streams[index]
         kind = str(stream.type)
@@ -64,13 +64,13 @@ def _holds(film: FilmReader, index: int, container: str, way: str) -> bool:
                 target.start_encoding()
                 for packet in islice(_packets_of(source, index), _TRIED):
                     for made in writer.convert(packet):
-                        target.mux_one(made)
-                        written += 1
+                        is_written = mux_undamaged(target, made)
+                        written, refused = written + is_written, refused + (not is_written)
         except (ValueError, av.error.FFmpegError):
             # Without a packet, some muxers cannot end a file.
             return written == 0 and _takes_header(film, index, container, way)
     if written == 0:
-        return True
+        return refused == 0
     found = can_read_back(memory, container, kind)
     if found is None or found:
         return bool(found)
