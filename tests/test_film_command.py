@@ -177,6 +177,14 @@ def test_a_container_from_a_pipe_is_read_from_a_file_that_goes(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize("options", [(), ("--raw", "64x48:gray")])
+def test_an_empty_standard_input_is_called_so(tmp_path, monkeypatch, recolor, options):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", Pipe(b""))
+    _, err = recolor("film", "-", *options, "-o", "b.mkv", "--device", "cpu", exit_code=1)
+    assert "error: -: standard input is empty" in err
+
+
 def test_raw_frames(tmp_path, monkeypatch, recolor):
     monkeypatch.chdir(tmp_path)
     frames = b"".join(luma(index, *SIZE).tobytes() for index in range(2))

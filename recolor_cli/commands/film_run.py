@@ -44,19 +44,24 @@ class FilmSource:
     def open(self) -> Iterator[FilmReader]:
         """Open the film. A container in standard input is copied to a temporary file first."""
         with ExitStack() as stack:
-            if self.name != STREAM:
-                film = FilmReader(self.name, rate=self.rate)
-            elif self.raw:
-                film = FilmReader(STREAM, self.raw, self.rate, stdin())
-            else:
-                pipe: Any = stdin()
-                if is_y4m(pipe.peek(16) if hasattr(pipe, "peek") else b""):
-                    film = FilmReader(STREAM, None, self.rate, pipe)
-                else:
-                    path = stack.enter_context(_save_to_file(pipe))
-                    film = FilmReader(str(path), rate=self.rate)
+            film = self._open_stream(stack) if self.name == STREAM else self._read(self.name)
             stack.callback(film.close)
             yield film
+
+    def _open_stream(self, stack: ExitStack) -> FilmReader:
+        """Open standard input. What the film needs until it is closed goes onto the stack."""
+        pipe: Any = stdin()
+        begin = pipe.peek(16) if hasattr(pipe, "peek") else None
+        if begin == b"":
+            raise InputError("standard input is empty", "check the program that writes it")
+        if self.raw:
+            return FilmReader(STREAM, self.raw, self.rate, pipe)
+        if begin and is_y4m(begin):
+            return FilmReader(STREAM, None, self.rate, pipe)
+        return self._read(str(stack.enter_context(_save_to_file(pipe))))
+
+    def _read(self, path: str) -> FilmReader:
+        return FilmReader(path, rate=self.rate)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,10 +14,13 @@ from av.stream import Disposition
 
 from recolor_cli.errors import InputError
 from recolor_cli.image.film_names import is_sequence
+from recolor_cli.system.texts import counted
 from recolor_cli.types import ImageSize
 from recolor_cli.video.clock import FrameClock, JoinedClock, has_clocks, scan_clock
+from recolor_cli.video.declared_end import count_missing_bytes, read_declared_end
 from recolor_cli.video.frames import convert_frame
 from recolor_cli.video.image_sequence import escape_pattern, find_first_number
+from recolor_cli.video.open_errors import REPAIR_ADVICE, make_open_error
 from recolor_cli.video.raw_frames import RawFrames
 from recolor_cli.video.side_data import FrameSideData, Hdr10Metadata, read_side_data
 
@@ -26,10 +28,6 @@ DEFAULT_RATE = Fraction(24)  # frames a second; for numbered pictures and raw fr
 _PROGRESSIVE, _BOTTOM_FIRST = 1, (3, 5)  # AVFieldOrder
 # Seconds to seek before the resumed frame. The frames that it refers to lie in between.
 _SEEK_MARGIN = 5.0
-_HINT = "check that the file is complete and plays; ffmpeg -i FILE -c copy NEW.mkv may repair it"
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a path has one of its two slashes
-_FORMATS_WITH_LENGTH = ("mov", "matroska", "avi", "flv", "asf", "mxf")
-_DURATION_TAG = re.compile(r"(\d+):(\d+):([\d.]+)")
 _MISSING = 2.0  # s that may lack without a warning: sound may end so much later than the picture
 _HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 
@@ -145,7 +143,7 @@ class FilmReader:
                 metadata_errors="replace",
             )
         except av.error.FFmpegError as error:
-            raise _open_error(error, self.source) from error
+            raise make_open_error(error, self.source) from error
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}", "check the name") from error
 
@@ -213,9 +211,10 @@ class FilmReader:
         if last is not None:
             self._check_end(stream, last + step)
         if self._bad_packets:
-            self.warnings[f"{self._bad_packets} damaged parts could not be decoded"] = None
+            damaged = counted(self._bad_packets, "damaged part")
+            self.warnings[f"{damaged} could not be decoded"] = None
         if not count:
-            raise InputError("not one of its frames can be decoded", _HINT)
+            raise InputError("not one of its frames can be decoded", REPAIR_ADVICE)
 
     def fit_size(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Return a frame in the size of the first one."""
@@ -247,15 +246,22 @@ class FilmReader:
 
     def _check_end(self, stream: Any, end: int) -> None:
         """Warn if the film ends at this tick, before its header says. Raw streams have none."""
-        declared = _read_declared_end(self._container, stream)
-        if declared is None or self.clock.is_joined or not self._has_times:
+        if self.clock.is_joined or not self._has_times:
             return
+        path = None if self.is_pipe else Path(self.source)
+        declared = read_declared_end(self._container, stream, path)
         found = float(end * self.info.time_base)
-        self.breaks_off = declared - found > _MISSING
-        if self.breaks_off:
+        if declared is not None and declared - found > _MISSING:
+            self.breaks_off = True
             self.warnings[
                 f"it ends after {found - self.info.start:.1f} s, but its header says "
                 f"{declared - self.info.start:.1f} s; the rest is missing"
+            ] = None
+        elif path and (missing := count_missing_bytes(path)):
+            self.breaks_off = True
+            self.warnings[
+                f"it ends after {found - self.info.start:.1f} s, where the file is cut off; "
+                f"{missing} bytes or more are missing"
             ] = None
 
     def _reopen(self) -> None:
@@ -296,7 +302,7 @@ class FilmReader:
         if hdr := _HDR.get(colors[1]):
             self.warnings[f"its light is coded as {hdr}, so its colors are only rough"] = None
         if not all(size):
-            raise InputError("it does not declare the size of its frames", _HINT)
+            raise InputError("it does not declare the size of its frames", REPAIR_ADVICE)
         rate = stream.guessed_rate or stream.average_rate or self._rate or DEFAULT_RATE
         if not self._has_times and self._rate:
             rate = self._rate
@@ -330,7 +336,7 @@ class FilmReader:
         """Return the first frame, and learn from it how far the film's times can be trusted."""
         first = next(self.decode(self._container, stream), None)
         if first is None:
-            raise InputError("not one of its frames can be decoded", _HINT)
+            raise InputError("not one of its frames can be decoded", REPAIR_ADVICE)
         if self._container.format.name == "avi":
             # AVI numbers its frames. The decoder's delay before the first one is not a time.
             self._delay = (_TimestampChooser("avi").choose(first) or 0) - (stream.start_time or 0)
@@ -365,35 +371,3 @@ class _TimestampChooser:
 def is_cover(stream: Any) -> bool:
     """Tell whether a stream is a cover picture, not the film."""
     return bool(stream.disposition & Disposition.attached_pic)
-
-
-def _read_declared_end(container: Any, stream: Any) -> float | None:
-    """Return the time at which the picture ends according to the header, s, if it says so."""
-    if container.format.name.split(",")[0] not in _FORMATS_WITH_LENGTH:
-        return None
-    start = float((stream.start_time or 0) * stream.time_base)
-    if container.format.name == "avi" and stream.frames:  # a tick is a frame
-        return start + float(stream.frames * stream.time_base)
-    if stream.duration:
-        return start + float(stream.duration * stream.time_base)
-    if match := _DURATION_TAG.match(stream.metadata.get("DURATION", "")):  # of Matroska
-        hours, minutes, seconds = map(float, match.groups())
-        return hours * 3600 + minutes * 60 + seconds
-    if container.duration:
-        return float((container.start_time or 0) + container.duration) / av.time_base
-    return None
-
-
-def _open_error(error: av.error.FFmpegError, source: str) -> InputError:
-    if isinstance(error, FileNotFoundError) and _ADDRESS.match(source):
-        return InputError("no such file; web addresses are not read", "download the film first")
-    if isinstance(error, FileNotFoundError):
-        return InputError("no such file", "check the name, and that the disk is there")
-    if isinstance(error, PermissionError):
-        return InputError("cannot be read: permission denied", "check its permissions")
-    if isinstance(error, IsADirectoryError):
-        return InputError("it is a folder", "name the films in it")
-    if Path(source).is_file() and not Path(source).stat().st_size:
-        return InputError("the file is empty", "copy it again")
-    reason = (error.strerror or str(error)).lower()
-    return InputError(f"it cannot be read as a film: {reason}", _HINT)
