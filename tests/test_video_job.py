@@ -12,7 +12,7 @@ import pytest
 
 from conftest import BrokenNetwork, SpyNetwork
 from recolor_cli.errors import InferenceError, InputError, OutputError
-from recolor_cli.video import segment_encoder
+from recolor_cli.video import job, segment_encoder
 from recolor_cli.video.encoding import VideoEncodingOptions
 from recolor_cli.video.film_options import FilmOptions
 from recolor_cli.video.film_reader import FilmReader
@@ -290,3 +290,13 @@ def test_a_span_beyond_the_end(tmp_path, network):
     with pytest.raises(InputError, match="no frame of it lies in the span"):
         recolored(source, tmp_path / "b.mkv", network, start=100.0)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]
+
+
+def test_a_film_that_needs_more_memory_than_is_free_costs_no_work(tmp_path, network, monkeypatch):
+    source = make(tmp_path / "a.mp4", 2, size=(640, 480))
+    monkeypatch.setattr(job, "memory_for_pictures", lambda: 50 << 20)
+    monkeypatch.setattr(job, "cpu_count", lambda: 2)
+    with pytest.raises(InputError, match=r"it needs about 0\.1 GiB of memory"):
+        recolored(source, tmp_path / "b.mp4", network)
+    assert not network.seen
+    recolored(source, tmp_path / "b.mkv", network, encoding=LOSSLESS)  # holds fewer frames
