@@ -103,11 +103,12 @@ def test_covers_survive(tmp_path, network, ending):
 
 
 def test_what_a_container_cannot_hold_is_said_before_anything_is_done(tmp_path, network):
-    source = make(tmp_path / "a.mp4", 4, sound=True)
-    with pytest.raises(OutputError, match=r"webm cannot hold its sound \(aac\)"):
+    source = make(tmp_path / "a.mkv", 4, sound=True)
+    source.write_bytes(source.read_bytes().replace(b"A_AAC", b"A_NEW"))
+    with pytest.raises(OutputError, match="webm cannot hold its sound"):
         recolored(source, tmp_path / "b.webm", network)
     assert not network.seen
-    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]
 
 
 def test_a_span_has_the_sound_of_the_span(tmp_path, network):
