@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import requests
 from model_server import (
     fails,
     gives,
@@ -31,6 +32,7 @@ from recolor_cli.errors import ModelError
 from recolor_cli.model import download
 from recolor_cli.model.foreign_profile import ForeignProfile
 from recolor_cli.model.onnx_fields import has_external_data
+from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.model.registry import (
     PROFILES,
     added_folder,
@@ -170,8 +172,10 @@ def test_what_was_removed_is_gone_and_its_checksum_is_remembered(recolor, server
     server.address("/net.onnx", gives(data + b"\x32\x00"))  # an empty field of text
     _, err = recolor("models", "add", "ddcolor", address, exit_code=4)
     assert "another SHA-256 than it had at the first download" in err
-    digest = err.split("--sha256 ")[1].split()[0]
+    digest = err.split("--sha256 ")[1].split(";")[0]
+    count = len(server.requests)
     recolor("models", "add", "ddcolor", address, "--sha256", digest)
+    assert len(server.requests) == count  # what had come was kept
     assert listed(recolor, "ddcolor")["verified"] == "given"
 
 
@@ -371,6 +375,11 @@ def test_a_folder_that_cannot_be_made_is_told(recolor, folder, server, data):
     assert str(folder) in err
 
 
+def refuse_socks(*args, **options):
+    """Fail as requests does where pysocks is not installed."""
+    raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
+
+
 def test_proxies_are_used_but_not_for_this_machine(recolor, server, data, monkeypatch, folder):
     # A proxy is asked for the whole address.
     server.address("http://models.invalid/net.onnx", gives(data))
@@ -383,6 +392,13 @@ def test_proxies_are_used_but_not_for_this_machine(recolor, server, data, monkey
     recolor("models", "remove", "ddcolor")
     _, err = recolor("models", "add", "ddcolor", "http://models.invalid/net.onnx", exit_code=4)
     assert "the proxy in front of models.invalid cannot be used" in err
+    monkeypatch.setenv("http_proxy", "http:///nowhere")
+    _, err = recolor("models", "add", "ddcolor", "http://models.invalid/net.onnx", exit_code=4)
+    assert "the proxy in front of models.invalid cannot be used" in err
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
+    monkeypatch.setattr(requests.adapters, "SOCKSProxyManager", refuse_socks)
+    _, err = recolor("models", "add", "ddcolor", "http://models.invalid/net.onnx", exit_code=4)
+    assert "needs the package pysocks" in err
     assert "HTTPS_PROXY" in err
 
 
@@ -414,6 +430,12 @@ def test_the_systems_and_the_users_certificates_are_trusted(
         server.address("/net.onnx", redirects("http://127.0.0.1:9/net.onnx"))
         _, err = recolor("models", "add", "ddcolor", address, exit_code=4)
         assert "redirects to an address without encryption" in err
+
+
+def test_certificates_that_are_not_there_are_told(recolor, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/own.pem")
+    _, err = recolor("models", "add", "ddcolor", "https://127.0.0.1:9/net.onnx", exit_code=4)
+    assert "REQUESTS_CA_BUNDLE" in err
 
 
 def test_a_login_is_taken_from_netrc(recolor, server, data, monkeypatch, tmp_path):
@@ -582,6 +604,20 @@ def test_a_checksum_of_the_users_is_compared(recolor, tmp_path, data):
         "models", "add", "ddcolor", tmp_path / "net.onnx", "--sha256", "0" * 64, exit_code=4
     )
     assert "another SHA-256 than you gave" in err
+
+
+def test_want_of_memory_does_not_cost_the_download(recolor, server, data, monkeypatch):
+    def load(*args, **options):
+        raise ModelError("there is not enough memory to load it", "use -j 1") from MemoryError()
+
+    address = server.address("/net.onnx", gives(data))
+    with monkeypatch.context() as patch:
+        patch.setattr(OnnxColorNetwork, "load", load)
+        _, err = recolor("models", "add", "ddcolor", address, exit_code=4)
+    assert "not enough memory" in err
+    assert "another export" not in err
+    recolor("models", "add", "ddcolor", address)
+    assert len(server.requests) == 1
 
 
 def test_a_network_that_changed_on_the_disk_is_told(recolor, tmp_path, data, folder):

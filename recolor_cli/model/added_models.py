@@ -42,6 +42,7 @@ from recolor_cli.model.registry import (
     receipt_path,
 )
 from recolor_cli.system.files import write_atomic
+from recolor_cli.system.memory import is_out_of_memory
 from recolor_cli.system.texts import decode_text
 
 _CHUNK = 1 << 20  # bytes
@@ -81,10 +82,9 @@ def add_model(addition: Addition, watcher: Watcher, sha256: str = "") -> tuple[P
     try:
         digest, verified = _verify(part, addition, sha256)
         size = _check_network(part, addition)
-    except _NoProfileError:
-        raise  # the download stays, for a second try with a profile
-    except ModelError:
-        remove_part(part)
+    except ModelError as error:
+        if not isinstance(error, _PendingError) or isinstance(addition.source, Path):
+            remove_part(part)
         raise
     network = folder / f"{addition.name}.onnx"
     receipt = Receipt(
@@ -134,8 +134,8 @@ def remove_model(name: str) -> None:
         raise write_problem(network, error) from error
 
 
-class _NoProfileError(ModelError):
-    """Nothing tells how to use a network."""
+class _PendingError(ModelError):
+    """A network cannot be added yet. Its download stays, because another command may do it."""
 
 
 def origin_of(addition: Addition) -> str:
@@ -189,7 +189,8 @@ def _verify(part: Path, addition: Addition, wanted: str) -> tuple[str, Verified]
     verified = Verified.NO
     if wanted:
         verified = Verified.GIVEN
-        _compare(found, wanted, origin, "you gave", "check both")
+        advice = "compare the one that you gave with the one that its publisher states"
+        _compare(found, wanted, origin, "you gave", advice)
     elif published and isinstance(addition.source, str):
         verified = Verified.PUBLISHED
         advice = f"it was damaged on the way, or is another file: try again, or {addition.advice}"
@@ -199,8 +200,13 @@ def _verify(part: Path, addition: Addition, wanted: str) -> tuple[str, Verified]
     elif isinstance(addition.source, str):
         earlier = read_checksums(added_folder()).get(origin)
         verified = Verified.REPEATED if earlier else Verified.RECORDED
-        advice = f"its publisher may have changed it; if you trust it, add --sha256 {found}"
-        _compare(found, earlier or found, origin, "it had at the first download", advice)
+        if found != (earlier or found):
+            raise _PendingError(
+                f"{origin} has another SHA-256 than it had at the first download: {found}, not "
+                f"{earlier}",
+                f"its publisher may have changed it; if you trust it, add --sha256 {found}; to "
+                f"download it again: recolor models remove {addition.name}",
+            )
     return found, verified
 
 
@@ -238,7 +244,7 @@ def _check_network(part: Path, addition: Addition) -> int:
             "export it again as one file, which holds all of them",
         )
     if addition.profile is None and PROPERTY not in properties:
-        raise _NoProfileError(
+        raise _PendingError(
             f"{origin} is no model of ours, and nothing tells what it reads and answers",
             f"describe it in a profile, as docs/profiles.md says: recolor models add "
             f"{addition.name}.toml {origin}",
@@ -248,6 +254,9 @@ def _check_network(part: Path, addition: Addition) -> int:
     except (ModelError, InferenceError) as error:
         reason = error.message.replace(str(part), origin)
         hint = error.hint
+        if is_out_of_memory(error):
+            hint = "close other programs, and run the command again"
+            raise _PendingError(reason, hint) from error
         if addition.is_known:
             hint = (
                 f"it is another network or another export: write a profile for it, as with "

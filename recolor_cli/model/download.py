@@ -190,6 +190,11 @@ class _Attempt:
             if self.has_connected and isinstance(error, requests.ConnectionError):
                 raise _CutError("the server cannot be reached any more") from error
             raise explain_request_error(error, self.address, self.advice) from error
+        except OSError as error:  # requests says so of certificates that are not there
+            raise ModelError(
+                "the certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names are not there",
+                f"correct the variable; or {self.advice}",
+            ) from error
         self.has_connected = True
         return response
 

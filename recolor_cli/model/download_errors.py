@@ -56,15 +56,15 @@ def explain_request_error(
             f"the certificate of {host} is not trusted",
             f"if your network reads along, name its certificate in SSL_CERT_FILE; or {advice}",
         )
-    if isinstance(error, requests.exceptions.ProxyError):
+    if isinstance(error, requests.exceptions.ProxyError | requests.exceptions.InvalidProxyURL):
         return ModelError(
             f"the proxy in front of {host} cannot be used",
             f"correct HTTPS_PROXY, HTTP_PROXY or NO_PROXY; or {advice}",
         )
     if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
         return ModelError(
-            f"{host} would be reached by a SOCKS proxy, which recolor cannot use",
-            f"set HTTPS_PROXY to an HTTP proxy; or {advice}",
+            f"{host} would be reached by a SOCKS proxy, which needs the package pysocks",
+            f"pip install pysocks, or set HTTPS_PROXY to an HTTP proxy; or {advice}",
         )
     if isinstance(error, requests.ConnectTimeout):
         return ModelError(
