@@ -6,12 +6,16 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from PIL import Image
 
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded, names
@@ -30,6 +34,8 @@ from recolor_cli.errors import ModelError, RecolorError
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.decode import decode
 from recolor_cli.image.probe import probe
+from recolor_cli.model import onnx_network
+from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.model.request_batcher import BatchedNetwork
 
 # Run by each process first. A picture that holds the word CRASH kills it in its decoder; with HELD
@@ -434,6 +440,90 @@ def test_there_are_no_more_processes_than_pictures_cpus_and_memory(monkeypatch):
     assert count(count=4) == 4
     monkeypatch.setattr(sizing, "available_memory", lambda: 400 * 2**20)
     assert count() == 1
+
+
+def greedy_profile(folder, megabytes):
+    """Write a foreign network that takes much memory while it runs, and its profile."""
+    side = int((megabytes * 2**20 / 4 / 2) ** 0.5)
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=1),
+        helper.make_node("Expand", ["mean", "shape"], ["large"]),  # 1 x 2 x side x side
+        helper.make_node("ReduceMax", ["large"], ["small"], axes=[2, 3], keepdims=1),
+        helper.make_node("Sub", ["small", "middle"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "greedy",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 64, 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 1, 1])],
+        [
+            helper.make_tensor("shape", TensorProto.INT64, [4], [1, 2, side, side]),
+            helper.make_tensor("middle", TensorProto.FLOAT, [1, 2, 1, 1], [40, 60]),
+        ],
+    )
+    opset = [helper.make_opsetid("", 13)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), folder / "greedy.onnx")
+    profile = folder / "greedy.toml"
+    profile.write_text('file = "greedy.onnx"\nsize = 64\nanswer = "ab"\n', encoding="utf-8")
+    return profile
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process takes is read from /proc")
+def test_a_network_that_takes_much_memory_gets_fewer_processes(monkeypatch, tmp_path):
+    monkeypatch.setattr(sizing, "cpu_count", lambda: 3)
+    monkeypatch.setattr(sizing, "available_memory", lambda: 1200 * 2**20)
+
+    def count(megabytes, asked=None):
+        model = str(greedy_profile(tmp_path, megabytes))
+        with closing(ProcessWorkers(config(count=asked, model=model))) as workers:
+            assert workers.ready.memory > megabytes * 2**20
+            return workers.count
+
+    assert count(10) == 3
+    assert count(400) == 1
+    assert count(400, asked=2) == 2  # the user knows
+
+
+class CountedSession:
+    """A session that counts the runs at a time."""
+
+    def __init__(self, session):
+        self._session = session
+        self._lock = threading.Lock()
+        self.now = self.most = 0
+
+    def __getattr__(self, name):
+        return getattr(self._session, name)
+
+    def run(self, *args):
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        try:
+            return self._session.run(*args)
+        finally:
+            with self._lock:
+                self.now -= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process takes is read from /proc")
+def test_a_network_that_takes_much_memory_runs_less_often_at_a_time(monkeypatch, tmp_path):
+    threads = []
+    original = onnx_network.open_cpu_session
+    monkeypatch.setattr(
+        onnx_network, "open_cpu_session", lambda path, n: threads.append(n) or original(path, n)
+    )
+    monkeypatch.setattr(onnx_network, "cpu_count", lambda: 6)
+    monkeypatch.setattr(onnx_network, "available_memory", lambda: 900 * 2**20)
+    profile = greedy_profile(tmp_path, 300)
+    network = OnnxColorNetwork.load(profile, "cpu", threads=1)
+    assert threads in ([1, 3], [1, 2])  # two or three runs at a time instead of six
+    session = network._session = CountedSession(network._session)
+    lightness = np.full((1, 1, 64, 64), 50, np.float32)
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: network.predict(lightness, 0.38), range(12)))
+    assert all(ab[0, :, 0, 0] == pytest.approx([10, -10], abs=1) for ab in found)
+    assert session.most <= 3
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell's redirections")

@@ -89,12 +89,15 @@ class ReadyMessage:
         Why CUDA is not used; empty if it is, or was not to be tried.
     count : int
         Number of pictures at a time, of all processes.
+    memory : int
+        Bytes that the process has taken at most, 0 if that is unknown.
     """
 
     name: str
     device: str
     cpu_reason: str
     count: int
+    memory: int = 0
 
 
 class Request(Protocol):

@@ -20,10 +20,10 @@ from recolor_cli.batch.gpu_host import open_gpu_host
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.messages import InitMessage, Request, TaskMessage, WorkerConfig
 from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
-from recolor_cli.batch.sizing import memory_for_processes, pictures_at_a_time
+from recolor_cli.batch.sizing import memory_for_processes, needs_trial, pictures_at_a_time
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.supervisor import Supervisor
-from recolor_cli.batch.worker_handle import WorkerProcess
+from recolor_cli.batch.worker_handle import WorkerDied, WorkerProcess
 from recolor_cli.errors import RecolorError
 from recolor_cli.system.device import Device
 from recolor_cli.system.memory import MemoryBudget
@@ -33,6 +33,23 @@ from recolor_cli.system.memory import MemoryBudget
 _ALLOWANCE = 1 / 4
 
 _Item = tuple[TaskMessage, Future[Outcome]]
+
+
+def _try_network(config: WorkerConfig, preamble: str) -> int:
+    """Return the bytes that a process takes with the network, 0 if it does not tell.
+
+    Raises
+    ------
+    ModelError, DeviceError
+        If it cannot load the network.
+    """
+    process = WorkerProcess(InitMessage(replace(config, count=1), None, 0), preamble)
+    try:
+        return process.ready().memory
+    except WorkerDied:
+        return 0  # those that follow tell how, and are replaced
+    finally:
+        process.end()
 
 
 class ProcessWorkers:
@@ -54,11 +71,16 @@ class ProcessWorkers:
 
     def __init__(self, config: WorkerConfig, preamble: str = "", memory: int | None = None) -> None:
         host, cpu_reason = open_gpu_host(config)
-        count = pictures_at_a_time(config, on_gpu=host is not None)
-        memory = memory_for_processes(count) if memory is None else memory
-        allowance = int(_ALLOWANCE * memory / count)
         device = Device.CPU if cpu_reason else config.device
-        config = replace(config, count=count, device=device)
+        config = replace(config, device=device)
+        seen = 0
+        if host is None and pictures_at_a_time(config, False) > 1 and needs_trial(config):
+            seen = _try_network(config, preamble)
+        count = pictures_at_a_time(config, host is not None, seen)
+        if memory is None:
+            memory = memory_for_processes(count, seen)
+        allowance = int(_ALLOWANCE * memory / count)
+        config = replace(config, count=count)
         init = InitMessage(config, host.model if host else None, allowance)
 
         def start() -> WorkerProcess:

@@ -24,6 +24,7 @@ from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.errors import RecolorError
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.system.memory import used_memory
 from recolor_cli.types import FloatArray
 
 
@@ -89,7 +90,9 @@ def _prepare(init: InitMessage, parent: Connection) -> tuple[TaskDesk, ReadyMess
         if config.needs_distribution:
             network.require_distribution()
         recolorizer = Recolorizer(network, config.recolor)
-        ready = ReadyMessage(network.manifest.name, network.device, network.cpu_reason, count)
+        ready = ReadyMessage(
+            network.manifest.name, network.device, network.cpu_reason, count, used_memory().most
+        )
     budget = _SharedBudget(parent, init.allowance)
     return TaskDesk(config, recolorizer, threads, budget), ready
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,8 +24,8 @@ from recolor_cli.model.session import (
     open_unoptimized,
 )
 from recolor_cli.system.capture import capture_output
-from recolor_cli.system.device import NO_CUDA_ADVICE, Device, parse_device
-from recolor_cli.system.memory import is_out_of_memory
+from recolor_cli.system.device import NO_CUDA_ADVICE, Device, cpu_count, parse_device
+from recolor_cli.system.memory import available_memory, is_out_of_memory, used_memory
 from recolor_cli.system.texts import counted
 from recolor_cli.types import FloatArray, ModelKind
 
@@ -35,6 +37,8 @@ _SAME_AB = 0.5  # ab units, mean difference of answers that differ by rounding o
 
 class OnnxColorNetwork:
     """Run a color network with onnxruntime; threads may share an instance.
+
+    On the CPU, a foreign network has as many runs at a time as their memory allows.
 
     Parameters
     ----------
@@ -65,6 +69,7 @@ class OnnxColorNetwork:
         self.cpu_reason = cpu_reason
         self.profile = profile
         self._several: bool | None = None  # what `takes_several` found
+        self._slots: AbstractContextManager[Any] = nullcontext()  # for runs at a time
 
     @classmethod
     def load(
@@ -108,11 +113,20 @@ class OnnxColorNetwork:
                 if kind is Device.CUDA:
                     raise
                 reason = error.message
+        threads = threads or cpu_count()
         session = open_cpu_session(files.graph, threads)
         manifest, fitted = _describe(session, files)
         network = cls(session, manifest, "cpu", reason, fitted)
-        if fitted:  # the graph does not say what its output holds, so run it once
-            network._run_once()
+        if fitted is None:
+            return network
+        # The graph does not say what its output holds, nor how much memory it takes: run it once.
+        before = used_memory().now
+        network._run_once()
+        runs = max(1, available_memory() // max(used_memory().now - before, 1))
+        if runs < cpu_count() // threads:  # more threads for each of fewer runs
+            session = open_cpu_session(files.graph, cpu_count() // runs)
+            network = cls(session, manifest, "cpu", reason, fitted)
+            network._slots = threading.BoundedSemaphore(runs)
         return network
 
     @classmethod
@@ -236,7 +250,8 @@ class OnnxColorNetwork:
     def _run(self, outputs: list[str], feeds: dict[str, Any]) -> list[FloatArray]:
         run = self._bound.run if self._bound else self._session.run
         try:
-            results: list[FloatArray] = run(outputs, feeds)
+            with self._slots:
+                results: list[FloatArray] = run(outputs, feeds)
         except ORT_ERRORS as error:
             reason = f"the network failed: {one_line(error)}"
             if is_out_of_memory(error):

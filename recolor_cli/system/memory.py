@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from recolor_cli.errors import InputError
 
@@ -66,6 +67,30 @@ def _free_in_group(group: Path) -> int:
     except (OSError, ValueError):  # no limit ("max"), or no such group
         return sys.maxsize
     return max(limit - used + cache, 0)
+
+
+class UsedMemory(NamedTuple):
+    """The memory that this process holds in RAM, bytes; 0 where the system does not tell."""
+
+    now: int
+    most: int  # since it began
+
+
+def used_memory() -> UsedMemory:
+    """Return what this process takes. Outside Linux, `now` is the most, too."""
+    with contextlib.suppress(OSError, KeyError, ValueError):
+        # getrusage would count the program that started this one, too.
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        values = dict(line.split(":", 1) for line in lines)
+        now, most = (int(values[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))
+        return UsedMemory(now, most)
+    if sys.platform == "win32":
+        return UsedMemory(0, 0)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return UsedMemory(most, most)
 
 
 def memory_for_pictures() -> int:
