@@ -26,7 +26,7 @@ _CHOSEN = "recolor.chosen"  # in a context: two commands to run, each with its a
 _OPTIONS = ("-h", "--help", "-V", "--version")  # of the program
 _MOST_USED = ("out", "recursive", "model", "strength", "overwrite")
 _TOPICS = {
-    "more": ("film", "serve", "demo", "models", "palettes", "doctor"),
+    "more": ("film", "serve", "demo", "compare", "models", "palettes", "doctor"),
     "train": ("train", "export", "evaluate", "quantize", "profile"),
 }
 

@@ -700,6 +700,8 @@ def test_evaluate_has_the_baselines_in_its_table(recolor, tmp_path):
     }
     with Image.open(report / "1-poster.png") as sheet:
         assert sheet.format == "PNG"
+    assert '"truth": "comparison-thumbnails/' in (report / "comparison.html").read_text()
+    assert len(list((report / "comparison-thumbnails").iterdir())) == 9  # gray, poster, truth
 
 
 def test_evaluate_names_what_is_broken_and_measures_the_rest(recolor, tmp_path):

@@ -22,7 +22,7 @@ _LABELS = (COMPARE, VARIANTS, CONFIDENCE)  # as regular expressions
 _NUMBERED = re.compile(r"(.+)-\d{1,2}", re.DOTALL)
 _LABELLED = re.compile(rf"(.+)-(?:{'|'.join(_LABELS)})", re.DOTALL)
 _THUMBNAIL_FOLDER = "-thumbnails"
-THUMBNAIL = re.compile(r"([0-9a-f]{16})-(before|after)\.jpg")  # in a gallery's folder
+THUMBNAIL = re.compile(r"([0-9a-f]{16})-(before|after|\d+)\.jpg")  # in a page's folder
 
 
 def sidecar_path(destination: str, label: str) -> str:

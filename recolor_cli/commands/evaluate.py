@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     "--report",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Write table.md, table.json and a sheet of pictures for each model.",
+    help="Write table.md, table.json, a sheet for each model and a page with all side by side.",
 )
 @json_option
 @device_option
@@ -73,6 +73,7 @@ def evaluate(
     from recolor_cli.terminal.console import Console
 
     try:
+        from recolor_cli.evaluation.example_page import write_example_page
         from recolor_cli.evaluation.example_sheet import draw_evaluation_sheet
         from recolor_cli.evaluation.pictures import load_pictures
         from recolor_cli.evaluation.table import Table
@@ -95,7 +96,8 @@ def evaluate(
     options = RecolorOptions(temperature, strength)
     with console.progress(len(sound), "pictures", "measuring") as bar:
         figures = measure(sound, networks, _baseline_of(networks), options, aged, bar.advance)
-    table = Table(figures, _describe(len(sound), pictures, only, aged, options))
+    conditions = _describe(len(sound), pictures, only, aged, options)
+    table = Table(figures, conditions)
     if as_json:
         for model in figures:
             console.json(model.to_json())
@@ -108,6 +110,8 @@ def evaluate(
             differences = figures[2 + number].differences  # behind the two baselines
             sheet = draw_evaluation_sheet(sound, differences, network, options, aged)
             write_atomic(report / f"{number + 1}-{name}.png", sheet)
+        page = report / "comparison.html"
+        write_example_page(page, sound, figures[2:], networks, options, aged, conditions)
     return ExitCode.OK if len(sound) == len(found) else ExitCode.SOME_FAILED
 
 

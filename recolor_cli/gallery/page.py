@@ -139,7 +139,7 @@ class Gallery:
                 self._stack.__exit__(_Abandoned, _Abandoned(), None)
             return
         with self._stack:
-            self._file.write(self._middle + _script_json(self._facts) + self._tail)
+            self._file.write(self._middle + script_json(self._facts) + self._tail)
         self._remove_unused_thumbnails()
 
     def add(self, entry: GalleryEntry, thumbnails: Thumbnails | None) -> None:
@@ -153,8 +153,8 @@ class Gallery:
         path = Path(entry.source if entry.source != "-" else entry.destination)
         folder = str(path.parent)
         line: dict[str, Any] = {
-            "name": "standard input" if path.name in ("-", "") else _as_text(path.name),
-            "folder": "" if folder == "." else _as_text(folder),
+            "name": "standard input" if path.name in ("-", "") else as_text(path.name),
+            "folder": "" if folder == "." else as_text(folder),
             "status": entry.status,
             "reason": entry.reason,
             "error": entry.error,
@@ -172,7 +172,7 @@ class Gallery:
             line |= self._write_thumbnails(entry, thumbnails)
         filled = {key: value for key, value in line.items() if value or key == "folder"}
         try:
-            self._file.write(_script_json(filled) + b"\n")
+            self._file.write(script_json(filled) + b"\n")
         except OSError as error:
             raise OutputError(
                 f"cannot write {self._page}: {error.strerror}", "make room on its disk"
@@ -223,11 +223,11 @@ class _Abandoned(Exception):
     """Raised inside the file's context to remove an unfinished page."""
 
 
-def _as_text(name: str) -> str:
+def as_text(name: str) -> str:
     """Return a name as text, in which bytes that are not UTF-8 are replaced."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _script_json(value: object) -> bytes:
+def script_json(value: object) -> bytes:
     """Return JSON for an HTML script, which no ``</script>`` in a name can end."""
     return json.dumps(value).replace("<", "\\u003c").encode("ascii")

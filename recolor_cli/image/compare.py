@@ -130,8 +130,12 @@ def _alpha_of(picture: DecodedImage, rgb: AnyRgbImage) -> AnyPlanes:
 
 def _make_thumbnail(data: bytes) -> tuple[bytes, ImageSize]:
     picture = decode(data, keep_damaged=True)
-    rgb = on_white(picture, picture.rgb)
-    small = shrink_to_side(rgb, THUMBNAIL_SIDE)
+    return draw_thumbnail(on_white(picture, picture.rgb)), picture.size
+
+
+def draw_thumbnail(rgb: AnyRgbImage) -> bytes:
+    """Return a small JPEG of a picture, uint8 (H, W, 3)."""
     buffer = io.BytesIO()
-    Image.fromarray(small).save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY, progressive=True)
-    return buffer.getvalue(), picture.size
+    small = Image.fromarray(shrink_to_side(rgb, THUMBNAIL_SIDE))
+    small.save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY, progressive=True)
+    return buffer.getvalue()
