@@ -197,7 +197,7 @@ def test_a_cut_is_mended_in_the_same_run(recolor, server, data, folder):
 def test_a_cut_that_lasts_is_told_and_the_next_run_goes_on(recolor, server, data, folder):
     address = server.address("/net.onnx", gives(data, cuts=[70_000, 0, 0, 0]))
     _, err = recolor("models", "add", "ddcolor", address, exit_code=4)
-    assert "ended after 70,000 of the" in err
+    assert "ended after 70,000 of the 200,269 promised bytes" in err
     assert "it goes on from there" in err
     assert "recolor models add ddcolor /path/to/file.onnx" in err
     assert "ddcolor" not in available_models()
@@ -251,7 +251,7 @@ PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
     ("answer", "words", "advice"),
     [
         (lambda d: promises(d, len(d) + 1000), "promised", "run the same command again"),
-        (lambda d: promises(d, len(d) - 1000), "no ONNX file, or only a part", "check it"),
+        (lambda d: promises(d, len(d) - 1000), "no ONNX file, or only a part", "check the address"),
         (lambda d: promises(PAGE, len(PAGE), **HTML), "web page", "browser"),
         (lambda d: promises(PAGE, len(PAGE)), "web page", "browser"),
         (lambda d: fails(404), "is not there (404)", "it may have moved"),
@@ -262,7 +262,7 @@ PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
         (lambda d: stalls(d, 0), "went silent", "run the same command again"),
         (lambda d: trickles(d, 0.02), "bytes a second", "run the same command again"),
         (lambda d: promises(b"", 5_000_000_000), "more than 4 GB", "right file"),
-        (lambda d: gives(b"once upon a time"), "no ONNX file", "check it"),
+        (lambda d: gives(b"once upon a time"), "no ONNX file", "check the address"),
         (lambda d: gives(b""), "is empty", "check the address"),
         (lambda d: lambda handler: None, "without an answer", "run the same command again"),
     ],

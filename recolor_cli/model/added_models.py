@@ -235,9 +235,10 @@ def _check_network(part: Path, addition: Addition) -> int:
         properties = read_properties(part)
         is_split = has_external_data(part)
     except (ModelError, ValueError, RecursionError) as error:
-        raise ModelError(
-            f"{origin} is no ONNX file, or only a part of one", f"check it; {addition.advice}"
-        ) from error
+        hint = "copy it again, or export it again"
+        if isinstance(addition.source, str):
+            hint = f"check the address; or {addition.advice}"
+        raise ModelError(f"{origin} is no ONNX file, or only a part of one", hint) from error
     if is_split:
         raise ModelError(
             f"{origin} keeps its weights in other files",

@@ -286,7 +286,7 @@ def _place_of(done: int, total: int | None) -> str:
     """Return the end of a sentence that tells where a download ended too early."""
     if total is None:
         return f"after {done:,} bytes"
-    return f"after {done:,} of the {total:,} bytes that it promised"
+    return f"after {done:,} of the {total:,} promised bytes"
 
 
 def _is_page(start: bytes) -> bool:

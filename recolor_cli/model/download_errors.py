@@ -34,7 +34,10 @@ def explain_status(status: int, address: str, advice: str) -> ModelError:
         return ModelError(f"{where} {problem}", hint.format(advice))
     if status >= 500:
         return ModelError(f"{where}: the server fails ({status})", f"try again later; or {advice}")
-    return ModelError(f"{where}: the server answers with status {status}", advice)
+    return ModelError(
+        f"{where}: the server answers with status {status}",
+        f"open it in a browser to see what it says; then {advice}",
+    )
 
 
 def explain_request_error(
@@ -75,7 +78,9 @@ def explain_request_error(
             f"{host} {_why_not_reached(error)}",
             f"check the network and the address; HTTPS_PROXY names a proxy; or {advice}",
         )
-    return ModelError(f"{where} is no address of a file", f"check the address; or {advice}")
+    return ModelError(
+        f"{where} is, or leads to, no address of the web", f"check the address; or {advice}"
+    )
 
 
 def _why_not_reached(error: requests.ConnectionError) -> str:
