@@ -116,6 +116,35 @@ def drawn(folder: Path, count: int, height: int, width: int) -> Path:
     return folder
 
 
+def greedy_profile(folder: Path, megabytes: int) -> Path:
+    """Write a foreign network that takes much memory while it runs, and its profile."""
+    import onnx  # here, because most tests do without it
+    from onnx import TensorProto, helper
+
+    side = int((megabytes * 2**20 / 4 / 2) ** 0.5)
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=1),
+        helper.make_node("Expand", ["mean", "shape"], ["large"]),  # 1 x 2 x side x side
+        helper.make_node("ReduceMax", ["large"], ["small"], axes=[2, 3], keepdims=1),
+        helper.make_node("Sub", ["small", "middle"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "greedy",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 64, 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 1, 1])],
+        [
+            helper.make_tensor("shape", TensorProto.INT64, [4], [1, 2, side, side]),
+            helper.make_tensor("middle", TensorProto.FLOAT, [1, 2, 1, 1], [40, 60]),
+        ],
+    )
+    opset = [helper.make_opsetid("", 13)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), folder / "greedy.onnx")
+    profile = folder / "greedy.toml"
+    profile.write_text('file = "greedy.onnx"\nsize = 64\nanswer = "ab"\n', encoding="utf-8")
+    return profile
+
+
 def names(folder: Path) -> list[str]:
     """Return the names of what is in a folder, in order."""
     return sorted(path.name for path in folder.iterdir())

@@ -5,7 +5,8 @@ import re
 import pytest
 from PIL import Image
 
-from conftest import draw, encoded, names
+from conftest import draw, encoded, greedy_profile, names
+from recolor_cli.batch import sizing
 from recolor_cli.commands import estimate, film_estimate
 from video_clips import make
 
@@ -43,6 +44,18 @@ def test_the_time_of_some_is_scaled_by_the_pixels_of_all(recolor, scans, monkeyp
     _, err = recolor(".", "-n", "-j", "2", "--device", "cpu")
     assert f"about {estimate.format_duration(25 * every / 80**2)}: 1 picture" in err
     assert "2 at a time" in err
+
+
+def test_a_network_that_takes_much_memory_does_fewer_pictures_at_a_time(
+    recolor, scans, monkeypatch
+):
+    profile = greedy_profile(scans, 400)
+    monkeypatch.setattr(sizing, "cpu_count", lambda: 3)
+    _, err = recolor(".", "-n", "-m", profile, "--device", "cpu")
+    assert "3 at a time" in err
+    monkeypatch.setattr(sizing, "available_memory", lambda: 1200 * 2**20)
+    _, err = recolor(".", "-n", "-m", profile, "--device", "cpu")
+    assert "1 at a time" in err
 
 
 def test_what_is_done_takes_no_time(recolor, scans):

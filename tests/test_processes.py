@@ -13,12 +13,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 from PIL import Image
 
-from conftest import BrokenNetwork, SpyNetwork, draw, encoded, names
+from conftest import BrokenNetwork, SpyNetwork, draw, encoded, greedy_profile, names
 from recolor_cli.batch import processes, sizing, worker_handle
 from recolor_cli.batch.gpu_host import GpuHost
 from recolor_cli.batch.job import Job
@@ -440,32 +438,6 @@ def test_there_are_no_more_processes_than_pictures_cpus_and_memory(monkeypatch):
     assert count(count=4) == 4
     monkeypatch.setattr(sizing, "available_memory", lambda: 400 * 2**20)
     assert count() == 1
-
-
-def greedy_profile(folder, megabytes):
-    """Write a foreign network that takes much memory while it runs, and its profile."""
-    side = int((megabytes * 2**20 / 4 / 2) ** 0.5)
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=1),
-        helper.make_node("Expand", ["mean", "shape"], ["large"]),  # 1 x 2 x side x side
-        helper.make_node("ReduceMax", ["large"], ["small"], axes=[2, 3], keepdims=1),
-        helper.make_node("Sub", ["small", "middle"], ["y"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "greedy",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 64, 64])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 1, 1])],
-        [
-            helper.make_tensor("shape", TensorProto.INT64, [4], [1, 2, side, side]),
-            helper.make_tensor("middle", TensorProto.FLOAT, [1, 2, 1, 1], [40, 60]),
-        ],
-    )
-    opset = [helper.make_opsetid("", 13)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), folder / "greedy.onnx")
-    profile = folder / "greedy.toml"
-    profile.write_text('file = "greedy.onnx"\nsize = 64\nanswer = "ab"\n', encoding="utf-8")
-    return profile
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process takes is read from /proc")

@@ -88,14 +88,16 @@ def with_estimate(
 
 def _print_estimate(planned: _Planned, opener: WorkerOpener) -> None:
     from recolor_cli.batch.picture import PictureWork
-    from recolor_cli.batch.sizing import pictures_at_a_time
+    from recolor_cli.batch.sizing import needs_trial, pictures_at_a_time
     from recolor_cli.recolorizer import Recolorizer
-    from recolor_cli.system.memory import MemoryBudget, memory_for_pictures
+    from recolor_cli.system.memory import MemoryBudget, memory_for_pictures, used_memory
     from recolor_cli.terminal.console import Console
 
     config, console = opener.config, opener.console
     at_a_time = min(pictures_at_a_time(config, on_gpu=False), planned.count)
     network = load_network(config.model, config.device, at_a_time, Console(quiet=True))
+    if needs_trial(config):
+        at_a_time = min(pictures_at_a_time(config, False, used_memory().most), planned.count)
     options = replace(config.output, out=None, backup=None)
     work = PictureWork(
         Recolorizer(network, config.recolor), options, MemoryBudget(memory_for_pictures())
