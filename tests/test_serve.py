@@ -7,6 +7,7 @@ import re
 from concurrent.futures import Future
 from pathlib import Path
 
+import fuzz
 import numpy as np
 import pytest
 from PIL import Image
@@ -260,6 +261,19 @@ def test_a_damaged_picture_is_refused_or_kept(client):
     assert "missing" in detail
     response = client.post("/v1/recolor?damaged=keep", content=cut_off)
     assert response.status_code == 200
+
+
+def test_broken_bodies_are_refused_or_recolored(client, capfd, caplog):
+    statuses = set()
+    for number in range(64):
+        _, data = fuzz.changed(3, number)
+        response = client.post("/v1/recolor?max-pixels=4000000", content=data)
+        if response.status_code != 200:
+            problem(response, 422, 1)
+        statuses.add(response.status_code)
+    assert statuses == {200, 422}
+    assert "Traceback" not in capfd.readouterr().err
+    assert not caplog.records
 
 
 def test_pixels_are_limited_by_the_server(workers):

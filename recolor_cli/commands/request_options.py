@@ -51,6 +51,7 @@ _NAMES = (
 _FILE_OPTIONS = ("mask", "palette", "hint")
 _OTHER_HELP = {
     "model": "A name that /v1/models lists.",
+    "if-gray": "Give pictures that have color back as they were.",
     "palette": 'Pull colors toward a palette by name, or "#c8102e,gold"; or send a file.',
     "hint": "A color at a pixel, as in 120,80,red; or send JSON of such, or a PNG with strokes.",
 }

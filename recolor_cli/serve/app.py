@@ -14,7 +14,6 @@ from starlette.routing import Route
 from recolor_cli.errors import RecolorError
 from recolor_cli.serve.bodies import Memory
 from recolor_cli.serve.docs import docs_routes
-from recolor_cli.serve.given_files import GivenFiles
 from recolor_cli.serve.login import login_routes
 from recolor_cli.serve.metrics import CountRequests, Metrics
 from recolor_cli.serve.problems import (
@@ -76,8 +75,7 @@ def create_app(
             Exception: bug_problem,
         },
     )
-    files = GivenFiles(settings.inputs)
-    app.state.service = Service(settings, options, files, work, memory, metrics)
+    app.state.service = Service(settings, options, work, memory, metrics)
     return app
 
 

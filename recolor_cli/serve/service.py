@@ -17,7 +17,6 @@ from starlette.types import Receive
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.errors import ModelError
 from recolor_cli.serve.bodies import Holding, Memory, Sent, read_sent
-from recolor_cli.serve.given_files import GivenFiles
 from recolor_cli.serve.metrics import Metrics
 from recolor_cli.serve.results import Result
 from recolor_cli.serve.settings import RequestOptions, ServeSettings
@@ -34,7 +33,6 @@ class Service:
     ----------
     settings : ServeSettings
     options : RequestOptions
-    files : GivenFiles
     work : Work
     memory : Memory
         Counts the bodies and results of all requests.
@@ -43,7 +41,6 @@ class Service:
 
     settings: ServeSettings
     options: RequestOptions
-    files: GivenFiles
     work: Work
     memory: Memory
     metrics: Metrics

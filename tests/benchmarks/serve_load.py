@@ -42,6 +42,7 @@ from speed import Program as BatchProgram
 
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.messages import TaskMessage, WorkerConfig
+from recolor_cli.batch.outcome import Outcome
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.task_desk import TaskDesk
@@ -229,11 +230,11 @@ def measure_memory(requests: int) -> None:
             print(f"| {done} | {own:.0f} | {', '.join(f'{each:.0f}' for each in workers)} |")
 
 
-def is_recolored(desk: TaskDesk, data: bytes) -> bool:
-    """Tell whether the program recolors a picture, by its own functions in this process."""
+def recolored(desk: TaskDesk, data: bytes) -> Outcome:
+    """Recolor a picture by the program's own functions, in this process."""
     options = RunOptions(ServeSettings(limits=Limits(pixels=fuzz.MOST_PIXELS)))
     request = options.parse([], picture=data)
-    return not desk.do(TaskMessage(Job(STREAM, STREAM), MissingOutputs(True), request)).error
+    return desk.do(TaskMessage(Job(STREAM, STREAM), MissingOutputs(True), request))
 
 
 def measure_hostile(inputs: int, seed: int) -> bool:
@@ -248,10 +249,11 @@ def measure_hostile(inputs: int, seed: int) -> bool:
             bodies = [fuzz.changed(seed, n)[1] for n in range(start, min(start + 200, inputs))]
             for number, (status, _) in enumerate(server.send(bodies), start):
                 counts[str(status)] += 1
-                expected = 200 if is_recolored(desk, bodies[number - start]) else 422
+                outcome = recolored(desk, bodies[number - start])
+                expected = 422 if outcome.error else 200
                 if status != expected:
                     counts["unexpected"] += 1
-                    print(f"{number}: {status} instead of {expected}")
+                    print(f"{number}: {status} instead of {expected}: {outcome.error}")
         log, alive = server.log.read_text(), server.processes() == before
         alive &= server.send([bodies[-1]])[0][0] in (200, 422)
         held = server.metric("recolor_body_bytes")
