@@ -11,6 +11,11 @@ def test_every_file_that_is_fuzzed_is_sound_before():
     }
 
 
+def test_directories_of_a_tiff_that_lead_back_into_themselves_end():
+    _, data = fuzz.changed(1, 282)
+    assert fuzz.outcome_of(data) == "clear error"
+
+
 def test_a_seed_gives_the_same_inputs():
     assert fuzz.changed(7, 11) == fuzz.changed(7, 11)
     assert fuzz.changed(7, 11) != fuzz.changed(8, 11)

@@ -170,9 +170,11 @@ class _TiffReader(Reader):
         return found
 
     def _checked_pages(self) -> Iterator[tifffile.TiffPage]:
+        seen: set[int] = set()  # a chain of directories may lead back into itself
         for page in self._file.pages:
-            if not isinstance(page, tifffile.TiffPage):
+            if not isinstance(page, tifffile.TiffPage) or page.offset in seen:
                 raise ValueError("its directories are broken")
+            seen.add(page.offset)
             inner = [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
             is_raw = any(sub.photometric in (_CFA, _LINEAR_RAW) for sub in (page, *inner))
             if is_raw or _DNG_VERSION in page.tags:
