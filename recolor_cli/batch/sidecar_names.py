@@ -15,12 +15,15 @@ COMPARE = "compare"  # before | after
 VARIANTS = "variants"  # a sheet of all variants; each but the result is labelled with its number
 CONFIDENCE = "confidence"  # a map of how certain the network was
 
+HINTS, MASK, PALETTE = "hints", "mask", "palette"  # what a person chose; made by `serve`
+
 MAX_VARIANTS = 16
 
 _LABELS = (COMPARE, VARIANTS, CONFIDENCE)  # as regular expressions
 # DOTALL, because a file's name may have a newline in it.
 _NUMBERED = re.compile(r"(.+)-\d{1,2}", re.DOTALL)
 _LABELLED = re.compile(rf"(.+)-(?:{'|'.join(_LABELS)})", re.DOTALL)
+_CHOSEN = re.compile(rf"(.+)-(?:{MASK}|{PALETTE})", re.DOTALL)
 _THUMBNAIL_FOLDER = "-thumbnails"
 THUMBNAIL = re.compile(r"([0-9a-f]{16})-(before|after|\d+)\.jpg")  # in a page's folder
 
@@ -62,7 +65,7 @@ def without_label(stem: str, suffix: str = "") -> str:
     """Return the stem of a name without the label of a sidecar file.
 
     A number counts as a variant's label only behind the suffix of results, because many pictures
-    are numbered.
+    are numbered. So do the labels of what a person chose.
 
     Examples
     --------
@@ -71,7 +74,7 @@ def without_label(stem: str, suffix: str = "") -> str:
     """
     if match := _LABELLED.fullmatch(stem):
         return match[1]
-    match = _NUMBERED.fullmatch(stem)
+    match = _NUMBERED.fullmatch(stem) or _CHOSEN.fullmatch(stem)
     return match[1] if match and suffix and match[1].endswith(suffix) else stem
 
 

@@ -55,6 +55,13 @@ class HintConstraints:
     fixed: NDArray[np.bool_]
     ab: FloatArray
 
+    def halved(self) -> HintConstraints:
+        """Return the constraints of a canvas of half the size, whose sides are even now."""
+        count = _sum_blocks(self.fixed[None].astype(np.float32))
+        total = _sum_blocks(self.ab.transpose(2, 0, 1))
+        mean = cast(FloatArray, total / np.maximum(count, np.float32(1)))
+        return HintConstraints(count[0] > 0, np.ascontiguousarray(mean.transpose(1, 2, 0)))
+
 
 def propagate_hints(
     ab: FloatArray,

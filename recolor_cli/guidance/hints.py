@@ -56,6 +56,11 @@ class Hint:
             raise ValueError(f"a hint's radius must be more than 0, not {self.radius:g}")
 
     @property
+    def levels(self) -> tuple[int, int, int]:
+        """Return red, green and blue, 0..255."""
+        return parse_color(self.color) if isinstance(self.color, str) else self.color
+
+    @property
     def given(self) -> tuple[object, ...]:
         """Return x, y and color, and the radius where one was given."""
         place = self.x, self.y, self.color

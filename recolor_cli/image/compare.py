@@ -75,8 +75,8 @@ def thumbnails(before: bytes, after: bytes) -> Thumbnails:
     InputError
         If one cannot be read.
     """
-    small_before, _ = _make_thumbnail(before)
-    small_after, size = _make_thumbnail(after)
+    small_before, _ = make_thumbnail(before)
+    small_after, size = make_thumbnail(after)
     return Thumbnails(small_before, small_after, size)
 
 
@@ -128,7 +128,14 @@ def _alpha_of(picture: DecodedImage, rgb: AnyRgbImage) -> AnyPlanes:
     return _match_depth(picture.alpha, rgb)
 
 
-def _make_thumbnail(data: bytes) -> tuple[bytes, ImageSize]:
+def make_thumbnail(data: bytes) -> tuple[bytes, ImageSize]:
+    """Return a small JPEG of the first page or frame of a file, and its full size.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
     picture = decode(data, keep_damaged=True)
     return draw_thumbnail(on_white(picture, picture.rgb)), picture.size
 

@@ -2,25 +2,220 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from recolor_cli.errors import UsageError
+from recolor_cli.serve.problems import RefusedError
 from recolor_cli.serve.settings import ServeSettings
+from recolor_cli.serve.studio.studio import ExistsError, Saved, Studio, as_text
+from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
 
 _STATIC = Path(__file__).parent / "static"
+_MAX_JSON = 1 << 20  # bytes
+_KEPT = {"Cache-Control": "private, max-age=86400"}  # of addresses that change with their file
+_NEW = {"Cache-Control": "no-store"}
 
 
 def studio_routes(settings: ServeSettings) -> list[BaseRoute]:
     """Return the routes of the page and of its files."""
+    api = _Api(Studio(settings), settings.limits.body)
     return [
         Route("/", _page),
-        Mount("/static", StaticFiles(directory=_STATIC), name="static"),
+        Mount("/static", _Static(directory=_STATIC), name="static"),
+        Route("/studio/about", api.about),
+        Route("/studio/palette", api.palette, methods=["POST"]),
+        Route("/studio/guides", api.add_guide, methods=["POST"]),
+        Route("/studio/pictures", api.listing),
+        Route("/studio/pictures", api.add_picture, methods=["POST"]),
+        Route("/studio/pictures/{key}", api.describe),
+        Route("/studio/pictures/{key}/thumbnail", api.thumbnail),
+        Route("/studio/pictures/{key}/before", api.before),
+        Route("/studio/pictures/{key}/preview", api.preview, methods=["POST"]),
+        Route("/studio/pictures/{key}/detail", api.detail, methods=["POST"]),
+        Route("/studio/pictures/{key}/variants", api.variants, methods=["POST"]),
+        Route("/studio/pictures/{key}/colors", api.suggestions),
+        Route("/studio/pictures/{key}/save", api.save, methods=["POST"]),
+        Route("/studio/pictures/{key}/command", api.command, methods=["POST"]),
+        Route("/studio/pictures/{key}/files/{name}", api.download),
     ]
 
 
 async def _page(request: Request) -> Response:
-    return FileResponse(_STATIC / "index.html")
+    return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+class _Static(StaticFiles):
+    """The page's files, which the browser asks for again after an update."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+class _Api:
+    """The answers to the page. Work on pictures is done in threads."""
+
+    def __init__(self, studio: Studio, max_bytes: int) -> None:
+        self._studio = studio
+        self._max_bytes = max_bytes
+
+    async def about(self, request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(self._studio.about))
+
+    async def listing(self, request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(self._studio.listing), headers=_NEW)
+
+    async def add_picture(self, request: Request) -> Response:
+        data = await _body(request, self._max_bytes)
+        picture = await run_in_threadpool(self._studio.shelf.add, _name(request), data)
+        return JSONResponse({"key": picture.key})
+
+    async def add_guide(self, request: Request) -> Response:
+        data = await _body(request, self._max_bytes)
+        key = await run_in_threadpool(self._studio.guides.add, _name(request), data)
+        return JSONResponse({"key": key})
+
+    async def palette(self, request: Request) -> Response:
+        values = await _json(request)
+        try:
+            wish = PaletteWish(str(values["kind"]), str(values["text"]))
+        except KeyError as error:
+            raise UsageError(f"a palette needs {error}", "reload the page") from error
+        return JSONResponse(await run_in_threadpool(self._studio.palette_colors, wish))
+
+    async def describe(self, request: Request) -> Response:
+        found = await run_in_threadpool(self._studio.describe, _key(request))
+        return JSONResponse(found, headers=_NEW)
+
+    async def thumbnail(self, request: Request) -> Response:
+        of_result = request.query_params.get("of") == "result"
+        data = await run_in_threadpool(self._studio.thumbnail, _key(request), of_result)
+        return Response(data, media_type="image/jpeg", headers=_KEPT)
+
+    async def before(self, request: Request) -> Response:
+        return await _jpeg(lambda: self._studio.open(_key(request))[1].before)
+
+    async def preview(self, request: Request) -> Response:
+        wishes = Wishes.parse(await _json(request))
+        draft = "draft" in request.query_params
+        return await _jpeg(lambda: self._studio.preview(_key(request), wishes, draft))
+
+    async def detail(self, request: Request) -> Response:
+        values = await _json(request)
+        wishes = Wishes.parse(values.get("wishes"))
+        try:
+            box = tuple(min(max(float(side), 0.0), 1.0) for side in values["box"])
+            side = max(1, int(values["side"]))
+            left, top, right, bottom = box
+            if not (left < right and top < bottom):
+                raise ValueError("it is empty")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise UsageError(f"this part cannot be shown: {error}", "reload the page") from error
+        return await _jpeg(lambda: self._studio.detail(_key(request), wishes, box, side))
+
+    async def variants(self, request: Request) -> Response:
+        wishes = Wishes.parse(await _json(request))
+        return await _jpeg(lambda: self._studio.variants(_key(request), wishes))
+
+    async def suggestions(self, request: Request) -> Response:
+        try:
+            x, y = (float(request.query_params[axis]) for axis in ("x", "y"))
+            int(x), int(y)
+        except (KeyError, ValueError, OverflowError) as error:
+            raise UsageError("a place needs x and y", "reload the page") from error
+        found = await run_in_threadpool(self._studio.suggestions, _key(request), x, y)
+        return JSONResponse(found)
+
+    async def save(self, request: Request) -> Response:
+        values = await _json(request)
+        wishes = Wishes.parse(values.get("wishes"))
+        replace = values.get("replace") is True
+        key = _key(request)
+        try:
+            saved = await run_in_threadpool(self._studio.save, key, wishes, replace)
+        except ExistsError as error:
+            raise RefusedError(HTTPStatus.CONFLICT, error.message, error.hint) from error
+        return JSONResponse(self._answer(key, saved))
+
+    async def command(self, request: Request) -> Response:
+        wishes = Wishes.parse(await _json(request))
+        key = _key(request)
+        saved = await run_in_threadpool(self._studio.command, key, wishes)
+        return JSONResponse(self._answer(key, saved))
+
+    async def download(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        path = await run_in_threadpool(self._studio.beside, _key(request), name)
+        return FileResponse(path, filename=path.name, headers=_NEW)
+
+    def _answer(self, key: str, saved: Saved) -> dict[str, Any]:
+        picture = self._studio.shelf.picture(key)
+
+        def address(path: Path) -> str:
+            return f"/studio/pictures/{key}/files/{quote(path.name)}" if picture.is_dropped else ""
+
+        files = [{"name": as_text(path.name), "address": address(path)} for path in saved.files]
+        return {
+            "command": saved.command,
+            "files": files,
+            "warnings": saved.warnings,
+            "result": {
+                "name": as_text(picture.destination.name),
+                "address": address(picture.destination),
+            },
+        }
+
+
+def _key(request: Request) -> str:
+    return str(request.path_params["key"])
+
+
+def _name(request: Request) -> str:
+    """Return the name of a file that was sent; headers hold no other letters than ASCII."""
+    return unquote(request.headers.get("x-file-name", "")) or "picture"
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """Read a body; RefusedError if it is larger."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > most:
+            raise RefusedError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"it has more than {most / 2**20:,.0f} MiB",
+                "start the server with a higher --max-body",
+            )
+    return bytes(data)
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    data = await _body(request, _MAX_JSON)
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"this is no JSON: {error}", "reload the page") from error
+    if not isinstance(values, dict):
+        raise UsageError("this is no JSON object", "reload the page")
+    return values
+
+
+async def _jpeg(make: Callable[[], bytes]) -> Response:
+    started = time.perf_counter()
+    data = await run_in_threadpool(make)
+    took = 1000 * (time.perf_counter() - started)
+    headers = _NEW | {"Server-Timing": f"work;dur={took:.1f}"}
+    return Response(data, media_type="image/jpeg", headers=headers)

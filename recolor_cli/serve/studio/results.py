@@ -1,0 +1,198 @@
+"""Save a picture as the command line does, and tell the command that makes the same file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from recolor_cli.batch.job import Job
+from recolor_cli.batch.outcome import Outcome
+from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.picture import Budget, PictureWork
+from recolor_cli.batch.run_provenance import describe_colors, number_text, run_provenance
+from recolor_cli.batch.sidecar_names import HINTS, MASK, PALETTE
+from recolor_cli.batch.skip_rule import MissingOutputs
+from recolor_cli.batch.steering_files import read_mask, steering_of
+from recolor_cli.guidance.recolor_options import DEFAULT_STRENGTH, RecolorOptions
+from recolor_cli.model.color_network import ColorNetwork
+from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.serve.studio.guides import Guides
+from recolor_cli.serve.studio.shelf import ShelfPicture
+from recolor_cli.serve.studio.shell_words import shell_word
+from recolor_cli.serve.studio.wishes import Wishes
+from recolor_cli.system.files import write_atomic
+
+_DEFAULT_MODEL, _DEFAULT_DEVICE = "poster", "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What makes a result: options as a command line has them, and the files that they name.
+
+    Parameters
+    ----------
+    options : tuple of (str, str)
+        Names and values in the order of the command line; a flag has an empty value.
+    files : tuple of (Path, bytes)
+        That lie beside the result.
+    keep_damaged : bool
+    """
+
+    options: tuple[tuple[str, str], ...]
+    files: tuple[tuple[Path, bytes], ...]
+    keep_damaged: bool = False
+
+    def value(self, name: str) -> str | None:
+        """Return the value of an option, or None if it is not given."""
+        return dict(self.options).get(name)
+
+    def write_files(self) -> None:
+        """Write the files; OutputError if that fails."""
+        for path, data in self.files:
+            write_atomic(path, data)
+
+    def recolor_options(self) -> RecolorOptions:
+        """Read the options, as `recolor` does, from the files that were written."""
+        value = self.value
+        hints, pick, seed = value("hint"), value("pick"), value("seed")
+        temperature, strength = value("temperature"), value("palette-strength")
+        return RecolorOptions(
+            None if temperature is None else float(temperature),
+            float(value("strength") or 1),
+            0.0,
+            value("only-gray") is not None,
+            read_mask(value("mask")),
+            steering_of(
+                value("palette"),
+                None if strength is None else float(strength),
+                [hints] if hints else (),
+                int(pick) if pick else None,
+                int(seed) if seed else None,
+            ),
+        )
+
+
+class Results:
+    """Makes results and commands.
+
+    Parameters
+    ----------
+    network : callable
+        Returns the network.
+    model, device : str
+        As the command line names them.
+    guides : Guides
+    budget : Budget
+    """
+
+    def __init__(
+        self,
+        network: Callable[[], ColorNetwork],
+        model: str,
+        device: str,
+        guides: Guides,
+        budget: Budget,
+    ) -> None:
+        self._network = network
+        # A model may be a file, which another folder does not have.
+        self._model = os.path.abspath(model) if os.path.exists(model) else model
+        self._device = device
+        self._guides = guides
+        self._budget = budget
+
+    def recipe(self, picture: ShelfPicture, wishes: Wishes, keep_damaged: bool) -> Recipe:
+        """Return what makes the result that is wished for."""
+        options: list[tuple[str, str]] = []
+        files: list[tuple[Path, bytes]] = []
+
+        def beside(label: str, ending: str, data: bytes) -> str:
+            destination = picture.destination
+            path = destination.with_name(f"{destination.stem}-{label}{ending}")
+            files.append((path, data))
+            return str(path)
+
+        if self._model != _DEFAULT_MODEL:
+            options.append(("model", self._model))
+        if self._device != _DEFAULT_DEVICE:
+            options.append(("device", self._device))
+        if wishes.temperature is not None:
+            options.append(("temperature", number_text(wishes.temperature)))
+        if wishes.strength != 1:
+            options.append(("strength", number_text(wishes.strength)))
+        if wishes.only_gray:
+            options.append(("only-gray", ""))
+        if wishes.mask:
+            data = self._guides.path(wishes.mask).read_bytes()
+            options.append(("mask", beside(MASK, ".png", data)))
+        if wishes.palette:
+            text = self._guides.palette_text(wishes.palette)
+            if self._guides.is_temporary(text):
+                path = Path(text)
+                text = beside(PALETTE, path.suffix, path.read_bytes())
+            options.append(("palette", text))
+            if wishes.palette_strength != DEFAULT_STRENGTH:
+                options.append(("palette-strength", number_text(wishes.palette_strength)))
+        if wishes.hints:
+            options.append(("hint", beside(HINTS, ".json", _hint_file(wishes))))
+        if wishes.pick > 1:
+            options.append(("pick", str(wishes.pick)))
+            if wishes.seed:
+                options.append(("seed", str(wishes.seed)))
+        if keep_damaged:
+            options.append(("damaged", "keep"))
+        return Recipe(tuple(options), tuple(files), keep_damaged)
+
+    def command(self, picture: ShelfPicture, recipe: Recipe) -> str:
+        """Return the command line that makes the result."""
+        folder = picture.source.parent
+
+        def place(path: str) -> str:
+            # A dropped picture has no folder here that its user knows.
+            if picture.is_dropped and Path(path).parent == folder:
+                return f".{os.sep}{Path(path).name}"
+            return path
+
+        words = ["recolor", shell_word(place(str(picture.source)))]
+        words += ["-o", shell_word(place(str(picture.destination))), "--overwrite"]
+        for name, value in recipe.options:
+            words.append(f"--{name}")
+            if value:
+                words.append(shell_word(place(value)))
+        return " ".join(words)
+
+    def save(self, picture: ShelfPicture, recipe: Recipe) -> Outcome:
+        """Write the result and the files beside it."""
+        recipe.write_files()
+        recolor = recipe.recolor_options()
+        hint = recipe.value("hint")
+        provenance = run_provenance(
+            self._model,
+            describe_colors(
+                recolor, recipe.value("mask"), recipe.value("palette"), [hint] if hint else ()
+            ),
+        )
+        output = OutputOptions(
+            out=str(picture.destination),
+            overwrite=True,
+            pick=int(recipe.value("pick") or 1),
+            seed=int(recipe.value("seed") or 0),
+            keep_damaged=recipe.keep_damaged,
+            provenance=provenance,
+        )
+        work = PictureWork(Recolorizer(self._network(), recolor), output, self._budget)
+        return work(Job(str(picture.source), str(picture.destination)), MissingOutputs(True))
+
+
+def _hint_file(wishes: Wishes) -> bytes:
+    """Return the hints as the command line reads them."""
+    lines = []
+    for hint in wishes.hints:
+        entry: dict[str, object] = {"x": hint.x, "y": hint.y}
+        entry["color"] = f"#{bytes(hint.levels).hex()}"
+        if hint.radius is not None:
+            entry["radius"] = hint.radius
+        lines.append(json.dumps(entry))
+    return ("[\n  " + ",\n  ".join(lines) + "\n]\n").encode()

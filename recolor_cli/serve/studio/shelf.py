@@ -1,0 +1,164 @@
+"""The pictures that the page shows: those of the folders, and those that were dropped on it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+from recolor_cli.batch.destination import DEFAULT_SUFFIX, job_of
+from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.plan import plan
+from recolor_cli.errors import InputError, NoInputsError
+from recolor_cli.image.formats import ImageFormat
+
+_MAX_DROPPED = 64  # pictures that were dropped and are kept
+_MAX_NAME = 120  # bytes of a dropped picture's name
+_KEY_SIZE = 9  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfPicture:
+    """One picture.
+
+    Parameters
+    ----------
+    key : str
+        Names it in addresses.
+    source, destination : Path
+        Its file, and that of its result.
+    is_dropped : bool
+        Whether it was sent by the browser; its files are the server's own, and are removed.
+    """
+
+    key: str
+    source: Path
+    destination: Path
+    is_dropped: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is a result."""
+        try:
+            return self.destination.stat().st_size > 0
+        except OSError:
+            return False
+
+    @property
+    def version(self) -> str:
+        """A text that changes with the file."""
+        try:
+            status = self.source.stat()
+        except OSError:
+            return ""
+        return f"{status.st_mtime_ns:x}-{status.st_size:x}"
+
+
+class Shelf:
+    """All pictures of a server.
+
+    Parameters
+    ----------
+    inputs : tuple of str
+        Folders and pictures.
+    room : Path
+        A folder of the server's own, for pictures that are dropped.
+    """
+
+    def __init__(self, inputs: tuple[str, ...], room: Path) -> None:
+        # Absolute, so that the copied command works in any folder.
+        self._inputs = [os.path.abspath(name) for name in inputs]
+        self._places = [Path(os.path.realpath(name)) for name in inputs]
+        self._room = room
+        self._dropped: OrderedDict[str, ShelfPicture] = OrderedDict()
+        self._found: dict[str, ShelfPicture] = {}
+        self._lock = threading.Lock()
+
+    def pictures(self) -> list[ShelfPicture]:
+        """Look into the folders; dropped pictures come first, the last one before the others."""
+        found = []
+        if self._inputs:
+            try:
+                jobs = plan(self._inputs, False, OutputOptions())
+            except NoInputsError:
+                jobs = []
+            for job in jobs:
+                if job.error is None and self._is_inside(job.source):
+                    key = _key_of(job.source)
+                    found.append(ShelfPicture(key, Path(job.source), Path(job.destination)))
+        with self._lock:
+            self._found = {picture.key: picture for picture in found}
+            return [*reversed(self._dropped.values()), *found]
+
+    def picture(self, key: str) -> ShelfPicture:
+        """Return the picture of a key.
+
+        Raises
+        ------
+        InputError
+            If there is none any more.
+        """
+        with self._lock:
+            found = self._dropped.get(key) or self._found.get(key)
+        if found is None:
+            found = {picture.key: picture for picture in self.pictures()}.get(key)
+        if found is None:
+            raise InputError("there is no such picture any more", "choose another one")
+        return found
+
+    def add(self, name: str, data: bytes) -> ShelfPicture:
+        """Keep a picture that was dropped.
+
+        Raises
+        ------
+        InputError
+            If its first bytes are of no picture that can be read.
+        """
+        image_format = ImageFormat.of_data(data[:64])
+        if image_format is None:
+            raise InputError(
+                f"{name} is no picture that can be read",
+                "JPEG, PNG, TIFF and WebP are, for example",
+            )
+        name = _safe_name(name)
+        if ImageFormat.of_suffix(Path(name).suffix) is None:
+            name += image_format.suffix
+        key = hashlib.blake2b(data + name.encode(), digest_size=_KEY_SIZE).hexdigest()
+        folder = self._room / key
+        folder.mkdir(exist_ok=True)
+        source = folder / name
+        source.write_bytes(data)
+        job = job_of(source, Path(name), OutputOptions(), DEFAULT_SUFFIX)
+        picture = ShelfPicture(key, source, Path(job.destination), is_dropped=True)
+        with self._lock:
+            self._dropped.pop(key, None)
+            self._dropped[key] = picture
+            old = [self._dropped.popitem(last=False)[1]] if self._is_full() else []
+        for leaving in old:
+            for path in leaving.source.parent.iterdir():
+                path.unlink(missing_ok=True)
+        return picture
+
+    def _is_full(self) -> bool:
+        return len(self._dropped) > _MAX_DROPPED
+
+    def _is_inside(self, source: str) -> bool:
+        """Tell whether a file lies in a folder that was named, and no link leads out of it."""
+        path = Path(os.path.realpath(source))
+        return any(path == place or place in path.parents for place in self._places)
+
+
+def _key_of(path: str) -> str:
+    return hashlib.blake2b(os.fsencode(path), digest_size=_KEY_SIZE).hexdigest()
+
+
+def _safe_name(name: str) -> str:
+    """Return the last part of a name, without what files cannot be called."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    kept = "".join(char for char in last if char.isprintable()).strip(" .")
+    stem, dot, ending = kept.rpartition(".") if "." in kept else (kept, "", "")
+    stem = stem.encode("utf-8", "replace")[:_MAX_NAME].decode("utf-8", "ignore")
+    return f"{stem}{dot}{ending[:8]}" if stem else f"picture{dot}{ending[:8]}"

@@ -1,0 +1,391 @@
+"""The studio without a browser: its answers, its saves, and the commands that it tells."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from conftest import draw, encoded
+from recolor_cli.color.ab_bins import AbBins
+from recolor_cli.errors import InputError, RecolorError, UsageError
+from recolor_cli.guidance.likely_colors import likely_colors
+from recolor_cli.serve.problems import recolor_problem
+from recolor_cli.serve.settings import Limits, ServeSettings
+from recolor_cli.serve.studio.routes import studio_routes
+from recolor_cli.serve.studio.shell_words import shell_word
+from recolor_cli.serve.studio.studio import ExistsError, Studio
+from recolor_cli.serve.studio.wishes import Wishes
+
+ODD_NAMES = [
+    'it\'s "quoted" & $HOME `id`.jpg',
+    "-dash * ?.png",
+    "caf\u00e9 \u65e5\u672c.tif",
+    "line\nbreak\t.jpg",
+    os.fsdecode(b"no utf-8 \xff.png"),
+    "a,b,c.jpg",
+]
+GPL = b"GIMP Palette\n#\n200 16 46 red\n242 193 78 gold\n"
+ROOT = Path(__file__).parents[1]
+
+
+def picture(seed=1, height=120, width=90):
+    rgb = draw(height, width, seed).copy()
+    rgb[: height // 2] //= 2
+    return rgb
+
+
+def mask_file():
+    levels = np.zeros((120, 90), np.uint8)
+    levels[:, :60] = 255
+    return encoded(levels, "PNG")
+
+
+@pytest.fixture(scope="module")
+def studio_of(tmp_path_factory):
+    made = []
+
+    def make(folder=None, **more):
+        inputs = () if folder is None else (str(folder),)
+        made.append(Studio(ServeSettings(inputs=inputs, device="cpu", **more)))
+        if len(made) > 1:  # the network is loaded once
+            made[-1].__dict__["network"] = made[0].network
+        return made[-1]
+
+    yield make
+    for studio in made:
+        studio.close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number, name in enumerate(ODD_NAMES):
+        Image.fromarray(picture(number)).save(
+            tmp_path / name, "PNG" if name.endswith("png") else None
+        )
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def path_of_recolor(tmp_path_factory):
+    """Return a PATH on which `recolor` is this program, as after an installation."""
+    place = tmp_path_factory.mktemp("bin")
+    program = place / "recolor"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m recolor_cli "$@"\n')
+    program.chmod(0o755)
+    return f"{place}{os.pathsep}{os.environ['PATH']}"
+
+
+def run_in_shell(command, path, cwd):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RECOLOR_")}
+    environment |= {"PATH": path, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", command], env=environment, cwd=cwd, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def keys_of(studio):
+    return {each["name"]: each["key"] for each in studio.listing()}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+def test_the_copied_command_makes_the_saved_file(folder, studio_of, path_of_recolor, tmp_path):
+    studio = studio_of(folder)
+    keys = [each["key"] for each in studio.listing()]
+    assert len(keys) == len(ODD_NAMES)
+    palette = studio.guides.add("my palette.gpl", GPL)
+    dropped = studio.shelf.add("x/../dropped one.png", encoded(picture(9), "PNG"))
+    hints = [
+        {"x": 20, "y": 30, "color": "#205a3c"},
+        {"x": 61.5, "y": 100, "color": "gold", "radius": 7.25},
+    ]
+    wished = [
+        {},
+        {"hints": hints, "palette": {"kind": "file", "text": palette}},
+        {"mask": studio.guides.add("mask.png", mask_file()), "only_gray": True, "strength": 1.35},
+        {"palette": {"kind": "name", "text": "1950s"}, "palette_strength": 0.45, "pick": 3},
+        {"palette": {"kind": "picture", "text": keys[0]}, "temperature": 0.217, "seed": 2},
+        {"palette": {"kind": "picture", "text": dropped.key}, "hints": hints[:1], "pick": 2},
+    ]
+    commands, saved_files = [], {}
+    for key, wishes in zip(keys, wished, strict=True):
+        saved = studio.save(key, Wishes.parse(wishes), replace=False)
+        assert saved.command == studio.command(key, Wishes.parse(wishes)).command
+        path = studio.shelf.picture(key).destination
+        saved_files[path] = path.read_bytes()
+        path.unlink()
+        commands.append(saved.command)
+    run_in_shell("\n".join(commands), path_of_recolor, "/")
+    for path, data in saved_files.items():
+        assert path.read_bytes() == data, path
+    assert len(set(saved_files.values())) == len(keys)
+    # What lies beside the results is no picture of the folder.
+    assert len([each for each in studio.listing() if not each["dropped"]]) == len(ODD_NAMES)
+    assert all(each["done"] for each in studio.listing() if not each["dropped"])
+
+    wishes = Wishes.parse({"hints": hints, "mask": wished[2]["mask"]})
+    saved = studio.save(dropped.key, wishes, replace=False)
+    elsewhere = tmp_path / "where the user has it"
+    elsewhere.mkdir()
+    for path in (dropped.source, *saved.files):
+        shutil.copy(path, elsewhere)
+    run_in_shell(saved.command, path_of_recolor, elsewhere)
+    result = dropped.destination
+    assert (elsewhere / result.name).read_bytes() == result.read_bytes()
+
+
+def test_16_bits_profile_and_metadata_stay(tmp_path, studio_of):
+    from recolor_cli.image.decode import decode_pages
+
+    levels = (picture().astype(np.uint16) << 8) + 77
+    import imagecodecs
+
+    (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(levels))
+    studio = studio_of(tmp_path)
+    key = keys_of(studio)["deep.png"]
+    studio.preview(key, Wishes())
+    studio.save(key, Wishes(), replace=False)
+    page = next(decode_pages((tmp_path / "deep-recolored.png").read_bytes()))
+    assert page.rgb.dtype == np.uint16
+    assert b"compositeWithTrainedAlgorithmicMedia" in (tmp_path / "deep-recolored.png").read_bytes()
+
+
+def test_a_result_is_replaced_only_when_that_is_said(tmp_path, studio_of):
+    (tmp_path / "a.png").write_bytes(encoded(picture(), "PNG"))
+    (tmp_path / "a-recolored.png").write_bytes(b"mine")
+    studio = studio_of(tmp_path)
+    key = keys_of(studio)["a.png"]
+    with pytest.raises(ExistsError, match="exists already"):
+        studio.save(key, Wishes(), replace=False)
+    assert (tmp_path / "a-recolored.png").read_bytes() == b"mine"
+    studio.save(key, Wishes(), replace=True)
+    assert (tmp_path / "a-recolored.png").read_bytes() != b"mine"
+
+
+def decoded(jpeg):
+    return np.asarray(Image.open(io.BytesIO(jpeg))).astype(int)
+
+
+def test_a_preview_looks_like_the_result(tmp_path, studio_of):
+    (tmp_path / "a.png").write_bytes(encoded(picture(3, 300, 200), "PNG"))
+    studio = studio_of(tmp_path)
+    key = keys_of(studio)["a.png"]
+    mask = studio.guides.add("m.png", encoded(np.tri(300, 200, dtype=np.uint8) * 255, "PNG"))
+    for number, values in enumerate(
+        (
+            {"hints": [{"x": 50, "y": 200, "color": "red", "radius": 9}], "strength": 1.3},
+            {"palette": {"kind": "colors", "text": "#c8102e,#123456"}, "temperature": 0.2},
+            {"pick": 2, "only_gray": True, "mask": mask},
+        )
+    ):
+        wishes = Wishes.parse(values)
+        preview = decoded(studio.preview(key, wishes))
+        studio.save(key, wishes, replace=number > 0)
+        result = np.asarray(Image.open(tmp_path / "a-recolored.png")).astype(int)
+        assert preview.shape == result.shape
+        assert np.abs(preview - result).mean() < 1.5
+        assert preview.std(axis=2).max() > 5  # it has color
+        # A detail shows the same, before above after.
+        before, after = np.split(decoded(studio.detail(key, wishes, (0, 0, 0.5, 0.5), 500)), 2)
+        assert after.shape == (150, 100, 3)
+        assert np.abs(after - result[:150, :100]).mean() < 1.5
+        assert np.abs(before - picture(3, 300, 200)[:150, :100]).mean() < 2.5
+
+
+def test_the_network_runs_once_for_a_picture(tmp_path, studio_of, monkeypatch):
+    (tmp_path / "a.png").write_bytes(encoded(picture(), "PNG"))
+    studio = studio_of(tmp_path)
+    runs = []
+    network = studio.network
+    distribution = type(network).distribution
+    monkeypatch.setattr(
+        type(network), "distribution", lambda *a: runs.append(1) or distribution(*a)
+    )
+    key = keys_of(studio)["a.png"]
+    for strength in (0.5, 1, 1.5):
+        studio.preview(key, Wishes(strength=strength))
+    studio.suggestions(key, 5, 5)
+    assert decoded(studio.variants(key, Wishes())).shape == (120, 4 * 90, 3)
+    assert len(runs) == 1
+
+
+def test_suggestions_are_the_modes_of_the_distribution(tmp_path, studio_of):
+    bins = AbBins.srgb()
+    p = np.full(len(bins), 1e-6, np.float32)
+    for ab, weight in (((40, 30), 0.6), ((-40, 24), 0.25), ((0, -40), 0.1)):
+        near = np.square(bins.centers - ab).sum(axis=1)
+        p += weight * np.exp(-near / 32) / np.exp(-near / 32).sum()
+    p /= p.sum()
+    found = likely_colors(p, bins, 1.5, 5)
+    np.testing.assert_allclose([c.share for c in found[:3]], (0.63, 0.26, 0.1), atol=0.03)
+    np.testing.assert_allclose((found[0].a, found[0].b), (60, 45), atol=1)
+
+    (tmp_path / "a.png").write_bytes(encoded(picture(), "PNG"))
+    studio = studio_of(tmp_path)
+    said = studio.suggestions(keys_of(studio)["a.png"], 89, 119)
+    assert 1 <= len(said["colors"]) <= 5
+    assert 0 <= said["lightness"] <= 100
+    shares = [color["share"] for color in said["colors"]]
+    assert all(0 < share <= 1 for share in shares)
+
+
+def test_files_outside_the_folders_are_neither_listed_nor_read(tmp_path, studio_of):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "secret.png").write_bytes(encoded(picture(), "PNG"))
+    (inside / "link.png").symlink_to(outside / "secret.png")
+    (inside / "own.png").write_bytes(encoded(picture(), "PNG"))
+    studio = studio_of(inside)
+    assert list(keys_of(studio)) == ["own.png"]
+    for key in ("../out/secret.png", "link.png", "0" * 18):
+        with pytest.raises(InputError, match="no such picture"):
+            studio.preview(key, Wishes())
+    for key in ("../../etc/passwd", "0" * 18, "x"):
+        with pytest.raises(UsageError, match="gone"):
+            studio.guides.path(key)
+    (outside / "real").mkdir()
+    (outside / "real" / "x.png").write_bytes(encoded(picture(), "PNG"))
+    (tmp_path / "alias").symlink_to(outside / "real")
+    assert list(keys_of(studio_of(tmp_path / "alias"))) == ["x.png"]  # a folder that was named
+
+
+def test_what_was_dropped_is_gone_at_the_end(studio_of):
+    studio = Studio(ServeSettings(device="cpu"))
+    dropped = studio.shelf.add("../../etc/x\x00y\n.png", encoded(picture(), "PNG"))
+    assert dropped.source.name == "xy.png"
+    assert studio.shelf.add("photo", encoded(picture(), "JPEG")).source.name == "photo.jpg"
+    with pytest.raises(InputError, match="no picture"):
+        studio.shelf.add("x.png", b"<svg>")
+    room = dropped.source.parents[2]
+    for number in range(70):
+        studio.shelf.add(f"{number}.png", encoded(picture(), "PNG"))
+    assert len(studio.listing()) == 64
+    assert not dropped.source.exists()
+    studio.close()
+    assert not room.exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([], "no wishes"),
+        ({"strength": 4}, "not within"),
+        ({"strength": float("nan")}, "not within"),
+        ({"temperature": 0}, "not within"),
+        ({"hints": [{"x": 1, "y": 2}]}, "cannot be read"),
+        ({"hints": [{"x": 1, "y": 2, "color": "rot"}]}, "is not a color"),
+        ({"hints": [{"x": -1, "y": 2, "color": "red"}]}, "not within"),
+        ({"hints": 7}, "cannot be read"),
+        ({"hints": [{}] * 501}, "more than 500"),
+        ({"palette": {"kind": "path", "text": "/etc"}}, "no kind"),
+        ({"palette": {"kind": "colors", "text": "#123," * 40}}, "more than"),
+        ({"model": "x"}, "no wishes called model"),
+        ({"pick": 17}, "not within"),
+    ],
+)
+def test_wishes_that_cannot_be_read(values, said):
+    if values == []:
+        assert Wishes.parse(values) == Wishes()
+        return
+    with pytest.raises(UsageError, match=said):
+        Wishes.parse(values)
+
+
+@pytest.mark.parametrize("kind", ["name", "file", "picture", "colors"])
+def test_a_palette_is_no_way_to_other_files(kind, studio_of, tmp_path):
+    (tmp_path / "p.gpl").write_bytes(GPL)
+    studio = studio_of(tmp_path)
+    with pytest.raises(RecolorError):
+        studio.guides.options(
+            Wishes.parse({"palette": {"kind": kind, "text": str(tmp_path / "p.gpl")}})
+        )
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+@pytest.mark.parametrize("name", [*ODD_NAMES, "", "plain", "\\x41", "\x7f\x1b[31m", "\u2028"])
+def test_a_shell_reads_a_word_as_it_is(name):
+    command = f"printf %s {shell_word(name)}"
+    assert command.isprintable()
+    assert subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE).stdout == os.fsencode(
+        name
+    )
+
+
+@pytest.fixture
+def client(folder, studio_of, monkeypatch):
+    from recolor_cli.serve.studio import routes
+
+    monkeypatch.setattr(routes, "Studio", lambda settings: studio_of(folder))
+    settings = ServeSettings(inputs=(str(folder),), limits=Limits(body=1 << 20))
+    handlers = {RecolorError: recolor_problem}
+    return TestClient(Starlette(routes=studio_routes(settings), exception_handlers=handlers))
+
+
+def test_answers_to_the_page(client, folder):
+    assert "recolor" in client.get("/").text
+    listed = client.get("/studio/pictures").json()
+    at = f"/studio/pictures/{listed[0]['key']}"
+    described = client.get(at).json()
+    assert (described["width"], described["height"]) == (90, 120)
+    for path in ("thumbnail", "thumbnail?of=result", "before"):
+        assert decoded(client.get(f"{at}/{path}").content).shape == (120, 90, 3)
+    answer = client.post(f"{at}/preview", json={"strength": 2})
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert "work;dur=" in answer.headers["server-timing"]
+    assert len(client.get(f"{at}/colors?x=1&y=2").json()["colors"]) > 0
+    saved = client.post(f"{at}/save", json={"wishes": {}})
+    assert saved.status_code == 200
+    assert saved.json()["result"]["address"] == ""  # it is in the folder
+    again = client.post(f"{at}/save", json={"wishes": {}})
+    assert (again.status_code, again.headers["content-type"]) == (409, "application/problem+json")
+    assert client.post(f"{at}/save", json={"wishes": {}, "replace": True}).status_code == 200
+    assert client.get(f"{at}/files/{listed[0]['name']}").status_code == 400  # not a dropped one
+
+    sent = client.post(
+        "/studio/pictures",
+        content=encoded(picture(), "PNG"),
+        headers={"X-File-Name": "my%20caf%C3%A9.png"},
+    )
+    at = f"/studio/pictures/{sent.json()['key']}"
+    saved = client.post(f"{at}/save", json={"wishes": {}}).json()
+    result = client.get(saved["result"]["address"])
+    assert result.headers["content-disposition"].startswith("attachment")
+    assert decoded(result.content).shape == (120, 90, 3)
+    assert client.get(f"{at}/files/..%2F..%2Fetc%2Fpasswd").status_code in (400, 404)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("pictures/none/preview", b"{}", 422),
+        ("pictures/KEY/preview", b"[", 400),
+        ("pictures/KEY/preview", b"[]", 400),
+        ("pictures/KEY/preview", b"[" * 100_000, 400),
+        ("pictures/KEY/preview", b'{"mask": "0123"}', 400),
+        ("pictures/KEY/preview", b'{"hints": [{"x": 5000, "y": 1, "color": "red"}]}', 422),
+        ("pictures/KEY/preview", b" " * (1 << 21), 413),
+        ("pictures/KEY/detail", b'{"wishes": {}, "box": [1, 0, 0, 1], "side": 9}', 400),
+        ("pictures/KEY/detail", b'{"wishes": {}, "box": [0, 0, 1], "side": 9}', 400),
+        ("pictures/KEY/detail", b'{"wishes": {}, "box": [0, 0, 1, NaN], "side": 1e999}', 400),
+        ("pictures", b"no picture", 422),
+        ("pictures", b"x" * (1 << 21), 413),
+        ("palette", b"{}", 400),
+        ("palette", b'{"kind": "name", "text": "nope"}', 400),
+    ],
+)
+def test_requests_that_make_no_sense_are_problems(client, path, body, status):
+    key = client.get("/studio/pictures").json()[0]["key"]
+    answer = client.post(f"/studio/{path.replace('KEY', key)}", content=body)
+    assert answer.status_code == status
+    problem = json.loads(answer.content)
+    assert problem["detail"]
+    assert problem["hint"]
