@@ -56,7 +56,7 @@ def read_variables(command: str, monkeypatch) -> set[str]:
 
 @pytest.mark.parametrize("command", [name for name in cli.commands if name not in ("run", "film")])
 def test_variables_of_a_run_do_not_change_where_other_commands_write(command, monkeypatch):
-    common = {"device", "quiet", "verbose", "as_json", "models_"}
+    common = {"device", "quiet", "verbose", "as_json", "models_", "model"}
     assert read_variables(command, monkeypatch) <= common
 
 
