@@ -21,6 +21,7 @@ from recolor_cli.commands.help import write_first_page
 from recolor_cli.commands.options import DEFAULT_SETTINGS, GlobalFlags
 from recolor_cli.commands.signals import raise_on_interrupt
 from recolor_cli.errors import ExitCode, NoInputsError, RecolorError, UsageError
+from recolor_cli.system.stores import LISTINGS
 
 _CHOSEN = "recolor.chosen"  # in a context: two commands to run, each with its arguments
 _OPTIONS = ("-h", "--help", "-V", "--version")  # of the program
@@ -166,6 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     # Decoders issue Python warnings when they repair a file; our own warnings take another way.
     warnings.simplefilter("ignore")
     flags = GlobalFlags()
+    LISTINGS.forget()
     try:
         result = cli.main(arguments, prog_name="recolor", standalone_mode=False, obj=flags)
         return int(result) if isinstance(result, int) else ExitCode.OK

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from conftest import draw, encoded, names
-from recolor_cli.batch.inputs import is_url
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan, plan_lines
 from recolor_cli.errors import UsageError
+from recolor_cli.system.places import is_url
 
 COMMAND = [sys.executable, "-m", "recolor_cli"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}  # from other folders, too
@@ -21,7 +21,7 @@ needs_descriptors = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    "url", ["https://a.org/b.jpg", "HTTP://a.org/b.png", "s3://box/b.tif", "ftp://a.org/b.webp"]
+    "url", ["https://a.org/b.jpg", "HTTP://a.org/b.png", "webdav://box/b.tif", "ftp://a.org/b.webp"]
 )
 def test_a_url_is_told_with_its_whole_name(tmp_path, monkeypatch, url):
     monkeypatch.chdir(tmp_path)

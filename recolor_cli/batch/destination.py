@@ -5,32 +5,45 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from recolor_cli.batch.folder_search import is_folder
 from recolor_cli.batch.job import STREAM, Job, descriptor_of
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.errors import UsageError
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.system.places import (
+    absolute,
+    below,
+    common_folder,
+    folder_of,
+    is_address,
+    names_folder,
+    sibling,
+)
 
 DEFAULT_SUFFIX = "-recolored"
 
 
-def job_of(source: Path, relative: Path, options: OutputOptions, suffix: str) -> Job:
+def job_of(source: str, relative: PurePath, options: OutputOptions, suffix: str) -> Job:
     """Return the job of a file whose result is named after it.
 
     Parameters
     ----------
-    source : Path
-    relative : Path
+    source : str
+        A path or an address.
+    relative : PurePath
         Path within the folder that was searched, or below ``--base``; the result gets the same one
         within ``-o``.
     options : OutputOptions
     suffix : str
         From `result_suffix`.
     """
-    folder = source.parent if options.out is None else Path(options.out) / relative.parent
-    ending = options.format.suffix if options.format else options.kind.ending(source.suffix)
-    return Job(str(source), str(folder / f"{source.stem}{suffix}{ending}"))
+    stem, ending = os.path.splitext(relative.name)
+    ending = options.format.suffix if options.format else options.kind.ending(ending)
+    if options.out is None:
+        return Job(source, sibling(source, f"{stem}{suffix}{ending}"))
+    return Job(source, below(options.out, relative.with_name(f"{stem}{suffix}{ending}")))
 
 
 def result_suffix(options: OutputOptions) -> str:
@@ -62,7 +75,7 @@ def stream_destination(options: OutputOptions, name: str = STREAM) -> str:
         return STREAM
     ending = options.format.suffix if options.format else options.kind.ending_of_stream
     stem = "stdin" if name == STREAM else f"fd{descriptor_of(name)}"
-    return str(Path(options.out) / f"{stem}{options.suffix or DEFAULT_SUFFIX}{ending}")
+    return below(options.out, f"{stem}{options.suffix or DEFAULT_SUFFIX}{ending}")
 
 
 def single_destination(options: OutputOptions, several: bool) -> str | None:
@@ -84,7 +97,7 @@ def single_destination(options: OutputOptions, several: bool) -> str | None:
         return out
     if not out:
         raise UsageError("-o is empty", "name a folder, a file, or - for standard output")
-    if os.path.isdir(out) or out.endswith(("/", os.sep)):
+    if os.path.isdir(out) or out.endswith(("/", os.sep)) or (is_address(out) and names_folder(out)):
         return None
     ending = Path(out).suffix
     if several and (options.kind.writes(out) or os.path.exists(out)):
@@ -105,14 +118,6 @@ def single_destination(options: OutputOptions, several: bool) -> str | None:
     return out
 
 
-def path_below(path: str, folder: str) -> Path | None:
-    """Return a path relative to a folder; None if it lies elsewhere."""
-    try:
-        return Path(os.path.abspath(path)).relative_to(os.path.abspath(folder))
-    except ValueError:
-        return None
-
-
 def with_common_base(inputs: Sequence[str], options: OutputOptions) -> OutputOptions:
     """Return options in which several folders have a base: the folder that holds all inputs.
 
@@ -122,17 +127,19 @@ def with_common_base(inputs: Sequence[str], options: OutputOptions) -> OutputOpt
     Raises
     ------
     UsageError
-        If the inputs lie on several drives of Windows.
+        If the inputs lie on several drives of Windows, or on several stores.
     """
-    folders = {os.path.abspath(name) for name in inputs if os.path.isdir(name)}
+    folders = {absolute(name) for name in inputs if is_folder(name)}
     if options.base is not None or options.out is None or len(folders) < 2:
         return options
-    files = [name for name in inputs if name != STREAM and not os.path.isdir(name)]
-    folders |= {str(Path(os.path.abspath(name)).parent) for name in files}
+    files = [name for name in inputs if name != STREAM and not is_folder(name)]
+    folders |= {folder_of(absolute(name)) for name in files}
     try:
-        return replace(options, base=os.path.commonpath(folders))
+        return replace(options, base=common_folder(sorted(folders)))
     except ValueError as error:
-        raise UsageError("the inputs lie on several drives", "recolor one drive a run") from error
+        raise UsageError(
+            "the inputs lie on several drives or stores", "recolor those of one in a run"
+        ) from error
 
 
 def check_base(options: OutputOptions, destination: str | None) -> None:
@@ -153,8 +160,32 @@ def check_base(options: OutputOptions, destination: str | None) -> None:
         return
     if options.out is None or destination is not None:
         raise UsageError("--base needs a folder for the results", "name one with -o FOLDER/")
-    if not os.path.isdir(options.base):
+    if not is_address(options.base) and not os.path.isdir(options.base):
         raise UsageError(f"--base {options.base}: there is no such folder", "check the name")
+
+
+def check_places(inputs: Sequence[str], options: OutputOptions) -> None:
+    """Raise UsageError if a place is on a store, and an option needs a disk."""
+    out = () if options.out is None else (options.out,)
+    if any(map(is_address, (*inputs, *out))) and (error := place_error(options)):
+        raise error
+
+
+def place_error(options: OutputOptions) -> UsageError | None:
+    """Return why options do not go with an address, or None."""
+    if options.backup is not None:
+        return UsageError("--in-place works on disks, and an address is on a store", "use -o")
+    if options.preserve_times:
+        return UsageError(
+            "--preserve-times works on disks, and an address is on a store, which sets the times",
+            "leave it out",
+        )
+    if options.thumbnails:
+        return UsageError(
+            "--gallery links files of a disk, and an address is on a store",
+            "copy pictures and results to a disk, then run the same command there with --gallery",
+        )
+    return None
 
 
 def check_backup(options: OutputOptions) -> None:

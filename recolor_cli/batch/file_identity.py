@@ -8,10 +8,13 @@ from functools import cache
 from pathlib import Path
 
 from recolor_cli.batch.job import STREAM
+from recolor_cli.system.places import is_address
 
 
 def path_key(path: str) -> str:
     """Return a key that is equal for all spellings of a path, whether or not it exists."""
+    if is_address(path):
+        return path
     place = os.path.normcase(os.path.abspath(path))
     if _ignores_case(str(Path(place).parent)):
         place = unicodedata.normalize("NFC", place).casefold()
@@ -19,7 +22,9 @@ def path_key(path: str) -> str:
 
 
 def file_identity(path: str) -> tuple[int, int] | None:
-    """Return device and inode, equal for all links to a file; None if it is missing."""
+    """Return device and inode, equal for all links to a file; None if it is missing, or no file."""
+    if is_address(path):
+        return None
     try:
         status = os.fstat(0) if path == STREAM else os.stat(path)
     except (OSError, ValueError):

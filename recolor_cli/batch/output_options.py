@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from recolor_cli.batch.shard import Shard
 from recolor_cli.batch.sidecar_names import COMPARE, CONFIDENCE, VARIANTS, sidecar_path
@@ -47,7 +47,7 @@ class MediaKind:
 
 
 def _is_picture(name: str) -> bool:
-    return ImageFormat.of_suffix(Path(name).suffix) is not None
+    return ImageFormat.of_suffix(os.path.splitext(name)[1]) is not None
 
 
 PICTURES = MediaKind(

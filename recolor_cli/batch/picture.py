@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -33,7 +33,10 @@ from recolor_cli.image.probe import Header, probe
 from recolor_cli.image.provenance import Provenance, digest_of_data
 from recolor_cli.image.unsupported import check_format
 from recolor_cli.recolorizer import Recolorizer, StageTimings, check_fit
-from recolor_cli.system.files import back_up, mount_point, read, read_pipe, write_atomic, writing
+from recolor_cli.system.files import back_up, mount_point, read_pipe
+from recolor_cli.system.places import is_address
+from recolor_cli.system.storage import read, remove, write, writing
+from recolor_cli.system.stores import addresses_with
 from recolor_cli.system.texts import counted
 from recolor_cli.terminal.streams import stdin, write_stdout
 from recolor_cli.types import AnyRgbImage, ImageSize
@@ -76,7 +79,8 @@ class PictureWork:
         self._budget = budget
         self._given = given
         out = options.out
-        self._mount = None if out is None or out == STREAM else mount_point(Path(out))
+        is_on_disk = out is not None and out != STREAM and not is_address(out)
+        self._mount = mount_point(Path(out)) if out and is_on_disk else None
 
     def __call__(self, job: Job, missing: MissingOutputs) -> Outcome:
         """Make the missing outputs of a job. Errors are in the outcome, so that others go on."""
@@ -105,7 +109,7 @@ class PictureWork:
         if self._recolorizer.options.names_places:
             check_fit(picture.header.displayed_size(), self._recolorizer.options)
         extra = NetworkSidecars(self._recolorizer, options)
-        outdated = _outdated_sidecars(job, missing)
+        outdated = _outdated_sidecars(job, missing, options.overwrite)
         with self._budget.reserve(picture.header.memory):
             timings.lap("read")
             pages = _recolor_pages(picture, extra, timings)
@@ -168,7 +172,7 @@ class PictureWork:
     def _open_result(self, attempt: _Attempt, picture: _Picture) -> Iterator[BinaryIO]:
         """Open the destination so that it is written whole or not at all."""
         path = attempt.job.destination
-        with writing(Path(path), picture.status, self._options.preserve_times, self._mount) as file:
+        with writing(path, picture.status, self._options.preserve_times, self._mount) as file:
             yield file
             # If the run ends before the new ones are written, the next run makes them.
             _remove(attempt.missing.sidecars)
@@ -188,7 +192,7 @@ class PictureWork:
                     job.destination, picture.pages, picture.encoding, picture.provenance
                 )
                 for path, content in made:
-                    write_atomic(Path(path), content, picture.status)
+                    write(path, content, picture.status)
             except BaseException:
                 _remove(paths)  # all of the set or none
                 raise
@@ -199,7 +203,7 @@ class PictureWork:
         job, paths = attempt.job, attempt.missing.comparison_sidecars
         if not (paths or self._options.thumbnails):
             return None
-        after = picture.result or read(Path(job.destination)).data
+        after = picture.result or read(job.destination)[0]
         small = None
         header = picture.header
         memory = header.memory if paths else header.source_memory
@@ -207,7 +211,7 @@ class PictureWork:
             for path in paths:
                 image_format = ImageFormat.of_suffix(Path(path).suffix) or ImageFormat.PNG
                 data = draw_comparison(picture.data, after, image_format, self._options.quality)
-                write_atomic(Path(path), data, picture.status)
+                write(path, data, picture.status)
                 attempt.written.append(path)
             if self._options.thumbnails:
                 small = thumbnails(picture.data, after)
@@ -230,7 +234,7 @@ class _Picture:
     """A picture's file, its encoded result, and facts that show while its pages are decoded."""
 
     data: bytes
-    status: os.stat_result | None  # None of standard input
+    status: os.stat_result | None  # of a file
     header: Header
     encoding: ImageEncoding  # of the result
     provenance: Provenance | None  # of the result
@@ -266,19 +270,21 @@ def _read(
 ) -> _Picture:
     """Read a picture's file and its header; where the result has its name, that of the backup."""
     path = job.source if missing.result or not job.backup else job.backup
-    source = None if path == STREAM or given is not None else read(Path(path), check_format)
+    status = None
     if given is not None:
         check_format(given)
         data = given
+    elif path == STREAM:
+        data = read_pipe(stdin(), check_format)
     else:
-        data = source.data if source else read_pipe(stdin(), check_format)
+        data, status = read(path, check_format)
     # Stdout, or a name without a known ending, takes the source's format.
     target = options.format or ImageFormat.of_suffix(Path(job.destination).suffix)
     header = probe(data, target)
     run = options.provenance_for(target or header.reader.codec.format)
     return _Picture(
         data=data,
-        status=source.status if source else None,
+        status=status,
         header=header,
         encoding=ImageEncoding(target, options.quality, options.source_profile),
         provenance=run and run.of_source(job.source, digest_of_data(data)),
@@ -337,18 +343,25 @@ def _is_written_page_by_page(job: Job, encoding: ImageEncoding) -> bool:
     return is_tiff and job.destination != STREAM and not job.backup
 
 
-def _outdated_sidecars(job: Job, missing: MissingOutputs) -> list[str]:
+def _outdated_sidecars(job: Job, missing: MissingOutputs, overwrite: bool) -> list[str]:
     """Return the sidecar files that would remain of an earlier result of this job."""
+    place = job.destination
     # In place, the destination is the picture, and its neighbors may be pictures.
-    if job.backup or job.destination == STREAM or not os.path.exists(job.destination):
+    if job.backup or place == STREAM:
         return []
-    return outdated_sidecars(job.destination, missing.sidecars, missing.result)
+    if is_address(place):
+        if missing.result and not overwrite:  # no result, and no need to ask the store
+            return []
+        there = addresses_with(os.path.splitext(place)[0])
+        return outdated_sidecars(place, missing.sidecars, missing.result, there.__contains__)
+    if not os.path.exists(place):
+        return []
+    return outdated_sidecars(place, missing.sidecars, missing.result)
 
 
 def _remove(paths: Iterable[str]) -> None:
     for path in paths:
-        with suppress(OSError):  # it cannot be written either, which is reported then
-            Path(path).unlink(missing_ok=True)
+        remove(path)
 
 
 @contextmanager

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from recolor_cli.batch.destination import (
     check_backup,
     check_base,
-    path_below,
+    check_places,
     result_suffix,
     single_destination,
     with_common_base,
 )
 from recolor_cli.batch.file_identity import file_identity, path_key
+from recolor_cli.batch.folder_search import is_folder
 from recolor_cli.batch.inputs import is_earlier_result, jobs_of, original_stem
 from recolor_cli.batch.job import STREAM, Job, is_stream
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import without_label
 from recolor_cli.errors import InputError, NoInputsError, OutputError, RecolorError, UsageError
+from recolor_cli.system.places import folder_of, local_name, relative_to, sibling
 
 
 def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list[Job]:
@@ -61,7 +62,8 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> list
             )
         if options.shard:
             raise UsageError("a stream is in no shard", "leave --shard out, or the stream")
-    several = len(inputs) > 1 or os.path.isdir(inputs[0])
+    check_places(inputs, options)
+    several = len(inputs) > 1 or is_folder(inputs[0])
     destination = single_destination(options, several)
     check_base(options, destination)
     options = with_common_base(inputs, options)
@@ -106,18 +108,19 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
     """
     suffix = result_suffix(options)
     check_backup(options)
+    check_places((), options)
     check_base(options, single_destination(options, several=True))
     if options.out == STREAM:
         raise UsageError("standard output takes one picture", "name it, without a list")
     conflicts = _Conflicts(options, suffix)
     here = replace(options, base=os.curdir) if options.base is None else options
-    for name in names:
+    for name in map(local_name, names):
         if is_stream(name):
             pipe = InputError("a list cannot name a pipe", "name it on the command line")
             if options.shard is None or options.shard.holds(name):
                 yield Job(name, error=pipe)
             continue
-        options_of_name = here if path_below(name, os.curdir) else options
+        options_of_name = here if relative_to(name, os.curdir) else options
         for job in jobs_of(name, recursive, options_of_name, suffix, None):
             is_folder = job.error and os.path.isdir(job.source)  # that cannot be read
             if is_folder or not is_earlier_result(job.source, suffix, options_of_name):
@@ -128,7 +131,7 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
 def conflict_error(job: Job, other: str) -> OutputError:
     """Return the error of a job whose destination is already that of another input."""
     # Folders cannot keep two files of one folder apart, such as x.avi and x.wmv.
-    of_one_folder = Path(job.source).parent == Path(other).parent
+    of_one_folder = folder_of(job.source) == folder_of(other)
     return OutputError(
         f"{job.destination} is already the result of {other}",
         "name it alone, with another -o or --suffix"
@@ -194,14 +197,17 @@ class _Conflicts:
             if not job.error:
                 self._writers.setdefault(_key(job.destination), job.source)
         for job in [job for job in jobs if self._is_new_input(job)]:
-            yield job if job.error else replace(job, error=self._conflict(job))
+            conflict = None if job.error else self._conflict(job)
+            yield replace(job, error=conflict) if conflict else job
 
     def _is_new_input(self, job: Job) -> bool:
         """Register an input; False if it is named twice, or is another input's output."""
-        key, path = _key(job.source), Path(job.source)
-        result = key
-        if path.name and not job.backup:  # in place, results bear the names of pictures
-            result = _key(str(path.with_stem(without_label(path.stem, self._suffix))))
+        key = result = _key(job.source)
+        stem, ending = os.path.splitext(os.path.split(job.source)[1])
+        if not job.backup:  # in place, results bear the names of pictures
+            unlabelled = without_label(stem, self._suffix)
+            if unlabelled != stem:
+                result = _key(sibling(job.source, unlabelled + ending))
         if key in self._sources or key in self._sidecars:
             return False
         if any(self._writers.get(output, job.source) != job.source for output in (key, result)):

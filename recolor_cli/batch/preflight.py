@@ -12,6 +12,7 @@ from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.targets import Targets
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.system.places import is_address
 
 
 class Preflight:
@@ -48,7 +49,7 @@ class Preflight:
 
     def input_error(self, job: Job) -> RecolorError | None:
         """Return the error of a picture that is missing, or that the options do not fit."""
-        if job.source == STREAM:
+        if job.source == STREAM or is_address(job.source):  # a store is not asked for each picture
             return None
         if not os.path.exists(job.source):
             return InputError("no such file", "check the name")

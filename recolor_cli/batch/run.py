@@ -13,8 +13,9 @@ from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.preflight import Preflight
-from recolor_cli.batch.skip_rule import MissingOutputs, missing_outputs
+from recolor_cli.batch.skip_rule import MissingOutputs, expect_results, missing_outputs
 from recolor_cli.guidance.recolor_options import RecolorOptions
+from recolor_cli.system.places import is_address
 from recolor_cli.system.prefetch import ordered_results, prefetch
 from recolor_cli.system.temporary_files import remove_leftovers
 
@@ -116,7 +117,8 @@ def dry_run(
 
 
 def _tasks(jobs: Iterable[Job], options: OutputOptions) -> Iterator[_Task]:
-    """Look on the disk, once for each job, for the outputs that it lacks."""
+    """Look on the disk, once for each job, for the outputs that it lacks; list those on a store."""
+    expect_results(jobs, options)
     for job in jobs:
         # A job with an error may have no destination.
         yield job, MissingOutputs(False) if job.error else missing_outputs(job, options)
@@ -127,10 +129,11 @@ def _without_leftovers(tasks: Iterable[_Task]) -> Iterator[_Task]:
     clean: set[Path] = set()
     for task in tasks:
         destination = task[0].destination
-        folder = Path(destination).parent
-        if destination not in ("", STREAM) and folder not in clean:
-            clean.add(folder)
-            remove_leftovers(folder)
+        if destination not in ("", STREAM) and not is_address(destination):
+            folder = Path(destination).parent
+            if folder not in clean:
+                clean.add(folder)
+                remove_leftovers(folder)
         yield task
 
 

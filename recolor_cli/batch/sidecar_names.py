@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Callable, Collection
+from pathlib import Path, PurePath
+
+from recolor_cli.system.places import sibling
 
 COMPARE = "compare"  # before | after
 VARIANTS = "variants"  # a sheet of all variants; each but the result is labelled with its number
@@ -36,11 +38,16 @@ def sidecar_path(destination: str, label: str) -> str:
     >>> sidecar_path("new/poster.v2.jpg", COMPARE)
     'new/poster.v2-compare.jpg'
     """
-    path = Path(destination)
-    return str(path.with_name(f"{path.stem}-{label}{path.suffix}"))
+    path = PurePath(destination)
+    return sibling(destination, f"{path.stem}-{label}{path.suffix}")
 
 
-def outdated_sidecars(destination: str, made: Collection[str], with_result: bool) -> list[str]:
+def outdated_sidecars(
+    destination: str,
+    made: Collection[str],
+    with_result: bool,
+    exists: Callable[[str], bool] = os.path.exists,
+) -> list[str]:
     """Return the sidecar files of an earlier result that remain when others are made anew.
 
     Parameters
@@ -51,14 +58,16 @@ def outdated_sidecars(destination: str, made: Collection[str], with_result: bool
         Paths of the sidecar files that are made anew.
     with_result : bool
         Whether the result is made anew, too.
+    exists : callable
+        Tells whether there is a file of a name.
     """
     sheet = sidecar_path(destination, VARIANTS)
     labels = list(_LABELS) if with_result else []
     # Without a sheet, a file with a number is a picture of its own.
-    if os.path.exists(sheet) and (with_result or sheet in made):
+    if exists(sheet) and (with_result or sheet in made):
         labels += map(str, range(1, MAX_VARIANTS + 1))
     paths = (sidecar_path(destination, label) for label in labels)
-    return [path for path in paths if path not in made and os.path.exists(path)]
+    return [path for path in paths if path not in made and exists(path)]
 
 
 def without_label(stem: str, suffix: str = "") -> str:
@@ -83,6 +92,7 @@ def thumbnail_folder(page: Path) -> Path:
     return page.with_name(page.stem + _THUMBNAIL_FOLDER)
 
 
-def is_thumbnail(path: Path) -> bool:
+def is_thumbnail(path: str) -> bool:
     """Tell whether a file is a gallery's thumbnail."""
-    return path.parent.name.endswith(_THUMBNAIL_FOLDER) and bool(THUMBNAIL.fullmatch(path.name))
+    folder, name = os.path.split(path)
+    return folder.endswith(_THUMBNAIL_FOLDER) and bool(THUMBNAIL.fullmatch(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from recolor_cli.batch.sidecar_names import sidecar_path
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.xmp_reader import read_provenance, read_xmp
 from recolor_cli.system.files import has_same_content
+from recolor_cli.system.places import folder_of, is_address
+from recolor_cli.system.stores import LISTINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,14 @@ def has_result(job: Job, options: OutputOptions) -> bool:
 def _difference(job: Job, options: OutputOptions) -> str:
     """Tell which existing output was made otherwise, and how; empty if none says so."""
     run = options.provenance_for(ImageFormat.of_suffix(os.path.splitext(job.destination)[1]))
-    if run is None:
+    if run is None or is_address(job.destination):  # to read it would be a request a picture
         return ""
     wanted = {job.destination: run}
     for label in filter(str.isdecimal, options.network_labels):
         path = sidecar_path(job.destination, label)
         wanted[path] = run.of_variant(int(label), options.seed)
     source, file = job.source, job.backup or job.source
-    if source == STREAM:
+    if source == STREAM or is_address(source):
         file = ""
     for path, provenance in wanted.items():
         recorded = read_provenance(read_xmp(path))
@@ -93,7 +96,31 @@ def _difference(job: Job, options: OutputOptions) -> str:
     return ""
 
 
+def expect_results(jobs: Iterable[Job], options: OutputOptions) -> None:
+    """Let the results on a store be found by one listing, of no more than is needed.
+
+    Parameters
+    ----------
+    jobs : iterable of Job
+        If it is no sequence, the whole folder of results is listed.
+    options : OutputOptions
+    """
+    out = options.out
+    if not isinstance(jobs, Sequence):
+        if out is not None and is_address(out):
+            LISTINGS.expect(f"{out.rstrip('/')}/")
+        return
+    places = [job.destination for job in jobs if is_address(job.destination)]
+    if out is None and len(set(map(folder_of, places))) > 1:
+        return  # what holds them all may hold much more: each folder is listed
+    if places:
+        stems = [os.path.splitext(place)[0] for place in places]
+        LISTINGS.expect(os.path.commonprefix(stems))  # noqa: RUF071, of characters
+
+
 def _is_written(path: str) -> bool:
+    if is_address(path):
+        return LISTINGS.is_written(path)
     if not os.path.isfile(path):
         return False
     try:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recolor_cli.errors import InputError, UsageError
 from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles
+from recolor_cli.system.places import local_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,11 +60,11 @@ def read_mask(path: str | None, files: NamedFiles = LOCAL_FILES) -> NDArray[np.u
         return None
     from recolor_cli.image.decode import decode_mask
     from recolor_cli.image.unsupported import check_format
-    from recolor_cli.system.files import read
+    from recolor_cli.system.storage import read
 
     try:
         if files is LOCAL_FILES:  # which may be pipes
-            return decode_mask(read(Path(path), check_format).data)
+            return decode_mask(read(local_name(path), check_format)[0])
         if not files.exists(path):
             raise InputError("no such file came with the request", "send it, too")
         return decode_mask(files.read(path))

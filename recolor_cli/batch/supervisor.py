@@ -13,6 +13,7 @@ from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
 from recolor_cli.batch.worker_handle import WorkerDied, WorkerProcess
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.system.memory import MemoryBudget
+from recolor_cli.system.places import is_address
 from recolor_cli.system.temporary_files import remove_leftovers
 
 _TRIES = 2  # attempts at a task. A process may die because another program needed memory
@@ -92,7 +93,8 @@ class Supervisor:
             if outcome:
                 return outcome
             ended = self._process.end()
-            remove_leftovers(Path(task.job.destination).parent)
+            if not is_address(task.job.destination):
+                remove_leftovers(Path(task.job.destination).parent)
         error = InputError(
             f"the process that worked on it {ended}",
             "try it alone; if that fails, too, it is broken: save it anew elsewhere",

@@ -12,6 +12,7 @@ from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome
 from recolor_cli.errors import DiskFullError, FolderError, OutputError
 from recolor_cli.system.files import check_mount, existing_folder, mount_point, write_error
+from recolor_cli.system.places import folder_of, is_address
 from recolor_cli.system.temporary_files import temporary_file
 
 
@@ -19,7 +20,7 @@ class Targets:
     """The folders and disks that the results of a run go to; threads may share an instance.
 
     Everything is looked at again for each job, because a disk may be emptied or mounted while a
-    run waits for pictures.
+    run waits for pictures. Only a store that refused to write is not asked again.
 
     Parameters
     ----------
@@ -28,16 +29,21 @@ class Targets:
     """
 
     def __init__(self, out: str | None) -> None:
-        self._mount = None if out is None or out == STREAM else mount_point(Path(out))
+        is_on_disk = out is not None and out != STREAM and not is_address(out)
+        self._mount = mount_point(Path(out)) if out and is_on_disk else None
         self._lock = threading.Lock()
         self._closed: set[Path] = set()  # folders that a result could not be written to
         # By disk: the smallest picture whose result did not fit, and the free space, bytes.
         self._full: dict[int, tuple[int, int]] = {}
+        self._refused: dict[str, FolderError] = {}  # by folder on a store
 
     def refusal(self, job: Job) -> OutputError | None:
         """Return why the result of a job cannot be written, as far as that is known."""
         if job.destination == STREAM:
             return None
+        if is_address(job.destination):  # a trial would be a request for each picture
+            with self._lock:
+                return self._refused.get(folder_of(job.destination))
         path = Path(job.destination)
         try:
             check_mount(path, self._mount)
@@ -61,7 +67,13 @@ class Targets:
         """Remember why a result could not be written, if that concerns other results, too."""
         if not isinstance(outcome.error, (FolderError, DiskFullError)):
             return
-        folder = existing_folder(Path(outcome.job.destination))
+        place = outcome.job.destination
+        if is_address(place):
+            if isinstance(outcome.error, FolderError):
+                with self._lock:
+                    self._refused[folder_of(place)] = outcome.error
+            return
+        folder = existing_folder(Path(place))
         if isinstance(outcome.error, FolderError):
             with self._lock:
                 self._closed.add(folder)
@@ -110,6 +122,7 @@ def _disk_space(folder: Path) -> tuple[int, int]:
 
 def _source_size(job: Job) -> int:
     try:
-        return 0 if job.source == STREAM else os.stat(job.source).st_size
+        is_known = job.source != STREAM and not is_address(job.source)
+        return os.stat(job.source).st_size if is_known else 0
     except OSError:  # it is missing, which its worker reports
         return 0

@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from recolor_cli.batch.destination import (
     check_base,
+    check_places,
     job_of,
-    path_below,
     result_suffix,
     with_common_base,
 )
@@ -28,6 +28,7 @@ from recolor_cli.batch.plan import conflict_error
 from recolor_cli.errors import InputError, UsageError
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.unsupported import unsupported_suffix
+from recolor_cli.system.places import is_address, relative_to
 
 INTERVAL = 1.0  # seconds from one poll to the next
 SETTLED = 2.0  # seconds without a change, after which a file is complete
@@ -120,17 +121,23 @@ def _check(inboxes: Sequence[str], recursive: bool, options: OutputOptions) -> N
     if not out.endswith("/") and ImageFormat.of_suffix(Path(out).suffix) and not os.path.isdir(out):
         raise UsageError(f"--watch needs a folder, {out} is the name of a picture", advice)
     for inbox in inboxes:
+        if is_address(inbox):
+            raise UsageError(
+                f"--watch works on disks, and {inbox} is on a store",
+                "start the same command without --watch again and again: what exists is skipped",
+            )
         if not os.path.isdir(inbox):
             raise UsageError(f"--watch {inbox}: there is no such folder", advice)
         if os.path.realpath(inbox) == os.path.realpath(out):
             raise UsageError(f"the results would arrive in {inbox} as pictures", advice)
         if recursive and Path(os.path.realpath(inbox)).is_relative_to(os.path.realpath(out)):
             raise UsageError(f"{inbox} lies in {out}, where the results go", advice)
-        if options.base is not None and path_below(inbox, options.base) is None:
+        if options.base is not None and relative_to(inbox, options.base) is None:
             raise UsageError(
                 f"{inbox} does not lie in --base {options.base}",
                 "name a folder that holds all the others",
             )
+    check_places((), options)
     check_base(options, None)
 
 
@@ -172,7 +179,7 @@ class Inboxes:
     def _search(self, inbox: str) -> Iterator[_InboxFile | Job]:
         """Yield the files in the order of their names, and jobs that report unreadable folders."""
         base = self._options.base
-        top = "" if base is None else f"{path_below(inbox, base)}/"
+        top = "" if base is None else f"{relative_to(inbox, base)}/"
         folders = [(inbox, top)]
         while folders:
             folder, relative = folders.pop()
@@ -242,7 +249,7 @@ class _KnownFiles:
         if error := unsupported_suffix(Path(found.path).suffix):
             return Job(found.path, error=error, is_unsupported=True)
         job = replace(
-            job_of(Path(found.path), Path(found.relative), options, suffix),
+            job_of(found.path, PurePath(found.relative), options, suffix),
             redo=before is not None,
         )
         destination = hash(os.path.normcase(os.path.abspath(job.destination)))

@@ -14,6 +14,7 @@ from recolor_cli.batch.job import STREAM, as_stream
 from recolor_cli.errors import UsageError
 from recolor_cli.image.film_names import has_film_suffix, is_film
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.system.places import is_address, local_name
 
 _COMMANDS = ("run", "film")
 # Options that choose pictures or name their results. They leave films out.
@@ -100,7 +101,7 @@ def _arguments_for(
     inputs = [
         a.value
         for a in arguments
-        if not a.option and (command in kinds[a.value] or os.path.isdir(a.value))
+        if not a.option and (command in kinds[a.value] or _is_folder(a.value))
     ]
     return [*words, "--", *inputs]
 
@@ -158,13 +159,13 @@ def _split_letters(
 
 def _commands_for(name: str, recursive: bool) -> tuple[str, ...]:
     """Return the commands that an input is for. Without PyAV, folders are for pictures alone."""
-    if not os.path.isdir(name):
+    name = local_name(name)
+    if not _is_folder(name):
         return ("film",) if is_film(name) else ("run",)
     if not _has_pyav():
         return ("run",)
     pictures = films = False
-    for _root, folders, names in os.walk(name):
-        folders[:] = [folder for folder in folders if recursive and not folder.startswith(".")]
+    for names in _names_in(name, recursive):
         for file in names:
             if not file.startswith("."):
                 films = films or has_film_suffix(file)
@@ -172,6 +173,27 @@ def _commands_for(name: str, recursive: bool) -> tuple[str, ...]:
         if films and pictures:
             break
     return _COMMANDS if films and pictures else ("film",) if films else ("run",)
+
+
+def _is_folder(name: str) -> bool:
+    if not is_address(name):
+        return os.path.isdir(local_name(name))
+    from recolor_cli.batch.folder_search import is_folder
+
+    return is_folder(name)
+
+
+def _names_in(folder: str, recursive: bool) -> Iterator[list[str]]:
+    """Yield the names of files in a folder, those of one folder in it after the other."""
+    if is_address(folder):
+        from recolor_cli.system.stores import LISTINGS
+
+        found = [name.split("/") for name in LISTINGS.of_folder(folder, recursive)]
+        yield [parts[-1] for parts in found if not any(part.startswith(".") for part in parts)]
+        return
+    for _root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+        yield names
 
 
 def _has_pyav() -> bool:

@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recolor_cli.batch.job import Job, is_stream
 from recolor_cli.commands.report import load_network
 from recolor_cli.errors import RecolorError
+from recolor_cli.system.places import is_address
 from recolor_cli.system.texts import counted
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _CANDIDATES = 9  # pictures of which those of middling, largest and smallest size are measured
 _HEADERS = 500  # pictures of which the header is read
+_HEADER_SIZE = 1 << 18  # bytes of an object that are read for its header
 _LONGEST = 10.0  # seconds; a picture that seems to take longer is not measured
 
 
@@ -49,7 +52,8 @@ class _Planned:
         place = len(self._candidates)
         if place == _CANDIDATES:
             place = self._random.randrange(self.count)
-        if self._counted >= _HEADERS and place >= _CANDIDATES:
+        headers = 0 if is_address(job.source) else _HEADERS  # each would be a request
+        if self._counted >= headers and place >= _CANDIDATES:
             return
         if pixels := _pixels_of(job.source):
             self._counted += 1
@@ -119,14 +123,16 @@ def _print_estimate(planned: _Planned, opener: WorkerOpener) -> None:
     )
 
 
-def _pixels_of(path: str) -> int:
+def _pixels_of(place: str) -> int:
     """Return the pixels of all pages or frames of a file, by its header; 0 if it has none."""
     from PIL import Image
 
     from recolor_cli.image.failures import decoder_errors
+    from recolor_cli.system.stores import read
 
     try:
-        with decoder_errors(), Image.open(path) as image:
+        file = BytesIO(read(place, _HEADER_SIZE)) if is_address(place) else place
+        with decoder_errors(), Image.open(file) as image:
             return image.width * image.height * int(getattr(image, "n_frames", 1))
     except (RecolorError, MemoryError):
         return 0

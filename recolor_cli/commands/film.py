@@ -34,6 +34,7 @@ from recolor_cli.commands.report import (
 )
 from recolor_cli.commands.signals import signals
 from recolor_cli.errors import ExitCode, UsageError
+from recolor_cli.system.places import is_address
 
 if TYPE_CHECKING:
     from recolor_cli.batch.job import Job
@@ -216,6 +217,7 @@ def _recolor(
 ) -> ExitCode:
     """Recolor the films one after the other and report each. Load the model for the first one."""
     from recolor_cli.batch.outcome import Outcome, Report, Status
+    from recolor_cli.batch.skip_rule import expect_results
     from recolor_cli.batch.targets import Targets
     from recolor_cli.commands.film_plan import is_finished, make_untried_outcome
     from recolor_cli.commands.film_run import FilmSource, find_misfit, recolor_job
@@ -225,6 +227,7 @@ def _recolor(
     provenance = _make_provenance(given, options)
     options = replace(options, provenance=None if given.no_provenance else provenance)
     report, targets = Report(), Targets(output.out)
+    expect_results(jobs, output)
     network: OnnxColorNetwork | None = None
     with signals((signal.SIGINT,)) as stop:
         for job in jobs:
@@ -235,7 +238,7 @@ def _recolor(
                 outcome = make_untried_outcome(job, finished, options.provenance)
                 if finished and (misfit := find_misfit(source, options)):
                     outcome = Outcome(job, Status.FAILED, misfit)
-                if finished and not given.dry_run:
+                if finished and not (given.dry_run or is_address(job.destination)):
                     clean_up(Path(job.destination))
             elif refusal := targets.refusal(job):
                 outcome = Outcome(job, Status.FAILED, refusal)

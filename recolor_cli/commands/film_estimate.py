@@ -15,6 +15,7 @@ from recolor_cli.commands.film_run import FilmSource, count_expected_frames, rec
 from recolor_cli.commands.report import load_network
 from recolor_cli.errors import RecolorError
 from recolor_cli.system.device import cpu_count
+from recolor_cli.system.places import is_address
 from recolor_cli.system.texts import counted
 from recolor_cli.terminal.console import Console
 from recolor_cli.video.film_options import FilmOptions
@@ -79,7 +80,7 @@ def print_estimate(
 
 def _look_at(job: Job, options: FilmOptions, rate: Fraction | None) -> _Planned | None:
     """Return how long and how large a film is; None if it does not say so."""
-    if is_stream(job.source):  # it can be read only once
+    if is_stream(job.source) or is_address(job.source):  # read only once, or slow to read
         return None
     try:
         with FilmSource(job.source, rate=rate).open() as film:

@@ -13,8 +13,9 @@ from recolor_cli.batch.outcome import Outcome, Status, made_otherwise
 from recolor_cli.batch.output_options import MediaKind, OutputOptions
 from recolor_cli.batch.plan import plan
 from recolor_cli.batch.skip_rule import has_result
-from recolor_cli.errors import InputError, OutputError
+from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.image.film_names import has_film_suffix, is_film, is_sequence
+from recolor_cli.system.places import is_address
 from recolor_cli.video.containers import CONTAINERS, choose_suffix, is_writable, names_pictures
 from recolor_cli.video.image_sequence import format_frame_path
 from recolor_cli.video.provenance_tag import (
@@ -95,9 +96,9 @@ def make_untried_outcome(job: Job, finished: bool, provenance: Provenance | None
     """
     if job.error:
         return Outcome(job, Status.FAILED, job.error)
-    if finished and provenance:
+    if finished and provenance and not is_address(job.destination):
         recorded = read_film_provenance(Path(job.destination))
-        file = source_file(job.source)
+        file = "" if is_address(job.source) else source_file(job.source)
         if recorded and (difference := recorded.difference(provenance, job.source, file)):
             return made_otherwise(job, f"{job.destination} exists, and was {difference}")
     return Outcome(job, Status.SKIPPED if finished else Status.PLANNED)
@@ -111,6 +112,12 @@ def _place_sequence(job: Job, output: OutputOptions) -> Job:
     source = Path(job.source)
     if job.error or not is_sequence(job.source):
         return job
+    if is_address(job.source) or (output.out is not None and is_address(output.out)):
+        error: RecolorError = InputError(
+            "numbered pictures are read from a disk and written to one, not to a store",
+            "copy them, or make one file of them: -o NAME.mkv",
+        )
+        return replace(job, error=error)
     if output.out is None:
         # Pictures in the current folder get a folder inside it.
         name = (source.parent.name or "pictures") + (output.suffix or DEFAULT_SUFFIX)

@@ -19,7 +19,9 @@ from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
 from recolor_cli.color.resize import check_same_aspect
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.model.color_network import ColorNetwork
+from recolor_cli.system import stores
 from recolor_cli.system.memory import is_out_of_memory
+from recolor_cli.system.places import is_address
 from recolor_cli.system.temporary_files import remove_leftovers, temporary_file
 from recolor_cli.system.texts import counted
 from recolor_cli.terminal.console import Console
@@ -42,9 +44,12 @@ class FilmSource:
 
     @contextmanager
     def open(self) -> Iterator[FilmReader]:
-        """Open the film. A container in standard input is copied to a temporary file first."""
+        """Open the film. An object, or a container in standard input, is copied to a file first."""
         with ExitStack() as stack:
-            film = self._open_stream(stack) if self.name == STREAM else self._read(self.name)
+            if is_address(self.name):
+                film = self._read(str(stack.enter_context(_downloaded(self.name))))
+            else:
+                film = self._open_stream(stack) if self.name == STREAM else self._read(self.name)
             stack.callback(film.close)
             yield film
 
@@ -62,6 +67,31 @@ class FilmSource:
 
     def _read(self, path: str) -> FilmReader:
         return FilmReader(path, rate=self.rate)
+
+
+@contextmanager
+def _downloaded(address: str) -> Iterator[Path]:
+    """Copy an object to a temporary file."""
+    with tempfile.TemporaryDirectory(prefix="recolor-") as folder:
+        path = Path(folder) / Path(address).name
+        stores.download(address, path)
+        yield path
+
+
+@contextmanager
+def _placed(destination: str) -> Iterator[str]:
+    """Yield a destination, or a temporary file's name where it is an address.
+
+    The file is uploaded at the end, if the block made it.
+    """
+    if not is_address(destination):
+        yield destination
+        return
+    with tempfile.TemporaryDirectory(prefix="recolor-") as folder:
+        path = Path(folder) / Path(destination).name
+        yield str(path)
+        if path.exists():
+            stores.upload(path, destination)
 
 
 @contextmanager
@@ -103,7 +133,8 @@ def recolor_job(
             size = film.info.size
             total = count_expected_frames(film.info, options)
             bar = stack.enter_context(console.progress(total, "frames", Path(job.source).name))
-            report = recolor_film(film, job.destination, network, options, bar.advance, stop)
+            place = stack.enter_context(_placed(job.destination))
+            report = recolor_film(film, place, network, options, bar.advance, stop)
     except RecolorError as error:
         if is_out_of_memory(error.__cause__):  # FFmpeg says so in an error of its own
             return replace(failed_unexpectedly(job, error), size=size), None
@@ -130,7 +161,7 @@ def find_misfit(source: FilmSource, options: FilmOptions) -> InputError | None:
     overlays = {f"the reference {still.name}": still.rgb for still in options.references}
     if options.recolor.mask is not None:
         overlays["the mask"] = options.recolor.mask
-    if not overlays or source.name == STREAM:
+    if not overlays or source.name == STREAM or is_address(source.name):
         return None
     try:
         with source.open() as film:

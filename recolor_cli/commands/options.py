@@ -11,6 +11,7 @@ import click
 from recolor_cli.batch.job import as_stream
 from recolor_cli.commands.completers import device_names, files, model_names
 from recolor_cli.commands.variables import VARIABLE_PREFIX, warn_of_unknown_variables
+from recolor_cli.system.places import local_name
 
 if TYPE_CHECKING:
     from recolor_cli.batch.shard import Shard
@@ -68,7 +69,11 @@ class Number(click.FloatRange):
 def _read_inputs(
     ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 ) -> tuple[str, ...]:
-    return tuple(map(as_stream, value))
+    return tuple(as_stream(local_name(name)) for name in value)
+
+
+def _read_place(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else local_name(value)
 
 
 def _read_shard(ctx: click.Context, param: click.Parameter, value: str | None) -> Shard | None:
@@ -78,7 +83,7 @@ def _read_shard(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 def inputs_argument(required: bool) -> Callable[[Command], Command]:
-    """Return the argument INPUT..., in which all names of standard input become ``-``."""
+    """Return the argument INPUT..., in which standard input is ``-`` and local URLs are paths."""
     return click.argument(
         "inputs",
         nargs=-1,
@@ -93,12 +98,14 @@ out_option = click.option(
     "-o",
     "--out",
     metavar="OUT",
+    callback=_read_place,
     shell_complete=files,
     help="Folder, file or - for stdout. [beside the input]",
 )
 base_option = click.option(
     "--base",
     metavar="FOLDER",
+    callback=_read_place,
     shell_complete=files,
     help="Keep the path of inputs below this folder in -o. [several folders: their common one]",
 )
@@ -154,6 +161,7 @@ only_gray_option = click.option(
 mask_option = click.option(
     "--mask",
     metavar="FILE",
+    callback=_read_place,
     shell_complete=files,
     help="A picture that is white where there is to be color.",
 )

@@ -9,6 +9,9 @@ from errno import ENOENT
 from pathlib import Path
 from typing import Protocol
 
+from recolor_cli.system import stores
+from recolor_cli.system.places import is_address, local_name
+
 
 class NamedFiles(Protocol):
     """Files that options may name."""
@@ -29,15 +32,15 @@ class NamedFiles(Protocol):
 
 
 class LocalFiles:
-    """All files of this machine."""
+    """All files of this machine, and objects on stores."""
 
     def exists(self, name: str) -> bool:
         """Tell whether there is a file of this name."""
-        return os.path.exists(name)
+        return is_address(name) or os.path.exists(name)
 
     def read(self, name: str) -> bytes:
-        """Return the contents of a file; raises OSError or ValueError."""
-        return Path(name).read_bytes()
+        """Return the contents of a file; raises OSError or ValueError, of an object InputError."""
+        return stores.read(name) if is_address(name) else Path(local_name(name)).read_bytes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import cv2
@@ -18,7 +17,8 @@ from recolor_cli.errors import InputError, UsageError
 from recolor_cli.guidance.reference_matching import ReferencePlaces, describe_places, match_places
 from recolor_cli.image.decode import decode
 from recolor_cli.image.unsupported import check_format
-from recolor_cli.system.files import read
+from recolor_cli.system.places import local_name
+from recolor_cli.system.storage import read
 from recolor_cli.types import FloatArray, ImageSize, RgbImage
 from recolor_cli.video.frame_predictor import FramePredictor
 from recolor_cli.video.frames import FrameGeometry
@@ -66,7 +66,7 @@ def load_reference(time: float, name: str) -> Reference:
         If the picture cannot be read.
     """
     try:
-        rgb = decode(read(Path(name), check_format).data).rgb
+        rgb = decode(read(local_name(name), check_format)[0]).rgb
     except InputError as error:
         raise UsageError(f"--reference {name}: {error.message}", error.hint) from error
     small = shrink_to_side(np.asarray(rgb, np.uint8), _STILL_SIDE)

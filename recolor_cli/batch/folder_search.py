@@ -1,0 +1,153 @@
+"""Search folders of disks and stores for pictures or films."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import groupby
+from pathlib import Path, PurePath
+
+from recolor_cli.batch.exclusion import is_excluded, is_machine_made
+from recolor_cli.batch.job import Job
+from recolor_cli.batch.output_options import OutputOptions
+from recolor_cli.batch.sidecar_names import without_label
+from recolor_cli.errors import InputError
+from recolor_cli.image.film_names import has_film_suffix
+from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.unsupported import unsupported_suffix
+from recolor_cli.system.places import below, is_address
+from recolor_cli.system.stores import LISTINGS
+
+_Enters = Callable[[PurePath], bool]
+_Group = tuple[PurePath, list[str]]  # a folder within the searched one, names of its files in order
+
+
+def is_folder(name: str) -> bool:
+    """Tell whether an input is a folder.
+
+    A store is asked only about addresses that are not named like a folder, a picture or a film.
+
+    Raises
+    ------
+    InputError
+        If the store does not tell.
+    """
+    if not is_address(name):
+        return os.path.isdir(name)
+    if name.endswith("/"):
+        return True
+    ending = PurePath(name).suffix
+    is_file = ImageFormat.of_suffix(ending) or unsupported_suffix(ending) or has_film_suffix(name)
+    return not is_file and LISTINGS.has_folder(name)
+
+
+def search(
+    folder: str, recursive: bool, suffix: str, options: OutputOptions
+) -> list[tuple[str, PurePath] | Job]:
+    """Return the files of a folder, each with its path relative to it, in the order of their names.
+
+    Left out are hidden files and folders, links to folders, folders of thumbnails, the output
+    folder, what `OutputOptions.exclude` names, and results that lie beside the picture that they
+    were made from. Unsupported files, and folders that cannot be read, come as jobs with an error.
+
+    Raises
+    ------
+    InputError
+        If the folder of a store cannot be listed.
+    """
+
+    def is_wanted(relative: PurePath) -> bool:
+        if relative.name.startswith("."):
+            return False
+        return not options.exclude or not is_excluded(relative.as_posix(), options.exclude)
+
+    def enters(relative: PurePath) -> bool:
+        return is_wanted(relative) and not is_machine_made(relative.name)
+
+    found: list[tuple[str, PurePath] | Job] = []
+    walk = _walk_store if is_address(folder) else _walk_disk
+    for group in walk(folder, recursive, enters, options.out):
+        if isinstance(group, Job):
+            found.append(group)
+            continue
+        within, names = group
+        wanted = [within / name for name in names]
+        wanted = [path for path in wanted if is_wanted(path)]
+        readable = {}
+        for path in wanted:
+            stem, ending = os.path.splitext(path.name)
+            if error := options.kind.unsupported(ending):
+                found.append(Job(below(folder, path), error=error, is_unsupported=True))
+            if options.kind.reads(path.name):
+                readable[path] = stem
+        stems = set(readable.values())
+        for path, stem in readable.items():
+            original = original_name(stem, suffix)
+            if original == stem or original not in stems:
+                place = below(folder, path)
+                if is_address(folder) or not _is_special(place):
+                    found.append((place, path))
+    return found
+
+
+def original_name(stem: str, suffix: str) -> str:
+    """Return the stem of the picture that a result, or its sidecar file, would be made from."""
+    unlabelled = without_label(stem, suffix)
+    return (unlabelled if unlabelled.endswith(suffix) else stem).removesuffix(suffix)
+
+
+def _is_special(path: str) -> bool:
+    """Tell whether a path is a pipe, a socket or a device: reading it might never end."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
+def _walk_disk(
+    folder: str, recursive: bool, enters: _Enters, out: str | None
+) -> Iterator[_Group | Job]:
+    unreadable: list[Job] = []
+
+    def note_unreadable(error: OSError) -> None:
+        failure = InputError(f"cannot be read: {error.strerror}", "check its permissions")
+        unreadable.append(Job(str(error.filename), error=failure))
+
+    out_folder = Path(out).resolve() if out is not None and not is_address(out) else None
+    for root, folders, files in os.walk(folder, onerror=note_unreadable):
+        yield from unreadable
+        unreadable.clear()
+        here = Path(root)
+        within = here.relative_to(folder)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive
+            and enters(within / name)
+            and not (out_folder and (here / name).resolve() == out_folder)
+        )
+        yield within, sorted(files)
+    yield from unreadable
+
+
+def _walk_store(
+    folder: str, recursive: bool, enters: _Enters, out: str | None
+) -> Iterator[_Group | Job]:
+    @cache
+    def is_entered(parts: tuple[str, ...]) -> bool:
+        if not parts:
+            return True
+        within = PurePath(*parts)
+        is_out = out is not None and below(folder, within) == out.rstrip("/")
+        return is_entered(parts[:-1]) and enters(within) and not is_out
+
+    def parent(name: str) -> tuple[str, ...]:
+        return tuple(name.split("/")[:-1])
+
+    found = LISTINGS.of_folder(folder, recursive)
+    names = sorted(found, key=lambda name: (parent(name), name))  # as folders of disks are walked
+    for parts, group in groupby(names, key=parent):
+        if not {"", ".", ".."}.isdisjoint(parts):
+            for name in group:  # -o could be left by them
+                error = InputError("its name has an empty part, or one of dots", "rename it")
+                yield Job(f"{folder.rstrip('/')}/{name}", error=error)
+        elif is_entered(parts):
+            yield PurePath(*parts), [name.rpartition("/")[2] for name in group]

@@ -1,0 +1,255 @@
+"""List, read and write the objects of stores: S3, Google Cloud Storage, Azure, SFTP servers.
+
+fsspec and its packages do the work. They are loaded when an address is used, not before. They find
+credentials by their own means, and try again what a store refuses for a moment.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from recolor_cli.system.places import folder_of, names_folder, scheme_of, sibling
+from recolor_cli.system.store_errors import store_errors
+
+# What a server writes under a name can be read before it is whole.
+_WRITES_ARE_NOT_ATOMIC = ("sftp",)
+_HAS_FOLDERS = ("sftp",)
+_TYPE_ARGUMENTS = {"s3": "ContentType", "gs": "content_type", "gcs": "content_type"}
+_FINDS_BY_PREFIX = ("gs", "gcs", "az", "abfs", "abfss")
+_IN_BUCKETS = ("s3", *_FINDS_BY_PREFIX)
+
+
+class Listings:
+    """What the stores held when they were listed: once for each folder or prefix in a run."""
+
+    def __init__(self) -> None:
+        self._folders: dict[tuple[str, bool], dict[str, int]] = {}  # sizes by relative path
+        self._prefixes: dict[str, dict[str, int] | None] = {}  # sizes by the rest of the address
+        self._is_folder: dict[str, bool] = {}  # by address
+
+    def of_folder(self, folder: str, recursive: bool) -> dict[str, int]:
+        """Return the size in bytes of each object in a folder, by its path within it.
+
+        Raises
+        ------
+        InputError
+            If it cannot be listed.
+        """
+        folder = folder.rstrip("/")
+        key = folder, recursive
+        if key not in self._folders:
+            self._folders[key] = dict(_list(f"{folder}/", recursive))
+        return self._folders[key]
+
+    def has_folder(self, address: str) -> bool:
+        """Tell whether an address is that of a folder.
+
+        Raises
+        ------
+        InputError
+            If the store does not tell.
+        """
+        if names_folder(address):
+            return True
+        if address not in self._is_folder:
+            with store_errors(address):
+                fs, path = _open(address)
+                self._is_folder[address] = bool(fs.isdir(path))
+        return self._is_folder[address]
+
+    def expect(self, prefix: str) -> None:
+        """List all addresses with a prefix at once, as soon as one of them is asked for."""
+        self._prefixes.setdefault(prefix, None)
+
+    def is_written(self, address: str) -> bool:
+        """Tell whether there is an object of an address, unless it is empty.
+
+        Raises
+        ------
+        InputError
+            If its folder cannot be listed.
+        """
+        for (folder, recursive), sizes in self._folders.items():
+            rest = address[len(folder) + 1 :]
+            if address.startswith(f"{folder}/") and (recursive or "/" not in rest):
+                return sizes.get(rest, 0) > 0
+        for prefix, found in self._prefixes.items():
+            if address.startswith(prefix):
+                if found is None:
+                    found = self._prefixes[prefix] = dict(_list(prefix, recursive=True))
+                return found.get(address[len(prefix) :], 0) > 0
+        folder = folder_of(address)
+        return self.of_folder(folder, False).get(address[len(folder) + 1 :], 0) > 0
+
+    def forget(self) -> None:
+        """Forget all, because another run begins."""
+        self._folders.clear()
+        self._prefixes.clear()
+        self._is_folder.clear()
+
+
+LISTINGS = Listings()
+"""Those of the run that this process does."""
+
+
+def addresses_with(prefix: str) -> set[str]:
+    """Return the addresses that begin with a prefix; raises as `Listings.is_written`."""
+    return {prefix + rest for rest, _ in _list(prefix, recursive=True)}
+
+
+def read(address: str, end: int | None = None) -> bytes:
+    """Return the bytes of an object, or those before `end`.
+
+    Raises
+    ------
+    InputError
+        If it is missing or cannot be read.
+    """
+    with store_errors(address):
+        fs, path = _open(address)
+        data: bytes = fs.cat_file(path) if end is None else fs.cat_file(path, start=0, end=end)
+        return data
+
+
+def write(address: str, data: bytes) -> None:
+    """Write an object, so that it exists whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    with _placed(address) as (fs, path):
+        fs.pipe_file(path, data, **_type_of(address))
+
+
+@contextmanager
+def writing(address: str) -> Iterator[BinaryIO]:
+    """Write an object by way of a temporary file, which is uploaded when the block ends.
+
+    Yields
+    ------
+    BinaryIO
+        The temporary file, open for writing and reading.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    from tempfile import NamedTemporaryFile
+
+    with NamedTemporaryFile(prefix="recolor-", suffix=Path(address).suffix) as file:
+        yield file  # type: ignore[misc]
+        file.flush()
+        upload(Path(file.name), address)
+
+
+def upload(file: Path, address: str) -> None:
+    """Copy a file to an object, so that it exists whole or not at all; raises as `write`."""
+    with _placed(address) as (fs, path):
+        fs.put_file(str(file), path, **_type_of(address))
+
+
+def download(address: str, file: Path) -> None:
+    """Copy an object to a file; raises as `read`."""
+    with store_errors(address):
+        fs, path = _open(address)
+        fs.get_file(path, str(file))
+
+
+def remove(address: str) -> None:
+    """Remove an object, if there is one and that is allowed."""
+    with suppress(Exception):  # it cannot be written either, which is reported then
+        fs, path = _open(address)
+        fs.rm_file(path)
+
+
+@contextmanager
+def _placed(address: str) -> Iterator[tuple[Any, str]]:
+    """Yield a file system and a path to write to, and give that the name of an address."""
+    with store_errors(address, writes=True):
+        fs, path = _open(address)
+        if scheme_of(address) in _HAS_FOLDERS:
+            fs.makedirs(folder_of(path), exist_ok=True)
+        if scheme_of(address) not in _WRITES_ARE_NOT_ATOMIC:
+            yield fs, path
+            return
+        temporary = sibling(path, f".recolor-{secrets.token_hex(8)}.tmp")
+        try:
+            yield fs, temporary
+            fs.mv(temporary, path)
+        except BaseException:
+            with suppress(Exception):
+                fs.rm_file(temporary)
+            raise
+
+
+def _type_of(address: str) -> dict[str, str]:
+    """Return the argument that tells a store the type of an object, such as ``image/jpeg``."""
+    import mimetypes  # needed by no run on disks
+
+    name = _TYPE_ARGUMENTS.get(scheme_of(address))
+    found, _ = mimetypes.guess_type(address, strict=False)
+    return {name: found} if name and found else {}
+
+
+def _open(address: str) -> tuple[Any, str]:
+    """Return the file system of an address, and the path of the address in it."""
+    from fsspec.core import url_to_fs
+
+    # Its own cache would keep a kilobyte for each object.
+    settings = {"use_listings_cache": False} if scheme_of(address) in _IN_BUCKETS else {}
+    fs, path = url_to_fs(address, **settings)
+    return fs, str(path)
+
+
+def _list(prefix: str, recursive: bool) -> Iterator[tuple[str, int]]:
+    """Yield the rest of the address, and the size, of each object whose address has a prefix."""
+    folder = f"{folder_of(prefix)}/"
+    with store_errors(folder):
+        fs, path = _open(folder)
+        path = path.rstrip("/")
+        start = prefix[len(folder) :]
+        found = _pages(fs, path, start, recursive) if scheme_of(prefix) == "s3" else None
+        if found is None:
+            found = _found(fs, path, start, recursive, scheme_of(prefix) in _FINDS_BY_PREFIX)
+        for name, size in found:
+            if name.startswith(start) and not name.endswith("/"):  # some have objects for folders
+                yield name[len(start) :], size
+
+
+def _pages(fs: Any, path: str, start: str, recursive: bool) -> Iterator[tuple[str, int]]:
+    """Yield name and size of objects on S3, page by page, so that memory does not grow."""
+    bucket, _, key = path.partition("/")
+    folder = f"{key}/" if key else ""
+    request = {"Bucket": bucket, "Prefix": folder + start}
+    if not recursive:
+        request["Delimiter"] = "/"
+    while True:
+        page = fs.call_s3("list_objects_v2", **request)
+        for item in page.get("Contents", ()):
+            yield item["Key"][len(folder) :], item["Size"]
+        if not page.get("IsTruncated"):
+            return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _found(
+    fs: Any, path: str, start: str, recursive: bool, by_prefix: bool
+) -> Iterator[tuple[str, int]]:
+    """Yield name and size of the objects in a folder of any file system."""
+    try:
+        if not recursive:
+            items = [item for item in fs.ls(path, detail=True) if item["type"] == "file"]
+        else:
+            options = {"prefix": start} if by_prefix and start else {}
+            items = list(fs.find(path, detail=True, **options).values())
+    except FileNotFoundError:
+        return
+    for item in items:
+        yield item["name"].removeprefix(path).removeprefix("/"), int(item.get("size") or 0)
