@@ -1,7 +1,6 @@
 """A server of S3 for tests: moto in a process of its own, and a proxy that fails on demand."""
 
 import http.client
-import os
 import socket
 import subprocess
 import sys
@@ -29,7 +28,6 @@ def moto_server(folder: Path) -> Iterator[int]:
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
             stdout=log,
             stderr=log,
-            env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "1000"},
         )
         try:
             for _ in range(600):

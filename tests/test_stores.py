@@ -243,6 +243,18 @@ def test_pages_of_a_tiff_are_uploaded_together(recolor, memory, tmp_path):
     assert len(tifffile.TiffFile(tmp_path / "new.tif").pages) == 2
 
 
+def test_a_full_folder_of_temporary_files_is_told(memory):
+    def fill_the_disk():
+        with stores.writing("memory://new/a.tif") as file:
+            file.write(b"a page")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="its temporary file: No space left on device") as caught:
+        fill_the_disk()
+    assert "TMPDIR" in caught.value.hint
+    assert memory.find("/new") == []
+
+
 def test_variants_on_a_store_are_one_set(recolor, memory, poster):
     recolor(poster, "-o", "memory://new/", "--variants", "2")
     made = ["poster-2.jpg", "poster-variants.jpg", "poster.jpg"]

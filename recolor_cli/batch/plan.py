@@ -122,8 +122,8 @@ def plan_lines(names: Iterable[str], recursive: bool, options: OutputOptions) ->
             continue
         options_of_name = here if relative_to(name, os.curdir) else options
         for job in jobs_of(name, recursive, options_of_name, suffix, None):
-            is_folder = job.error and os.path.isdir(job.source)  # that cannot be read
-            if is_folder or not is_earlier_result(job.source, suffix, options_of_name):
+            is_unreadable = job.error and os.path.isdir(job.source)
+            if is_unreadable or not is_earlier_result(job.source, suffix, options_of_name):
                 resolved = conflicts.resolve([job])
                 yield from (job for job in resolved if not job.is_of_other_shard)
 

@@ -21,6 +21,7 @@ from recolor_cli.system.temporary_files import remove_leftovers
 
 _Task = tuple[Job, MissingOutputs]
 _NO_OPTIONS = RecolorOptions()
+_AHEAD = 64  # tasks in advance, so that threads do not wait for each other at each one
 
 
 class Workers(Protocol):
@@ -72,8 +73,8 @@ def run(
         What `jobs` and `open_workers` raise.
     """
     stop = stop or threading.Event()
-    # One in advance, in a thread, so that a stop is noticed while a job is awaited.
-    tasks = prefetch(_without_leftovers(_tasks(jobs, options)), 1, stop)
+    # In a thread, so that a stop is noticed while a job is awaited.
+    tasks = prefetch(_without_leftovers(_tasks(jobs, options)), _AHEAD, stop)
     preflight = Preflight(options, recolor)
     for job, missing in tasks:
         if stop.is_set():
@@ -106,7 +107,7 @@ def dry_run(
 ) -> Iterator[Outcome]:
     """Yield the outcomes of `run`, as far as they can be known without decoding a picture."""
     preflight = Preflight(options, recolor)
-    for job, missing in prefetch(_tasks(jobs, options), 1, stop or threading.Event()):
+    for job, missing in prefetch(_tasks(jobs, options), _AHEAD, stop or threading.Event()):
         if stop and stop.is_set():
             return
         outcome = preflight.outcome(job, missing)

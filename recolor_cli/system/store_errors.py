@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from recolor_cli.errors import FolderError, InputError, OutputError, RecolorError, UsageError
-from recolor_cli.system.memory import is_out_of_memory
 from recolor_cli.system.places import SCHEMES, scheme_of, store_of
 
 # Classes of botocore, google-auth, azure-identity and paramiko, which are not loaded here.
@@ -63,6 +62,8 @@ def store_errors(address: str, writes: bool = False) -> Iterator[None]:
             "pip install 'recolor-cli[cloud]'",
         ) from error
     except Exception as error:
+        from recolor_cli.system.memory import is_out_of_memory
+
         if is_out_of_memory(error):
             raise
         raise _translate(error, address, writes) from error
@@ -87,10 +88,11 @@ def _translate(error: Exception, address: str, writes: bool) -> RecolorError:
     if isinstance(error, FileNotFoundError):
         reason = f"there is no {store}"
         return (FolderError if writes else InputError)(start + reason, "check the address", reason)
-    words = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    words = " ".join(str(text).split())[:_LONGEST]
     return (OutputError if writes else InputError)(
         f"{start}{store} failed: {words}",
-        "it was tried several times; the same command goes on from here",
+        "check the network and the store; the same command goes on from here",
     )
 
 

@@ -6,12 +6,13 @@ credentials by their own means, and try again what a store refuses for a moment.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from recolor_cli.errors import OutputError
 from recolor_cli.system.places import folder_of, names_folder, scheme_of, sibling
 from recolor_cli.system.store_errors import store_errors
 
@@ -141,12 +142,19 @@ def writing(address: str) -> Iterator[BinaryIO]:
     OutputError
         If it cannot be written.
     """
-    from tempfile import NamedTemporaryFile
+    from tempfile import TemporaryDirectory
 
-    with NamedTemporaryFile(prefix="recolor-", suffix=Path(address).suffix) as file:
-        yield file  # type: ignore[misc]
-        file.flush()
-        upload(Path(file.name), address)
+    try:
+        with TemporaryDirectory(prefix="recolor-") as folder:
+            path = Path(folder) / Path(address).name
+            with path.open("x+b") as file:
+                yield file
+            upload(path, address)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {address}: its temporary file: {error.strerror or error}",
+            "set TMPDIR to a folder with room",
+        ) from error
 
 
 def upload(file: Path, address: str) -> None:
@@ -179,6 +187,8 @@ def _placed(address: str) -> Iterator[tuple[Any, str]]:
         if scheme_of(address) not in _WRITES_ARE_NOT_ATOMIC:
             yield fs, path
             return
+        import secrets  # needed by no run on disks
+
         temporary = sibling(path, f".recolor-{secrets.token_hex(8)}.tmp")
         try:
             yield fs, temporary
@@ -202,10 +212,20 @@ def _open(address: str) -> tuple[Any, str]:
     """Return the file system of an address, and the path of the address in it."""
     from fsspec.core import url_to_fs
 
+    _silence()
     # Its own cache would keep a kilobyte for each object.
     settings = {"use_listings_cache": False} if scheme_of(address) in _IN_BUCKETS else {}
     fs, path = url_to_fs(address, **settings)
     return fs, str(path)
+
+
+@cache
+def _silence() -> None:
+    """Keep what libraries log of their tries off the terminal, unless the user asked for logs."""
+    import logging
+
+    for package in ("fsspec", "gcsfs", "paramiko", "azure"):
+        logging.getLogger(package).addHandler(logging.NullHandler())
 
 
 def _list(prefix: str, recursive: bool) -> Iterator[tuple[str, int]]:
