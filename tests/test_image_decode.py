@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from conftest import draw, encoded
 from recolor_cli.errors import InputError, OutputError
+from recolor_cli.image.codec import codec_of
 from recolor_cli.image.decode import decode, decode_pages
 from recolor_cli.image.encode import ImageEncoding, encode, encode_all
 from recolor_cli.image.failures import decoder_errors
@@ -395,7 +396,7 @@ def test_suffixes():
 
 @pytest.mark.parametrize("image_format", list(ImageFormat))
 def test_each_line_of_the_table_has_its_module(image_format):
-    assert image_format.codec.format is image_format
+    assert codec_of(image_format).format is image_format
     assert {ImageFormat.of_suffix(suffix) for suffix in image_format.suffixes} == {image_format}
     assert ImageFormat.of_data(encoded(draw(), image_format.value)) is image_format
     assert image_format.prose_name in READABLE
@@ -451,7 +452,7 @@ def test_pillows_limit_comes_back_after_the_last_thread(monkeypatch):
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "TIFF", "GIF"])
 def test_a_header_is_parsed_once(image_format, monkeypatch):
     data = encoded(draw(), image_format)
-    codec = ImageFormat(image_format).codec
+    codec = codec_of(ImageFormat(image_format))
     opened = []
     original = type(codec).open
     monkeypatch.setattr(

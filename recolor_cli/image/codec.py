@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, ClassVar, Protocol
+from importlib import import_module
+from typing import BinaryIO, ClassVar, Protocol, cast
 
 from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.decoded_image import Animation, DecodedImage
@@ -19,7 +20,7 @@ BYTES_PER_PIXEL_SLOW_CODECS = 52
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ContentSize:
     """The size of a file's contents, by its header.
 
     Parameters
@@ -109,7 +110,7 @@ class Reader(ABC):
         self.codec = codec
 
     @abstractmethod
-    def layout(self, all_pages: bool) -> Layout:
+    def content_size(self, all_pages: bool) -> ContentSize:
         """Return what the header declares, of all pages or frames or of the first."""
 
     @abstractmethod
@@ -198,3 +199,9 @@ class Codec(ABC):
         quality : int
             1..100, for lossy formats.
         """
+
+
+def codec_of(image_format: ImageFormat) -> Codec:
+    """Return the reader and writer of a format. It is loaded on first use: imports are slow."""
+    module = import_module(f"recolor_cli.image.formats.{image_format.value.lower()}")
+    return cast(Codec, module.CODEC)

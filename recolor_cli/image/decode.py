@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor_cli.errors import InputError
-from recolor_cli.image.codec import Codec, Reader, StoredPage
+from recolor_cli.image.codec import Codec, Reader, StoredPage, codec_of
 from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.failures import decoder_errors, faults_of_pages
 from recolor_cli.image.formats import ImageFormat
@@ -52,7 +52,7 @@ def decode_pages(
         with decoder_errors():
             reader = open_file(data)
     reader.keeps_damaged = keep_damaged
-    codec = target.codec if target else reader.codec
+    codec = codec_of(target) if target else reader.codec
     all_pages = holds_all_pages(reader.codec, codec)
     with decoder_errors():
         count = reader.page_count(all_pages)

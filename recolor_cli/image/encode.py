@@ -11,7 +11,7 @@ import numpy as np
 
 from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import OutputError
-from recolor_cli.image.codec import Codec, NewPage, PageWriter
+from recolor_cli.image.codec import Codec, NewPage, PageWriter, codec_of
 from recolor_cli.image.color_profiles import Space, from_srgb, space_of
 from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.failures import encoder_errors
@@ -107,7 +107,7 @@ def encode_to_file(
     image_format = encoding.format
     for source, rgb in results:
         image_format = image_format or source.format
-        codec = image_format.codec
+        codec = codec_of(image_format)
         _check_side(max(rgb.shape[:2]), codec)
         with encoder_errors(image_format):
             writer = writer or codec.writer(file, source.pages, encoding.quality)
@@ -126,7 +126,7 @@ def record_provenance(
     A format without XMP says nothing. XMP that cannot be parsed, or that has no room left, stays as
     it is; then the page has a warning.
     """
-    codec = (encoding.format or source.format).codec
+    codec = codec_of(encoding.format or source.format)
     if "xmp" not in codec.holds_metadata:
         return source
     try:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from recolor_cli.errors import InputError
-from recolor_cli.image.codec import StoredPage
+from recolor_cli.image.codec import StoredPage, codec_of
 from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.failures import decoder_errors
 from recolor_cli.image.formats import ImageFormat
@@ -132,6 +132,6 @@ def _take_pillow_picture(picture: Image.Image) -> GivenPicture:
             page = StoredPage(reduce_to_8_bits(wide), Space.GRAY, profile=profile)
         else:
             page = StoredPage(*pixels_of(picture, profile), profile=profile)
-    png = ImageFormat.PNG.codec  # which leaves nothing out
+    png = codec_of(ImageFormat.PNG)  # which leaves nothing out
     decoded = normalize(page, png, png)
     return GivenPicture(np.ascontiguousarray(decoded.rgb), picture, decoded.alpha)

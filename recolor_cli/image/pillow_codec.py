@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.image import exif
-from recolor_cli.image.codec import Codec, Layout, NewPage, Reader, StoredPage
+from recolor_cli.image.codec import Codec, ContentSize, NewPage, Reader, StoredPage
 from recolor_cli.image.color_profiles import Space, space_of
 from recolor_cli.image.decoded_image import Animation
 from recolor_cli.image.exif import upright_size
@@ -114,9 +114,9 @@ class PillowReader(Reader):
 
     # Reader
 
-    def layout(self, all_pages: bool) -> Layout:
+    def content_size(self, all_pages: bool) -> ContentSize:
         """Return the size of the picture, or of all frames of the animation."""
-        return Layout(self.canvas_pixels(), self.is_16_bit, self.page_count(all_pages))
+        return ContentSize(self.canvas_pixels(), self.is_16_bit, self.page_count(all_pages))
 
     def displayed_size(self) -> ImageSize:
         """Return the size of the picture, upright."""

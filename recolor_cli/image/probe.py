@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recolor_cli.errors import InputError
-from recolor_cli.image.codec import Codec, Layout, Reader
+from recolor_cli.image.codec import Codec, ContentSize, Reader, codec_of
 from recolor_cli.image.failures import decoder_errors
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.unsupported import not_a_picture, unsupported_format
@@ -59,23 +59,23 @@ def probe(data: bytes, target: ImageFormat | None = None) -> Header:
     """
     with decoder_errors():
         reader = open_file(data)
-        encoder = target.codec if target else reader.codec
-        layout = reader.layout(holds_all_pages(reader.codec, encoder))
-    pixels = layout.frames * layout.pixels
+        encoder = codec_of(target) if target else reader.codec
+        content = reader.content_size(holds_all_pages(reader.codec, encoder))
+    pixels = content.frames * content.pixels
     memory, source_memory = (
-        _needed_memory(layout, max(reader.codec.bytes_per_pixel, codec.bytes_per_pixel))
+        _needed_memory(content, max(reader.codec.bytes_per_pixel, codec.bytes_per_pixel))
         for codec in (encoder, reader.codec)
     )
     return Header(pixels, memory, source_memory, reader)
 
 
-def _needed_memory(layout: Layout, bytes_per_pixel: int) -> int:
+def _needed_memory(content: ContentSize, bytes_per_pixel: int) -> int:
     """Return bytes; the largest page counts, or all frames, whose results are encoded together."""
-    if layout.is_16_bit:
+    if content.is_16_bit:
         bytes_per_pixel = max(bytes_per_pixel, _BYTES_PER_PIXEL_16_BIT)
-    memory = layout.pixels * (bytes_per_pixel + layout.extra_bytes_per_pixel)
-    if layout.frames > 1:
-        memory += layout.frames * layout.pixels * _BYTES_PER_PIXEL_OF_A_FRAME
+    memory = content.pixels * (bytes_per_pixel + content.extra_bytes_per_pixel)
+    if content.frames > 1:
+        memory += content.frames * content.pixels * _BYTES_PER_PIXEL_OF_A_FRAME
     return memory
 
 
@@ -86,7 +86,7 @@ def open_file(data: bytes) -> Reader:
     image_format = ImageFormat.of_data(data)
     if image_format is None:
         raise unsupported_format(data) or not_a_picture()
-    return image_format.codec.open(data)
+    return codec_of(image_format).open(data)
 
 
 def holds_all_pages(source: Codec, target: Codec) -> bool:

@@ -7,13 +7,8 @@ package. The module has a `CODEC`, which says what the format holds and how it i
 from __future__ import annotations
 
 from enum import StrEnum
-from importlib import import_module
-from typing import TYPE_CHECKING, cast
 
 from recolor_cli.system.texts import listed
-
-if TYPE_CHECKING:
-    from recolor_cli.image.codec import Codec
 
 
 class ImageFormat(StrEnum):
@@ -70,12 +65,6 @@ class ImageFormat(StrEnum):
         """The media type, as in ``image/png``."""
         odd = {ImageFormat.JPEG2000: "jp2", ImageFormat.PPM: "x-portable-anymap"}
         return f"image/{odd.get(self, self.value.lower())}"
-
-    @property
-    def codec(self) -> Codec:
-        """Reader and writer of the format. It is loaded on first use, because imports are slow."""
-        module = import_module(f"{__name__}.{self.value.lower()}")
-        return cast("Codec", module.CODEC)
 
 
 SUFFIXES = {suffix: each for each in ImageFormat for suffix in each.suffixes}

@@ -18,7 +18,7 @@ import numpy as np
 import tifffile
 
 from recolor_cli.errors import InputError
-from recolor_cli.image.codec import Codec, Layout, Reader, StoredPage
+from recolor_cli.image.codec import Codec, ContentSize, Reader, StoredPage
 from recolor_cli.image.exif import ORIENTATION, Directory, upright_size
 from recolor_cli.image.failures import damaged
 from recolor_cli.image.formats import ImageFormat
@@ -119,9 +119,9 @@ class _TiffReader(Reader):
         self._file = tifffile.TiffFile(io.BytesIO(data))
         self._has_pyramid = False
 
-    def layout(self, all_pages: bool) -> Layout:
+    def content_size(self, all_pages: bool) -> ContentSize:
         found = self._headers if all_pages else self._headers[:1]
-        return Layout(
+        return ContentSize(
             max(header.declared_pixels for header in found),
             any(header.bits > 8 for header in found),
             extra_bytes_per_pixel=(
