@@ -52,6 +52,6 @@ class Shard:
         name : str
             A path with slashes. File systems that store accents otherwise make no difference.
         """
-        data = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
+        data = unicodedata.normalize("NFC", name).encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(data, digest_size=_HASH_SIZE).digest()
         return int.from_bytes(digest, "big") % self.count == self.number - 1

@@ -135,9 +135,15 @@ def serve(
     from recolor_cli.commands.request_options import RunOptions
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.model.preflight import check_model
+    from recolor_cli.system.places import is_address
     from recolor_cli.terminal.console import Console
 
     for name in inputs:
+        if is_address(name):
+            raise UsageError(
+                f"the page shows pictures of this disk, and {name} is on a store",
+                "copy them to a folder here, or use recolor run",
+            )
         if not Path(name).exists():
             raise UsageError(f"there is no {name}", "name folders or pictures")
     settings = ServeSettings(
