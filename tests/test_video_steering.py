@@ -19,11 +19,12 @@ from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.types import ImageSize
 from recolor_cli.video import frame_samples, segment_encoder
 from recolor_cli.video.encoding import VideoEncodingOptions
-from recolor_cli.video.film_options import Span
+from recolor_cli.video.film_options import FilmOptions, Span
 from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.frame_samples import sample_frames
 from recolor_cli.video.frames import FrameGeometry
 from recolor_cli.video.own_color import OwnColor
+from recolor_cli.video.pipeline import FramePipeline
 from recolor_cli.video.references import Reference
 from video_clips import RATE, SIZE, decoded, make, recolored
 
@@ -301,3 +302,17 @@ def test_the_command_steers_a_film(tmp_path, monkeypatch, recolor):
         "a.mkv", "--palette", "#205a3c", "-m", "regression", "--overwrite", exit_code=4
     )
     assert "distribution" in err or "one color" in err
+
+
+def test_a_palette_is_smoothed_over_twice_as_many_frames(tmp_path, network):
+    film = FilmReader(str(make(tmp_path / "a.mp4", 2)))
+    steering = Steering(Palette(np.zeros((1, 2), np.float32), np.ones(1, np.float32)))
+    kept = []
+    for recolor in (RecolorOptions(), RecolorOptions(steering=steering)):
+        options = FilmOptions(recolor, temporal_smoothing=0.2)
+        smoother = FramePipeline(film, network, options).smoother
+        for _ in range(2):
+            smoother.smooth(np.zeros((64, 64), np.float32), np.zeros((16, 16, 2), np.float32))
+        kept.append(float(smoother.state.weight.mean() - 1))
+    film.close()
+    assert kept == pytest.approx([np.exp(-0.2), np.exp(-0.1)])

@@ -35,6 +35,8 @@ from recolor_cli.video.temporal_smoothing import SmootherState, TemporalSmoother
 
 _CUDA_BATCH = 16  # frames
 _PREFETCH_DEPTH = 4  # frames
+# Factor of the smoothing's alpha: a palette amplifies flicker, and needs twice as many frames.
+_STEERED_ALPHA = 0.5
 _STILLS = "stills"  # name of the state of `ReferenceColors`
 
 
@@ -60,7 +62,8 @@ class FramePipeline:
         self.film, self.options = film, options
         self._on_cuda = network.device != "cpu"
         self.manifest = network.manifest
-        self.smoother = TemporalSmoother(options.temporal_smoothing, options.scene_threshold)
+        alpha = options.temporal_smoothing * (_STEERED_ALPHA if options.recolor.steering else 1)
+        self.smoother = TemporalSmoother(alpha, options.scene_threshold)
         info = film.info
         # All frames of the film have the coding of this empty one.
         empty = av.VideoFrame(info.size.width, info.size.height, info.pixel_format)
