@@ -304,6 +304,20 @@ def test_options_that_need_a_disk(recolor, memory, options, words):
     assert words in recolor("memory://in/", *options, exit_code=2)[1]
 
 
+@pytest.mark.parametrize("place", ["input", "out", "list"])
+def test_an_address_with_a_password_is_refused_and_not_printed(recolor, poster, tmp_path, place):
+    address = "sftp://ann:secret@archive.example/posters"
+    (tmp_path / "list").write_text(address)
+    arguments = {
+        "input": (address,),
+        "out": (poster, "-o", f"{address}/"),
+        "list": ("--files-from", tmp_path / "list"),
+    }[place]
+    out, err = recolor(*arguments, exit_code=1 if place == "list" else 2)
+    assert "an address has a password in it" in err
+    assert "secret" not in out.decode() + err
+
+
 def test_a_result_on_a_store_needs_no_disk_options_either(recolor, memory, poster):
     arguments = (poster, "-o", "memory://new/", "--preserve-times")
     assert "--preserve-times works on disks" in recolor(*arguments, exit_code=2)[1]

@@ -19,6 +19,7 @@ from recolor_cli.system.places import (
     folder_of,
     is_address,
     names_folder,
+    password_error,
     sibling,
 )
 
@@ -165,14 +166,17 @@ def check_base(options: OutputOptions, destination: str | None) -> None:
 
 
 def check_places(inputs: Sequence[str], options: OutputOptions) -> None:
-    """Raise UsageError if a place is on a store, and an option needs a disk."""
+    """Raise UsageError if an address has a password in it, or an option needs a disk."""
     out = () if options.out is None else (options.out,)
-    if any(map(is_address, (*inputs, *out))) and (error := place_error(options)):
+    addresses = [place for place in (*inputs, *out) if is_address(place)]
+    if addresses and (error := place_error(options, addresses)):
         raise error
 
 
-def place_error(options: OutputOptions) -> UsageError | None:
-    """Return why options do not go with an address, or None."""
+def place_error(options: OutputOptions, addresses: Sequence[str]) -> UsageError | None:
+    """Return why addresses cannot be used, or options do not go with them, or None."""
+    if error := next(filter(None, map(password_error, addresses)), None):
+        return error
     if options.backup is not None:
         return UsageError("--in-place works on disks, and an address is on a store", "use -o")
     if options.preserve_times:

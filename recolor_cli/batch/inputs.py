@@ -21,7 +21,14 @@ from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import is_thumbnail, without_label
 from recolor_cli.errors import InputError, UsageError
 from recolor_cli.image.formats import SUFFIXES
-from recolor_cli.system.places import below, is_address, is_url, relative_to, sibling
+from recolor_cli.system.places import (
+    below,
+    is_address,
+    is_url,
+    relative_to,
+    sibling,
+    without_password,
+)
 from recolor_cli.system.stores import LISTINGS
 
 
@@ -74,8 +81,8 @@ def _jobs_of(
         yield Job(stream, destination or stream_destination(options, stream))
         return
     if is_address(name):
-        if error := place_error(options):
-            yield Job(name, error=InputError(error.message, error.hint))
+        if error := place_error(options, [name]):
+            yield Job(without_password(name), error=InputError(error.message, error.hint))
             return
     elif is_url(name) and not os.path.exists(name):
         yield Job(name, error=_url_error(name))

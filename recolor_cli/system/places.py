@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from recolor_cli.errors import UsageError
+
 # Each with the package, besides fsspec, that opens it.
 SCHEMES = {
     "s3": "s3fs",
@@ -49,6 +51,31 @@ def store_of(address: str) -> str:
     """
     scheme, separator, rest = address.partition("://")
     return scheme + separator + rest.partition("/")[0]
+
+
+def without_password(address: str) -> str:
+    """Return an address without the password that is written into it.
+
+    Examples
+    --------
+    >>> without_password("sftp://ann:secret@host/a.jpg"), without_password("s3://posters/a.jpg")
+    ('sftp://ann@host/a.jpg', 's3://posters/a.jpg')
+    """
+    store = store_of(address)
+    scheme, separator, server = store.partition("://")
+    user, at, host = server.rpartition("@")
+    name, colon, _ = user.partition(":")
+    return f"{scheme}{separator}{name}{at}{host}{address[len(store) :]}" if colon else address
+
+
+def password_error(address: str) -> UsageError | None:
+    """Return the error of an address with a password in it, or None. It does not show it."""
+    if address == without_password(address):
+        return None
+    return UsageError(
+        "an address has a password in it, which messages would show",
+        "leave it out: sftp://USER@HOST/PATH; ssh-add loads a key",
+    )
 
 
 def local_name(name: str) -> str:

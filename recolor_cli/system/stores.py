@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from recolor_cli.errors import OutputError
-from recolor_cli.system.places import folder_of, names_folder, scheme_of, sibling
+from recolor_cli.system.places import folder_of, names_folder, password_error, scheme_of, sibling
 from recolor_cli.system.store_errors import store_errors
 
 # What a server writes under a name can be read before it is whole.
@@ -209,9 +209,17 @@ def _type_of(address: str) -> dict[str, str]:
 
 
 def _open(address: str) -> tuple[Any, str]:
-    """Return the file system of an address, and the path of the address in it."""
+    """Return the file system of an address, and the path of the address in it.
+
+    Raises
+    ------
+    UsageError
+        If there is a password in the address.
+    """
     from fsspec.core import url_to_fs
 
+    if error := password_error(address):
+        raise error
     _silence()
     # Its own cache would keep a kilobyte for each object.
     settings = {"use_listings_cache": False} if scheme_of(address) in _IN_BUCKETS else {}
