@@ -21,6 +21,7 @@ from recolor_cli.batch.steering_files import read_mask, steering_of
 from recolor_cli.commands.film_click_options import film_options, split_encoder_option
 from recolor_cli.commands.options import (
     DEFAULT_SETTINGS,
+    SharedValues,
     color_options,
     inputs_argument,
     shared_options,
@@ -39,7 +40,6 @@ from recolor_cli.system.places import is_address
 if TYPE_CHECKING:
     from recolor_cli.batch.job import Job
     from recolor_cli.batch.output_options import OutputOptions
-    from recolor_cli.batch.shard import Shard
     from recolor_cli.image.provenance import Provenance
     from recolor_cli.model.onnx_network import OnnxColorNetwork
     from recolor_cli.terminal.console import Console
@@ -90,27 +90,10 @@ def film(**values: Any) -> ExitCode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _OptionValues:
-    """The values of the options."""
+class _OptionValues(SharedValues):
+    """The values of the options of `recolor film`."""
 
-    inputs: tuple[str, ...]
-    out: str | None
-    base: str | None
-    recursive: bool
-    exclude: tuple[str, ...]
-    shard: Shard | None
-    model: str
-    temperature: float | None
-    strength: float
-    keep_original: float
-    only_gray: bool
-    mask: str | None
-    pick: int | None
-    seed: int | None
-    palette: str | None
-    palette_strength: float | None
     reference: tuple[tuple[float, str], ...]
-    device: str
     smoothing: float
     scene_threshold: float
     start: float
@@ -123,13 +106,6 @@ class _OptionValues:
     encoder_option: tuple[str, ...]
     raw: str | None
     rate: Fraction | None
-    suffix: str | None
-    overwrite: bool
-    no_provenance: bool
-    dry_run: bool
-    as_json: bool
-    quiet: bool
-    verbose: bool
 
 
 def _make_film_options(given: _OptionValues) -> FilmOptions:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from recolor_cli.commands.completers import files
-from recolor_cli.commands.options import add_options
+from recolor_cli.commands.options import add_options, jobs_option, max_pixels_option
 
 _OPTIONS = (
     click.option(
@@ -18,14 +18,7 @@ _OPTIONS = (
         show_default=True,
         help="keep recolors what is left of damaged pictures.",
     ),
-    click.option(
-        "--max-pixels",
-        type=click.IntRange(1),
-        metavar="N",
-        default=500_000_000,
-        show_default=True,
-        help="Refuse pictures that declare more.",
-    ),
+    max_pixels_option(500_000_000),
     click.option(
         "--files-from",
         metavar="FILE",
@@ -38,13 +31,7 @@ _OPTIONS = (
         is_flag=True,
         help="End names in NUL, not newline: in --files-from and on stdout.",
     ),
-    click.option(
-        "-j",
-        "--jobs",
-        type=click.IntRange(1, 256),
-        metavar="N",
-        help="Pictures worked on at a time. [the CPUs]",
-    ),
+    jobs_option,
     click.option(
         "--watch", is_flag=True, help="Go on with what arrives in the folders INPUT, until stopped."
     ),

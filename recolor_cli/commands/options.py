@@ -231,18 +231,64 @@ verbose_option = click.option(
 )
 
 
+jobs_option = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Pictures worked on at a time. [the CPUs]",
+)
+
+
+def max_pixels_option(default: int) -> Callable[[Command], Command]:
+    """Return the option ``--max-pixels`` with a default."""
+    return click.option(
+        "--max-pixels",
+        type=click.IntRange(1),
+        metavar="N",
+        default=default,
+        show_default=True,
+        help="Refuse pictures that declare more.",
+    )
+
+
 def suffix_option(default: str) -> Callable[[Command], Command]:
     """Return the option ``--suffix``, whose help names the default."""
     return click.option("--suffix", help=f"Added to the name. [{default}]")
 
 
-def shared_options(command: Command) -> Command:
-    """Add the options that mean the same to `run` and to `film`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedValues:
+    """The values of the argument and the options that mean the same to `run` and to `film`."""
 
-    They are passed as ``out``, ``base``, ``recursive``, ``exclude``, ``shard``, ``model``,
-    ``temperature``, ``strength``, ``device``, ``overwrite``, ``no_provenance``, ``dry_run``,
-    ``as_json``, ``quiet`` and ``verbose``.
-    """
+    inputs: tuple[str, ...]
+    out: str | None
+    base: str | None
+    recursive: bool
+    exclude: tuple[str, ...]
+    shard: Shard | None
+    model: str
+    temperature: float | None
+    strength: float
+    keep_original: float
+    only_gray: bool
+    mask: str | None
+    pick: int | None
+    seed: int | None
+    palette: str | None
+    palette_strength: float | None
+    device: str
+    suffix: str | None
+    overwrite: bool
+    no_provenance: bool
+    dry_run: bool
+    as_json: bool
+    quiet: bool
+    verbose: bool
+
+
+def shared_options(command: Command) -> Command:
+    """Add the options that mean the same to `run` and to `film`, except for those of color."""
     return add_options(
         command,
         out_option,
@@ -264,11 +310,7 @@ def shared_options(command: Command) -> Command:
 
 
 def color_options(command: Command) -> Command:
-    """Add the options that choose the places and the palette of new color.
-
-    They are passed as ``keep_original``, ``only_gray``, ``mask``, ``pick``, ``seed``, ``palette``
-    and ``palette_strength``.
-    """
+    """Add the options that choose the places and the palette of new color."""
     return add_options(
         command,
         keep_original_option,

@@ -9,52 +9,31 @@ import click
 
 from recolor_cli.batch.job import STREAM
 from recolor_cli.batch.steering_files import read_mask, steering_of
-from recolor_cli.commands.options import GlobalFlags
+from recolor_cli.commands.options import GlobalFlags, SharedValues
 from recolor_cli.errors import UsageError
 from recolor_cli.image.formats import FORMAT_NAMES
 from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles
 
 if TYPE_CHECKING:
     from recolor_cli.batch.output_options import MediaKind, OutputOptions
-    from recolor_cli.batch.shard import Shard
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.image.provenance import Provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OptionValues:
-    """The values of the options."""
+class OptionValues(SharedValues):
+    """The values of the options of `recolor run`."""
 
-    inputs: tuple[str, ...]
-    out: str | None
-    base: str | None
-    recursive: bool
-    exclude: tuple[str, ...]
-    shard: Shard | None
-    model: str
-    temperature: float | None
-    strength: float
-    keep_original: float
-    only_gray: bool
     if_gray: bool
-    mask: str | None
     variants: int | None
-    pick: int | None
-    seed: int | None
-    palette: str | None
-    palette_strength: float | None
     hint: tuple[str, ...]
     confidence: bool
-    device: str
-    suffix: str | None
     format_: str | None
     quality: int
     icc: str
     preserve_times: bool
     compare: bool
     gallery: bool
-    overwrite: bool
-    no_provenance: bool
     in_place: str | None
     damaged: str
     max_pixels: int
@@ -62,10 +41,6 @@ class OptionValues:
     null: bool
     jobs: int | None
     watch: bool
-    dry_run: bool
-    as_json: bool
-    quiet: bool
-    verbose: bool
 
 
 def check_combinations(given: OptionValues) -> None:

@@ -12,6 +12,8 @@ from recolor_cli.commands.options import (
     SETTINGS,
     Number,
     device_option,
+    jobs_option,
+    max_pixels_option,
     model_option,
     quiet_option,
     verbose_option,
@@ -61,13 +63,7 @@ _SHORTEST_TOKEN = 16  # characters
 )
 @model_option
 @device_option
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    help="Pictures worked on at a time. [the CPUs]",
-)
+@jobs_option
 @click.option(
     "--max-body",
     type=click.IntRange(1, 4096),
@@ -76,14 +72,7 @@ _SHORTEST_TOKEN = 16  # characters
     show_default=True,
     help="Refuse larger requests.",
 )
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(1),
-    metavar="N",
-    default=100_000_000,
-    show_default=True,
-    help="Refuse pictures that declare more.",
-)
+@max_pixels_option(100_000_000)
 @click.option(
     "--max-seconds",
     type=Number(1, 3600),
