@@ -19,8 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from recolor_cli.batch.sidecar_names import THUMBNAIL, thumbnail_folder
-from recolor_cli.errors import OutputError, UsageError
-from recolor_cli.gallery.page import as_text, script_json
+from recolor_cli.gallery.page import as_text, check_replaceable, script_json
 from recolor_cli.system.files import write_atomic
 
 NAME = "comparison.html"
@@ -77,17 +76,7 @@ class ComparisonPage:
         self._thumbnails = thumbnail_folder(page)
         self._rows: list[_Row] = []
         self._written: set[str] = set()
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                is_ours = _MARK in page.read_bytes()[:1000]
-            except FileNotFoundError:
-                raise
-            except OSError as error:
-                raise OutputError(
-                    f"cannot write {page}: {error.strerror}", "choose another file with -o"
-                ) from error
-            if not is_ours:
-                raise UsageError(f"{page} exists and is another page", "move it, or choose -o")
+        check_replaceable(page, _MARK, "choose another file with -o")
 
     def add_picture(self, path: str, before: bytes, truth: bytes = b"") -> int:
         """Add a picture, the JPEG of it as it was and, if it is known, of its true color.

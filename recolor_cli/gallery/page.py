@@ -80,6 +80,34 @@ class RunFacts:
     interrupted: bool
 
 
+def check_replaceable(page: Path, mark: bytes, advice: str) -> None:
+    """Check that a page may be written: there is none, or one of the same kind.
+
+    Parameters
+    ----------
+    page : Path
+    mark : bytes
+        The tag in the page's head that names its kind.
+    advice : str
+        Hint of the error if the page cannot be read.
+
+    Raises
+    ------
+    UsageError
+        If the file exists and is another page.
+    OutputError
+        If it cannot be read.
+    """
+    try:
+        head = page.read_bytes()[:1000]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"cannot write {page}: {error.strerror}", advice) from error
+    if mark not in head:
+        raise UsageError(f"{page} exists and is another page", "move it, or choose -o")
+
+
 class Gallery:
     """Writes a page; a context manager that puts the page in place when its block ends.
 
@@ -104,17 +132,7 @@ class Gallery:
         self._used_keys: set[bytes] = set()  # of thumbnails, 8 bytes a picture
         self._stack = contextlib.ExitStack()
         self._facts: dict[str, Any] = {}
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                is_ours = _MARK in page.read_bytes()[:1000]
-            except OSError as error:
-                if isinstance(error, FileNotFoundError):
-                    raise
-                raise OutputError(
-                    f"cannot write {page}: {error.strerror}", "choose another folder with -o"
-                ) from error
-            if not is_ours:
-                raise UsageError(f"{page} exists and is another page", "move it, or choose -o")
+        check_replaceable(page, _MARK, "choose another folder with -o")
         template = resources.files("recolor_cli.gallery").joinpath("page.html").read_bytes()
         self._head, rest = template.split(b"@ENTRIES@\n")
         self._middle, self._tail = rest.split(b"@RUN@")
