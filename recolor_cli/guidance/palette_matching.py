@@ -117,6 +117,7 @@ def match_palette(
     strength: float,
     temperature: float,
     lightness: FloatArray,
+    change: FloatArray | None = None,
 ) -> FloatArray:
     """Pull a distribution toward the colors of a palette.
 
@@ -133,6 +134,8 @@ def match_palette(
         Temperature of the annealed mean that decodes the result, dimensionless, > 0.
     lightness : float32 array, shape (h, w), 0..100
         Of the picture. Colors may change at its edges.
+    change : float32 array, shape (Q, h, w), or None
+        The `smoothing` of the logits, if it is known.
 
     Returns
     -------
@@ -141,7 +144,9 @@ def match_palette(
     """
     if strength == 0:
         return logits
-    smooth = smooth_logits(logits, strength, smoothing(logits, lightness))
+    if change is None:
+        change = smoothing(logits, lightness)
+    smooth = smooth_logits(logits, strength, change)
     weights = fit_weights(sample_places(smooth), bins, palette, strength, temperature)
     return apply_weights(smooth, weights, temperature)
 

@@ -23,7 +23,7 @@ from recolor_cli.guidance.palette_bank import bank_palettes
 from recolor_cli.guidance.palette_matching import (
     Palette,
     apply_weights,
-    fit_weights,
+    match_palette,
     sample_places,
     smooth_logits,
     smoothing,
@@ -269,14 +269,21 @@ class Prediction:
     def _matched_logits(self) -> FloatArray:
         steering = self.steering
         assert steering.palette is not None
-        strength, weights = steering.palette_strength, steering.palette_weights
-        smooth = smooth_logits(self._own_content_logits, strength, self._smoothing)
-        if weights is None:
-            # The palette is matched before the factors are applied, so divide by them.
-            palette = steering.palette.scaled(1 / max(self.factors.without_user, 1e-3))
-            samples = sample_places(smooth)
-            weights = fit_weights(samples, self._bins, palette, strength, self.temperature)
-        return apply_weights(smooth, weights, self.temperature)
+        logits, strength = self._own_content_logits, steering.palette_strength
+        if steering.palette_weights is not None:
+            smooth = smooth_logits(logits, strength, self._smoothing)
+            return apply_weights(smooth, steering.palette_weights, self.temperature)
+        # The palette is matched before the factors are applied, so divide by them.
+        palette = steering.palette.scaled(1 / max(self.factors.without_user, 1e-3))
+        return match_palette(
+            logits,
+            self._bins,
+            palette,
+            strength,
+            self.temperature,
+            self._content_lightness,
+            self._smoothing,
+        )
 
     def _refine(self, ab: FloatArray) -> FloatArray:
         """Pad decoded ab, apply the factors, and refine it. Hints follow: they may divide an area.
