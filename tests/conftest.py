@@ -3,9 +3,12 @@
 import io
 import json
 import os
+import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # Before torch is loaded: its threads would spin against those of the other test processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -187,6 +190,40 @@ def recolor(capfdbinary) -> Callable[..., tuple[bytes, str]]:
         return out, text
 
     return run
+
+
+@contextmanager
+def open_chromium(
+    folder: Path, window: str, preferences: Mapping[str, object] | None = None
+) -> Iterator[Any]:
+    """Open headless Chromium with its profile in a folder, or skip the test if it is missing.
+
+    It logs what the console says and what is requested.
+    """
+    webdriver = pytest.importorskip("selenium.webdriver")
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (binary and driver):
+        pytest.skip("chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in (
+        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        f"--user-data-dir={folder}",
+        f"--window-size={window}",
+    ):
+        options.add_argument(argument)
+    if preferences:
+        options.add_experimental_option("prefs", dict(preferences))
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chromium = webdriver.Chrome(
+        options=options, service=webdriver.ChromeService(executable_path=driver)
+    )
+    try:
+        chromium.get("about:blank")  # what the browser's own first page asks for is over
+        yield chromium
+    finally:
+        chromium.quit()
 
 
 def tiny_config(folder: Path) -> TrainConfig:

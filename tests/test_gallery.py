@@ -1,7 +1,6 @@
 import json
 import os
 import re
-import shutil
 import threading
 import time
 from functools import partial
@@ -11,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from conftest import draw, encoded
+from conftest import draw, encoded, open_chromium
 from recolor_cli.batch.sidecar_names import thumbnail_folder
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.gallery import page as page_module
@@ -117,26 +116,8 @@ def test_memory_stays_flat(tmp_path):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in (
-        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-        f"--user-data-dir={tmp_path_factory.mktemp('browser')}",
-        "--window-size=1200,900",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chromium = webdriver.Chrome(
-        options=options, service=webdriver.ChromeService(executable_path=driver)
-    )
-    chromium.get("about:blank")  # what the browser's own first page asks for is over
-    yield chromium
-    chromium.quit()
+    with open_chromium(tmp_path_factory.mktemp("browser"), "1200,900") as chromium:
+        yield chromium
 
 
 @pytest.fixture(scope="module")

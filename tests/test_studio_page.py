@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import draw, encoded
+from conftest import draw, encoded, open_chromium
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -53,30 +52,11 @@ def server(folder):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in (
-        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-        f"--user-data-dir={tmp_path_factory.mktemp('browser')}",
-        "--window-size=1280,900",
-    ):
-        options.add_argument(argument)
-    options.add_experimental_option(
-        "prefs", {"download.default_directory": str(tmp_path_factory.mktemp("downloads"))}
-    )
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chromium = webdriver.Chrome(
-        options=options, service=webdriver.ChromeService(executable_path=driver)
-    )
-    chromium.set_script_timeout(PATIENCE)
-    chromium.get("about:blank")
-    yield chromium
-    chromium.quit()
+    preferences = {"download.default_directory": str(tmp_path_factory.mktemp("downloads"))}
+    folder = tmp_path_factory.mktemp("browser")
+    with open_chromium(folder, "1280,900", preferences) as chromium:
+        chromium.set_script_timeout(PATIENCE)
+        yield chromium
 
 
 def wait(condition, what="it did not happen"):
