@@ -56,19 +56,23 @@ def jobs_of(
     """
     if not name:
         raise UsageError("an input's name is empty", "check the quotes and variables")
+    jobs = _jobs_of(name, recursive, options, suffix, destination)
     shard = options.shard
-    for job in _jobs_of(name, recursive, options, suffix, destination):
-        is_ours = shard is None or shard.holds(_name_in_shards(job.source, name, options))
+    if shard is None:
+        yield from jobs
+        return
+    folder = options.base or (name if is_folder(name) else None)
+    for job in jobs:
+        is_ours = shard.holds(_name_in_shards(job.source, folder))
         yield job if is_ours else replace(job, is_of_other_shard=True)
 
 
-def _name_in_shards(source: str, searched: str, options: OutputOptions) -> str:
-    """Return the name by which the shard of a source is found: its path below the base.
+def _name_in_shards(source: str, folder: str | None) -> str:
+    """Return the name that decides the shard of a source: its path below a folder.
 
-    Without a base it is the path below the folder that was searched, and of a file its name alone,
-    so that machines may have the pictures in different places.
+    The folder is the base, or else the one that was searched. Without both it is the file's name
+    alone, so that machines may have the pictures in different places.
     """
-    folder = options.base or (searched if is_folder(searched) else None)
     path = relative_to(source, folder) if folder else None
     return (path or PurePath(PurePath(source).name)).as_posix()
 
