@@ -17,6 +17,7 @@ os.environ["RECOLOR_MODELS"] = str(Path(__file__).with_name("no-models"))
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from recolor_cli.cli import main
@@ -29,6 +30,10 @@ from recolor_cli.types import ModelKind
 
 # A shell's background job ignores Ctrl-C, and so would the programs that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example may take long on a busy machine.
+settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-speed")
 
 collect_ignore = ["fuzz_parsers.py"]  # needs a package of its own
 

@@ -57,7 +57,7 @@ def test_half_a_mask_of_half_the_own_color(manifest):
 
 
 @given(st.integers(8, 70), st.integers(8, 70), st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_strips_are_no_different_from_the_whole(height, width, seed):
     rgb, painted = draw(height, width, seed), draw(height, width, seed + 1)
     mask = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)

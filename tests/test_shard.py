@@ -19,7 +19,6 @@ from recolor_cli.video.film_options import FilmOptions
 NAMES = st.text(st.characters(blacklist_characters="\0"), min_size=1)
 
 
-@settings(deadline=None)
 @given(st.lists(NAMES), st.integers(1, 30))
 def test_each_name_falls_into_one_shard(given_names, count):
     for name in given_names:
@@ -67,7 +66,7 @@ def forest(tmp_path_factory):
 INPUTS = st.lists(st.sampled_from(["a", "b", "a/1.jpg", "b/old", "a/missing.jpg"]), min_size=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     inputs=INPUTS,
     count=st.integers(1, 6),

@@ -248,9 +248,9 @@ def test_it_learns_two_pictures_by_heart(tmp_path):
         rgb[16:48, 16 + 8 * i : 40 + 8 * i] = 230 - 200 * i
         (folder / f"{i}.png").write_bytes(encoded(rgb, "PNG"))
     config = TrainConfig(
-        name="heart", train=(str(folder),), validation=(str(folder),), samples=800, size=64,
+        name="heart", train=(str(folder),), validation=(str(folder),), samples=240, size=64,
         widths=(32, 32, 32, 32), long_side=(64, 64), run_size=64, batch_size=4, warmup=10,
-        ema=0.9, validate_every=800, rebalance=1.0,
+        ema=0.9, validate_every=240, rebalance=1.0, learning_rate=8e-3,
     )  # fmt: skip
     reports: list[TrainingProgress] = []
     train(config, tmp_path / "run", "cpu", report=reports.append)
