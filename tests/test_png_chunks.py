@@ -19,6 +19,10 @@ from recolor_cli.image.formats.png_chunks import make_chunk, walk_chunks
 
 RGB = draw(64, 48)
 START = 33  # behind the header
+KNOWN_CHUNKS = [
+    "acTL", "bKGD", "cHRM", "cICP", "cLLI", "eXIf", "gAMA", "iCCP", "iTXt",
+    "mDCV", "pHYs", "sBIT", "sPLT", "tEXt", "tIME", "tRNS", "zTXt",
+]  # fmt: skip
 
 
 def deep_png() -> bytes:
@@ -139,6 +143,17 @@ def test_a_text_that_cannot_be_read_is_left_out(name, content):
     (page,) = decode_pages(with_chunk(encoded(RGB, "PNG"), name, content))
     assert np.array_equal(page.rgb, RGB)
     assert name.decode() in page.warnings[0]
+
+
+@pytest.mark.parametrize("png", [encoded(RGB, "PNG"), deep_png()], ids=["8 bits", "16 bits"])
+@pytest.mark.parametrize("length", [0, 1])
+@pytest.mark.parametrize("name", KNOWN_CHUNKS)
+def test_a_chunk_that_is_too_short_is_left_out(png, name, length, capfd):
+    page = decode(with_chunk(png, name.encode(), b"\1" * length))
+    assert np.array_equal(page.rgb, decode(png).rgb)
+    assert page.alpha is None
+    assert name in page.warnings[0]
+    assert capfd.readouterr().err == ""  # libpng prints
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])

@@ -31,6 +31,16 @@ _ADAM7 = (
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 _NEEDED = (b"tRNS", *_ANIMATION)  # small letters, and yet a picture is another one without them
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
+_LENGTHS = {
+    b"acTL": 8, b"cHRM": 32, b"cICP": 4, b"cLLI": 8, b"gAMA": 4, b"mDCV": 24, b"pHYs": 9,
+    b"sRGB": 1, b"tIME": 7,
+}  # fmt: skip
+_LENGTHS_BY_COLOR = {
+    b"tRNS": {0: 2, 2: 6},
+    b"bKGD": {0: 2, 2: 6, 3: 1, 4: 2, 6: 6},
+    b"sBIT": {0: 1, 2: 3, 3: 3, 4: 2, 6: 4},
+}
+_LEAST_LENGTHS = {b"eXIf": 4, b"iTXt": 6, b"sPLT": 3, b"tEXt": 2}
 _BEST_RATIO = 1030  # of deflate
 _STEP = 512  # bytes that are decompressed at a time, so that what precedes a fault is not lost
 _MISSING = "a part of its data is missing or wrong"
@@ -95,7 +105,7 @@ def check_chunks(data: bytes) -> CheckedChunks:
             else:
                 left_out[chunk.name.decode()] = None
                 continue
-        elif not _is_readable(data, chunk):
+        elif not (_has_right_length(data, chunk) and _is_readable(data, chunk)):
             left_out[chunk.name.decode()] = None
             continue
         kept.append(chunk)
@@ -129,6 +139,13 @@ def _content(data: bytes, chunk: Chunk) -> bytes:
 def _has_right_sum(data: bytes, chunk: Chunk) -> bool:
     covered = memoryview(data)[chunk.start + 4 : chunk.end - 4]
     return zlib.crc32(covered) == int.from_bytes(data[chunk.end - 4 : chunk.end])
+
+
+def _has_right_length(data: bytes, chunk: Chunk) -> bool:
+    """Tell whether a chunk that has a known length has it; readers raise, or print, otherwise."""
+    length, color = chunk.end - chunk.start - 12, data[25]
+    wanted = _LENGTHS.get(chunk.name, _LENGTHS_BY_COLOR.get(chunk.name, {}).get(color, length))
+    return length == wanted and length >= _LEAST_LENGTHS.get(chunk.name, 0)
 
 
 def make_chunk(name: bytes, content: bytes) -> bytes:
