@@ -6,14 +6,17 @@ import pytest
 import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from test_formats import DEEP, bare_png
 
-from conftest import draw
+from conftest import draw, encoded
 from recolor_cli.image import exif
 from recolor_cli.image.decode import decode
 from recolor_cli.image.encode import ImageEncoding, encode
 from recolor_cli.image.exif import Directory, ExifEntry
 from recolor_cli.image.formats import ImageFormat, jpeg2000
+from recolor_cli.image.formats.png_chunks import make_chunk
 from recolor_cli.image.metadata import Metadata
+from recolor_cli.image.probe import probe
 
 UTF8 = "Плакат 1942 é".encode()
 THUMBNAIL = b"\xff\xd8 the old color \xff\xd9"
@@ -75,6 +78,28 @@ def test_upright_changes_the_orientation_and_drops_the_thumbnail_and_nothing_els
     assert after.index(b"notes") == before.index(b"notes")  # makers' notes hold offsets
     changed = [i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b]
     assert len(changed) <= 4
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "broken", [b"\1", b"MM\0*", b"XX\0*\0\0\0\x08\0\0", b"MM\0*\xff\xff\xff\xff"]
+)
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_a_picture_is_not_refused_for_broken_exif(image_format, broken):
+    found = decode(encoded(draw(), image_format, exif=exif.PREFIX + broken))
+    assert found.rgb.shape == draw().shape
+    assert found.metadata.exif == b""
+    assert any("exif" in warning.lower() for warning in found.warnings)
+    assert probe(encoded(draw(), image_format, exif=exif.PREFIX + broken)).pixels
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_png_is_not_refused_for_broken_exif_behind_its_pixels(bits):
+    png = encoded(draw(), "PNG") if bits == 8 else bare_png(DEEP, 16, 2)
+    end = png.rindex(b"IEND") - 4
+    found = decode(png[:end] + make_chunk(b"eXIf", b"broken") + png[end:])
+    assert np.array_equal(found.rgb, decode(png).rgb)
+    assert found.metadata.exif == b""
 
 
 def test_resolution_is_added_without_moving_anything():

@@ -15,6 +15,7 @@ _XMP_ORIENTATION = re.compile(
     rb"""(tiff:Orientation\s*(?:=\s*["']|>\s*))([2-8])(?=\s*(?:["']|<))"""
 )
 _PHOTOSHOP_THUMBNAILS = (1033, 1036)
+_EXIF_KEYS = ("exif", "Raw profile type exif")  # of Pillow's `info`
 
 
 METADATA_NAMES = {
@@ -86,6 +87,15 @@ def read_metadata(
         dpi=(dpi[0], dpi[1]) if len(dpi) == 2 and min(dpi) > 1 else None,
         comment=comment.encode() if isinstance(comment, str) else bytes(comment),
     )
+
+
+def drop_broken_exif(image: Image.Image) -> None:
+    """Remove EXIF that Pillow cannot parse, because it raises wherever it needs some of it."""
+    try:
+        Image.Image.getexif(image)  # of a PNG, because its own loads the pixels
+    except Exception:
+        for key in _EXIF_KEYS:
+            image.info.pop(key, None)
 
 
 def orientation_of(exif_block: bytes, xmp: bytes) -> int:

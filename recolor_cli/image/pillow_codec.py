@@ -24,7 +24,7 @@ from recolor_cli.image.color_profiles import Space, space_of
 from recolor_cli.image.decoded_image import Animation
 from recolor_cli.image.exif import upright_size
 from recolor_cli.image.failures import damaged, nothing_left
-from recolor_cli.image.metadata import Metadata, read_metadata
+from recolor_cli.image.metadata import Metadata, drop_broken_exif, read_metadata
 from recolor_cli.image.unsupported import unsupported_format
 from recolor_cli.types import AnyPlanes, ImageSize
 
@@ -101,6 +101,7 @@ class PillowReader(Reader):
         """Return what `orientation` will, without decoding a pixel."""
         # A second image, because Pillow reads EXIF once, and may find more behind the pixels.
         with Image.open(io.BytesIO(self.data), formats=[self.codec.format]) as image:
+            drop_broken_exif(image)
             found = Image.Image.getexif(image).get(exif.ORIENTATION, 1)
         return found if isinstance(found, int) else 1
 
@@ -164,7 +165,10 @@ class PillowReader(Reader):
         exif_block = self.exif_block()  # Pillow changes its own copy when it turns a picture
         decoded = self.decode_pixels()
         if decoded is None:
-            ImageOps.exif_transpose(self.image, in_place=True)  # loads the pixels
+            self.image.load()
+        drop_broken_exif(self.image)  # which may stand behind the pixels
+        if decoded is None:
+            ImageOps.exif_transpose(self.image, in_place=True)
             decoded = pixels_of(self.image, profile)
         pixels, space, alpha = decoded
         if self.damage and pixels.min() == pixels.max():
@@ -176,8 +180,11 @@ class PillowReader(Reader):
             )
         elif held > 1 and self.image.format != "MPO":  # whose further pictures are previews
             warnings.append(f"only the first of its {held} frames is recolored")
+        metadata = self.metadata(exif_block)
+        if exif_block.removeprefix(exif.PREFIX) and not metadata.exif:
+            warnings.append("its EXIF is broken, and left out")
         page = StoredPage(
-            pixels, space, alpha, profile, self.metadata(exif_block), self.orientation(),
+            pixels, space, alpha, profile, metadata, self.orientation(),
             tuple(warnings), self.is_lossless, damage=self.damage, attachments=self.attachments(),
         )  # fmt: skip
         self.close()  # Pillow's copy of the pixels would stay while the result is made
@@ -195,6 +202,7 @@ class PillowReader(Reader):
                 with self._nothing_left():
                     frame = next(frames)
                     shown = frame.convert("RGBA")  # some know the duration after decoding only
+                    drop_broken_exif(shown)
             except StopIteration:
                 return
             except InputError:
