@@ -1,6 +1,7 @@
 """Which JPEGs are whole, and what is decoded of those that are not."""
 
 import io
+import struct
 
 import imagecodecs
 import numpy as np
@@ -169,6 +170,21 @@ def test_harmless_oddities_are_no_damage_and_hide_none():
         assert damage_of(jpeg) == "", name
         start, end = data_of(jpeg)
         assert damage_of(jpeg[: (start + end) // 2] + END), name
+
+
+@pytest.mark.parametrize(
+    "numbers", [[(1, 2)], [(1, 1), (1, 1)], [(0, 1)], [(1, 2), (2, 3)]], ids=str
+)
+def test_a_picture_is_not_refused_for_a_broken_profile(numbers):
+    jpeg = KINDS["color"]
+    parts = (b"ICC_PROFILE\0" + bytes(pair) + b"part" * 99 for pair in numbers)
+    segments = b"".join(b"\xff\xe2" + struct.pack(">H", 2 + len(p)) + p for p in parts)
+    odd = jpeg[:2] + segments + jpeg[2:]
+    found = decode(odd)
+    assert np.array_equal(found.rgb, decode(jpeg).rgb)
+    assert "color profile" in found.warnings[0]
+    start, end = data_of(odd)
+    assert damage_of(odd[: (start + end) // 2] + END)
 
 
 @pytest.mark.parametrize("padding", [b"\0", b"\0" * 9, b"\xaa" * 3])

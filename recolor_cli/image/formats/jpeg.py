@@ -60,6 +60,11 @@ class _JpegReader(PillowReader):
             return ~levels, Space.CMYK, None  # Adobe's programs store light, not ink
         return split_alpha(levels)
 
+    def color_profile(self) -> tuple[bytes, str]:
+        if self._stream.profile_is_broken:
+            return b"", "a part of its color profile is missing, it is read as sRGB"
+        return super().color_profile()
+
     def attachments(self) -> tuple[str, ...]:
         data, names = self._stream.data, []
         kinds = [str(entry["Attribute"]["MPType"]) for entry in self._multi_picture_entries()[1:]]

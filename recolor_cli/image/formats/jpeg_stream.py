@@ -30,7 +30,8 @@ from recolor_cli.image.unsupported import jpeg_ls_error
 from recolor_cli.types import AnyPlanes
 
 _TEMPORARY, _START, _END, _START_OF_SCAN = 0x01, 0xD8, 0xD9, 0xDA
-_APP0, _APP14 = 0xE0, 0xEE
+_APP0, _APP2, _APP14 = 0xE0, 0xE2, 0xEE
+_PROFILE = b"ICC_PROFILE\0"  # then the number of a part, from 1, and how many there are
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start a frame; tables have these three
 _LS_FRAME = 0xF7  # JPEG-LS
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
@@ -103,6 +104,16 @@ class JpegStream:
     def has_end(self) -> bool:
         """Whether the end marker is there."""
         return self.segments[-1].marker == _END
+
+    @cached_property
+    def profile_is_broken(self) -> bool:
+        """Whether parts of the color profile are missing or numbered wrongly."""
+        numbers = [tuple(self.data[s.start + 12 : s.start + 14]) for s in self._profile_parts()]
+        return sorted(numbers) != [(i + 1, len(numbers)) for i in range(len(numbers))]
+
+    def _profile_parts(self) -> list[Segment]:
+        found = (part for part in self.segments if part.marker == _APP2)
+        return [s for s in found if self.data[s.start : s.end].startswith(_PROFILE)]
 
     def with_8_bits(self) -> bytes:
         """Return the file with a header that declares 8 bits, for programs that read only those."""
@@ -223,10 +234,13 @@ class JpegStream:
         return bytes(changed)
 
     def _harmless_changes(self) -> Iterator[tuple[int, int]]:
-        """Yield places and values: of odd JFIF versions, color transforms and sequential scans.
+        """Yield places and values: of odd JFIF versions, color transforms, scans and profiles.
 
-        Bytes between two segments become fill bytes, which may stand there.
+        Bytes between two segments become fill bytes, which may stand there. Parts of a broken color
+        profile lose their name.
         """
+        if self.profile_is_broken:
+            yield from ((part.start, 0) for part in self._profile_parts())
         for before, after in pairwise(self.segments):
             if before.marker != _START_OF_SCAN:
                 yield from ((at, 0xFF) for at in range(before.end, after.head))
