@@ -286,6 +286,13 @@ def test_truncated_files_are_damaged(image_format, share):
         (b"\xff\x0a\xfa\x7f", "JPEG XL"),
         (b"AT&TFORM", "DjVu"),
         (b"%!PS-Adobe", "PostScript"),
+        (b"<!DOCTYPE html>\n<html><title>404</title></html>", "a web page, not a picture"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
+        (b"\0\5\x16\7\0\2\0\0Mac OS X        ", "an AppleDouble file"),
+        (b"v/1\1\2\0\0\0", "an OpenEXR file"),
+        (b"XPDS\0\0\0\0", "a DPX file"),
+        (b"P7\nWIDTH 3", "a PAM file"),
+        (b"PK\3\4", "a ZIP file"),
     ],
 )
 def test_what_is_no_picture_is_named(data, words):

@@ -6,18 +6,27 @@ from recolor_cli.errors import InputError
 from recolor_cli.image.film_names import FILM_SUFFIXES
 from recolor_cli.image.formats import READABLE, ImageFormat
 
-# A format's name, and the command that helps.
+# What a file is, with its article, and the command that helps.
 _Kind = tuple[str, str]
-_RAW: _Kind = ("camera RAW", "develop it first: darktable-cli FILE out.tif")
-_HEIC: _Kind = ("HEIC", "convert it first: heif-convert FILE out.png")
-_PDF: _Kind = ("PDF", "extract the pictures first: pdfimages -all FILE prefix")
-_POSTSCRIPT: _Kind = ("PostScript", "render it first: gs -sDEVICE=png16m -r300 -o out.png FILE")
-_PHOTOSHOP: _Kind = ("Photoshop", "flatten it first: magick 'FILE[0]' out.tif")
-_JPEG_XL: _Kind = ("JPEG XL", "convert it first: djxl FILE out.png")
-_JPEG_LS: _Kind = ("JPEG-LS", "convert it first: ffmpeg -i FILE out.png")
-_DJVU: _Kind = ("DjVu", "convert it first: ddjvu -format=tiff FILE out.tif")
-_SVG: _Kind = ("SVG", "render it first: rsvg-convert FILE -o out.png")
-_FILM: _Kind = ("film", "films have a command of their own: recolor film FILE")
+_RAW: _Kind = ("a camera RAW file", "develop it first: darktable-cli FILE out.tif")
+_HEIC: _Kind = ("a HEIC file", "convert it first: heif-convert FILE out.png")
+_PDF: _Kind = ("a PDF file", "extract the pictures first: pdfimages -all FILE prefix")
+_POSTSCRIPT: _Kind = (
+    "a PostScript file",
+    "render it first: gs -sDEVICE=png16m -r300 -o out.png FILE",
+)
+_PHOTOSHOP: _Kind = ("a Photoshop file", "flatten it first: magick 'FILE[0]' out.tif")
+_JPEG_XL: _Kind = ("a JPEG XL file", "convert it first: djxl FILE out.png")
+_JPEG_LS: _Kind = ("a JPEG-LS file", "convert it first: ffmpeg -i FILE out.png")
+_DJVU: _Kind = ("a DjVu file", "convert it first: ddjvu -format=tiff FILE out.tif")
+_SVG: _Kind = ("an SVG file", "render it first: rsvg-convert FILE -o out.png")
+_OTHER = "convert it first: magick FILE out.png"
+_DEEP = "convert it first: magick FILE -depth 16 out.tif"
+_EXR: _Kind = ("an OpenEXR file", _DEEP)
+_DPX: _Kind = ("a DPX file", _DEEP)
+_HDR: _Kind = ("a Radiance HDR file", _DEEP)
+_FILM: _Kind = ("a film", "films have a command of their own: recolor film FILE")
+_WEB_PAGE: _Kind = ("a web page", "download the picture itself")
 _UNSUPPORTED_SIGNATURES: tuple[tuple[bytes, int, _Kind], ...] = (
     (b"%PDF", 0, _PDF),
     (b"%!PS", 0, _POSTSCRIPT),
@@ -36,7 +45,23 @@ _UNSUPPORTED_SIGNATURES: tuple[tuple[bytes, int, _Kind], ...] = (
     (b"YUV4MPEG2", 0, _FILM),
     (b"AVI ", 8, _FILM),
     *((b"ftyp" + brand, 4, _FILM) for brand in (b"isom", b"mp42", b"M4V ", b"avc1", b"qt  ")),
-    (b"\x1f\x8b", 0, ("gzip", "unpack it first: gunzip FILE")),
+    (b"v/1\1", 0, _EXR),
+    (b"SDPX", 0, _DPX),
+    (b"XPDS", 0, _DPX),
+    (b"#?RADIANCE", 0, _HDR),
+    *((magic, 0, ("a PFM file", _DEEP)) for magic in (b"PF\n", b"PF\r\n")),
+    (b"P7\n", 0, ("a PAM file", _OTHER)),
+    (b"\0\0\1\0", 0, ("an icon file", _OTHER)),
+    (b"DDS ", 0, ("a DDS file", _OTHER)),
+    (b"gimp xcf", 0, ("a GIMP file", "flatten it first: magick FILE -flatten out.png")),
+    (b"\x1f\x8b", 0, ("a gzip file", "unpack it first: gunzip FILE")),
+    (b"PK\3\4", 0, ("a ZIP file", "unpack it first: unzip FILE")),
+    (
+        b"version https://git-lfs",
+        0,
+        ("a pointer of Git LFS", "get the picture: git lfs pull"),
+    ),
+    (b"\0\5\x16\7", 0, ("an AppleDouble file", "recolor the file of the same name without ._")),
 )
 _UNSUPPORTED_SUFFIXES: dict[str, _Kind] = {
     suffix: kind
@@ -61,6 +86,8 @@ def unsupported_format(data: bytes) -> InputError | None:
         if data.startswith(signature, offset):
             return _error(kind)
     head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith((b"<!doctype html", b"<html")):
+        return _error(_WEB_PAGE)
     if head.startswith((b"<svg", b"<?xml", b"<!doctype svg")) and b"<svg" in head:
         return _error(_SVG)
     return None
@@ -105,6 +132,6 @@ def jpeg_ls_error() -> InputError:
 
 def _error(kind: _Kind) -> InputError:
     name, advice = kind
-    if kind is _FILM:
-        return InputError("it is a film, not a picture", advice)
-    return InputError(f"it is a {name} file, which cannot be read", advice)
+    if kind in (_FILM, _WEB_PAGE):
+        return InputError(f"it is {name}, not a picture", advice)
+    return InputError(f"it is {name}, which cannot be read", advice)
