@@ -283,3 +283,12 @@ def test_a_result_of_many_pictures_has_the_name_of_one(tmp_path, recolor):
     (tmp_path / "a.mpo").write_bytes(encoded(RGB))
     out, _ = recolor(tmp_path / "a.mpo", "-o", tmp_path / "out/", "-n")
     assert out.decode().strip().endswith("out/a.jpg")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_a_pnm_of_several_pictures_says_that_the_first_is_recolored(mode):
+    pnm = encoded(np.asarray(Image.fromarray(draw()).convert(mode)), "PPM")
+    (page,) = decode_pages(2 * pnm)
+    assert np.array_equal(page.rgb, decode(pnm).rgb)
+    assert page.warnings == ("its further pictures are left out",)
+    assert decode(pnm + b"\n").warnings == ()

@@ -12,6 +12,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor_cli.image.attachments import FURTHER
 from recolor_cli.image.codec import NewPage
 from recolor_cli.image.failures import damaged, fill
 from recolor_cli.image.formats import ImageFormat
@@ -37,8 +38,14 @@ class _PnmReader(PillowReader):
             levels = data[header.end() :]
             found = levels.count(b"0") + levels.count(b"1") if kind == 1 else len(levels.split())
             return fill(data, len(data) + len(_BLACK) * (count - found), _BLACK)
-        bits = {4: 1}.get(kind, 16 if int(header[4] or 0) > 255 else 8)
-        return fill(data, header.end() + -(-width * channels * bits // 8) * height)
+        return fill(data, _end_of_bytes(header))
+
+    def attachments(self) -> tuple[str, ...]:
+        header = _BITMAP_HEADER.match(self.data) or _LEVELS_HEADER.match(self.data)
+        if header is None or int(header[1]) in _TEXT_KINDS:
+            return ()
+        rest = self.data[_end_of_bytes(header) :][:2]
+        return (FURTHER,) if rest in (b"P4", b"P5", b"P6") else ()
 
     @property
     def is_16_bit(self) -> bool:
@@ -47,6 +54,14 @@ class _PnmReader(PillowReader):
 
     def decode_pixels(self) -> Pixels | None:
         return split_alpha(decode_16_bit(self.data)) if self.is_16_bit else None
+
+
+def _end_of_bytes(header: re.Match[bytes]) -> int:
+    """Return where the pixels of a header of a kind without text end; a picture may follow."""
+    kind, width, height = (int(number) for number in header.groups()[:3])
+    bits = {4: 1}.get(kind, 16 if int(header[4] or 0) > 255 else 8)
+    channels = 3 if kind in _COLOR_KINDS else 1
+    return header.end() + -(-width * channels * bits // 8) * height
 
 
 class _Pnm(PillowCodec):
