@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from recolor_cli.commands.cluster_argument import with_cluster_address
 from recolor_cli.commands.command_choice import choose_commands
 from recolor_cli.commands.help import write_first_page
 from recolor_cli.commands.options import DEFAULT_SETTINGS, GlobalFlags
@@ -63,6 +64,7 @@ class _RunByDefault(click.Group):
         An argument -NAME may be a file.
         """
         args = _with_word_as_option([_as_path(argument) for argument in args])
+        args = with_cluster_address(args)
         if args and args[0] not in self.commands and args[0] not in _OPTIONS:
             self._refuse_misspelt(args[0])
             chosen = choose_commands(args, self.commands)

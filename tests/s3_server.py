@@ -51,7 +51,7 @@ class Proxy:
         Gets method and path; tells whether to answer 503.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.seen: list[tuple[str, str]] = []
         self.fails = lambda method, path: False
         proxy = self
@@ -90,7 +90,7 @@ class Proxy:
             def log_message(self, *args):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((host, 0), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

@@ -64,7 +64,7 @@ class InitMessage:
     Parameters
     ----------
     config : WorkerConfig
-        Its count is the number of all processes.
+        Its count is the number of all processes that share the machine.
     hosted : HostedModel or None
         None lets the process load the network itself.
     allowance : int

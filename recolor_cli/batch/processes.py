@@ -62,6 +62,8 @@ class ProcessWorkers:
         Python code that the processes run first.
     memory : int or None
         Bytes that all pictures at a time may take; None is what is free.
+    siblings : int
+        Number of such pools on this machine, which share its CPUs.
 
     Raises
     ------
@@ -69,7 +71,13 @@ class ProcessWorkers:
         If they cannot begin: ModelError, DeviceError, or its kind if the first one dies at once.
     """
 
-    def __init__(self, config: WorkerConfig, preamble: str = "", memory: int | None = None) -> None:
+    def __init__(
+        self,
+        config: WorkerConfig,
+        preamble: str = "",
+        memory: int | None = None,
+        siblings: int = 1,
+    ) -> None:
         host, cpu_reason = open_gpu_host(config)
         device = Device.CPU if cpu_reason else config.device
         config = replace(config, device=device)
@@ -80,8 +88,9 @@ class ProcessWorkers:
         if memory is None:
             memory = memory_for_processes(count, seen)
         allowance = int(_ALLOWANCE * memory / count)
-        config = replace(config, count=count)
-        init = InitMessage(config, host.model if host else None, allowance)
+        init = InitMessage(
+            replace(config, count=count * siblings), host.model if host else None, allowance
+        )
 
         def start() -> WorkerProcess:
             return WorkerProcess(init, preamble)
@@ -129,6 +138,11 @@ class ProcessWorkers:
             else:
                 self._queue.put((TaskMessage(job, missing, request), future))
         return future
+
+    @property
+    def window(self) -> int:
+        """As `Workers.window`."""
+        return 2 * self.count + 2
 
     @property
     def failure(self) -> RecolorError | None:

@@ -25,11 +25,19 @@ _AHEAD = 64  # tasks in advance, so that threads do not wait for each other at e
 
 
 class Workers(Protocol):
-    """Threads or processes that do jobs."""
+    """Threads, processes or machines that do jobs."""
 
     @property
     def count(self) -> int:
         """Number of jobs that are worked on at a time."""
+        ...
+
+    @property
+    def window(self) -> int:
+        """Number of jobs that may be submitted before the outcome of the first one is known.
+
+        With one waiting for each that is at work, no worker is idle. It bounds the memory.
+        """
         ...
 
     def submit(self, job: Job, missing: MissingOutputs) -> Future[Outcome]:
@@ -158,9 +166,7 @@ def _run_tasks(
         future.add_done_callback(note)
         return future
 
-    # With one waiting for each that is at work, no worker is idle. The depth bounds the memory.
-    depth = 2 * workers.count + 2
     try:
-        yield from ordered_results(submit, tasks, depth, stop, workers.stop)
+        yield from ordered_results(submit, tasks, workers.window, stop, workers.stop)
     finally:
         workers.close()

@@ -32,6 +32,11 @@ class ThreadWorkers:
         self._work = PictureWork(recolorizer, options, MemoryBudget(memory_for_pictures()))
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="recolor")
 
+    @property
+    def window(self) -> int:
+        """As `Workers.window`."""
+        return 2 * self.count + 2
+
     def submit(self, job: Job, missing: MissingOutputs) -> Future[Outcome]:
         """Make the missing outputs of a job as soon as a thread is free."""
         return self._pool.submit(self._work, job, missing)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from recolor_cli.commands.options import SETTINGS
-from recolor_cli.commands.report import version_of
+from recolor_cli.commands.options import SETTINGS, cluster_option
+from recolor_cli.commands.report import missing_extra, version_of
 from recolor_cli.commands.variables import warn_of_unknown_variables
 from recolor_cli.errors import ExitCode, RecolorError
 
@@ -27,8 +27,54 @@ _PACKAGES = (
 
 
 @click.command(context_settings=SETTINGS)
-def doctor() -> ExitCode:
-    """Show what a run would use: versions, devices and why one is missing, models."""
+@cluster_option
+def doctor(cluster: str | None) -> ExitCode:
+    """Show what a run would use: versions, devices and why one is missing, models.
+
+    With --cluster: its machines, and in what they differ from this one.
+    """
+    return _show_this_machine() if cluster is None else _show_cluster(cluster)
+
+
+def _show_cluster(address: str) -> ExitCode:
+    try:
+        from recolor_cli.cluster.connection import connected
+        from recolor_cli.cluster.nodes import alive_nodes, differences, own_software, survey
+    except ImportError as error:
+        raise missing_extra("cluster", error) from error
+    import asyncio
+
+    from recolor_cli.terminal.console import Console
+
+    console = Console()
+    with connected(address):
+        found = asyncio.run(survey(alive_nodes()))
+    rows = []
+    for node, installed in found.items():
+        versions = installed.packages if installed else {}
+        onnxruntime = versions.get("onnxruntime-gpu") or versions.get("onnxruntime")
+        rows.append(
+            (
+                node.host,
+                node.address,
+                str(node.cpus),
+                str(node.gpus),
+                f"{node.memory / 2**30:.1f}",
+                installed.python if installed else "no answer",
+                *(version or "-" for version in (versions.get("recolor-cli"), onnxruntime)),
+                versions.get("ray") or "-",
+            )
+        )
+    console.table(
+        ("host", "address", "CPUs", "GPUs", "GiB", "python", "recolor", "onnxruntime", "ray"), rows
+    )
+    problems = differences(found, own_software())
+    for problem in problems:
+        console.error(problem)
+    return ExitCode.SOME_FAILED if problems else ExitCode.OK
+
+
+def _show_this_machine() -> ExitCode:
     import platform
     from importlib import metadata
 

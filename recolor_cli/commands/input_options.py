@@ -8,7 +8,12 @@ from typing import Any
 import click
 
 from recolor_cli.commands.completers import files
-from recolor_cli.commands.options import add_options, jobs_option, max_pixels_option
+from recolor_cli.commands.options import (
+    add_options,
+    cluster_option,
+    jobs_option,
+    max_pixels_option,
+)
 
 _OPTIONS = (
     click.option(
@@ -32,6 +37,7 @@ _OPTIONS = (
         help="End names in NUL, not newline: in --files-from and on stdout.",
     ),
     jobs_option,
+    cluster_option,
     click.option(
         "--watch", is_flag=True, help="Go on with what arrives in the folders INPUT, until stopped."
     ),

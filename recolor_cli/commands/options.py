@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recolor_cli.batch.job import as_stream
+from recolor_cli.cluster.address import check_cluster_address
 from recolor_cli.commands.completers import device_names, files, model_names
 from recolor_cli.commands.variables import VARIABLE_PREFIX, warn_of_unknown_variables
 from recolor_cli.system.places import local_name
@@ -231,6 +232,16 @@ verbose_option = click.option(
 )
 
 
+def _read_cluster(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else check_cluster_address(value)
+
+
+cluster_option = click.option(
+    "--cluster",
+    metavar="[ADDRESS]",
+    callback=_read_cluster,
+    help="The machines of a Ray cluster at HOST:PORT, or auto. [this machine]",
+)
 jobs_option = click.option(
     "-j",
     "--jobs",

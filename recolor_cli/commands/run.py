@@ -41,6 +41,7 @@ from recolor_cli.commands.signals import signals
 from recolor_cli.commands.workers import WorkerOpener
 from recolor_cli.errors import ExitCode, UsageError
 from recolor_cli.image.formats import FORMAT_NAMES, ImageFormat
+from recolor_cli.system.device import Device
 
 if TYPE_CHECKING:
     from recolor_cli.batch.job import Job
@@ -86,7 +87,7 @@ _SECTIONS = {
         "damaged",
         "max_pixels",
     ),
-    "Speed": ("jobs", "device"),
+    "Speed": ("jobs", "device", "cluster"),
     "Report": ("dry_run", "as_json", "quiet", "verbose"),
 }
 
@@ -150,12 +151,15 @@ def run(**values: Any) -> ExitCode:
     planned = _plan(given, output)
     _check_streams(given, planned, output)
     needs_distribution = recolor.steering is not None or output.needs_distribution
-    check_model(given.model, given.device, needs_distribution)
+    # Machines of a cluster have devices of their own.
+    device = given.device if given.cluster is None else Device.CPU
+    check_model(given.model, device, needs_distribution)
     output = replace(output, provenance=provenance_of(given, recolor))
     config = WorkerConfig(given.model, given.device, given.jobs, planned.total, recolor, output)
     # A picture alone needs no other process, and other processes lack the streams of this one.
     in_threads = planned.total == 1 or any(is_stream(name) for name in given.inputs)
-    return _run(given, planned, WorkerOpener(config, console, in_threads), console)
+    opener = WorkerOpener(config, console, in_threads, given.cluster)
+    return _run(given, planned, opener, console)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +280,7 @@ def _outcomes(
     from recolor_cli.batch import run
 
     output, recolor = workers.config.output, workers.config.recolor
+    workers.stop = stop
     if given.dry_run:
         from recolor_cli.commands.estimate import with_estimate
 

@@ -1,11 +1,12 @@
-"""Open the workers of a run: threads of this process, or processes of their own."""
+"""Open the workers of a run: threads of this process, other processes, or other machines."""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recolor_cli.commands.report import load_network, report_device
+from recolor_cli.commands.report import load_network, missing_extra, report_device
 
 if TYPE_CHECKING:
     from recolor_cli.batch.messages import WorkerConfig
@@ -23,6 +24,10 @@ class WorkerOpener:
     console : Console
     in_threads : bool
         Whether they are threads of this process.
+    cluster : str or None
+        Address of a cluster, whose machines they are on.
+    stop : threading.Event or None
+        Once it is set, a cluster is no longer waited for.
     device : str
         Device of the network; empty before it is open.
     """
@@ -30,10 +35,14 @@ class WorkerOpener:
     config: WorkerConfig
     console: Console
     in_threads: bool
+    cluster: str | None = None
+    stop: threading.Event | None = None
     device: str = ""
 
     def __call__(self) -> Workers:
-        """Load the network; raises ModelError or DeviceError."""
+        """Load the network; raises ModelError, DeviceError, or RecolorError of a cluster."""
+        if self.cluster is not None:
+            return self._open_cluster(self.cluster)
         return self._open_threads() if self.in_threads else self._open_processes()
 
     def _open_processes(self) -> Workers:
@@ -42,6 +51,18 @@ class WorkerOpener:
         workers = ProcessWorkers(self.config)
         report_device(workers.ready, self.console)
         self.device = workers.ready.device
+        return workers
+
+    def _open_cluster(self, address: str) -> Workers:
+        try:
+            from recolor_cli.cluster.workers import ClusterWorkers
+        except ImportError as error:
+            raise missing_extra("cluster", error) from error
+
+        workers = ClusterWorkers(address, self.config, self.console.warn, self.stop)
+        if workers.ready:  # else the run was stopped before
+            report_device(workers.ready, self.console)
+            self.device = workers.ready.device
         return workers
 
     def _open_threads(self) -> Workers:

@@ -1,0 +1,85 @@
+"""Find the local places that all machines must see, because pictures go by their names."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import ray
+
+from recolor_cli.batch.job import Job
+from recolor_cli.cluster.nodes import Node
+from recolor_cli.system.files import existing_folder
+from recolor_cli.system.places import is_address
+from recolor_cli.system.temporary_files import temporary_file
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPlaces:
+    """Local places that a machine must see as the driver sees them.
+
+    Parameters
+    ----------
+    source : str
+        A picture; empty if it comes from a store.
+    size : int
+        Its bytes.
+    marker : str
+        A file that the driver has made where the result goes; empty if that is a store.
+    """
+
+    source: str
+    size: int
+    marker: str
+
+    def missing_here(self) -> str:
+        """Return the folder that this machine does not see; empty if it sees all."""
+        source = Path(self.source)
+        if self.source and not (source.is_file() and source.stat().st_size == self.size):
+            return str(source.absolute().parent)
+        if self.marker and not Path(self.marker).is_file():
+            return str(Path(self.marker).parent)
+        return ""
+
+
+class SharedPlacesFinder:
+    """Tells, once for each machine, what it must see. The first local picture stands for all."""
+
+    def __init__(self) -> None:
+        self._own_node = ray.get_runtime_context().get_node_id()
+        self._checked: set[str] = set()  # ids of nodes
+        self._stack = ExitStack()
+        self._markers: dict[Path, str] = {}  # by folder
+
+    def to_check(self, node: Node, job: Job) -> SharedPlaces | None:
+        """Return what a machine must see for a job; None if that is known or not needed."""
+        from_store, to_store = is_address(job.source), is_address(job.destination)
+        if node.id in self._checked or node.id == self._own_node or (from_store and to_store):
+            return None
+        self._checked.add(node.id)
+        source, size, marker = "", 0, ""
+        if not from_store:
+            with suppress(OSError):  # a missing picture is its own error
+                source, size = job.source, Path(job.source).stat().st_size
+        if not to_store:
+            marker = self._marker_in(existing_folder(Path(job.destination)))
+        return SharedPlaces(source, size, marker)
+
+    def _marker_in(self, folder: Path) -> str:
+        """Return a file of ours in a folder, which is removed at the end."""
+        if folder not in self._markers:
+            try:
+                path, _ = self._stack.enter_context(temporary_file(folder))
+            except OSError:  # the results say why nothing can be written there
+                return ""
+            self._markers[folder] = str(path.absolute())
+        return self._markers[folder]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Remove the files."""
+        self._stack.close()

@@ -1,0 +1,337 @@
+"""Workers on a Ray cluster: pictures in, outcomes out, whatever becomes of the machines.
+
+Ray starts the actors, carries the jobs to them and tells which of them are lost. What is done about
+a loss is decided here, because it depends on the picture: it goes to another actor, and after a few
+losses it fails by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from recolor_cli.batch.job import Job
+from recolor_cli.batch.messages import ReadyMessage, WorkerConfig
+from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
+from recolor_cli.batch.skip_rule import MissingOutputs
+from recolor_cli.cluster.connection import connected
+from recolor_cli.cluster.nodes import Node, Software, alive_nodes, own_software, survey
+from recolor_cli.cluster.picture_actor import ActorConfig, PictureActor
+from recolor_cli.cluster.shared_places import SharedPlacesFinder
+from recolor_cli.cluster.shares import Share, deal, share_of
+from recolor_cli.errors import InputError, RecolorError
+from recolor_cli.model.model_files import digest_model
+from recolor_cli.system.prefetch import POLL_SECONDS
+
+_T = TypeVar("_T")
+
+_LOOK_SECONDS = 5.0  # between two looks for machines that have joined
+_PATIENCE_SECONDS = 60.0  # without any machine, before the run is given up
+_MAX_LOSSES = 4  # of processes that had a picture, before it fails
+_STARTS = 3  # of an actor in a row that do not succeed
+# Jobs in advance for each actor: Ray needs half a minute to notice a machine without power, during
+# which the others do not wait for the picture that it had.
+_AHEAD = 64
+
+
+@dataclass(order=True, slots=True)
+class _Task:
+    """A job in the queue. One that was lost keeps its number, so that it comes first."""
+
+    number: float
+    job: Job = field(compare=False)
+    missing: MissingOutputs = field(compare=False)
+    future: Future[Outcome] = field(compare=False)
+    losses: int = field(compare=False, default=0)
+
+
+_END = _Task(math.inf, Job(""), MissingOutputs(False), Future())
+
+
+class ClusterWorkers:
+    """Actors on all machines of a cluster.
+
+    Parameters
+    ----------
+    address : str
+        As for `connected`.
+    config : WorkerConfig
+        Its count is the most pictures at a time; None takes all CPUs, or cards.
+    warn : callable
+        Gets a message for each machine that is not used. Called from a thread.
+    stop : threading.Event or None
+        Once it is set, the machines are no longer waited for.
+    preamble : str
+        Python code that the processes which recolor run first.
+
+    Raises
+    ------
+    RecolorError
+        If there is no such cluster, or no machine can do the work.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        config: WorkerConfig,
+        warn: Callable[[str], None],
+        stop: threading.Event | None = None,
+        preamble: str = "",
+    ) -> None:
+        self._config = config
+        self._limit = min(config.count or sys.maxsize, config.total or sys.maxsize)
+        self._preamble = preamble
+        self._digest = digest_model(config.model)
+        self._warn = warn
+        self._queue: asyncio.PriorityQueue[_Task] = asyncio.PriorityQueue()
+        self._numbers = itertools.count()
+        self._serving: set[asyncio.Task[None]] = set()  # one for each actor
+        self._refused: dict[str, str] = {}  # reasons, by the ids of nodes
+        self._stopping = asyncio.Event()
+        self._failure: RecolorError | None = None
+        self._opened: Future[ReadyMessage] = Future()
+        self._connection = ExitStack()
+        self._connection.enter_context(connected(address))
+        self._places = self._connection.enter_context(SharedPlacesFinder())
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve_all, name="recolor-cluster", daemon=True)
+        self._thread.start()
+        self.ready = self._wait_until_ready(stop or threading.Event())
+
+    @property
+    def count(self) -> int:
+        """Number of jobs that are worked on at a time. It changes with the machines."""
+        return max(1, len(self._serving))
+
+    @property
+    def window(self) -> int:
+        """Number of jobs that may be submitted before the outcome of the first one is known."""
+        return _AHEAD * self.count
+
+    def submit(self, job: Job, missing: MissingOutputs) -> Future[Outcome]:
+        """Make the missing outputs of a job on some machine; errors are in the outcome."""
+        task = _Task(next(self._numbers), job, missing, Future())
+        try:
+            self._loop.call_soon_threadsafe(self._put, task)
+        except RuntimeError:  # it is closed
+            task.future.cancel()
+        return task.future
+
+    def stop(self) -> None:
+        """Begin no further job and cancel its future; jobs that have begun are finished."""
+        with suppress(RuntimeError):  # it is closed
+            self._loop.call_soon_threadsafe(self._begin_to_stop)
+
+    def close(self) -> None:
+        """Stop, and wait until the jobs that have begun are finished."""
+        self.stop()
+        self._thread.join()
+        self._connection.close()
+
+    def _wait_until_ready(self, stop: threading.Event) -> ReadyMessage | None:
+        while not stop.is_set():
+            try:
+                return self._opened.result(POLL_SECONDS)
+            except TimeoutError:
+                continue
+            except RecolorError:
+                self.close()
+                raise
+        return None
+
+    # What follows runs in the thread of the loop.
+
+    def _serve_all(self) -> None:
+        try:
+            self._loop.run_until_complete(self._look_after_nodes())
+        except Exception as bug:  # nobody is to wait for ever
+            self._give_up(RecolorError(f"a bug in recolor: {bug!r}", "please report it"))
+        finally:
+            self._loop.close()
+
+    def _put(self, task: _Task) -> None:
+        if self._failure:
+            task.future.set_result(Outcome(task.job, Status.FAILED, self._failure))
+        elif self._stopping.is_set():
+            task.future.cancel()
+        else:
+            self._queue.put_nowait(task)
+
+    def _begin_to_stop(self) -> None:
+        self._stopping.set()
+        while not self._queue.empty():
+            self._queue.get_nowait().future.cancel()
+        self._queue.put_nowait(_END)
+
+    async def _look_after_nodes(self) -> None:
+        """Start actors on all machines, those that join later too, until the workers stop."""
+        own, known = own_software(), set[str]()
+        seen = time.monotonic()  # when there was an actor
+        while not self._stopping.is_set():
+            alive = alive_nodes()
+            new = [node for node in alive if node.id not in known]
+            known.update(node.id for node in new)
+            for node, installed in (await survey(new)).items():
+                if reason := self._unfitness(node, installed, own):
+                    self._refuse(node, reason)
+            self._start_actors([node for node in new if node.id not in self._refused])
+            if self._serving:
+                seen = time.monotonic()
+            elif (
+                all(node.id in self._refused for node in alive)
+                or time.monotonic() - seen > _PATIENCE_SECONDS
+            ):
+                self._give_up(self._nobody_left())
+            await self._unless_stopped(asyncio.sleep(_LOOK_SECONDS))
+        while self._serving:
+            await asyncio.wait(self._serving)
+
+    def _unfitness(self, node: Node, installed: Software | None, own: Software) -> str:
+        """Tell why a machine cannot do the work; empty if it can, as far as that is known."""
+        name = "recolor-cli"
+        if installed is None:
+            return "it does not answer"
+        if (version := installed.packages[name]) != own.packages[name]:
+            return (
+                f"it has recolor {version}, not {own.packages[name]}"
+                if version
+                else ("recolor is not installed there")
+            )
+        return "" if _room(node, self._config.device) else "it has no CPU or card for this"
+
+    def _refuse(self, node: Node, reason: str) -> None:
+        if node.id not in self._refused:
+            self._refused[node.id] = f"{node.name}: {reason}"
+            if _room(node, self._config.device) or node.cpus:  # a head often gives none
+                self._warn(f"the machine {node.name} is not used: {reason}")
+
+    def _start_actors(self, nodes: list[Node]) -> None:
+        shares = [share_of(node, self._config.device) for node in nodes]
+        numbers = deal(self._limit - len(self._serving), [share.siblings for share in shares])
+        for node, share, number in zip(nodes, shares, numbers, strict=True):
+            for _ in range(number):
+                task = self._loop.create_task(self._serve(node, replace(share, siblings=number)))
+                self._serving.add(task)
+                task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._serving.discard(task)
+        if error := task.exception():
+            self._give_up(RecolorError(f"a bug in recolor: {error!r}", "please report it"))
+
+    async def _serve(self, node: Node, share: Share) -> None:
+        """Hold one actor on a machine, and one in its place when it dies."""
+        failures = 0
+        while failures < _STARTS and node.id not in self._refused:
+            actor = (
+                ray.remote(PictureActor)
+                .options(
+                    num_cpus=share.cpus,
+                    num_gpus=share.gpus,
+                    max_restarts=0,
+                    scheduling_strategy=node.strategy,
+                )
+                .remote()
+            )
+            try:
+                ready = await self._unless_stopped(actor.start.remote(self._actor_config(share)))
+            except RayTaskError as error:
+                self._refuse(node, _message(error))
+                return
+            except RayError:  # it was killed while it began, or its machine was
+                failures += 1
+                continue
+            if ready is None:
+                return
+            if not self._opened.done():
+                self._opened.set_result(replace(ready, count=self.count))
+            failures = 0
+            if not await self._work(node, actor):
+                return
+
+    async def _work(self, node: Node, actor: Any) -> bool:
+        """Let an actor do jobs; returns whether another one is needed in its place."""
+        while node.id not in self._refused:
+            task = await self._queue.get()
+            if task is _END:
+                self._queue.put_nowait(_END)  # for the others
+                return False
+            try:
+                places = self._places.to_check(node, task.job)
+                if places and (folder := await actor.lacks.remote(places)):
+                    self._refuse(node, f"it does not see {folder}; share it, or use a store")
+                    self._put(task)
+                    return False
+                outcome = await actor.do.remote(task.job, task.missing)
+            except RayTaskError as error:
+                outcome = failed_unexpectedly(task.job, error)
+            except RayError:
+                self._lost(task, node)
+                return True
+            task.future.set_result(outcome)
+        return False
+
+    def _lost(self, task: _Task, node: Node) -> None:
+        """Let another actor do a job whose actor has died."""
+        task.losses += 1
+        if task.losses < _MAX_LOSSES:
+            self._put(task)
+            return
+        error = InputError(
+            f"the worker that had it was lost {task.losses} times, at last on {node.name}",
+            "try it alone, without --cluster",
+        )
+        task.future.set_result(Outcome(task.job, Status.FAILED, error))
+
+    def _nobody_left(self) -> RecolorError:
+        reasons = "; ".join(dict.fromkeys(self._refused.values()))
+        message = "no machine of the cluster can do the work"
+        return RecolorError(
+            f"{message} ({reasons})" if reasons else message,
+            "see what `recolor doctor --cluster` says; the same command goes on from here",
+            message,
+        )
+
+    def _give_up(self, error: RecolorError) -> None:
+        self._failure = error
+        if not self._opened.done():
+            self._opened.set_exception(error)
+        while not self._queue.empty():
+            self._put(self._queue.get_nowait())
+
+    async def _unless_stopped(self, work: Awaitable[_T] | Coroutine[Any, Any, _T]) -> _T | None:
+        """Await something; None if the workers stop before."""
+        doing = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if doing.done():
+            return doing.result()
+        doing.cancel()
+        return None
+
+    def _actor_config(self, share: Share) -> ActorConfig:
+        config = replace(self._config, device=share.device, count=share.processes, total=None)
+        return ActorConfig(config, share.siblings, str(Path.cwd()), self._digest, self._preamble)
+
+
+def _room(node: Node, device: str) -> int:
+    return share_of(node, device).siblings
+
+
+def _message(error: RayTaskError) -> str:
+    cause = error.cause
+    return cause.message if isinstance(cause, RecolorError) else repr(cause)
