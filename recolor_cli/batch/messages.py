@@ -64,7 +64,9 @@ class InitMessage:
     Parameters
     ----------
     config : WorkerConfig
-        Its count is the number of all processes that share the machine.
+        Its count is the number of all processes.
+    threads : int
+        For the network and the pixels of each process.
     hosted : HostedModel or None
         None lets the process load the network itself.
     allowance : int
@@ -72,6 +74,7 @@ class InitMessage:
     """
 
     config: WorkerConfig
+    threads: int
     hosted: HostedModel | None
     allowance: int
 

@@ -25,7 +25,7 @@ from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.supervisor import Supervisor
 from recolor_cli.batch.worker_handle import WorkerDied, WorkerProcess
 from recolor_cli.errors import RecolorError
-from recolor_cli.system.device import Device
+from recolor_cli.system.device import Device, cpu_count
 from recolor_cli.system.memory import MemoryBudget
 
 # A picture needs to ask for memory only if it takes more than this part of a process's share; the
@@ -43,7 +43,8 @@ def _try_network(config: WorkerConfig, preamble: str) -> int:
     ModelError, DeviceError
         If it cannot load the network.
     """
-    process = WorkerProcess(InitMessage(replace(config, count=1), None, 0), preamble)
+    init = InitMessage(replace(config, count=1), cpu_count(), None, 0)
+    process = WorkerProcess(init, preamble)
     try:
         return process.ready().memory
     except WorkerDied:
@@ -62,8 +63,8 @@ class ProcessWorkers:
         Python code that the processes run first.
     memory : int or None
         Bytes that all pictures at a time may take; None is what is free.
-    siblings : int
-        Number of such pools on this machine, which share its CPUs.
+    cpus : int or None
+        CPUs that the processes share; None is all that there are.
 
     Raises
     ------
@@ -76,7 +77,7 @@ class ProcessWorkers:
         config: WorkerConfig,
         preamble: str = "",
         memory: int | None = None,
-        siblings: int = 1,
+        cpus: int | None = None,
     ) -> None:
         host, cpu_reason = open_gpu_host(config)
         device = Device.CPU if cpu_reason else config.device
@@ -88,9 +89,9 @@ class ProcessWorkers:
         if memory is None:
             memory = memory_for_processes(count, seen)
         allowance = int(_ALLOWANCE * memory / count)
-        init = InitMessage(
-            replace(config, count=count * siblings), host.model if host else None, allowance
-        )
+        config = replace(config, count=count)
+        threads = max(1, (cpus or cpu_count()) // count)
+        init = InitMessage(config, threads, host.model if host else None, allowance)
 
         def start() -> WorkerProcess:
             return WorkerProcess(init, preamble)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+import cv2
+
 from recolor_cli.batch.messages import (
     Distribute,
     InitMessage,
@@ -19,7 +21,6 @@ from recolor_cli.batch.messages import (
     Reserve,
 )
 from recolor_cli.batch.task_desk import TaskDesk
-from recolor_cli.batch.threads import share_cpus
 from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.errors import RecolorError
 from recolor_cli.model.manifest import Manifest
@@ -77,7 +78,8 @@ def _prepare(init: InitMessage, parent: Connection) -> tuple[TaskDesk, ReadyMess
     """Load the network; raises as `OnnxColorNetwork.load` and `require_distribution`."""
     config, hosted = init.config, init.hosted
     count = config.count or 1
-    threads = share_cpus(count)
+    threads = init.threads
+    cv2.setNumThreads(threads)
     if hosted:
         recolorizer = Recolorizer(
             _HostedNetwork(hosted.manifest, hosted.device, parent), config.recolor

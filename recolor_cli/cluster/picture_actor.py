@@ -29,8 +29,10 @@ class ActorConfig:
     ----------
     worker : WorkerConfig
         Its count is that of the processes of this actor.
+    cpus : int
+        That Ray gives to the actor.
     siblings : int
-        Number of actors that share the CPUs and the memory of the machine.
+        Number of actors that share the memory of the machine.
     folder : str
         The driver's working folder, from which local names are looked up if the machine has it.
     digest : str
@@ -40,6 +42,7 @@ class ActorConfig:
     """
 
     worker: WorkerConfig
+    cpus: int
     siblings: int
     folder: str
     digest: str
@@ -68,7 +71,7 @@ class PictureActor:
                 "install the same version of recolor and of the model there",
             )
         memory = memory_for_processes(config.siblings) // config.siblings
-        self._workers = ProcessWorkers(config.worker, config.preamble, memory, config.siblings)
+        self._workers = ProcessWorkers(config.worker, config.preamble, memory, config.cpus)
         return self._workers.ready
 
     def lacks(self, places: SharedPlaces) -> str:

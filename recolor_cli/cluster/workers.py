@@ -236,16 +236,7 @@ class ClusterWorkers:
         """Hold one actor on a machine, and one in its place when it dies."""
         failures = 0
         while failures < _STARTS and node.id not in self._refused:
-            actor = (
-                ray.remote(PictureActor)
-                .options(
-                    num_cpus=share.cpus,
-                    num_gpus=share.gpus,
-                    max_restarts=0,
-                    scheduling_strategy=node.strategy,
-                )
-                .remote()
-            )
+            actor = self._actor(node, share)
             try:
                 ready = await self._unless_stopped(actor.start.remote(self._actor_config(share)))
             except RayTaskError as error:
@@ -323,9 +314,21 @@ class ClusterWorkers:
         doing.cancel()
         return None
 
+    def _actor(self, node: Node, share: Share) -> Any:
+        """Ask Ray for an actor on a machine; it begins when its CPUs or its card are free."""
+        remote: Any = ray.remote(PictureActor)
+        return remote.options(
+            num_cpus=share.cpus,
+            num_gpus=share.gpus,
+            max_restarts=0,
+            scheduling_strategy=node.strategy,
+        ).remote()
+
     def _actor_config(self, share: Share) -> ActorConfig:
         config = replace(self._config, device=share.device, count=share.processes, total=None)
-        return ActorConfig(config, share.siblings, str(Path.cwd()), self._digest, self._preamble)
+        return ActorConfig(
+            config, share.cpus, share.siblings, str(Path.cwd()), self._digest, self._preamble
+        )
 
 
 def _room(node: Node, device: str) -> int:

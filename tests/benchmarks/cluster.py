@@ -31,6 +31,7 @@ from s3_server import CREDENTIALS, Proxy, moto_server
 BRIDGE, SUBNET = "recolor0", "10.77.0."
 HEAD = f"{SUBNET}10"
 NODES = (1, 2, 3, 4)
+_WARM = 32  # pictures, until all workers have begun
 # A driver whose workers die of a picture of these bytes.
 POISON = b"this picture kills its decoder"
 DRIVER = f"""
@@ -53,7 +54,8 @@ sys.exit(main())
 
 
 def sh(command: str, check: bool = True) -> None:
-    subprocess.run(command, shell=True, check=check, stdout=subprocess.DEVNULL)
+    quiet = None if check else subprocess.DEVNULL
+    subprocess.run(command, shell=True, check=check, stdout=subprocess.DEVNULL, stderr=quiet)
 
 
 def inside(node: int | str, *command: str) -> list[str]:
@@ -68,8 +70,9 @@ def network() -> Iterator[None]:
     sh(f"ip link set {BRIDGE} up")
     try:
         for node in (0, *NODES):
-            sh(f"ip netns add recolor{node}; ip link add veth{node} type veth peer name eth0")
-            sh(f"ip link set eth0 netns recolor{node}; ip link set veth{node} master {BRIDGE} up")
+            sh(f"ip netns add recolor{node}")
+            sh(f"ip link add veth{node} type veth peer name eth0 netns recolor{node}")
+            sh(f"ip link set veth{node} master {BRIDGE} up")
             for command in (
                 f"ip addr add {SUBNET}{10 + node}/24 dev eth0",
                 "ip link set eth0 up",
@@ -80,7 +83,7 @@ def network() -> Iterator[None]:
     finally:
         for node in (0, *NODES):
             power_off(node)
-            sh(f"ip netns del recolor{node}; ip link del veth{node}", check=False)
+            sh(f"ip link del veth{node}; ip netns del recolor{node}", check=False)
         sh(f"ip link del {BRIDGE}", check=False)
 
 
@@ -110,7 +113,6 @@ def settings() -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "RAY_AUTH_MODE": "disabled",
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
 
 
@@ -152,8 +154,7 @@ class Bucket:
 def driver(out: str, *options: str) -> subprocess.Popen[str]:
     """Start a run on the cluster, or on this machine, from the head."""
     argv = [sys.executable, "-c", DRIVER, "s3://posters/in/", "-o", f"s3://posters/{out}/", "-r"]
-    argv += ["--json", "--overwrite" if out.startswith("plain") else "--no-provenance"]
-    argv += ["--no-provenance"] if out.startswith("plain") else []
+    argv += ["--json"]
     return subprocess.Popen(
         inside(0, *argv, *options),
         stdout=subprocess.PIPE,
@@ -219,28 +220,23 @@ def faults(bucket: Bucket, proxy: Proxy, count: int = 240) -> None:
     print(f"{same} of {len(plain)} results equal those of one machine; {len(made)} were made")
 
 
-def rate(lines: list[dict], times: list[float]) -> float:
-    """Return pictures a second between the tenth and the last."""
-    return (len(times) - 10) / (times[-1] - times[9])
-
-
 def timed(run: subprocess.Popen[str]) -> float:
-    """Return pictures a second of a run after its first ten, by the lines that it prints."""
+    """Return pictures a second of a run after its first ones, by the lines that it prints."""
     times = []
     for _ in run.stdout:
         times.append(time.monotonic())
     run.wait()
-    return (len(times) - 10) / (times[-1] - times[9])
+    return (len(times) - _WARM) / (times[-1] - times[_WARM - 1])
 
 
-def speed(bucket: Bucket, count: int = 80) -> None:
+def speed(bucket: Bucket, count: int = 160) -> None:
     """Compare 1, 2 and 4 workers on the cluster with as many processes of one machine."""
     bucket.fill(posters(count, 3.4))
     for node in (0, *NODES):
         start_ray(node, 1 if node else 0)
     for round_ in range(2):
         for jobs in (1, 2, 4):
-            alone = timed(driver(f"plain{jobs}", "-j", str(jobs)))
+            alone = timed(driver(f"plain{round_}{jobs}", "-j", str(jobs)))
             spread = timed(
                 driver(f"out{round_}{jobs}", "-j", str(jobs), "--cluster", f"{HEAD}:6379")
             )
