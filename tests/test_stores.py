@@ -16,7 +16,8 @@ from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan, plan_lines
 from recolor_cli.batch.shard import Shard
 from recolor_cli.errors import InputError, OutputError, UsageError
-from recolor_cli.system import places, stores
+from recolor_cli.system import places, s3_listing, stores
+from recolor_cli.system.listing import Listing
 from recolor_cli.system.places import is_address, local_name, relative_to
 
 fsspec = pytest.importorskip("fsspec")
@@ -230,7 +231,30 @@ def test_all_pages_of_a_listing_are_read(s3, server, monkeypatch):
     )
     found = stores.Listings().of_folder("s3://posters/in", True)
     assert sorted(found) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg", "deep/5.jpg"]
-    assert len(stores.Listings().of_folder("s3://posters/in", False)) == 5
+    assert len(list(stores.Listings().of_folder("s3://posters/in", False))) == 5
+
+
+@pytest.mark.parametrize("parts", [1, 2, 16])
+def test_a_listing_in_parts_is_whole(s3, monkeypatch, parts):
+    monkeypatch.setattr(s3_listing, "_PARTS", parts)
+    files = ["b", "c/1", "c/2", "d", "d-2", "e/1", "e/deep/1", "e/deep/2", "f/1", "z"]
+    for name in files:
+        s3.pipe_file(f"posters/in/{name}", b"x")
+    s3.pipe_file("posters/in-2/1.jpg", b"x")
+    call = s3.call_s3
+    for size in (1, 2, 3, 5, 100):
+        monkeypatch.setattr(
+            type(s3), "call_s3", lambda _, method, n=size, **given: call(method, MaxKeys=n, **given)
+        )
+        found = list(s3_listing.objects(s3, "posters", "in/", True))
+        assert sorted(found) == [(f"in/{name}", 1) for name in files]
+
+
+def test_a_listing_keeps_all_names_and_tells_the_empty_ones():
+    listing = Listing([("a.jpg", 3), ("1931/ä\n.jpg", 1), ("b.jpg", 0), ("", 1)])
+    assert list(listing) == ["a.jpg", "1931/ä\n.jpg", "b.jpg", ""]
+    names = ["a.jpg", "1931/ä\n.jpg", "b.jpg", "", "c.jpg"]
+    assert [name in listing.written for name in names] == [True, True, False, True, False]
 
 
 def test_pages_of_a_tiff_are_uploaded_together(recolor, memory, tmp_path):

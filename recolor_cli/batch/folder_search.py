@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from itertools import groupby
 from pathlib import Path, PurePath
 
 from recolor_cli.batch.exclusion import is_excluded, is_machine_made
@@ -44,8 +43,8 @@ def is_folder(name: str) -> bool:
 
 def search(
     folder: str, recursive: bool, suffix: str, options: OutputOptions
-) -> list[tuple[str, PurePath] | Job]:
-    """Return the files of a folder, each with its path relative to it, in the order of their names.
+) -> Iterator[tuple[str, PurePath] | Job]:
+    """Yield the files of a folder, each with its path relative to it, in the order of their names.
 
     Left out are hidden files and folders, links to folders, folders of thumbnails, the output
     folder, what `OutputOptions.exclude` names, and results that lie beside the picture that they
@@ -65,11 +64,14 @@ def search(
     def enters(relative: PurePath) -> bool:
         return is_wanted(relative) and not is_machine_made(relative.name)
 
-    found: list[tuple[str, PurePath] | Job] = []
-    walk = _walk_store if is_address(folder) else _walk_disk
-    for group in walk(folder, recursive, enters, options.out):
+    groups: Iterable[_Group | Job]
+    if is_address(folder):
+        groups = _walk_store(folder, recursive, enters, options.out)
+    else:  # as a whole, before results of this run appear in it
+        groups = list(_walk_disk(folder, recursive, enters, options.out))
+    for group in groups:
         if isinstance(group, Job):
-            found.append(group)
+            yield group
             continue
         within, names = group
         wanted = [within / name for name in names]
@@ -78,7 +80,7 @@ def search(
         for path in wanted:
             stem, ending = os.path.splitext(path.name)
             if error := options.kind.unsupported(ending):
-                found.append(Job(below(folder, path), error=error, is_unsupported=True))
+                yield Job(below(folder, path), error=error, is_unsupported=True)
             if options.kind.reads(path.name):
                 readable[path] = stem
         stems = set(readable.values())
@@ -87,8 +89,7 @@ def search(
             if original == stem or original not in stems:
                 place = below(folder, path)
                 if is_address(folder) or not _is_special(place):
-                    found.append((place, path))
-    return found
+                    yield place, path
 
 
 def original_name(stem: str, suffix: str) -> str:
@@ -139,15 +140,15 @@ def _walk_store(
         is_out = out is not None and below(folder, within) == out.rstrip("/")
         return is_entered(parts[:-1]) and enters(within) and not is_out
 
-    def parent(name: str) -> tuple[str, ...]:
-        return tuple(name.split("/")[:-1])
-
-    found = LISTINGS.of_folder(folder, recursive)
-    names = sorted(found, key=lambda name: (parent(name), name))  # as folders of disks are walked
-    for parts, group in groupby(names, key=parent):
+    folders: dict[tuple[str, ...], list[str]] = {}
+    for name in LISTINGS.of_folder(folder, recursive):
+        *parents, last = name.split("/")
+        folders.setdefault(tuple(parents), []).append(last)
+    for parts in sorted(folders):  # as folders of disks are walked
+        names = sorted(folders.pop(parts))
         if not {"", ".", ".."}.isdisjoint(parts):
-            for name in group:  # -o could be left by them
+            for name in names:  # -o could be left by them
                 error = InputError("its name has an empty part, or one of dots", "rename it")
-                yield Job(f"{folder.rstrip('/')}/{name}", error=error)
+                yield Job("/".join((folder.rstrip("/"), *parts, name)), error=error)
         elif is_entered(parts):
-            yield PurePath(*parts), [name.rpartition("/")[2] for name in group]
+            yield PurePath(*parts), names

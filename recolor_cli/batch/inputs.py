@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePath
 from urllib.parse import unquote
@@ -92,7 +92,7 @@ def _jobs_of(
         yield Job(name, error=_url_error(name))
         return
     place = name if is_address(name) else str(Path(name))
-    found: list[tuple[str, PurePath] | Job] = [(place, PurePath(PurePath(name).name))]
+    found: Iterable[tuple[str, PurePath] | Job] = [(place, PurePath(PurePath(name).name))]
     if is_folder(name):
         found = search(name, recursive, suffix or DEFAULT_SUFFIX, options)
     for entry in found:

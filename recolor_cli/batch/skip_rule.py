@@ -110,12 +110,15 @@ def expect_results(jobs: Iterable[Job], options: OutputOptions) -> None:
         if out is not None and is_address(out):
             LISTINGS.expect(f"{out.rstrip('/')}/")
         return
-    places = [job.destination for job in jobs if is_address(job.destination)]
-    if out is None and len(set(map(folder_of, places))) > 1:
-        return  # what holds them all may hold much more: each folder is listed
-    if places:
-        stems = [os.path.splitext(place)[0] for place in places]
-        LISTINGS.expect(os.path.commonprefix(stems))  # noqa: RUF071, of characters
+    on_stores = (job.destination for job in jobs if is_address(job.destination))
+    first = last = os.path.splitext(next(on_stores, ""))[0]
+    for stem, _ in map(os.path.splitext, on_stores):
+        if out is None and folder_of(stem) != folder_of(first):
+            return  # what holds them all may hold much more: each folder is listed
+        first, last = min(first, stem), max(last, stem)
+    if first:
+        # What the first and the last of them share, all between them do.
+        LISTINGS.expect(os.path.commonprefix((first, last)))  # noqa: RUF071, of characters
 
 
 def _is_written(path: str) -> bool:

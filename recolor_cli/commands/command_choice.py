@@ -165,11 +165,9 @@ def _commands_for(name: str, recursive: bool) -> tuple[str, ...]:
     if not _has_pyav():
         return ("run",)
     pictures = films = False
-    for names in _names_in(name, recursive):
-        for file in names:
-            if not file.startswith("."):
-                films = films or has_film_suffix(file)
-                pictures = pictures or ImageFormat.of_suffix(Path(file).suffix) is not None
+    for file in _names_in(name, recursive):
+        films = films or has_film_suffix(file)
+        pictures = pictures or ImageFormat.of_suffix(os.path.splitext(file)[1]) is not None
         if films and pictures:
             break
     return _COMMANDS if films and pictures else ("film",) if films else ("run",)
@@ -183,17 +181,18 @@ def _is_folder(name: str) -> bool:
     return is_folder(name)
 
 
-def _names_in(folder: str, recursive: bool) -> Iterator[list[str]]:
-    """Yield the names of files in a folder, those of one folder in it after the other."""
+def _names_in(folder: str, recursive: bool) -> Iterator[str]:
+    """Yield the names of the files in a folder, without hidden ones."""
     if is_address(folder):
         from recolor_cli.system.stores import LISTINGS
 
-        found = [name.split("/") for name in LISTINGS.of_folder(folder, recursive)]
-        yield [parts[-1] for parts in found if not any(part.startswith(".") for part in parts)]
+        for place in LISTINGS.of_folder(folder, recursive):
+            if "/." not in f"/{place}":
+                yield place.rpartition("/")[2]
         return
     for _root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        yield names
+        yield from (name for name in names if not name.startswith("."))
 
 
 def _has_pyav() -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from recolor_cli.errors import OutputError
+from recolor_cli.system.listing import HashedNames, Listing
 from recolor_cli.system.places import folder_of, names_folder, password_error, scheme_of, sibling
 from recolor_cli.system.store_errors import store_errors
 
@@ -28,12 +29,12 @@ class Listings:
     """What the stores held when they were listed: once for each folder or prefix in a run."""
 
     def __init__(self) -> None:
-        self._folders: dict[tuple[str, bool], dict[str, int]] = {}  # sizes by relative path
-        self._prefixes: dict[str, dict[str, int] | None] = {}  # sizes by the rest of the address
+        self._folders: dict[tuple[str, bool], Listing] = {}
+        self._prefixes: dict[str, HashedNames | None] = {}  # the rests of addresses
         self._is_folder: dict[str, bool] = {}  # by address
 
-    def of_folder(self, folder: str, recursive: bool) -> dict[str, int]:
-        """Return the size in bytes of each object in a folder, by its path within it.
+    def of_folder(self, folder: str, recursive: bool) -> Listing:
+        """Return the objects in a folder.
 
         Raises
         ------
@@ -43,7 +44,7 @@ class Listings:
         folder = folder.rstrip("/")
         key = folder, recursive
         if key not in self._folders:
-            self._folders[key] = dict(_list(f"{folder}/", recursive))
+            self._folders[key] = Listing(_list(f"{folder}/", recursive))
         return self._folders[key]
 
     def has_folder(self, address: str) -> bool:
@@ -74,17 +75,18 @@ class Listings:
         InputError
             If its folder cannot be listed.
         """
-        for (folder, recursive), sizes in self._folders.items():
+        for (folder, recursive), listing in self._folders.items():
             rest = address[len(folder) + 1 :]
             if address.startswith(f"{folder}/") and (recursive or "/" not in rest):
-                return sizes.get(rest, 0) > 0
+                return rest in listing.written
         for prefix, found in self._prefixes.items():
             if address.startswith(prefix):
                 if found is None:
-                    found = self._prefixes[prefix] = dict(_list(prefix, recursive=True))
-                return found.get(address[len(prefix) :], 0) > 0
+                    rests = (rest for rest, size in _list(prefix, recursive=True) if size)
+                    found = self._prefixes[prefix] = HashedNames(rests)
+                return address[len(prefix) :] in found
         folder = folder_of(address)
-        return self.of_folder(folder, False).get(address[len(folder) + 1 :], 0) > 0
+        return address[len(folder) + 1 :] in self.of_folder(folder, False).written
 
     def forget(self) -> None:
         """Forget all, because another run begins."""
@@ -243,7 +245,7 @@ def _list(prefix: str, recursive: bool) -> Iterator[tuple[str, int]]:
         fs, path = _open(folder)
         path = path.rstrip("/")
         start = prefix[len(folder) :]
-        found = _pages(fs, path, start, recursive) if scheme_of(prefix) == "s3" else None
+        found = _on_s3(fs, path, start, recursive) if scheme_of(prefix) == "s3" else None
         if found is None:
             found = _found(fs, path, start, recursive, scheme_of(prefix) in _FINDS_BY_PREFIX)
         for name, size in found:
@@ -251,20 +253,14 @@ def _list(prefix: str, recursive: bool) -> Iterator[tuple[str, int]]:
                 yield name[len(start) :], size
 
 
-def _pages(fs: Any, path: str, start: str, recursive: bool) -> Iterator[tuple[str, int]]:
-    """Yield name and size of objects on S3, page by page, so that memory does not grow."""
+def _on_s3(fs: Any, path: str, start: str, recursive: bool) -> Iterator[tuple[str, int]]:
+    """Yield name and size of objects on S3 whose names have a start."""
+    from recolor_cli.system.s3_listing import objects  # needed by no run on disks
+
     bucket, _, key = path.partition("/")
     folder = f"{key}/" if key else ""
-    request = {"Bucket": bucket, "Prefix": folder + start}
-    if not recursive:
-        request["Delimiter"] = "/"
-    while True:
-        page = fs.call_s3("list_objects_v2", **request)
-        for item in page.get("Contents", ()):
-            yield item["Key"][len(folder) :], item["Size"]
-        if not page.get("IsTruncated"):
-            return
-        request["ContinuationToken"] = page["NextContinuationToken"]
+    for name, size in objects(fs, bucket, folder + start, recursive):
+        yield name[len(folder) :], size
 
 
 def _found(
