@@ -116,11 +116,11 @@ def _label_areas(cells: FloatArray, inside: tuple[slice, slice]) -> NDArray[np.i
     is_smooth = (cv2.magnitude(slope_x, slope_y) < _MAX_SLOPE).view(np.uint8)
     # Opened, because chains of single cells run all over a rough texture.
     is_flat = cv2.morphologyEx(is_smooth, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(is_flat, connectivity=4)
-    large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= _MIN_SHARE * picture.size) + 1
+    count, labels = cv2.connectedComponents(is_flat, connectivity=4)
+    large = np.flatnonzero(np.bincount(labels.ravel())[1:] >= _MIN_SHARE * picture.size) + 1
     numbers = np.zeros(count, np.int32)
     numbers[large] = np.arange(1, len(large) + 1)
-    grown = _grow(numbers[labels], cells[inside])
+    grown = _grow(numbers.take(labels), cells[inside])
     rows, columns = inside
     top, bottom = rows.start, cells.shape[0] - rows.stop
     left, right = columns.start, cells.shape[1] - columns.stop
@@ -162,7 +162,9 @@ def _fit_areas(labels: NDArray[np.int32], lightness: FloatArray, planes: FloatAr
     label = labels[0].take(whole)
     order = label.astype(np.uint16).argsort(kind="stable")
     whole, label = whole.take(order), label.take(order)
-    begins = np.flatnonzero(np.diff(label, prepend=-1))
+    is_first = np.ones(len(label), bool)
+    is_first[1:] = label[1:] != label[:-1]
+    begins = np.flatnonzero(is_first)
     found = label[begins]
     light = (lightness.sum(axis=0) / 4).take(whole)
     # L*, L* squared, a, b, and a and b by L*: the sums of these over an area give its line.
