@@ -16,7 +16,7 @@ from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import InputError, NoInputsError
 from recolor_cli.evaluation.aging import age
-from recolor_cli.evaluation.example_sheet import draw_evaluation_sheet
+from recolor_cli.evaluation.example_sheet import draw_example_sheet
 from recolor_cli.evaluation.pictures import Picture, load_pictures
 from recolor_cli.evaluation.table import Table, age_picture, evaluate
 from recolor_cli.guidance.recolor_options import RecolorOptions
@@ -187,10 +187,10 @@ def test_the_table_as_text_has_every_line_and_its_meaning(manifest):
 def test_the_sheet_has_best_median_and_worst(manifest):
     network = SpyNetwork(manifest, (10.0, 5.0))
     differences = [5.0, 1.0, 3.0, 2.0, 4.0, 6.0]
-    png = draw_evaluation_sheet(PICTURES, differences, network, OPTIONS, rows=50)
+    png = draw_example_sheet(PICTURES, differences, network, OPTIONS, rows=50)
     with Image.open(io.BytesIO(png)) as sheet:  # more than there are
         assert sheet.size == (3 * 768 + 2 * 24, 14 + 6 * (256 + 14 + 24))
-    png = draw_evaluation_sheet(PICTURES, differences, network, OPTIONS, rows=2)
+    png = draw_example_sheet(PICTURES, differences, network, OPTIONS, rows=2)
     with Image.open(io.BytesIO(png)) as sheet:
         pixels = np.asarray(sheet)
     # Column by column the first and the second row: the best, those around the middle, the worst.

@@ -18,7 +18,7 @@ from recolor_cli.batch.skip_rule import MissingOutputs, missing_outputs
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.errors import OutputError
 from recolor_cli.guidance.color_texts import levels_to_ab
-from recolor_cli.guidance.contact_sheet import contact_sheet
+from recolor_cli.guidance.contact_sheet import draw_contact_sheet
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.system.memory import MemoryBudget
 
@@ -324,9 +324,9 @@ def test_options_that_make_no_sense(recolor, scans, flags, said):
 
 def test_a_sheet_has_each_picture_with_its_label():
     pictures = [np.full((90, 60, 3), 40 * n, np.uint8) for n in range(1, 6)]
-    sheet = contact_sheet(pictures, [str(n) for n in range(1, 6)])
+    sheet = draw_contact_sheet(pictures, [str(n) for n in range(1, 6)])
     height, width = sheet.shape[:2]
     for n in range(1, 6):
         assert (sheet == 40 * n).all(axis=-1).sum() >= 90 * 60
     assert 0.5 < width / height < 3
-    assert contact_sheet(pictures[:1], ["1"]).shape == (90 + 28 + 32, 60 + 32, 3)
+    assert draw_contact_sheet(pictures[:1], ["1"]).shape == (90 + 28 + 32, 60 + 32, 3)

@@ -15,7 +15,7 @@ import numpy as np
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import CONFIDENCE, VARIANTS, sidecar_path
 from recolor_cli.color.resize import shrink_to_side
-from recolor_cli.guidance.contact_sheet import SIDE, contact_sheet
+from recolor_cli.guidance.contact_sheet import SIDE, draw_contact_sheet
 from recolor_cli.guidance.prediction import Prediction
 from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.encode import (
@@ -140,7 +140,7 @@ class NetworkSidecars:
         rgb = cast(RgbImage, small.rgb)
         painted = [cast(RgbImage, self._recolorizer.paint(rgb, ab)) for ab in self._colorings[0]]
         labels = [str(number) for number in range(1, len(painted) + 1)]
-        return _page(contact_sheet(painted, labels), small)
+        return _page(draw_contact_sheet(painted, labels), small)
 
     def _map(self) -> tuple[DecodedImage, RgbImage]:
         small, prediction = self._first_page()

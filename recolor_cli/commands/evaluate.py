@@ -74,7 +74,7 @@ def evaluate(
 
     try:
         from recolor_cli.evaluation.example_page import write_example_page
-        from recolor_cli.evaluation.example_sheet import draw_evaluation_sheet
+        from recolor_cli.evaluation.example_sheet import draw_example_sheet
         from recolor_cli.evaluation.pictures import load_pictures
         from recolor_cli.evaluation.table import Table
         from recolor_cli.evaluation.table import evaluate as measure
@@ -108,7 +108,7 @@ def evaluate(
         write_atomic(report / "table.json", table.to_json().encode())
         for number, (name, network) in enumerate(networks.items()):
             differences = figures[2 + number].differences  # behind the two baselines
-            sheet = draw_evaluation_sheet(sound, differences, network, options, aged)
+            sheet = draw_example_sheet(sound, differences, network, options, aged)
             write_atomic(report / f"{number + 1}-{name}.png", sheet)
         page = report / "comparison.html"
         write_example_page(page, sound, figures[2:], networks, options, aged, conditions)

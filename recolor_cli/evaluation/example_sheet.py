@@ -23,7 +23,7 @@ _TEXT = 14  # px, the height of a line
 _GAP = 24  # px, between best, median and worst
 
 
-def draw_evaluation_sheet(
+def draw_example_sheet(
     pictures: Sequence[Picture],
     differences: Sequence[float],
     network: ColorNetwork,

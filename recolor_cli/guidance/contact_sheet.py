@@ -17,8 +17,8 @@ _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.7
 _ASPECT = 4 / 3  # approximate ratio of width to height of the sheet
 
 
-def contact_sheet(pictures: Sequence[RgbImage], labels: Sequence[str]) -> RgbImage:
-    """Arrange pictures on white, with a label under each.
+def draw_contact_sheet(pictures: Sequence[RgbImage], labels: Sequence[str]) -> RgbImage:
+    """Draw pictures on white, with a label under each.
 
     Parameters
     ----------
