@@ -172,10 +172,11 @@ class Recolorizer:
             steered = self.predict_distribution(rgb, timings).picked()
             timings.lap("steering")
             return steered
-        tensor = self._network_input(rgb, timings)
+        letterbox = self._letterbox(rgb)
+        tensor = self._network_input(rgb, letterbox, timings)
         ab: FloatArray = predict_ab(self.network, tensor, self.options)[0].transpose(1, 2, 0)
         if self.network.manifest.refined:
-            ab = refine(ab, tensor[0, 0], self._letterbox(rgb).inside)
+            ab = refine(ab, tensor[0, 0], letterbox.inside)
         timings.lap("network")
         return ab
 
@@ -204,14 +205,15 @@ class Recolorizer:
         if not isinstance(network, DistributionNetwork):
             raise no_distribution(network.manifest.name)
         rgb = take_picture(picture).rgb
-        tensor = self._network_input(rgb, timings)
+        letterbox = self._letterbox(rgb)
+        tensor = self._network_input(rgb, letterbox, timings)
         distribution = network.distribution(tensor)
         _check_finite(distribution.logits)
         timings.lap("network")
         return Prediction(
             distribution=distribution,
             lightness=tensor[0, 0],
-            letterbox=self._letterbox(rgb),
+            letterbox=letterbox,
             temperature=_temperature(network, options),
             factors=ColorFactors(
                 model=network.manifest.strength,
@@ -247,8 +249,10 @@ class Recolorizer:
         paint(rgb, self._letterbox(rgb).upsample(ab), result, blend_mask)
         return cast(Picture, given.like_original(result))
 
-    def _network_input(self, rgb: AnyRgbImage, timings: StageTimings) -> FloatArray:
-        tensor = network_input(rgb, self._letterbox(rgb), self.network.manifest.pad_lightness)
+    def _network_input(
+        self, rgb: AnyRgbImage, letterbox: Letterbox, timings: StageTimings
+    ) -> FloatArray:
+        tensor = network_input(rgb, letterbox, self.network.manifest.pad_lightness)
         timings.lap("lightness")
         return tensor
 
