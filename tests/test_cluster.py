@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ray.cluster_utils import Cluster
 
@@ -22,12 +23,14 @@ from recolor_cli.batch.run import run_with_workers
 from recolor_cli.cluster import nodes, shared_places, workers
 from recolor_cli.cluster.address import check_cluster_address
 from recolor_cli.cluster.nodes import Software
+from recolor_cli.cluster.picture_actor import picture_work
 from recolor_cli.cluster.shared_places import SharedPlaces
 from recolor_cli.cluster.shares import share_of
 from recolor_cli.cluster.workers import ClusterWorkers
 from recolor_cli.commands.cluster_argument import with_cluster_address
 from recolor_cli.errors import RecolorError, UsageError
 from recolor_cli.guidance.recolor_options import RecolorOptions
+from video_clips import decoded, make
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray leaves sockets and processes open
 
@@ -102,7 +105,7 @@ def pictures(tmp_path):
 class Run:
     """Pictures on the cluster, in a thread of their own."""
 
-    def __init__(self, cluster, folder, **changes):
+    def __init__(self, cluster, folder):
         self.folder = folder.parent
         self.options = OutputOptions(out=str(self.folder / "out"), keep_damaged=True)
         self.jobs = plan([str(folder)], False, self.options)
@@ -110,9 +113,9 @@ class Run:
         self.warnings = []
         self.workers = ClusterWorkers(
             cluster.address,
-            replace(config, **changes),
+            picture_work(config, DECODER.format(folder=str(self.folder))),
+            100,
             self.warnings.append,
-            preamble=DECODER.format(folder=str(self.folder)),
         )
         self.outcomes = []
         self._thread = threading.Thread(target=self._run)
@@ -211,7 +214,7 @@ def test_what_cannot_be_done_fails_by_name(cluster, pictures, monkeypatch):
     monkeypatch.setattr(workers, "_LOOK_SECONDS", 0.2)
     monkeypatch.setattr(workers, "_PATIENCE_SECONDS", 1)
     monkeypatch.setattr(workers, "_MAX_LOSSES", 1)
-    monkeypatch.setattr(workers, "_room", lambda node, device: int(node.id == victim.node_id))
+    monkeypatch.setattr(ClusterWorkers, "_room", lambda self, node: int(node.id == victim.node_id))
     victim = add_node(cluster)
     cluster.wait_for_nodes()
     run = Run(cluster, pictures("a-held.jpg", "b.jpg"))
@@ -256,6 +259,34 @@ def test_a_driver_that_was_ended_is_finished_by_the_same_command(
     assert driver.returncode == 0
     assert "skipped" in told
     as_on_one_machine(recolor, folder)
+
+
+def test_films_go_one_to_a_machine_and_are_as_on_one_machine(
+    recolor, cluster, victim, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        make(tmp_path / "in" / f"{number}.mkv", 3 + number)
+    (tmp_path / "in" / "broken.mkv").write_bytes(b"no film")
+    (tmp_path / "in" / "still.jpg").write_bytes(encoded(draw()))
+    argv = ("in", "-m", "film", "--device", "cpu", "--json")
+    plain, _ = recolor(*argv, "-o", "plain/", exit_code=1)
+    out, _ = recolor(*argv, "-o", "out/", "--cluster", cluster.address, exit_code=1)
+    seen = [
+        [(line["source"], line["status"], line.get("frames")) for line in map(json.loads, text)]
+        for text in (plain.splitlines(), out.splitlines())
+    ]
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 4
+    for name in ("0.mkv", "1.mkv"):
+        frames, expected = decoded(f"out/{name}"), decoded(f"plain/{name}")
+        assert [time for time, _ in frames] == [time for time, _ in expected]
+        assert all(
+            np.array_equal(plane, other)
+            for (_, planes), (_, others) in zip(frames, expected, strict=True)
+            for plane, other in zip(planes, others, strict=True)
+        )
 
 
 def test_a_machine_without_this_version_is_not_used(cluster, pictures, monkeypatch):

@@ -60,6 +60,8 @@ class Outcome:
     entropy : float or None
         Mean entropy of the network's predictions over the picture and its pages, nats; None
         without a confidence map.
+    counts : dict of str to int
+        Of a film: its frames, those that an earlier run made, and its cuts.
     result : bytes
         The encoded result of a picture that came as bytes; empty if it is in a file.
     """
@@ -76,6 +78,7 @@ class Outcome:
     written: tuple[str, ...] = ()
     thumbnails: Thumbnails | None = None
     entropy: float | None = None
+    counts: dict[str, int] = field(default_factory=dict)
     result: bytes = field(default=b"", repr=False)
 
 

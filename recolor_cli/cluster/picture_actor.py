@@ -6,9 +6,8 @@ is tried again and named by the same code there, and the actor outlives it.
 
 from __future__ import annotations
 
-import contextlib
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.messages import ReadyMessage, WorkerConfig
@@ -16,13 +15,13 @@ from recolor_cli.batch.outcome import Outcome
 from recolor_cli.batch.processes import ProcessWorkers
 from recolor_cli.batch.sizing import memory_for_processes
 from recolor_cli.batch.skip_rule import MissingOutputs
-from recolor_cli.cluster.shared_places import SharedPlaces
-from recolor_cli.errors import ModelError
-from recolor_cli.model.model_files import digest_model
+from recolor_cli.cluster.shared_places import SharedModel, SharedPlaces
+from recolor_cli.cluster.shares import Share, share_of
+from recolor_cli.cluster.work import ClusterWork
 
 
 @dataclass(frozen=True, slots=True)
-class ActorConfig:
+class _Config:
     """What an actor needs to begin.
 
     Parameters
@@ -33,10 +32,7 @@ class ActorConfig:
         That Ray gives to the actor.
     siblings : int
         Number of actors that share the memory of the machine.
-    folder : str
-        The driver's working folder, from which local names are looked up if the machine has it.
-    digest : str
-        Hash of the model that the driver has.
+    model : SharedModel
     preamble : str
         Python code that the processes run first.
     """
@@ -44,9 +40,8 @@ class ActorConfig:
     worker: WorkerConfig
     cpus: int
     siblings: int
-    folder: str
-    digest: str
-    preamble: str = ""
+    model: SharedModel
+    preamble: str
 
 
 class PictureActor:
@@ -55,21 +50,15 @@ class PictureActor:
     def __init__(self) -> None:
         self._workers: ProcessWorkers | None = None
 
-    def start(self, config: ActorConfig) -> ReadyMessage:
+    def start(self, config: _Config) -> ReadyMessage:
         """Start the process, which loads the network.
 
         Raises
         ------
         RecolorError
-            As `ProcessWorkers`; ModelError if the model differs from the driver's.
+            As `ProcessWorkers` and `SharedModel.check`.
         """
-        with contextlib.suppress(OSError):
-            os.chdir(config.folder)
-        if digest_model(config.worker.model) != config.digest:
-            raise ModelError(
-                f"its model {config.worker.model} is another one",
-                "install the same version of recolor and of the model there",
-            )
+        config.model.check()
         memory = memory_for_processes(config.siblings) // config.siblings
         self._workers = ProcessWorkers(config.worker, config.preamble, memory, config.cpus)
         return self._workers.ready
@@ -82,3 +71,24 @@ class PictureActor:
         """Make the missing outputs of a job. Errors are in the outcome."""
         assert self._workers
         return self._workers.submit(job, missing).result()
+
+    def stop(self) -> None:
+        """Do nothing: a picture is finished in a moment."""
+
+
+def picture_work(config: WorkerConfig, preamble: str = "") -> ClusterWork:
+    """Return the work on pictures.
+
+    Parameters
+    ----------
+    config : WorkerConfig
+    preamble : str
+        Python code that the processes which recolor run first.
+    """
+    model = SharedModel.of(config.model)
+
+    def config_of(share: Share) -> _Config:
+        worker = replace(config, device=share.device, count=share.processes, total=None)
+        return _Config(worker, share.cpus, share.siblings, model, preamble)
+
+    return ClusterWork(PictureActor, partial(share_of, device=config.device), config_of)

@@ -1,7 +1,8 @@
-"""Find the local places that all machines must see, because pictures go by their names."""
+"""Find what all machines must have: the model, and local places, because pictures go by names."""
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import ray
 
 from recolor_cli.batch.job import Job
 from recolor_cli.cluster.nodes import Node
+from recolor_cli.errors import ModelError
+from recolor_cli.model.model_files import digest_model
 from recolor_cli.system.files import existing_folder
 from recolor_cli.system.places import is_address
 from recolor_cli.system.temporary_files import temporary_file
@@ -42,6 +45,46 @@ class SharedPlaces:
         if self.marker and not Path(self.marker).is_file():
             return str(Path(self.marker).parent)
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedModel:
+    """The model of a run, and the folder from which its name and those of pictures are looked up.
+
+    Parameters
+    ----------
+    name : str
+        Name or path.
+    digest : str
+        Hash of its file.
+    folder : str
+        The driver's working folder.
+    """
+
+    name: str
+    digest: str
+    folder: str
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Describe a model of this machine; raises ModelError if there is none."""
+        return cls(name, digest_model(name), str(Path.cwd()))
+
+    def check(self) -> None:
+        """Go to the driver's folder, if this machine has it, and compare the model.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model, or another one.
+        """
+        with suppress(OSError):
+            os.chdir(self.folder)
+        if digest_model(self.name) != self.digest:
+            raise ModelError(
+                f"its model {self.name} is another one",
+                "install the same version of recolor and of the model there",
+            )
 
 
 class SharedPlacesFinder:

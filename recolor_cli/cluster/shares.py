@@ -48,6 +48,12 @@ def share_of(node: Node, device: str) -> Share:
     return Share(1, 0, 1, Device.CPU, min(node.cpus, room))
 
 
+def whole_node(node: Node, device: str) -> Share:
+    """Return the share of an actor that gets all CPUs of a machine, and one card if it has any."""
+    part = share_of(node, device)
+    return Share(max(1, node.cpus), part.gpus, 1, part.device, min(1, part.siblings))
+
+
 def deal(total: int, rooms: Sequence[int]) -> list[int]:
     """Distribute so many actors over machines evenly, of which each has room for some.
 

@@ -10,30 +10,27 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from recolor_cli.batch.job import Job
-from recolor_cli.batch.messages import ReadyMessage, WorkerConfig
+from recolor_cli.batch.messages import ReadyMessage
 from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.cluster.connection import connected
 from recolor_cli.cluster.nodes import Node, Software, alive_nodes, own_software, survey
-from recolor_cli.cluster.picture_actor import ActorConfig, PictureActor
 from recolor_cli.cluster.shared_places import SharedPlacesFinder
-from recolor_cli.cluster.shares import Share, deal, share_of
+from recolor_cli.cluster.shares import Share, deal
+from recolor_cli.cluster.work import ClusterWork
 from recolor_cli.errors import InputError, RecolorError
-from recolor_cli.model.model_files import digest_model
 from recolor_cli.system.prefetch import POLL_SECONDS
 
 _T = TypeVar("_T")
@@ -68,14 +65,13 @@ class ClusterWorkers:
     ----------
     address : str
         As for `connected`.
-    config : WorkerConfig
-        Its count is the most pictures at a time; None takes all CPUs, or cards.
+    work : ClusterWork
+    limit : int
+        Most jobs at a time.
     warn : callable
         Gets a message for each machine that is not used. Called from a thread.
     stop : threading.Event or None
         Once it is set, the machines are no longer waited for.
-    preamble : str
-        Python code that the processes which recolor run first.
 
     Raises
     ------
@@ -86,19 +82,18 @@ class ClusterWorkers:
     def __init__(
         self,
         address: str,
-        config: WorkerConfig,
+        work: ClusterWork,
+        limit: int,
         warn: Callable[[str], None],
         stop: threading.Event | None = None,
-        preamble: str = "",
     ) -> None:
-        self._config = config
-        self._limit = min(config.count or sys.maxsize, config.total or sys.maxsize)
-        self._preamble = preamble
-        self._digest = digest_model(config.model)
+        self._work = work
+        self._limit = limit
         self._warn = warn
         self._queue: asyncio.PriorityQueue[_Task] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
         self._serving: set[asyncio.Task[None]] = set()  # one for each actor
+        self._actors: set[Any] = set()  # those that have begun
         self._refused: dict[str, str] = {}  # reasons, by the ids of nodes
         self._stopping = asyncio.Event()
         self._failure: RecolorError | None = None
@@ -175,6 +170,8 @@ class ClusterWorkers:
         while not self._queue.empty():
             self._queue.get_nowait().future.cancel()
         self._queue.put_nowait(_END)
+        for actor in self._actors:
+            actor.stop.remote()
 
     async def _look_after_nodes(self) -> None:
         """Start actors on all machines, those that join later too, until the workers stop."""
@@ -210,16 +207,16 @@ class ClusterWorkers:
                 if version
                 else ("recolor is not installed there")
             )
-        return "" if _room(node, self._config.device) else "it has no CPU or card for this"
+        return "" if self._room(node) else "it has no CPU or card for this"
 
     def _refuse(self, node: Node, reason: str) -> None:
         if node.id not in self._refused:
             self._refused[node.id] = f"{node.name}: {reason}"
-            if _room(node, self._config.device) or node.cpus:  # a head often gives none
+            if self._room(node) or node.cpus:  # a head often gives none
                 self._warn(f"the machine {node.name} is not used: {reason}")
 
     def _start_actors(self, nodes: list[Node]) -> None:
-        shares = [share_of(node, self._config.device) for node in nodes]
+        shares = [self._work.share_of(node) for node in nodes]
         numbers = deal(self._limit - len(self._serving), [share.siblings for share in shares])
         for node, share, number in zip(nodes, shares, numbers, strict=True):
             for _ in range(number):
@@ -238,7 +235,8 @@ class ClusterWorkers:
         while failures < _STARTS and node.id not in self._refused:
             actor = self._actor(node, share)
             try:
-                ready = await self._unless_stopped(actor.start.remote(self._actor_config(share)))
+                begin = actor.start.remote(self._work.config_of(share))
+                ready = await self._unless_stopped(begin)
             except RayTaskError as error:
                 self._refuse(node, _message(error))
                 return
@@ -250,10 +248,14 @@ class ClusterWorkers:
             if not self._opened.done():
                 self._opened.set_result(replace(ready, count=self.count))
             failures = 0
-            if not await self._work(node, actor):
+            self._actors.add(actor)
+            is_lost = await self._let_work(node, actor)
+            self._actors.discard(actor)
+            if not is_lost:
                 return
+        self._refuse(node, f"its worker ended {_STARTS} times at its start")
 
-    async def _work(self, node: Node, actor: Any) -> bool:
+    async def _let_work(self, node: Node, actor: Any) -> bool:
         """Let an actor do jobs; returns whether another one is needed in its place."""
         while node.id not in self._refused:
             task = await self._queue.get()
@@ -316,23 +318,17 @@ class ClusterWorkers:
 
     def _actor(self, node: Node, share: Share) -> Any:
         """Ask Ray for an actor on a machine; it begins when its CPUs or its card are free."""
-        remote: Any = ray.remote(PictureActor)
+        remote: Any = ray.remote(self._work.actor)
         return remote.options(
             num_cpus=share.cpus,
             num_gpus=share.gpus,
             max_restarts=0,
+            max_concurrency=2,  # it can be told to stop while it works
             scheduling_strategy=node.strategy,
         ).remote()
 
-    def _actor_config(self, share: Share) -> ActorConfig:
-        config = replace(self._config, device=share.device, count=share.processes, total=None)
-        return ActorConfig(
-            config, share.cpus, share.siblings, str(Path.cwd()), self._digest, self._preamble
-        )
-
-
-def _room(node: Node, device: str) -> int:
-    return share_of(node, device).siblings
+    def _room(self, node: Node) -> int:
+        return self._work.share_of(node).siblings
 
 
 def _message(error: RayTaskError) -> str:

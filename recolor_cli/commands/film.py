@@ -22,26 +22,25 @@ from recolor_cli.commands.film_click_options import film_options, split_encoder_
 from recolor_cli.commands.options import (
     DEFAULT_SETTINGS,
     SharedValues,
+    check_cluster,
     color_options,
     inputs_argument,
     shared_options,
     suffix_option,
 )
 from recolor_cli.commands.report import (
-    load_network,
     missing_extra,
     print_lists,
     report_outcome,
 )
 from recolor_cli.commands.signals import signals
 from recolor_cli.errors import ExitCode, UsageError
-from recolor_cli.system.places import is_address
+from recolor_cli.system.device import Device
 
 if TYPE_CHECKING:
     from recolor_cli.batch.job import Job
     from recolor_cli.batch.output_options import OutputOptions
     from recolor_cli.image.provenance import Provenance
-    from recolor_cli.model.onnx_network import OnnxColorNetwork
     from recolor_cli.terminal.console import Console
     from recolor_cli.video.encoding import VideoEncodingOptions
     from recolor_cli.video.film_options import FilmOptions
@@ -71,6 +70,8 @@ def film(**values: Any) -> ExitCode:
     given = _OptionValues(**values)
     if given.palette and (given.pick or 1) > 1:
         raise UsageError("--pick and --palette choose one palette each", "leave one of them out")
+    if given.cluster:
+        check_cluster(given)
     options, raw = _make_film_options(given), _parse_raw_frames(given)
     output = make_output_options(given.out, given.base, given.suffix, given.overwrite, options)
     output = replace(output, exclude=given.exclude, shard=given.shard)
@@ -78,7 +79,9 @@ def film(**values: Any) -> ExitCode:
     jobs.sort(key=lambda job: job.error is None)  # told before hours of work
     _check_streams(given, jobs)
     _check_encoders(jobs, options.encoding)
-    check_model(given.model, given.device, bool(options.recolor.steering))
+    # Machines of a cluster have devices of their own.
+    device = Device.CPU if given.cluster else given.device
+    check_model(given.model, device, bool(options.recolor.steering))
     code = _recolor(given, jobs, output, options, raw, Console(given.quiet, given.verbose))
     if given.dry_run and not given.quiet:
         from recolor_cli.commands.film_estimate import print_estimate
@@ -104,6 +107,7 @@ class _OptionValues(SharedValues):
     lossless: bool
     pixel_format: str | None
     encoder_option: tuple[str, ...]
+    cluster: str | None
     raw: str | None
     rate: Fraction | None
 
@@ -191,62 +195,44 @@ def _recolor(
     raw: RawFrames | None,
     console: Console,
 ) -> ExitCode:
-    """Recolor the films one after the other and report each. Load the model for the first one."""
-    from recolor_cli.batch.outcome import Outcome, Report, Status
+    """Recolor the films and report each, in their order."""
+    from recolor_cli.batch.outcome import Report
     from recolor_cli.batch.skip_rule import expect_results
-    from recolor_cli.batch.targets import Targets
-    from recolor_cli.commands.film_plan import is_finished, make_untried_outcome
-    from recolor_cli.commands.film_run import FilmSource, find_misfit, recolor_job
-    from recolor_cli.system.device import cpu_count
-    from recolor_cli.video.job import clean_up
+    from recolor_cli.commands.film_jobs import FilmJobs
 
     provenance = _make_provenance(given, options)
     options = replace(options, provenance=None if given.no_provenance else provenance)
-    report, targets = Report(), Targets(output.out)
+    options = replace(options, model_digest=provenance.model_digest)
+    report, alone = Report(), len(jobs) == 1
     expect_results(jobs, output)
-    network: OnnxColorNetwork | None = None
     with signals((signal.SIGINT,)) as stop:
-        for job in jobs:
-            counts: dict[str, object] = {}
-            finished = not job.error and is_finished(job, output)
-            source = FilmSource(job.source, raw, given.rate)
-            if job.error or finished:
-                outcome = make_untried_outcome(job, finished, options.provenance)
-                if finished and (misfit := find_misfit(source, options)):
-                    outcome = Outcome(job, Status.FAILED, misfit)
-                if finished and not (given.dry_run or is_address(job.destination)):
-                    clean_up(Path(job.destination))
-            elif refusal := targets.refusal(job):
-                outcome = Outcome(job, Status.FAILED, refusal)
-            elif given.dry_run:
-                outcome = make_untried_outcome(job, finished, options.provenance)
-            else:
-                if network is None:  # all CPUs work on one film, each on a frame of its own
-                    network = load_network(given.model, given.device, cpu_count(), console)
-                    if options.recolor.steering:
-                        network.require_distribution()
-                    options = replace(options, model_digest=provenance.model_digest)
-                outcome, done = recolor_job(job, source, network, options, console, stop)
-                if isinstance(outcome.error, UsageError) and len(jobs) == 1:
-                    raise outcome.error
-                if done:
-                    counts = {"frames": done.frames, "resumed": done.resumed, "cuts": done.cuts}
-                targets.note(outcome)
+        films = FilmJobs(
+            jobs,
+            output,
+            options,
+            given.model,
+            given.device,
+            raw,
+            given.rate,
+            given.dry_run,
+            console,
+            stop,
+        )
+        for outcome in films.on_cluster(given.cluster) if given.cluster else films.here():
+            if isinstance(outcome.error, UsageError) and alone:
+                raise outcome.error
             report.add(outcome)
-            device = network.device if network else ""
-            alone = len(jobs) == 1
             report_outcome(
                 outcome,
                 console,
                 given.as_json,
                 given.model,
-                device,
+                films.loaded_device,
                 alone,
                 report.is_repeated(outcome),
-                counts,
             )
-            if stop.is_set():
-                console.error(f"interrupted: {report}", "the same command goes on from here")
-                return ExitCode.INTERRUPTED
+        if stop.is_set():
+            console.error(f"interrupted: {report}", "the same command goes on from here")
+            return ExitCode.INTERRUPTED
     print_lists(report, console)
     return report.exit_code

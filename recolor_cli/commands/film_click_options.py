@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from recolor_cli.commands.completers import files
-from recolor_cli.commands.options import Number, add_options
+from recolor_cli.commands.options import Number, add_options, cluster_option
 from recolor_cli.errors import UsageError
 
 
@@ -77,7 +77,12 @@ class _Alpha(Number):
 def film_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command."""
     return add_options(
-        command, _reference_option, *_TIME_OPTIONS, *_ENCODING_OPTIONS, *_SOURCE_OPTIONS
+        command,
+        _reference_option,
+        *_TIME_OPTIONS,
+        *_ENCODING_OPTIONS,
+        *_SOURCE_OPTIONS,
+        cluster_option,
     )
 
 

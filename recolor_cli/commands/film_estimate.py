@@ -102,9 +102,9 @@ def _measure(
     with tempfile.TemporaryDirectory(prefix="recolor-") as folder:
         trial = Job(film.job.source, str(Path(folder) / Path(film.job.destination).name))
         source = FilmSource(film.job.source, rate=rate)
-        outcome, report = recolor_job(
+        outcome = recolor_job(
             trial, source, network, options, Console(quiet=True), threading.Event()
         )
-    if report is None or not report.frames:
+    if not outcome.counts.get("frames"):
         return None
-    return outcome.seconds["film"] / report.frames
+    return outcome.seconds["film"] / outcome.counts["frames"]

@@ -122,8 +122,8 @@ def recolor_job(
     options: FilmOptions,
     console: Console,
     stop: threading.Event,
-) -> tuple[Outcome, FilmReport | None]:
-    """Recolor one film. No error is raised; the report is None if the film failed."""
+) -> Outcome:
+    """Recolor one film. No error is raised: it is in the outcome."""
     started = time.monotonic()
     if options.provenance:
         options = replace(options, provenance=film_provenance(job.source, options.provenance))
@@ -137,15 +137,16 @@ def recolor_job(
             report = recolor_film(film, place, network, options, bar.advance, stop)
     except RecolorError as error:
         if is_out_of_memory(error.__cause__):  # FFmpeg says so in an error of its own
-            return replace(failed_unexpectedly(job, error), size=size), None
-        return Outcome(job, Status.FAILED, error, size=size), None
+            return replace(failed_unexpectedly(job, error), size=size)
+        return Outcome(job, Status.FAILED, error, size=size)
     except Exception as error:  # a bug must not stop the other films
-        return replace(failed_unexpectedly(job, error), size=size), None
+        return replace(failed_unexpectedly(job, error), size=size)
     seconds = time.monotonic() - started
     console.note(_format_summary(report, seconds))
+    counts = {"frames": report.frames, "resumed": report.resumed, "cuts": report.cuts}
     if report.interrupted:
         stopped = RecolorError(f"stopped after {counted(report.frames, 'frame')}")
-        return Outcome(job, Status.FAILED, stopped, size=size), report
+        return Outcome(job, Status.FAILED, stopped, size=size, counts=counts)
     return Outcome(
         job,
         Status.WRITTEN,
@@ -153,7 +154,8 @@ def recolor_job(
         seconds={"film": seconds},
         warnings=tuple(report.warnings),
         written=(job.destination,),
-    ), report
+        counts=counts,
+    )
 
 
 def find_misfit(source: FilmSource, options: FilmOptions) -> InputError | None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recolor_cli.batch.job import as_stream
+from recolor_cli.batch.job import STREAM, as_stream
 from recolor_cli.cluster.address import check_cluster_address
 from recolor_cli.commands.completers import device_names, files, model_names
 from recolor_cli.commands.variables import VARIABLE_PREFIX, warn_of_unknown_variables
+from recolor_cli.errors import UsageError
+from recolor_cli.system.device import parse_device
 from recolor_cli.system.places import local_name
 
 if TYPE_CHECKING:
@@ -296,6 +298,20 @@ class SharedValues:
     as_json: bool
     quiet: bool
     verbose: bool
+
+
+def check_cluster(given: SharedValues) -> None:
+    """Raise UsageError if other machines cannot do what is asked for."""
+    if STREAM in (*given.inputs, given.out):
+        raise UsageError(
+            "--cluster cannot read standard input or write to standard output",
+            "name files, or leave --cluster out",
+        )
+    if parse_device(given.device)[1]:
+        raise UsageError(
+            f"--device {given.device} names a card, and Ray chooses those of a cluster",
+            "use --device cuda",
+        )
 
 
 def shared_options(command: Command) -> Command:

@@ -56,7 +56,6 @@ def report_outcome(
     device: str,
     alone: bool = True,
     is_repeated: bool = False,
-    also: dict[str, object] | None = None,
 ) -> None:
     """Print an outcome: messages to stderr, the path or a JSON object to stdout.
 
@@ -71,15 +70,13 @@ def report_outcome(
         Whether it is the only job of the run: then a skip is a message without --verbose, too.
     is_repeated : bool
         As `Report.is_repeated`: then its message is printed with --verbose alone.
-    also : dict or None
-        Further items of the JSON object.
     """
     from recolor_cli.batch.outcome import Status
 
     _print_messages(outcome, console, alone, is_repeated)
     job = outcome.job
     if as_json:
-        console.json(_json(outcome, model, device) | (also or {}))
+        console.json(_json(outcome, model, device))
     elif outcome.status is Status.PLANNED:
         console.data(f"{job.source} -> {job.destination}")
     elif not console.quiet:
@@ -169,6 +166,7 @@ def _json(outcome: Outcome, model: str, device: str) -> dict[str, object]:
         "model": model,
         "device": device or None,
         "seconds": {stage: round(s, 4) for stage, s in outcome.seconds.items()},
+        **outcome.counts,
     }
 
 

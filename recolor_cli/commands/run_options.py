@@ -9,10 +9,9 @@ import click
 
 from recolor_cli.batch.job import STREAM
 from recolor_cli.batch.steering_files import read_mask, steering_of
-from recolor_cli.commands.options import GlobalFlags, SharedValues
+from recolor_cli.commands.options import GlobalFlags, SharedValues, check_cluster
 from recolor_cli.errors import UsageError
 from recolor_cli.image.formats import FORMAT_NAMES
-from recolor_cli.system.device import parse_device
 from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles
 
 if TYPE_CHECKING:
@@ -58,25 +57,11 @@ def check_combinations(given: OptionValues) -> None:
             "--watch cannot be combined with --files-from or --dry-run", "leave these out"
         )
     if given.cluster is not None:
-        _check_cluster(given)
+        check_cluster(given)
+        if given.watch:
+            raise UsageError("--watch cannot be combined with --cluster", "leave one of them out")
     if given.watch and given.shard:
         raise UsageError("--watch cannot be combined with --shard", "leave one of them out")
-
-
-def _check_cluster(given: OptionValues) -> None:
-    """Raise UsageError if other machines cannot do what is asked for."""
-    if STREAM in (*given.inputs, given.out):
-        raise UsageError(
-            "--cluster cannot read standard input or write to standard output",
-            "name files, or leave --cluster out",
-        )
-    if given.watch:
-        raise UsageError("--watch cannot be combined with --cluster", "leave one of them out")
-    if parse_device(given.device)[1]:
-        raise UsageError(
-            f"--device {given.device} names a card, and Ray chooses those of a cluster",
-            "use --device cuda",
-        )
 
 
 def output_options(given: OptionValues) -> OutputOptions:

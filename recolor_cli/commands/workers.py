@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -55,11 +56,15 @@ class WorkerOpener:
 
     def _open_cluster(self, address: str) -> Workers:
         try:
+            from recolor_cli.cluster.picture_actor import picture_work
             from recolor_cli.cluster.workers import ClusterWorkers
         except ImportError as error:
             raise missing_extra("cluster", error) from error
 
-        workers = ClusterWorkers(address, self.config, self.console.warn, self.stop)
+        config = self.config
+        limit = min(config.count or sys.maxsize, config.total or sys.maxsize)
+        work = picture_work(config)
+        workers = ClusterWorkers(address, work, limit, self.console.warn, self.stop)
         if workers.ready:  # else the run was stopped before
             report_device(workers.ready, self.console)
             self.device = workers.ready.device

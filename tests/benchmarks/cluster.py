@@ -37,8 +37,8 @@ POISON = b"this picture kills its decoder"
 DRIVER = f"""
 import sys
 from functools import partial
-from recolor_cli.cluster import workers
-workers.ClusterWorkers = partial(workers.ClusterWorkers, preamble='''
+from recolor_cli.cluster import picture_actor
+picture_actor.picture_work = partial(picture_actor.picture_work, preamble='''
 import os, signal
 from recolor_cli.batch import picture
 original = picture.decode_pages
