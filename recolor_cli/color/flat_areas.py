@@ -120,7 +120,7 @@ def _label_areas(cells: FloatArray, inside: tuple[slice, slice]) -> NDArray[np.i
     large = np.flatnonzero(np.bincount(labels.ravel())[1:] >= _MIN_SHARE * picture.size) + 1
     numbers = np.zeros(count, np.int32)
     numbers[large] = np.arange(1, len(large) + 1)
-    grown = _grow(numbers.take(labels), cells[inside])
+    grown = _grow(numbers[labels.astype(np.intp, copy=False)], cells[inside])
     rows, columns = inside
     top, bottom = rows.start, cells.shape[0] - rows.stop
     left, right = columns.start, cells.shape[1] - columns.stop
