@@ -18,7 +18,6 @@ BROKEN_FILE_ADVICE = "copy it again, with all files beside it that it needs, or 
 # Numbers of fields in onnx.proto: of ModelProto, and of StringStringEntryProto.
 _GRAPH, _PROPERTIES = 7, 14
 _KEY, _VALUE = 1, 2
-_CHUNK = 1 << 20  # bytes
 
 
 class ModelFiles(NamedTuple):
@@ -100,8 +99,7 @@ def _digest_files(states: tuple[tuple[Path, int, int], ...]) -> str:
     for path, _, _ in states:
         try:
             with path.open("rb") as file:
-                while chunk := file.read(_CHUNK):  # others' networks have up to a gigabyte
-                    digest.update(chunk)
+                hashlib.file_digest(file, lambda: digest)  # adds to what it got before
         except OSError as error:
             raise _unreadable(path, error) from error
     return digest.hexdigest()
