@@ -185,7 +185,7 @@ def _placed(address: str) -> Iterator[tuple[Any, str]]:
     with store_errors(address, writes=True):
         fs, path = _open(address)
         if scheme_of(address) in _HAS_FOLDERS:
-            fs.makedirs(folder_of(path), exist_ok=True)
+            _make_folders(fs, folder_of(path))
         if scheme_of(address) not in _WRITES_ARE_NOT_ATOMIC:
             yield fs, path
             return
@@ -199,6 +199,18 @@ def _placed(address: str) -> Iterator[tuple[Any, str]]:
             with suppress(Exception):
                 fs.rm_file(temporary)
             raise
+
+
+def _make_folders(fs: Any, folder: str) -> None:
+    """Make a folder and those above it, some of which another process may make meanwhile."""
+    for tries_left in reversed(range(folder.count("/") + 1)):  # one race for each at most
+        try:
+            fs.makedirs(folder, exist_ok=True)
+            return
+        except OSError:
+            # A server of SFTP has one answer for all reasons. One that refuses does so again.
+            if not tries_left:
+                raise
 
 
 def _type_of(address: str) -> dict[str, str]:
