@@ -187,6 +187,28 @@ def test_a_picture_is_not_refused_for_a_broken_profile(numbers):
     assert damage_of(odd[: (start + end) // 2] + END)
 
 
+@pytest.mark.parametrize(
+    ("marker", "content"),
+    [
+        (0xE0, b"JFIF\0"),
+        (0xE1, b""),
+        (0xE1, b"Exif\0\0"),
+        (0xE2, b"ICC_PROFILE\0"),
+        (0xE2, b"MPF\0II"),
+        (0xED, b"Photoshop 3.0\0"),
+        (0xED, b"Photoshop 3.0\x008BIM\4\4"),
+        (0xEE, b"Adobe\0"),
+    ],
+    ids=str,
+)
+def test_a_picture_is_not_refused_for_a_segment_that_is_cut_off(marker, content):
+    jpeg = KINDS["color"]
+    segment = struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
+    (page,) = decode_pages(jpeg[:2] + segment + jpeg[2:])
+    assert np.array_equal(page.rgb, decode(jpeg).rgb)
+    assert page.damage == ""
+
+
 @pytest.mark.parametrize("padding", [b"\0", b"\0" * 9, b"\xaa" * 3])
 def test_padding_in_front_of_the_end_is_no_damage(jpeg, padding):
     assert damage_of(jpeg.removesuffix(END) + padding + END) == ""

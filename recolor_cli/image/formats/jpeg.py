@@ -21,7 +21,7 @@ from recolor_cli.image.codec import NewPage
 from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.failures import damaged
 from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.formats.jpeg_stream import JpegStream, walk_segments
+from recolor_cli.image.formats.jpeg_stream import PHOTOSHOP, JpegStream, walk_segments
 from recolor_cli.image.metadata import Metadata, clean_photoshop, clean_xmp
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
 from recolor_cli.image.xmp_document import XmpError
@@ -34,7 +34,6 @@ from recolor_cli.image.xmp_extension import (
 
 _FULL_COLOR_QUALITY = 90  # from here on, color has the full resolution
 _QUANTIZATION_TABLES, _APP1, _APP2, _APP13 = 0xDB, 0xE1, 0xE2, 0xED
-_PHOTOSHOP = b"Photoshop 3.0\0"
 _MOST_IN_SEGMENT, _SEGMENT_SIZE = 65_533, 65_000  # bytes; the latter leaves room for a head
 _MP_ENTRIES = 0xB002  # the list of pictures in the multi-picture format
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1"
@@ -45,8 +44,7 @@ _SAMSUNG_VIDEO = b"MotionPhoto_Data"
 class _JpegReader(PillowReader):
     def __init__(self, data: bytes, codec: PillowCodec) -> None:
         self._stream = JpegStream(data)
-        # Pillow reads the metadata only, and knows no other depth.
-        super().__init__(data if self._stream.bits == 8 else self._stream.with_8_bits(), codec)
+        super().__init__(self._stream.for_pillow(), codec)  # which reads the metadata only
 
     @property
     def is_16_bit(self) -> bool:
@@ -82,7 +80,7 @@ class _JpegReader(PillowReader):
     def metadata(self, exif_block: bytes) -> Metadata:
         found = super().metadata(exif_block)
         resources = b"".join(
-            part.removeprefix(_PHOTOSHOP) for part in self._segments_of(_APP13, _PHOTOSHOP)
+            part.removeprefix(PHOTOSHOP) for part in self._segments_of(_APP13, PHOTOSHOP)
         )
         extension = self._segments_of(_APP1, EXTENSION_HEAD)
         xmp = clean_xmp(join_extension(found.xmp, extension))
@@ -142,7 +140,7 @@ class _Jpeg(PillowCodec):
             options["comment"] = metadata.comment
         parts = range(0, len(metadata.photoshop), _SEGMENT_SIZE)
         segments = [
-            (_APP13, _PHOTOSHOP + metadata.photoshop[at : at + _SEGMENT_SIZE]) for at in parts
+            (_APP13, PHOTOSHOP + metadata.photoshop[at : at + _SEGMENT_SIZE]) for at in parts
         ]
         if metadata.xmp:
             packet, extension = split_extension(metadata.xmp)

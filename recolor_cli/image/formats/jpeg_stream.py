@@ -30,8 +30,15 @@ from recolor_cli.image.unsupported import jpeg_ls_error
 from recolor_cli.types import AnyPlanes
 
 _TEMPORARY, _START, _END, _START_OF_SCAN = 0x01, 0xD8, 0xD9, 0xDA
-_APP0, _APP2, _APP14 = 0xE0, 0xE2, 0xEE
+_APP0, _APP2, _APP13, _APP14 = 0xE0, 0xE2, 0xED, 0xEE
 _PROFILE = b"ICC_PROFILE\0"  # then the number of a part, from 1, and how many there are
+PHOTOSHOP = b"Photoshop 3.0\0"
+_LEAST_LENGTHS = (
+    (_APP0, b"JFIF", 7),
+    (_APP2, _PROFILE, 14),
+    (_APP2, b"MPF\0", 12),
+    (_APP14, b"Adobe", 7),
+)
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start a frame; tables have these three
 _LS_FRAME = 0xF7  # JPEG-LS
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
@@ -115,9 +122,25 @@ class JpegStream:
         found = (part for part in self.segments if part.marker == _APP2)
         return [s for s in found if self.data[s.start : s.end].startswith(_PROFILE)]
 
-    def with_8_bits(self) -> bytes:
-        """Return the file with a header that declares 8 bits, for programs that read only those."""
-        return self._declare_8_bits(self.data)
+    def for_pillow(self) -> bytes:
+        """Return the file with 8 bits, and with other names for segments that Pillow fails at."""
+        data = self.data if self.bits == 8 else self._declare_8_bits(self.data)
+        short = [part.start for part in self.segments if self._is_too_short(part)]
+        if not short:
+            return data
+        changed = bytearray(data)
+        for at in short:
+            changed[at] = 0
+        return bytes(changed)
+
+    def _is_too_short(self, part: Segment) -> bool:
+        content = self.data[part.start : part.end]
+        if part.marker == _APP13 and content.startswith(PHOTOSHOP):
+            return content[-6:-2] == b"8BIM"  # it ends behind the number of a resource
+        return any(
+            part.marker == marker and content.startswith(head) and len(content) < least
+            for marker, head, least in _LEAST_LENGTHS
+        )
 
     def decode(self) -> tuple[AnyPlanes, str]:
         """Decode as much as there is.
