@@ -6,6 +6,7 @@ same command twice must not take it for a picture, so that a new kind needs its 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Collection
@@ -90,6 +91,17 @@ def without_label(stem: str, suffix: str = "") -> str:
 def thumbnail_folder(page: Path) -> Path:
     """Return the folder that holds the thumbnails of a gallery."""
     return page.with_name(page.stem + _THUMBNAIL_FOLDER)
+
+
+def thumbnail_key(name: str) -> str:
+    """Return the beginning of the names of a picture's thumbnails: 16 hexadecimal digits.
+
+    Parameters
+    ----------
+    name : str
+        Tells the picture from all others of its page; any text, also bytes that are not UTF-8.
+    """
+    return hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()
 
 
 def is_thumbnail(path: str) -> bool:

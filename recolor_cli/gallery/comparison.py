@@ -9,7 +9,6 @@ Names of files reach the page only as JSON and as quoted URLs.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from recolor_cli.batch.sidecar_names import THUMBNAIL, thumbnail_folder
+from recolor_cli.batch.sidecar_names import THUMBNAIL, thumbnail_folder, thumbnail_key
 from recolor_cli.gallery.page import as_text, check_replaceable, script_json
 from recolor_cli.system.files import write_atomic
 
@@ -91,8 +90,7 @@ class ComparisonPage:
         OutputError
             If a thumbnail cannot be written.
         """
-        name = f"{len(self._rows)}\0{path}"
-        key = hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()
+        key = thumbnail_key(f"{len(self._rows)}\0{path}")
         folder = str(Path(path).parent)
         row = _Row(
             as_text(Path(path).name),

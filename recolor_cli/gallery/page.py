@@ -11,7 +11,6 @@ Names of files reach the page only as JSON and as quoted URLs.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from recolor_cli.batch.sidecar_names import THUMBNAIL, thumbnail_folder
+from recolor_cli.batch.sidecar_names import THUMBNAIL, thumbnail_folder, thumbnail_key
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.image.compare import Thumbnails
 from recolor_cli.system.files import write_atomic, writing
@@ -203,14 +202,14 @@ class Gallery:
     def _write_thumbnails(self, entry: GalleryEntry, thumbnails: Thumbnails) -> dict[str, str]:
         """Write the thumbnails of a picture, and return their URLs and those of the large view."""
         name = os.path.abspath(entry.source) + "\0" + os.path.abspath(entry.destination)
-        key = hashlib.blake2b(os.fsencode(name), digest_size=8)
-        self._used_keys.add(key.digest())
+        key = thumbnail_key(name)
+        self._used_keys.add(bytes.fromhex(key))
         urls = {}
         for kind, data, large in (
             ("before", thumbnails.before, entry.before or entry.source),
             ("after", thumbnails.after, entry.destination),
         ):
-            path = self._thumbnails / f"{key.hexdigest()}-{kind}.jpg"
+            path = self._thumbnails / f"{key}-{kind}.jpg"
             write_atomic(path, data, durable=False)
             urls[kind] = self._url(str(path))
             is_shown = Path(large).suffix.lower() in _SHOWN_BY_BROWSERS
