@@ -71,7 +71,7 @@ def test_one_bad_file_neither_stops_nor_hides(tree, manifest):
 class HeldWorkers:
     """A worker that finishes the job that it has begun only when it is told to stop."""
 
-    count = 1
+    count, window = 1, 4
 
     def __init__(self):
         self._pool = ThreadPoolExecutor(1)
