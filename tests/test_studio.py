@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from recolor_cli.errors import InputError, RecolorError, UsageError
 from recolor_cli.guidance.likely_colors import likely_colors
 from recolor_cli.serve.problems import recolor_problem
 from recolor_cli.serve.settings import Limits, ServeSettings
+from recolor_cli.serve.studio.own_process import OwnProcess
 from recolor_cli.serve.studio.routes import studio_routes
 from recolor_cli.serve.studio.shell_words import shell_word
 from recolor_cli.serve.studio.studio import ExistsError, Studio
@@ -256,6 +258,54 @@ def test_files_outside_the_folders_are_neither_listed_nor_read(tmp_path, studio_
     (outside / "real" / "x.png").write_bytes(encoded(picture(), "PNG"))
     (tmp_path / "alias").symlink_to(outside / "real")
     assert list(keys_of(studio_of(tmp_path / "alias"))) == ["x.png"]  # a folder that was named
+
+
+def crash(*args):
+    """Crash, as a broken decoder does. It is called by name in another process."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def crash_once(path):
+    """Crash, but not when the file is there."""
+    if not path.exists():
+        path.touch()
+        crash()
+    return os.getpid()
+
+
+def test_a_file_that_crashes_its_decoder_is_told_and_costs_nothing_else(
+    studio_of, tmp_path, monkeypatch
+):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(encoded(picture(), "PNG"))
+    studio = studio_of(tmp_path)
+    key, other = keys_of(studio)["a.png"], keys_of(studio)["b.png"]
+    for name, ask in (
+        ("studio.read_picture", lambda: studio.preview(key, Wishes())),
+        ("studio._read_thumbnail", lambda: studio.thumbnail(key, False)),
+        ("guides.read_mask", lambda: studio.guides.mask(studio.guides.add("m.png", mask_file()))),
+        ("results._make_result", lambda: studio.save(other, Wishes(), False)),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"recolor_cli.serve.studio.{name}", crash)
+            with pytest.raises(InputError, match="the process that read it crashed"):
+                ask()
+    assert studio.preview(other, Wishes())
+    assert studio.thumbnail(other, False)
+    assert studio.save(other, Wishes(), False).command
+    assert (tmp_path / "b-recolored.png").exists()
+
+
+def test_a_process_that_dies_once_is_replaced(tmp_path):
+    process = OwnProcess()
+    assert process.call(crash_once, tmp_path / "crashed") not in (0, os.getpid())
+    with pytest.raises(UsageError, match="is no size"):
+        process.call(refuse)
+    process.close()
+
+
+def refuse():
+    raise UsageError("this is no size", "give another one")
 
 
 def test_what_was_dropped_is_gone_at_the_end(studio_of):

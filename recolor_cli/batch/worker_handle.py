@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 from recolor_cli.batch.messages import InitMessage, ReadyMessage
 from recolor_cli.errors import RecolorError
+from recolor_cli.system.blocked_signals import blocked_signals
 
 # -P: modules must not come from the folder of the pictures. The parent's own path is handed over.
 _PROGRAM = """
@@ -62,7 +62,7 @@ class WorkerProcess:
             raise _cannot_start(error) from error
         handle = theirs.fileno()
         try:
-            with _blocked_signals():
+            with blocked_signals():
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-c", program, str(handle), *sys.path],
                     env=_KEEP_MEMORY | os.environ,
@@ -152,25 +152,6 @@ def _inherit(handle: int) -> dict[str, Any]:
         startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]})
         return {"startupinfo": startup, "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"pass_fds": [handle]}
-
-
-@contextmanager
-def _blocked_signals() -> Iterator[None]:
-    """Keep signals to stop from a process that is started inside: its parent tells it when.
-
-    Ctrl-C goes to all processes of a terminal, as does SIGHUP when it is closed, and a service's
-    SIGTERM to all processes of the service.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    # The process inherits the mask. Signals to this one are delivered afterwards.
-    stops = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cannot_start(error: OSError) -> RecolorError:

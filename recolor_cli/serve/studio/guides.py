@@ -20,6 +20,7 @@ from recolor_cli.guidance.palette_bank import DESCRIPTIONS
 from recolor_cli.guidance.palette_files import load_palette
 from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
+from recolor_cli.serve.studio.own_process import OwnProcess
 from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
 
 _MAX_KEPT = 256  # files; every stroke on a mask sends one
@@ -35,15 +36,17 @@ class Guides:
         A folder of the server's own, within one that holds all that is temporary.
     picture_path : callable
         Returns the path of a picture of the shelf, by its key.
+    reader : OwnProcess
+        Decodes the files.
     """
 
-    def __init__(self, room: Path, picture_path: Callable[[str], Path]) -> None:
+    def __init__(self, room: Path, picture_path: Callable[[str], Path], reader: OwnProcess) -> None:
         self._room = room
         self._picture_path = picture_path
         self._kept: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
-        self._palette = lru_cache(32)(load_palette)
-        self._mask = lru_cache(8)(read_mask)
+        self._palette = lru_cache(32)(lambda text: reader.call(load_palette, text))
+        self._mask = lru_cache(8)(lambda path: reader.call(read_mask, path))
 
     def add(self, name: str, data: bytes) -> str:
         """Keep a file that the browser sent, and return its key."""

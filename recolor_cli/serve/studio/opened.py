@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, cast
 
 import cv2
@@ -25,7 +26,8 @@ from recolor_cli.image.encode import on_white
 from recolor_cli.image.probe import probe
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer
 from recolor_cli.serve.studio.wishes import Wishes
-from recolor_cli.types import FloatArray, ImageSize, RgbImage
+from recolor_cli.system.files import read
+from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize, RgbImage
 
 PREVIEW_SIDE = 1024  # px, the longest side
 MAX_DETAIL = 2560  # px, the longest side of a detail
@@ -51,38 +53,69 @@ class Suggestion:
     share: float
 
 
+@dataclass(frozen=True, slots=True)
+class ReadPicture:
+    """What the studio needs of a file.
+
+    Parameters
+    ----------
+    rgb : uint8 or uint16 array, shape (H, W, 3)
+        As the network reads it.
+    shown : uint8 array of the same shape, or None
+        As it is shown, on white; None if `rgb` is that.
+    damage : str
+        What is wrong with the file; empty if it is whole.
+    """
+
+    rgb: AnyRgbImage
+    shown: RgbImage | None
+    damage: str
+
+
+def read_picture(path: Path, max_pixels: int) -> ReadPicture:
+    """Decode the first page of a file.
+
+    Raises
+    ------
+    RecolorError
+        If it cannot be read, or has more pixels.
+    """
+    data = read(path).data
+    header = probe(data)
+    if header.pixels > max_pixels:
+        raise InputError(
+            f"it has {header.pixels / 1e6:,.0f} megapixels, more than --max-pixels allows",
+            "start the server with a higher --max-pixels",
+        )
+    page = next(decode_pages(data, header=header, keep_damaged=True))
+    rgb = page.rgb
+    page = to_8_bits(page)
+    shown = cast(RgbImage, on_white(page, page.rgb))
+    return ReadPicture(rgb, None if shown is rgb else shown, page.damage)
+
+
 class OpenPicture:
     """A picture whose colors are chosen by hand; may be used by several threads.
 
     Parameters
     ----------
-    data : bytes
-        Its file.
+    picture : ReadPicture
     recolorizer : Recolorizer
         Of a network with a distribution.
-    max_pixels : int
-        Larger pictures are refused.
 
     Raises
     ------
     RecolorError
-        If the picture cannot be read or recolored.
+        If the picture cannot be recolored.
     """
 
-    def __init__(self, data: bytes, recolorizer: Recolorizer, max_pixels: int) -> None:
-        header = probe(data)
-        if header.pixels > max_pixels:
-            raise InputError(
-                f"it has {header.pixels / 1e6:,.0f} megapixels, more than --max-pixels allows",
-                "start the server with a higher --max-pixels",
-            )
-        page = next(decode_pages(data, header=header, keep_damaged=True))
-        self.damage = page.damage
-        self._prediction = recolorizer.predict_distribution(page.rgb)
+    def __init__(self, picture: ReadPicture, recolorizer: Recolorizer) -> None:
+        self.damage = picture.damage
+        self._prediction = recolorizer.predict_distribution(picture.rgb)
         self._temperature = self._prediction.temperature
-        page = to_8_bits(page)
-        self._full = cast(RgbImage, on_white(page, page.rgb))
-        self.size = page.size
+        shown = picture.rgb if picture.shown is None else picture.shown
+        self._full = cast(RgbImage, shown)
+        self.size = ImageSize(*shown.shape[:2])
         self.small = cast(RgbImage, shrink_to_side(self._full, PREVIEW_SIDE, MIN_SIDE))
         self._lock = threading.Lock()
         # The last coloring and mask, with the wishes that they were made for.

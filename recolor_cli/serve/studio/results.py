@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import Outcome
 from recolor_cli.batch.output_options import OutputOptions
-from recolor_cli.batch.picture import Budget, PictureWork
+from recolor_cli.batch.picture import PictureWork
 from recolor_cli.batch.run_provenance import describe_colors, number_text, run_provenance
 from recolor_cli.batch.sidecar_names import HINTS, MASK, PALETTE
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.steering_files import read_mask, steering_of
 from recolor_cli.guidance.recolor_options import DEFAULT_STRENGTH, RecolorOptions
-from recolor_cli.model.color_network import ColorNetwork
+from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.serve.studio.guides import Guides
+from recolor_cli.serve.studio.own_process import OwnProcess
 from recolor_cli.serve.studio.shelf import ShelfPicture
 from recolor_cli.serve.studio.shell_words import shell_word
 from recolor_cli.serve.studio.wishes import Wishes
 from recolor_cli.system.files import write_atomic
+from recolor_cli.system.memory import MemoryBudget, memory_for_pictures
 
 _DEFAULT_MODEL, _DEFAULT_DEVICE = "poster", "auto"
 
@@ -80,28 +82,19 @@ class Results:
 
     Parameters
     ----------
-    network : callable
-        Returns the network.
     model, device : str
         As the command line names them.
     guides : Guides
-    budget : Budget
+    writer : OwnProcess
+        Recolors the pictures.
     """
 
-    def __init__(
-        self,
-        network: Callable[[], ColorNetwork],
-        model: str,
-        device: str,
-        guides: Guides,
-        budget: Budget,
-    ) -> None:
-        self._network = network
+    def __init__(self, model: str, device: str, guides: Guides, writer: OwnProcess) -> None:
         # A model may be a file, which another folder does not have.
         self._model = os.path.abspath(model) if os.path.exists(model) else model
         self._device = device
         self._guides = guides
-        self._budget = budget
+        self._writer = writer
 
     def recipe(self, picture: ShelfPicture, wishes: Wishes, keep_damaged: bool) -> Recipe:
         """Return what makes the result that is wished for."""
@@ -166,24 +159,36 @@ class Results:
     def save(self, picture: ShelfPicture, recipe: Recipe) -> Outcome:
         """Write the result and the files beside it."""
         recipe.write_files()
-        recolor = recipe.recolor_options()
-        hint = recipe.value("hint")
-        provenance = run_provenance(
-            self._model,
-            describe_colors(
-                recolor, recipe.value("mask"), recipe.value("palette"), [hint] if hint else ()
-            ),
-        )
-        output = OutputOptions(
-            out=str(picture.destination),
-            overwrite=True,
-            pick=int(recipe.value("pick") or 1),
-            seed=int(recipe.value("seed") or 0),
-            keep_damaged=recipe.keep_damaged,
-            provenance=provenance,
-        )
-        work = PictureWork(Recolorizer(self._network(), recolor), output, self._budget)
-        return work(Job(str(picture.source), str(picture.destination)), MissingOutputs(True))
+        job = Job(str(picture.source), str(picture.destination))
+        return self._writer.call(_make_result, job, recipe, self._model, self._device)
+
+
+def _make_result(job: Job, recipe: Recipe, model: str, device: str) -> Outcome:
+    """Make a result as the command line does. This runs in a process of its own."""
+    recolor = recipe.recolor_options()
+    hint = recipe.value("hint")
+    provenance = run_provenance(
+        model,
+        describe_colors(
+            recolor, recipe.value("mask"), recipe.value("palette"), [hint] if hint else ()
+        ),
+    )
+    output = OutputOptions(
+        out=job.destination,
+        overwrite=True,
+        pick=int(recipe.value("pick") or 1),
+        seed=int(recipe.value("seed") or 0),
+        keep_damaged=recipe.keep_damaged,
+        provenance=provenance,
+    )
+    budget = MemoryBudget(memory_for_pictures())
+    work = PictureWork(Recolorizer(_network(model, device), recolor), output, budget)
+    return work(job, MissingOutputs(True))
+
+
+@lru_cache(1)
+def _network(model: str, device: str) -> OnnxColorNetwork:
+    return OnnxColorNetwork.load(model, device)
 
 
 def _hint_file(wishes: Wishes) -> bytes:

@@ -21,12 +21,12 @@ from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.serve.settings import ServeSettings
 from recolor_cli.serve.studio.guides import Guides
-from recolor_cli.serve.studio.opened import OpenPicture
+from recolor_cli.serve.studio.opened import OpenPicture, read_picture
+from recolor_cli.serve.studio.own_process import OwnProcess
 from recolor_cli.serve.studio.results import Recipe, Results
 from recolor_cli.serve.studio.shelf import Shelf, ShelfPicture
 from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
 from recolor_cli.system.files import read
-from recolor_cli.system.memory import MemoryBudget, memory_for_pictures
 
 _MAX_OPEN = 3  # pictures that are kept open
 _MAX_THUMBNAILS = 2000
@@ -69,12 +69,18 @@ class Studio:
         for name in ("dropped", "guides"):
             (room / name).mkdir()
         self.shelf = Shelf(settings.inputs, room / "dropped")
-        self.guides = Guides(room / "guides", lambda key: self.shelf.picture(key).source)
+        # Two, so that thumbnails need not wait until a large picture is saved.
+        self._reader, self._writer = OwnProcess(), OwnProcess()
+        self.guides = Guides(
+            room / "guides", lambda key: self.shelf.picture(key).source, self._reader
+        )
         self._opened: OrderedDict[tuple[str, str], OpenPicture] = OrderedDict()
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._looking = threading.Lock()  # one thumbnail at a time leaves a core for previews
-        self._thumbnail = lru_cache(_MAX_THUMBNAILS)(_read_thumbnail)
+        self._thumbnail = lru_cache(_MAX_THUMBNAILS)(
+            lambda path, version: self._reader.call(_read_thumbnail, path, version)
+        )
 
     @cached_property
     def network(self) -> OnnxColorNetwork:
@@ -85,9 +91,8 @@ class Studio:
 
     @cached_property
     def _results(self) -> Results:
-        budget = MemoryBudget(memory_for_pictures())
         settings = self._settings
-        return Results(lambda: self.network, settings.model, settings.device, self.guides, budget)
+        return Results(settings.model, settings.device, self.guides, self._writer)
 
     def about(self) -> dict[str, Any]:
         """Return what the page shows of the server itself."""
@@ -122,9 +127,9 @@ class Studio:
             with self._opening:
                 opened = self._find_open(known)
                 if opened is None:
-                    data = read(picture.source).data
                     pixels = self._settings.limits.pixels
-                    opened = OpenPicture(data, Recolorizer(self.network), pixels)
+                    found = self._reader.call(read_picture, picture.source, pixels)
+                    opened = OpenPicture(found, Recolorizer(self.network))
                     with self._lock:
                         self._opened[known] = opened
                         if len(self._opened) > _MAX_OPEN:
@@ -206,7 +211,9 @@ class Studio:
         return path
 
     def close(self) -> None:
-        """Remove what was sent."""
+        """Remove what was sent, and end the processes."""
+        self._reader.close()
+        self._writer.close()
         self._finalizer()
 
     def _recipe(self, key: str, wishes: Wishes) -> Recipe:
