@@ -18,8 +18,9 @@ from typing import Any
 from urllib.parse import quote
 
 from recolor_cli.batch.sidecar_names import THUMBNAIL, thumbnail_folder, thumbnail_key
-from recolor_cli.gallery.page import as_text, check_replaceable, script_json
+from recolor_cli.gallery.page import check_replaceable, script_json
 from recolor_cli.system.files import write_atomic
+from recolor_cli.system.texts import as_text
 
 NAME = "comparison.html"
 _MARK = b'<meta name="generator" content="recolor comparison">'

@@ -25,6 +25,7 @@ from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.image.compare import Thumbnails
 from recolor_cli.system.files import write_atomic, writing
 from recolor_cli.system.temporary_files import remove_leftovers
+from recolor_cli.system.texts import as_text
 from recolor_cli.types import ImageSize
 
 NAME = "gallery.html"
@@ -238,11 +239,6 @@ class Gallery:
 
 class _Abandoned(Exception):
     """Raised inside the file's context to remove an unfinished page."""
-
-
-def as_text(name: str) -> str:
-    """Return a name as text, in which bytes that are not UTF-8 are replaced."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def script_json(value: object) -> bytes:

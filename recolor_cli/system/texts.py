@@ -1,9 +1,10 @@
-"""Decode the text of files, and write counts as people do."""
+"""Decode the text and the names of files, and write counts as people do."""
 
 from __future__ import annotations
 
 import codecs
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 
 # UTF-32 comes first: its mark in little-endian begins with that of UTF-16.
@@ -61,6 +62,17 @@ def listed(names: Sequence[str]) -> str:
     """
     *rest, last = names
     return f"{', '.join(rest)} and {last}" if rest else last
+
+
+def as_text(name: str) -> str:
+    r"""Return a file's name as text, in which each byte that is not UTF-8 is U+FFFD.
+
+    Examples
+    --------
+    >>> as_text("poster-\udcff.png") == "poster-\ufffd.png"
+    True
+    """
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def decode_text(data: bytes, errors: str = "strict") -> str:

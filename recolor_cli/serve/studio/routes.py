@@ -19,8 +19,9 @@ from starlette.staticfiles import StaticFiles
 from recolor_cli.errors import UsageError
 from recolor_cli.serve.problems import RefusedError
 from recolor_cli.serve.settings import ServeSettings
-from recolor_cli.serve.studio.studio import ExistsError, Saved, Studio, as_text
+from recolor_cli.serve.studio.studio import ExistsError, Saved, Studio
 from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
+from recolor_cli.system.texts import as_text
 
 _STATIC = Path(__file__).parent / "static"
 _MAX_JSON = 1 << 20  # bytes

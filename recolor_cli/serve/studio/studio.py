@@ -27,6 +27,7 @@ from recolor_cli.serve.studio.results import Recipe, Results
 from recolor_cli.serve.studio.shelf import Shelf, ShelfPicture
 from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
 from recolor_cli.system.files import read
+from recolor_cli.system.texts import as_text
 
 _MAX_OPEN = 3  # pictures that are kept open
 _MAX_THUMBNAILS = 2000
@@ -263,8 +264,3 @@ def _version(path: Path) -> str:
 
 def _read_thumbnail(path: str, version: str) -> bytes:
     return make_thumbnail(read(Path(path)).data)[0]
-
-
-def as_text(name: str) -> str:
-    """Return a name as text, in which bytes that are not UTF-8 are replaced."""
-    return os.fsencode(name).decode("utf-8", "replace")
