@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -63,14 +64,16 @@ QUICK = {
 @pytest.fixture(scope="module")
 def cluster():
     """Return a cluster whose head does no work, with a node of one CPU."""
-    os.environ["RAY_AUTH_MODE"] = "disabled"
+    settings = {"RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
+    os.environ.update(settings)
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": QUICK}
     head["object_store_memory"] = 80 * 2**20
     started = Cluster(initialize_head=True, head_node_args=head)
     add_node(started)
     yield started
     started.shutdown()
-    del os.environ["RAY_AUTH_MODE"]
+    for name in settings:
+        del os.environ[name]
 
 
 def add_node(cluster):
@@ -102,8 +105,18 @@ def pictures(tmp_path):
     return write
 
 
+@pytest.fixture(autouse=True)
+def no_run_is_left():
+    """End what a failed test has begun, because a process has one cluster at a time."""
+    yield
+    for run in list(Run.unfinished):
+        run.finish()
+
+
 class Run:
     """Pictures on the cluster, in a thread of their own."""
+
+    unfinished: ClassVar = []
 
     def __init__(self, cluster, folder):
         self.folder = folder.parent
@@ -120,23 +133,32 @@ class Run:
         self.outcomes = []
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
+        self.unfinished.append(self)
 
     def _run(self):
-        self.outcomes += run_with_workers(self.jobs, self.options, self.workers)
+        self.outcomes.extend(run_with_workers(self.jobs, self.options, self.workers))
 
     def begun(self, count):
         """Wait until so many held pictures were begun; return their processes."""
         return [int(name.removeprefix("begun-")) for name in wait_for_files(self.folder, count)]
 
+    def wait_for_outcomes(self, count):
+        for _ in range(900):
+            if len(self.outcomes) >= count:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"only {self.outcomes}")
+
     def finish(self):
+        self.unfinished.remove(self)
         (self.folder / "go").touch()
-        self._thread.join(60)
+        self._thread.join(120)
         assert not self._thread.is_alive()
         return {Path(o.job.source).stem: o for o in self.outcomes}
 
 
 def wait_for_files(folder, count, prefix="begun-"):
-    for _ in range(300):
+    for _ in range(900):
         found = [name for name in names(folder) if name.startswith(prefix)]
         if len(found) >= count:
             return found
@@ -220,6 +242,7 @@ def test_what_cannot_be_done_fails_by_name(cluster, pictures, monkeypatch):
     run = Run(cluster, pictures("a-held.jpg", "b.jpg"))
     run.begun(1)
     cluster.remove_node(victim, allow_graceful=False)
+    run.wait_for_outcomes(2)  # an actor may outlive its node for a while
     found = run.finish()
     assert "the worker that had it was lost 1 times" in found["a-held"].error.message
     assert found["b"].status is Status.FAILED

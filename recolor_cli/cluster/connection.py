@@ -15,10 +15,11 @@ from recolor_cli.system.device import cpu_count
 _SECONDS_TO_ANSWER = 5  # of the head. Ray itself tries for minutes, and then ends the process
 _OBJECTS = 100 * 2**20  # bytes for Ray's objects on this machine. Outcomes are small
 
-# Ray reads these when it is imported.
+# Of a cluster that this process starts.
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # it would report the run to its makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # no card for who asked for none, and no warning
+    "RAY_worker_niceness": "0",  # Ray's 15 is for a cluster, not for one's own machine
 }
 _START_ADVICE = "start a node there with `ray start --head`, or leave the address out"
 
