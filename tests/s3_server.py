@@ -1,6 +1,7 @@
 """A server of S3 for tests: moto in a process of its own, and a proxy that fails on demand."""
 
 import http.client
+import itertools
 import socket
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-SLOW_DOWN = (
-    b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-)
+ERRORS = {
+    500: b"<Error><Code>InternalError</Code><Message>Please try again.</Message></Error>",
+    503: b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>",
+}
+SILENCE = 0
 
 
 @contextmanager
@@ -48,12 +51,16 @@ class Proxy:
     seen : list of (str, str)
         Method and path of each request.
     fails : callable
-        Gets method and path; tells whether to answer 503.
+        Gets method and path; tells whether to fail.
+    ways : tuple of int
+        How requests fail, in turn: statuses, or `SILENCE` until the client gives up.
     """
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.seen: list[tuple[str, str]] = []
         self.fails = lambda method, path: False
+        self.ways: tuple[int, ...] = (503,)
+        failed = itertools.count()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -63,7 +70,11 @@ class Proxy:
                 proxy.seen.append((self.command, self.path))
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 if proxy.fails(self.command, self.path):
-                    self.answer(503, [], SLOW_DOWN)
+                    way = proxy.ways[next(failed) % len(proxy.ways)]
+                    if way == SILENCE:
+                        self.close_connection = not self.rfile.read(1)
+                    else:
+                        self.answer(way, [], ERRORS[way])
                     return
                 server = http.client.HTTPConnection("127.0.0.1", port)
                 server.request(self.command, self.path, body, dict(self.headers))

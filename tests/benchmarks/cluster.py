@@ -5,11 +5,13 @@
 
 Each node has an address of its own on a bridge, so that it can be cut off from the others. Pictures
 are drawn, and lie on a server of S3 (moto) behind a proxy that fails on demand. `faults` lets four
-nodes work while a worker is killed, one node is cut off, one loses its power, the store fails and
-the driver is killed; then a second run finishes the job, and all results are compared with those of
-a run on one machine. `speed` compares 1, 2 and 4 workers with `recolor` alone.
+nodes work while a worker is killed, one node is cut off and comes back, one loses its power, the
+store fails and the driver is killed; then a second run finishes the job, and all results are
+compared with those of a run on one machine. `speed` compares 1, 2 and 4 workers with `recolor`
+alone.
 """
 
+import itertools
 import json
 import os
 import signal
@@ -26,7 +28,7 @@ from drawn_posters import as_array, night, window
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from s3_server import CREDENTIALS, Proxy, moto_server
+from s3_server import CREDENTIALS, SILENCE, Proxy, moto_server
 
 BRIDGE, SUBNET = "recolor0", "10.77.0."
 HEAD = f"{SUBNET}10"
@@ -113,6 +115,7 @@ def settings() -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "RAY_AUTH_MODE": "disabled",
+        "RAY_worker_niceness": "0",  # that of `recolor` alone; Ray's own is 15
     }
 
 
@@ -200,9 +203,12 @@ def faults(bucket: Bucket, proxy: Proxy, count: int = 240) -> None:
     power_off(3)
     tell("node 3 loses its power")
     wait_for(bucket, "out", count // 2)
-    requests = iter(range(10**9))
-    proxy.fails = lambda method, path: next(requests) % 3 == 0
-    tell("the store answers 503 to every third request")
+    requests = itertools.count()
+    proxy.ways = (503, 500, SILENCE)
+    proxy.fails = lambda method, path: "list-type" not in path and next(requests) % 3 == 0
+    tell("the store answers every third request with 503, 500 or not at all")
+    sh("ip link set veth4 up")
+    tell("node 4 has its link again")
     wait_for(bucket, "out", 3 * count // 5)
     proxy.fails = lambda method, path: False
     run.kill()
@@ -247,8 +253,10 @@ def speed(bucket: Bucket, count: int = 160) -> None:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is put away
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        os.environ["RAY_TMPDIR"] = str(folder)  # apart from other clusters of this machine
         stack.enter_context(network())
         proxy = Proxy(stack.enter_context(moto_server(folder)), f"{SUBNET}1")
         stack.callback(proxy.close)
