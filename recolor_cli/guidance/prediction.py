@@ -17,7 +17,11 @@ from recolor_cli.color.flat_areas import unify_flat_areas
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.refinement import refine
 from recolor_cli.guidance.confidence import confidence_map, entropy
-from recolor_cli.guidance.hint_propagation import propagate_hints
+from recolor_cli.guidance.hint_propagation import (
+    DRAFT_ITERATIONS,
+    MAX_ITERATIONS,
+    propagate_hints,
+)
 from recolor_cli.guidance.likely_colors import LikelyColor, likely_colors
 from recolor_cli.guidance.palette_bank import bank_palettes
 from recolor_cli.guidance.palette_matching import (
@@ -308,6 +312,7 @@ class Prediction:
             return ab
         constraints = hints.constraints(self.letterbox)
         lightness, content = self.lightness, self._content_mask
+        iterations = DRAFT_ITERATIONS if draft else MAX_ITERATIONS
         if draft:
             constraints = constraints.halved()
             height, width = constraints.fixed.shape
@@ -315,7 +320,7 @@ class Prediction:
                 cast(FloatArray, cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA))
                 for plane in (lightness, content)
             )
-        return propagate_hints(ab, lightness, content > 0.5, constraints)
+        return propagate_hints(ab, lightness, content > 0.5, constraints, iterations)
 
     def _pad(self, ab: FloatArray) -> FloatArray:
         """Pad the picture's ab (h, w, 2) to the canvas; the padding repeats its edges."""
