@@ -1,5 +1,6 @@
 """A real Ray cluster of several nodes on this machine, which are killed while they work."""
 
+import asyncio
 import json
 import os
 import signal
@@ -7,26 +8,31 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
+import ray
 from ray.cluster_utils import Cluster
 
 from conftest import draw, encoded, names
+from recolor_cli.batch.job import Job
 from recolor_cli.batch.messages import WorkerConfig
 from recolor_cli.batch.outcome import Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan
 from recolor_cli.batch.run import run_with_workers
+from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.cluster import nodes, shared_places, workers
 from recolor_cli.cluster.address import check_cluster_address
+from recolor_cli.cluster.job_queue import JobQueue, QueuedJob
 from recolor_cli.cluster.nodes import Software
 from recolor_cli.cluster.picture_actor import picture_work
 from recolor_cli.cluster.shared_places import SharedPlaces
-from recolor_cli.cluster.shares import share_of
+from recolor_cli.cluster.shares import Share, share_of
 from recolor_cli.cluster.workers import ClusterWorkers
 from recolor_cli.commands.cluster_argument import with_cluster_address
 from recolor_cli.errors import RecolorError, UsageError
@@ -118,7 +124,7 @@ class Run:
 
     unfinished: ClassVar = []
 
-    def __init__(self, cluster, folder):
+    def __init__(self, cluster, folder, **work):
         self.folder = folder.parent
         self.options = OutputOptions(out=str(self.folder / "out"), keep_damaged=True)
         self.jobs = plan([str(folder)], False, self.options)
@@ -126,7 +132,7 @@ class Run:
         self.warnings = []
         self.workers = ClusterWorkers(
             cluster.address,
-            picture_work(config, DECODER.format(folder=str(self.folder))),
+            replace(picture_work(config, DECODER.format(folder=str(self.folder))), **work),
             100,
             self.warnings.append,
         )
@@ -249,6 +255,54 @@ def test_what_cannot_be_done_fails_by_name(cluster, pictures, monkeypatch):
     assert "no machine of the cluster can do the work" in found["b"].error.message
 
 
+def test_an_actor_with_several_processes_gets_work_for_all(recolor, cluster, pictures):
+    folder = pictures(*(f"{number}-held.jpg" for number in range(5)))
+    run = Run(cluster, folder, share_of=lambda node: Share(1, 0, 2, "cpu", min(1, node.cpus)))
+    assert run.workers.count == 2
+    run.begun(2)
+    run.workers.stop()
+    assert len(run.finish()) == 2  # what was begun is finished
+    statuses = [outcome.status for outcome in Run(cluster, folder).finish().values()]
+    assert sorted(statuses) == [Status.SKIPPED] * 2 + [Status.WRITTEN] * 3
+    as_on_one_machine(recolor, folder)
+
+
+def queued(*numbers, losses=0):
+    return [QueuedJob(n, Job(str(n)), MissingOutputs(True), Future(), losses) for n in numbers]
+
+
+def taken(queue, most, takers):
+    return [job.number for job in asyncio.run(asyncio.wait_for(queue.take(most, takers), 5))]
+
+
+def test_several_jobs_are_taken_at_a_time_but_few_of_the_last_ones():
+    queue = JobQueue()
+    for job in queued(*range(20)):
+        queue.put(job)
+    assert taken(queue, 4, takers=2) == [0, 1, 2, 3]
+    assert taken(queue, 20, takers=2) == [4, 5, 6, 7]  # a fourth of the 15 that are behind
+    assert taken(queue, 1, takers=1) == [8]
+    assert [job.number for job in queue.take_all()] == list(range(9, 20))
+
+
+def test_a_job_that_was_lost_is_taken_first_and_alone():
+    queue = JobQueue()
+    for job in queued(4, 5, 6, 7) + queued(1, 2, losses=1):
+        queue.put(job)
+    assert taken(queue, 4, takers=1) == [1]
+    assert taken(queue, 4, takers=1) == [2]
+    assert taken(queue, 4, takers=1) == [4, 5]
+
+
+def test_after_the_end_nobody_waits_for_jobs():
+    queue = JobQueue()
+    for job in queued(0, 1):
+        queue.put(job)
+    queue.end()
+    assert [taken(queue, 4, takers=1) for _ in range(4)] == [[0], [1], [], []]
+    assert list(queue.take_all()) == []
+
+
 def start_driver(cluster, folder):
     argv = ["in", "-o", "out/", "-m", "fruitnet", "--no-provenance", "--cluster", cluster.address]
     return subprocess.Popen(
@@ -337,6 +391,20 @@ def test_a_machine_that_lacks_the_folders_is_not_used(cluster, victim, pictures,
     (warning,) = run.warnings
     assert "it does not see /nowhere" in warning
     assert not [name for name in names(run.folder / "out") if name.startswith(".")]
+
+
+def test_a_machine_is_asked_for_its_folders_until_it_was_seen_to_have_them(cluster, tmp_path):
+    ray.init(cluster.address, log_to_driver=False)
+    try:
+        (node,) = [node for node in nodes.alive_nodes() if node.cpus]
+        with shared_places.SharedPlacesFinder() as finder:
+            finder._own_node = "another"
+            job = Job(str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg"))
+            assert finder.to_check(node, job) == finder.to_check(node, job) is not None
+            finder.note_seen(node)
+            assert finder.to_check(node, job) is None
+    finally:
+        ray.shutdown()
 
 
 def test_places_are_seen_by_file_and_size(tmp_path):

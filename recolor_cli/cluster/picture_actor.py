@@ -6,18 +6,18 @@ is tried again and named by the same code there, and the actor outlives it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
 from functools import partial
 
-from recolor_cli.batch.job import Job
 from recolor_cli.batch.messages import ReadyMessage, WorkerConfig
 from recolor_cli.batch.outcome import Outcome
 from recolor_cli.batch.processes import ProcessWorkers
 from recolor_cli.batch.sizing import memory_for_processes
-from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.cluster.shared_places import SharedModel, SharedPlaces
 from recolor_cli.cluster.shares import Share, share_of
-from recolor_cli.cluster.work import ClusterWork
+from recolor_cli.cluster.work import ClusterWork, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class _Config:
 
 
 class PictureActor:
-    """Recolors one picture after the other on a machine of the cluster."""
+    """Recolors pictures on a machine of the cluster."""
 
     def __init__(self) -> None:
         self._workers: ProcessWorkers | None = None
@@ -67,13 +67,23 @@ class PictureActor:
         """Return the folder that this machine does not see; empty if it sees all."""
         return places.missing_here()
 
-    def do(self, job: Job, missing: MissingOutputs) -> Outcome:
-        """Make the missing outputs of a job. Errors are in the outcome."""
+    def do(self, tasks: Sequence[Task]) -> list[Outcome | None]:
+        """Make the missing outputs of jobs, as many at a time as there are processes."""
         assert self._workers
-        return self._workers.submit(job, missing).result()
+        futures = [self._workers.submit(job, missing) for job, missing in tasks]
+        return list(map(_outcome, futures))
 
     def stop(self) -> None:
-        """Do nothing: a picture is finished in a moment."""
+        """Begin no further picture; those that have begun are finished in a moment."""
+        if self._workers:
+            self._workers.stop()
+
+
+def _outcome(future: Future[Outcome]) -> Outcome | None:
+    try:
+        return future.result()
+    except CancelledError:
+        return None
 
 
 def picture_work(config: WorkerConfig, preamble: str = "") -> ClusterWork:

@@ -97,11 +97,10 @@ class SharedPlacesFinder:
         self._markers: dict[Path, str] = {}  # by folder
 
     def to_check(self, node: Node, job: Job) -> SharedPlaces | None:
-        """Return what a machine must see for a job; None if that is known or not needed."""
+        """Return what a machine must see for a job; None if it was seen, or is not needed."""
         from_store, to_store = is_address(job.source), is_address(job.destination)
         if node.id in self._checked or node.id == self._own_node or (from_store and to_store):
             return None
-        self._checked.add(node.id)
         source, size, marker = "", 0, ""
         if not from_store:
             with suppress(OSError):  # a missing picture is its own error
@@ -109,6 +108,10 @@ class SharedPlacesFinder:
         if not to_store:
             marker = self._marker_in(existing_folder(Path(job.destination)))
         return SharedPlaces(source, size, marker)
+
+    def note_seen(self, node: Node) -> None:
+        """Remember that a machine sees what it must."""
+        self._checked.add(node.id)
 
     def _marker_in(self, folder: Path) -> str:
         """Return a file of ours in a folder, which is removed at the end."""

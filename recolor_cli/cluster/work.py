@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,9 +14,12 @@ from recolor_cli.cluster.nodes import Node
 from recolor_cli.cluster.shared_places import SharedPlaces
 from recolor_cli.cluster.shares import Share
 
+# A job, and those of its outputs that are to be made.
+Task = tuple[Job, MissingOutputs]
+
 
 class Actor(Protocol):
-    """What Ray holds on a machine. It is made without arguments; one method runs at a time."""
+    """What Ray holds on a machine. It is made without arguments."""
 
     def start(self, config: Any) -> ReadyMessage:
         """Load the network; raises RecolorError."""
@@ -26,12 +29,15 @@ class Actor(Protocol):
         """Return the folder that the machine does not see; empty if it sees all."""
         ...
 
-    def do(self, job: Job, missing: MissingOutputs) -> Outcome:
-        """Do a job. Errors are in the outcome."""
+    def do(self, tasks: Sequence[Task]) -> list[Outcome | None]:
+        """Do jobs. Errors are in the outcomes; None is a job that was not begun before a stop.
+
+        Two calls may run at a time, in threads, if the share has several processes.
+        """
         ...
 
     def stop(self) -> None:
-        """Be told that the run is to stop. It may be called while a job is done."""
+        """Begin no further job. It may be called while jobs are done."""
         ...
 
 

@@ -12,6 +12,7 @@ import itertools
 import math
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
@@ -26,6 +27,7 @@ from recolor_cli.batch.messages import ReadyMessage
 from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.cluster.connection import connected
+from recolor_cli.cluster.job_queue import JobQueue, QueuedJob
 from recolor_cli.cluster.nodes import Node, Software, alive_nodes, own_software, survey
 from recolor_cli.cluster.shared_places import SharedPlacesFinder
 from recolor_cli.cluster.shares import Share, deal
@@ -39,23 +41,25 @@ _LOOK_SECONDS = 5.0  # between two looks for machines that have joined
 _PATIENCE_SECONDS = 60.0  # without any machine, before the run is given up
 _MAX_LOSSES = 4  # of processes that had a picture, before it fails
 _STARTS = 3  # of an actor in a row that do not succeed
-# Jobs in advance for each actor: Ray needs half a minute to notice a machine without power, during
-# which the others do not wait for the picture that it had.
+# Jobs in advance for each that is at work: Ray needs half a minute to notice a machine without
+# power, during which the others do not wait for the pictures that it had.
 _AHEAD = 64
+# A call costs the driver as much as twenty jobs do, so one takes several of those that are quick.
+_CALL_SECONDS = 1.0
+_MOST_IN_CALL = 32
+_CALLS = 2  # at a time, so that some of several processes do not wait for the last one of a call
 
 
-@dataclass(order=True, slots=True)
-class _Task:
-    """A job in the queue. One that was lost keeps its number, so that it comes first."""
+@dataclass(slots=True)
+class _Hand:
+    """An actor that has begun."""
 
-    number: float
-    job: Job = field(compare=False)
-    missing: MissingOutputs = field(compare=False)
-    future: Future[Outcome] = field(compare=False)
-    losses: int = field(compare=False, default=0)
-
-
-_END = _Task(math.inf, Job(""), MissingOutputs(False), Future())
+    node: Node
+    share: Share
+    actor: Any
+    jobs_in_call: int = 1
+    is_over: asyncio.Event = field(default_factory=asyncio.Event)  # it gets no further job
+    is_lost: bool = False
 
 
 class ClusterWorkers:
@@ -90,11 +94,13 @@ class ClusterWorkers:
         self._work = work
         self._limit = limit
         self._warn = warn
-        self._queue: asyncio.PriorityQueue[_Task] = asyncio.PriorityQueue()
+        self._queue = JobQueue()
         self._numbers = itertools.count()
-        self._serving: set[asyncio.Task[None]] = set()  # one for each actor
+        # One for each actor, with the jobs that are worked on at a time there.
+        self._serving: dict[asyncio.Task[None], int] = {}
         self._actors: set[Any] = set()  # those that have begun
         self._refused: dict[str, str] = {}  # reasons, by the ids of nodes
+        self._checks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by these ids
         self._stopping = asyncio.Event()
         self._failure: RecolorError | None = None
         self._opened: Future[ReadyMessage] = Future()
@@ -109,7 +115,7 @@ class ClusterWorkers:
     @property
     def count(self) -> int:
         """Number of jobs that are worked on at a time. It changes with the machines."""
-        return max(1, len(self._serving))
+        return max(1, sum(self._serving.values()))
 
     @property
     def window(self) -> int:
@@ -118,7 +124,7 @@ class ClusterWorkers:
 
     def submit(self, job: Job, missing: MissingOutputs) -> Future[Outcome]:
         """Make the missing outputs of a job on some machine; errors are in the outcome."""
-        task = _Task(next(self._numbers), job, missing, Future())
+        task = QueuedJob(next(self._numbers), job, missing, Future())
         try:
             self._loop.call_soon_threadsafe(self._put, task)
         except RuntimeError:  # it is closed
@@ -157,19 +163,19 @@ class ClusterWorkers:
         finally:
             self._loop.close()
 
-    def _put(self, task: _Task) -> None:
+    def _put(self, task: QueuedJob) -> None:
         if self._failure:
             task.future.set_result(Outcome(task.job, Status.FAILED, self._failure))
         elif self._stopping.is_set():
             task.future.cancel()
         else:
-            self._queue.put_nowait(task)
+            self._queue.put(task)
 
     def _begin_to_stop(self) -> None:
         self._stopping.set()
-        while not self._queue.empty():
-            self._queue.get_nowait().future.cancel()
-        self._queue.put_nowait(_END)
+        for task in self._queue.take_all():
+            task.future.cancel()
+        self._queue.end()
         for actor in self._actors:
             actor.stop.remote()
 
@@ -192,7 +198,7 @@ class ClusterWorkers:
                 or time.monotonic() - seen > _PATIENCE_SECONDS
             ):
                 self._give_up(self._nobody_left())
-            await self._unless_stopped(asyncio.sleep(_LOOK_SECONDS))
+            await _unless(self._stopping, asyncio.sleep(_LOOK_SECONDS))
         while self._serving:
             await asyncio.wait(self._serving)
 
@@ -217,15 +223,19 @@ class ClusterWorkers:
 
     def _start_actors(self, nodes: list[Node]) -> None:
         shares = [self._work.share_of(node) for node in nodes]
-        numbers = deal(self._limit - len(self._serving), [share.siblings for share in shares])
+        rooms = [share.siblings * share.processes for share in shares]
+        numbers = deal(self._limit - sum(self._serving.values()), rooms)
         for node, share, number in zip(nodes, shares, numbers, strict=True):
-            for _ in range(number):
-                task = self._loop.create_task(self._serve(node, replace(share, siblings=number)))
-                self._serving.add(task)
+            siblings = math.ceil(number / share.processes) if number else 0
+            for place in range(siblings):
+                processes = min(share.processes, number - place * share.processes)
+                part = replace(share, siblings=siblings, processes=processes)
+                task = self._loop.create_task(self._serve(node, part))
+                self._serving[task] = processes
                 task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        self._serving.discard(task)
+        del self._serving[task]
         if error := task.exception():
             self._give_up(RecolorError(f"a bug in recolor: {error!r}", "please report it"))
 
@@ -236,7 +246,7 @@ class ClusterWorkers:
             actor = self._actor(node, share)
             try:
                 begin = actor.start.remote(self._work.config_of(share))
-                ready = await self._unless_stopped(begin)
+                ready = await _unless(self._stopping, begin)
             except RayTaskError as error:
                 self._refuse(node, _message(error))
                 return
@@ -249,35 +259,60 @@ class ClusterWorkers:
                 self._opened.set_result(replace(ready, count=self.count))
             failures = 0
             self._actors.add(actor)
-            is_lost = await self._let_work(node, actor)
+            is_lost = await self._let_work(_Hand(node, share, actor))
             self._actors.discard(actor)
             if not is_lost:
                 return
         self._refuse(node, f"its worker ended {_STARTS} times at its start")
 
-    async def _let_work(self, node: Node, actor: Any) -> bool:
+    async def _let_work(self, hand: _Hand) -> bool:
         """Let an actor do jobs; returns whether another one is needed in its place."""
-        while node.id not in self._refused:
-            task = await self._queue.get()
-            if task is _END:
-                self._queue.put_nowait(_END)  # for the others
-                return False
-            try:
-                places = self._places.to_check(node, task.job)
-                if places and (folder := await actor.lacks.remote(places)):
-                    self._refuse(node, f"it does not see {folder}; share it, or use a store")
-                    self._put(task)
-                    return False
-                outcome = await actor.do.remote(task.job, task.missing)
-            except RayTaskError as error:
-                outcome = failed_unexpectedly(task.job, error)
-            except RayError:
-                self._lost(task, node)
-                return True
-            task.future.set_result(outcome)
-        return False
+        calls = _CALLS if hand.share.processes > 1 else 1
+        await asyncio.gather(*(self._call(hand) for _ in range(calls)))
+        return hand.is_lost
 
-    def _lost(self, task: _Task, node: Node) -> None:
+    async def _call(self, hand: _Hand) -> None:
+        """Call an actor again and again, each time with some jobs, until it is over with it."""
+        while tasks := await _unless(hand.is_over, self._take(hand)):
+            started = time.monotonic()
+            outcomes: list[Outcome | None] = []
+            try:
+                if folder := await self._unseen(hand, tasks):
+                    self._refuse(hand.node, f"it does not see {folder}; share it, or use a store")
+                    hand.is_over.set()
+                if not hand.is_over.is_set():
+                    jobs = [(task.job, task.missing) for task in tasks]
+                    outcomes = await hand.actor.do.remote(jobs)
+            except RayTaskError as error:
+                outcomes = [failed_unexpectedly(task.job, error) for task in tasks]
+            except RayError:
+                hand.is_lost = True
+                hand.is_over.set()
+                for task in tasks:
+                    self._lost(task, hand.node)
+                return
+            pace = len(tasks) / (time.monotonic() - started)
+            hand.jobs_in_call = min(_MOST_IN_CALL, max(1, int(_CALL_SECONDS * pace)))
+            for task, outcome in itertools.zip_longest(tasks, outcomes):
+                if outcome is None:  # the actor was told to stop, or was not asked
+                    self._put(task)
+                else:
+                    task.future.set_result(outcome)
+
+    async def _take(self, hand: _Hand) -> list[QueuedJob]:
+        return await self._queue.take(hand.jobs_in_call, len(self._serving))
+
+    async def _unseen(self, hand: _Hand, tasks: list[QueuedJob]) -> str:
+        """Return the folder of a job that a machine does not see; empty if it sees all."""
+        async with self._checks[hand.node.id]:
+            to_check = (self._places.to_check(hand.node, task.job) for task in tasks)
+            places = next(filter(None, to_check), None)
+            folder: str = await hand.actor.lacks.remote(places) if places else ""
+            if places and not folder:
+                self._places.note_seen(hand.node)
+            return folder
+
+    def _lost(self, task: QueuedJob, node: Node) -> None:
         """Let another actor do a job whose actor has died."""
         task.losses += 1
         if task.losses < _MAX_LOSSES:
@@ -302,19 +337,8 @@ class ClusterWorkers:
         self._failure = error
         if not self._opened.done():
             self._opened.set_exception(error)
-        while not self._queue.empty():
-            self._put(self._queue.get_nowait())
-
-    async def _unless_stopped(self, work: Awaitable[_T] | Coroutine[Any, Any, _T]) -> _T | None:
-        """Await something; None if the workers stop before."""
-        doing = asyncio.ensure_future(work)
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if doing.done():
-            return doing.result()
-        doing.cancel()
-        return None
+        for task in self._queue.take_all():
+            self._put(task)
 
     def _actor(self, node: Node, share: Share) -> Any:
         """Ask Ray for an actor on a machine; it begins when its CPUs or its card are free."""
@@ -323,7 +347,7 @@ class ClusterWorkers:
             num_cpus=share.cpus,
             num_gpus=share.gpus,
             max_restarts=0,
-            max_concurrency=2,  # it can be told to stop while it works
+            max_concurrency=_CALLS + 1,  # it can be told to stop while it works
             scheduling_strategy=node.strategy,
         ).remote()
 
@@ -334,3 +358,15 @@ class ClusterWorkers:
 def _message(error: RayTaskError) -> str:
     cause = error.cause
     return cause.message if isinstance(cause, RecolorError) else repr(cause)
+
+
+async def _unless(event: asyncio.Event, work: Awaitable[_T] | Coroutine[Any, Any, _T]) -> _T | None:
+    """Await something; None if an event comes before."""
+    doing = asyncio.ensure_future(work)
+    coming = asyncio.ensure_future(event.wait())
+    await asyncio.wait((doing, coming), return_when=asyncio.FIRST_COMPLETED)
+    coming.cancel()
+    if doing.done():
+        return doing.result()
+    doing.cancel()
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -11,10 +12,9 @@ from typing import TYPE_CHECKING
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.messages import ReadyMessage
 from recolor_cli.batch.outcome import Outcome
-from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.cluster.shared_places import SharedModel, SharedPlaces
 from recolor_cli.cluster.shares import Share, whole_node
-from recolor_cli.cluster.work import ClusterWork
+from recolor_cli.cluster.work import ClusterWork, Task
 from recolor_cli.commands.film_run import FilmSource, recolor_job
 from recolor_cli.commands.report import load_network
 from recolor_cli.terminal.console import Console
@@ -63,8 +63,11 @@ class FilmActor:
         """Return the folder that this machine does not see; empty if it sees all."""
         return places.missing_here()
 
-    def do(self, job: Job, missing: MissingOutputs) -> Outcome:
-        """Recolor a film. Errors are in the outcome."""
+    def do(self, tasks: Sequence[Task]) -> list[Outcome | None]:
+        """Recolor films."""
+        return [None if self._stop.is_set() else self._recolor(job) for job, _ in tasks]
+
+    def _recolor(self, job: Job) -> Outcome:
         assert self._config
         assert self._network
         source = FilmSource(job.source, rate=self._config.rate)
