@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path, PurePath
 
 from recolor_cli.batch.exclusion import is_excluded, is_machine_made
@@ -15,11 +17,14 @@ from recolor_cli.errors import InputError
 from recolor_cli.image.film_names import has_film_suffix
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.unsupported import unsupported_suffix
+from recolor_cli.system.compact import HashedSet, sorted_compactly
 from recolor_cli.system.places import below, is_address
 from recolor_cli.system.stores import LISTINGS
 
 _Enters = Callable[[PurePath], bool]
-_Group = tuple[PurePath, list[str]]  # a folder within the searched one, names of its files in order
+# A folder within the searched one, and names of its files in order. Of a store it may be a part.
+_Group = tuple[PurePath, list[str]]
+_AT_ONCE = 1000  # names in a group of a store
 
 
 def is_folder(name: str) -> bool:
@@ -64,6 +69,12 @@ def search(
     def enters(relative: PurePath) -> bool:
         return is_wanted(relative) and not is_machine_made(relative.name)
 
+    @cache
+    def stems_on_store() -> HashedSet:
+        names = LISTINGS.of_folder(folder, recursive)
+        readable = (n for n in names if options.kind.reads(n) and is_wanted(PurePath(n)))
+        return HashedSet(os.path.splitext(name)[0] for name in readable)
+
     groups: Iterable[_Group | Job]
     if is_address(folder):
         groups = _walk_store(folder, recursive, enters, options.out)
@@ -84,9 +95,15 @@ def search(
             if options.kind.reads(path.name):
                 readable[path] = stem
         stems = set(readable.values())
+
+        def has_stem(path: PurePath, stems: set[str] = stems) -> bool:
+            if is_address(folder):  # the group is a part of the folder
+                return path.as_posix() in stems_on_store()
+            return path.name in stems
+
         for path, stem in readable.items():
             original = original_name(stem, suffix)
-            if original == stem or original not in stems:
+            if original == stem or not has_stem(path.with_name(original)):
                 place = below(folder, path)
                 if is_address(folder) or not _is_special(place):
                     yield place, path
@@ -140,15 +157,20 @@ def _walk_store(
         is_out = out is not None and below(folder, within) == out.rstrip("/")
         return is_entered(parts[:-1]) and enters(within) and not is_out
 
-    folders: dict[tuple[str, ...], list[str]] = {}
-    for name in LISTINGS.of_folder(folder, recursive):
-        *parents, last = name.split("/")
-        folders.setdefault(tuple(parents), []).append(last)
-    for parts in sorted(folders):  # as folders of disks are walked
-        names = sorted(folders.pop(parts))
+    paths = map(_parted, LISTINGS.of_folder(folder, recursive))
+    # As folders of disks are walked.
+    for parts, group in groupby(sorted_compactly(paths), itemgetter(0)):
+        names = (name for _, name in group)
         if not {"", ".", ".."}.isdisjoint(parts):
             for name in names:  # -o could be left by them
                 error = InputError("its name has an empty part, or one of dots", "rename it")
                 yield Job("/".join((folder.rstrip("/"), *parts, name)), error=error)
         elif is_entered(parts):
-            yield PurePath(*parts), names
+            while some := list(islice(names, _AT_ONCE)):
+                yield PurePath(*parts), some
+
+
+def _parted(path: str) -> tuple[tuple[str, ...], str]:
+    """Return the names of the folders of a path, and that of the file."""
+    *parents, name = path.split("/")
+    return tuple(parents), name

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from recolor_cli.errors import OutputError
-from recolor_cli.system.listing import HashedNames, Listing
+from recolor_cli.system.compact import HashedSet
+from recolor_cli.system.listing import Listing
 from recolor_cli.system.places import folder_of, names_folder, password_error, scheme_of, sibling
 from recolor_cli.system.store_errors import store_errors
 
@@ -30,7 +31,7 @@ class Listings:
 
     def __init__(self) -> None:
         self._folders: dict[tuple[str, bool], Listing] = {}
-        self._prefixes: dict[str, HashedNames | None] = {}  # the rests of addresses
+        self._prefixes: dict[str, HashedSet | None] = {}  # the rests of addresses
         self._is_folder: dict[str, bool] = {}  # by address
 
     def of_folder(self, folder: str, recursive: bool) -> Listing:
@@ -83,7 +84,7 @@ class Listings:
             if address.startswith(prefix):
                 if found is None:
                     rests = (rest for rest, size in _list(prefix, recursive=True) if size)
-                    found = self._prefixes[prefix] = HashedNames(rests)
+                    found = self._prefixes[prefix] = HashedSet(rests)
                 return address[len(prefix) :] in found
         folder = folder_of(address)
         return address[len(folder) + 1 :] in self.of_folder(folder, False).written
