@@ -10,11 +10,11 @@ import bisect
 import itertools
 import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -49,12 +49,12 @@ def answer(keys, prefix, delimiter, start_after, continuation_token) -> bytes:
     ).encode()
 
 
-def serve(count, port, delay) -> None:
-    """Answer ListObjectsV2 for so many pictures, in folders of 1,000, and for their results.
+def serve(folders, count, port, delay) -> None:
+    """Answer ListObjectsV2 for so many pictures in each top folder, in folders of 1,000.
 
     In answer to a message, the pipe gets the server's CPU time and the number of its answers.
     """
-    keys = sorted(f"{top}/{i // 1000:04}/{i:07}.jpg" for top in ("in", "new") for i in range(count))
+    keys = sorted(f"{top}/{i // 1000:04}/{i:07}.jpg" for top in folders for i in range(count))
 
     answered = itertools.count()
 
@@ -82,10 +82,14 @@ def serve(count, port, delay) -> None:
     port.send((time.process_time(), next(answered)))
 
 
-def measure(count: int) -> None:
+@contextmanager
+def listing_server(folders, count):
+    """Start a server; yield the environment to use it, and the pipe of `serve`."""
     ours, theirs = multiprocessing.Pipe()
     delay = float(os.environ.get("DELAY", "0"))
-    server = multiprocessing.Process(target=serve, args=(count, theirs, delay), daemon=True)
+    server = multiprocessing.Process(
+        target=serve, args=(folders, count, theirs, delay), daemon=True
+    )
     server.start()
     environment = {
         **os.environ,
@@ -93,19 +97,35 @@ def measure(count: int) -> None:
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",
     }
+    yield environment, ours
+    server.kill()
+    server.join()
+
+
+def run(command, environment):
+    """Run a command; return its messages, seconds, CPU seconds and the most MB it took."""
+    started = time.monotonic()
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        told = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, told
+    cpu = usage.ru_utime + usage.ru_stime
+    return told.strip(), time.monotonic() - started, cpu, usage.ru_maxrss / 1024
+
+
+def measure(count: int) -> None:
     command = [sys.executable, "-m", "recolor_cli", "s3://b/in/", "-o", "s3://b/new/", "-r"]
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    seconds = time.monotonic() - started
-    ours.send("over")
-    server_cpu, requests = ours.recv()
+    with listing_server(("in", "new"), count) as (environment, server):
+        told, seconds, cpu, memory = run(command, environment)
+        server.send("over")
+        server_cpu, requests = server.recv()
     print(
         f"{count} pictures: {requests} requests in {seconds:.1f} s, CPU {cpu:.1f} s and the "
-        f"server's {server_cpu:.1f} s, {after.ru_maxrss / 1024:.0f} MB; {done.stderr.strip()}"
+        f"server's {server_cpu:.1f} s, {memory:.0f} MB; {told}"
     )
-    server.join()
 
 
 if __name__ == "__main__":
