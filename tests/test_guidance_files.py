@@ -183,8 +183,12 @@ def scribble(size: tuple[int, int] = (200, 100), mode: str = "RGBA") -> bytes:
 def test_hints_come_from_words_json_and_scribbles(tmp_path):
     (tmp_path / "h.json").write_text(json.dumps([{"x": 5, "y": 6.5, "color": "#123"}]))
     (tmp_path / "s.png").write_bytes(scribble())
-    hints = load_hints(["12,34,#c8102e", str(tmp_path / "h.json"), str(tmp_path / "s.png")])
-    assert hints.points == (Hint(12, 34, (200, 16, 46)), Hint(5, 6.5, (17, 34, 51)))
+    studio = {"picture": "0f", "hints": [{"x": 7, "y": 8, "color": "#c8102e"}], "strength": 2}
+    (tmp_path / "studio.json").write_text(json.dumps(studio))
+    names = [str(tmp_path / name) for name in ("h.json", "studio.json", "s.png")]
+    hints = load_hints(["12,34,#c8102e", *names])
+    red = (200, 16, 46)
+    assert hints.points == (Hint(12, 34, red), Hint(5, 6.5, (17, 34, 51)), Hint(7, 8, red))
     (drawn,) = hints.scribbles
     assert drawn.size == ImageSize(200, 100)
     assert len(drawn.rows) == 2 * 50 + 5
@@ -265,7 +269,8 @@ def test_a_scribble_of_another_shape_is_an_error_of_the_picture(tmp_path):
     ("data", "said"),
     [
         (b"[1, 2]", "no hints"),
-        (b'{"x": 1}', "no hints"),
+        (b'{"x": 1}', "no 'hints'"),
+        (b'{"hints": 7}', "no hints"),
         (b'[{"x": 1, "y": 2}]', "color"),
         (b'[{"x": 1, "y": 2, "color": "rot"}]', "rot"),
         ('[{"x": 1}]'.encode("utf-16"), "no 'y'"),

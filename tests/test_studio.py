@@ -202,6 +202,101 @@ def test_a_preview_looks_like_the_result(tmp_path, studio_of):
         assert np.abs(before - picture(3, 300, 200)[:150, :100]).mean() < 2.5
 
 
+@pytest.fixture
+def steered(tmp_path, studio_of):
+    """Save a.png with all that can be chosen; return answer, wishes, key and folder."""
+    (tmp_path / "a.png").write_bytes(encoded(picture(), "PNG"))
+    (tmp_path / "b.png").write_bytes(encoded(picture(2), "PNG"))
+    studio = studio_of(tmp_path)
+    wishes = Wishes.parse(
+        {
+            "hints": [
+                {"x": 20, "y": 30, "color": "#205a3c", "radius": 7.25},
+                {"x": 61.5, "y": 100, "color": "gold"},
+            ],
+            "palette": {"kind": "file", "text": studio.guides.add("my palette.gpl", GPL)},
+            "palette_strength": 0.45,
+            "temperature": 0.217,
+            "strength": 1.35,
+            "only_gray": True,
+            "mask": studio.guides.add("mask.png", mask_file()),
+            "pick": 3,
+            "seed": 2,
+        }
+    )
+    key = keys_of(studio)["a.png"]
+    return studio.save(key, wishes, False), wishes, key, tmp_path
+
+
+def sent(choices):
+    """Return choices as the page sends them back."""
+    palette = choices.get("palette")
+    kept = {"palette": {name: palette[name] for name in ("kind", "text")}} if palette else {}
+    return Wishes.parse(choices | kept)
+
+
+def test_saved_choices_are_there_after_a_restart(steered, studio_of):
+    saved, wishes, key, folder = steered
+    later = studio_of(folder)
+    described = later.describe(key)
+    assert "choices_error" not in described
+    assert len(described["choices"]["palette"]["colors"]) == 2
+    assert sent(described["choices"]) == wishes
+    assert later.guides.path(described["choices"]["mask"]).read_bytes() == mask_file()
+    assert later.command(key, sent(described["choices"])).command == saved.command
+
+    # Another picture's colors, without all else.
+    other = keys_of(later)["b.png"]
+    wishes = Wishes.parse({"palette": {"kind": "picture", "text": other}})
+    later.save(key, wishes, replace=True)
+    choices = studio_of(folder).describe(key)["choices"]
+    assert sent(choices) == wishes
+    assert choices["palette"]["label"] == "b.png"
+
+    later.save(key, Wishes(), replace=True)
+    assert studio_of(folder).describe(key)["choices"] == {}
+    later.save(other, Wishes(), replace=False)
+    assert not (folder / "b-recolored-studio.json").exists()  # nothing was chosen
+
+
+def test_choices_that_do_not_fit_are_told_and_not_used(steered, studio_of):
+    *_, key, folder = steered
+    path = folder / "a-recolored-studio.json"
+    whole = json.loads(path.read_bytes())
+    outside = [{"x": 900, "y": 1, "color": "red"}]
+
+    def told():
+        described = studio_of(folder).describe(key)
+        assert "choices" not in described
+        return described["choices_error"]
+
+    for data, said in (
+        (b"{", "a-recolored-studio.json: "),
+        (b"7", "not used"),
+        (b"[" * 100_000, "not used"),
+        (b" " * (2 << 20), "too large"),
+        (json.dumps(whole | {"strength": 9}).encode(), "not within"),
+        (json.dumps(whole | {"picture": "0"}).encode(), "made for another picture"),
+        (json.dumps(whole | {"hints": outside}).encode(), "outside the picture"),
+        (json.dumps(whole | {"mask": "."}).encode(), "a-recolored-studio.json: "),
+        (json.dumps(whole | {"mask": "a\0"}).encode(), "a-recolored-studio.json: "),
+        (json.dumps(whole | {"mask": "/etc/passwd"}).encode(), "no /etc/passwd beside it"),
+        (json.dumps(whole | {"palette": {"kind": "file", "text": "x.gpl"}}).encode(), "no x.gpl"),
+        (
+            json.dumps(whole | {"palette": {"kind": "picture", "text": "/etc/passwd"}}).encode(),
+            "no such picture",
+        ),
+    ):
+        path.write_bytes(data)
+        assert said in told()
+    path.write_text(json.dumps(whole))
+    (folder / "a.png").write_bytes(encoded(picture(5), "PNG"))
+    assert "another picture" in told()
+    path.unlink()
+    path.symlink_to(folder.parent)
+    assert "choices" not in studio_of(folder).describe(key)
+
+
 def test_the_network_runs_once_for_a_picture(tmp_path, studio_of, monkeypatch):
     (tmp_path / "a.png").write_bytes(encoded(picture(), "PNG"))
     studio = studio_of(tmp_path)

@@ -447,6 +447,58 @@ def test_save_and_the_copied_command_make_the_same_file(page, folder, tmp_path):
     page.assert_clean(409)
 
 
+def test_saved_choices_are_there_again(page, folder, tmp_path):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    def open_done():
+        page.find(f"#pictures button[title='{NAMES[2]}']").click()
+        wait(lambda: page.name() == NAMES[2])
+
+    def mask():
+        return page.js("return document.getElementById('mask-overlay').toDataURL()")
+
+    open_done()
+    page.click_at(0.3, 0.75)
+    wait(lambda: page.hints() == 1)
+    (tmp_path / "own.gpl").write_text("GIMP Palette\n#\n20 160 60 green\n200 220 80 lime\n")
+    page.changes(lambda: page.find("#palette-file").send_keys(str(tmp_path / "own.gpl")))
+    page.changes(lambda: page.slide("#strength", 1.5))
+    page.press("m")
+    sheet = page.find("#sheet")
+    stroke = ActionChains(page.browser).move_to_element_with_offset(sheet, -80, -130)
+    page.changes(stroke.click_and_hold().move_by_offset(50, 20).release().perform)
+    painted = mask()
+    page.find("#save").click()
+    wait(lambda: page.find("#replace-dialog").is_displayed())
+    page.find("#replace-yes").click()
+    wait(lambda: "Saved" in page.status())
+    page.press("c")
+    place = page.find(".marker").get_attribute("aria-label")
+    wait(lambda: page.js("return document.getElementById('stage').dataset.exact === 'true'"))
+    pixels = page.pixels()
+
+    page = Page(page.browser, page.address)
+    open_done()
+    wait(lambda: page.hints() == 1)
+    assert page.find(".marker").get_attribute("aria-label") == place
+    assert page.find("#strength-value").text == "150 %"
+    assert page.find("input[name=palette]:checked").get_attribute("value").startswith("file:")
+    wait(lambda: page.pixels() == pixels, "it looks otherwise")
+    page.press("m")
+    wait(lambda: mask() == painted, "the mask looks otherwise")
+    page.press("c")
+    assert page.find("#undo").get_attribute("disabled")
+    page.changes(page.find("#reset").click)
+    assert page.hints() == 0
+
+    (folder / "c done-recolored-studio.json").write_text("{")
+    page = Page(page.browser, page.address)
+    open_done()
+    wait(lambda: "c done-recolored-studio.json: " in page.status())
+    assert page.hints() == 0
+    page.assert_clean(409)
+
+
 DROP = """
 const bytes = Uint8Array.from(atob(arguments[0]), (char) => char.charCodeAt(0));
 const transfer = new DataTransfer();
@@ -478,7 +530,7 @@ def test_drop_paste_and_choose(page, tmp_path):
     wait(lambda: page.find("#command-dialog").is_displayed())
     command = page.find("#command-text").get_attribute("value")
     assert command.startswith("recolor ./chosen.png -o ./chosen-recolored.png --overwrite")
-    assert page.find("#command-files a").text == "chosen-recolored-hints.json"
+    assert page.find("#command-files a").text == "chosen-recolored-studio.json"
     page.find("#command-close").click()
     page.find("#save").click()
     wait(lambda: "Saved" in page.status())

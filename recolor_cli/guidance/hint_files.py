@@ -28,8 +28,9 @@ def load_hints(texts: Sequence[str], files: NamedFiles = LOCAL_FILES) -> Hints:
     Parameters
     ----------
     texts : sequence of str
-        Each is ``x,y,color``, the path of a JSON file with a list of objects of x, y and color,
-        or the path of a picture that is transparent where there is no hint.
+        Each is ``x,y,color``, the path of a JSON file with a list of objects of x, y and color
+        or with such a list under ``hints``, or the path of a picture that is transparent where
+        there is no hint.
     files : NamedFiles
         Those that the texts may name.
 
@@ -67,9 +68,11 @@ def _parse_point(text: str) -> Hint:
 
 def _parse_json(name: str, data: bytes) -> list[Hint]:
     try:
-        return [_parse_entry(entry) for entry in json.loads(decode_text(data))]
+        values = json.loads(decode_text(data))
+        entries = values["hints"] if isinstance(values, dict) else values
+        return [_parse_entry(entry) for entry in entries]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"an entry has no {error}" if isinstance(error, KeyError) else error
+        reason = f"there is no {error}" if isinstance(error, KeyError) else error
         raise UsageError(
             f"{name} holds no hints: {reason}",
             'it needs a list of {"x": 120, "y": 80, "color": "#c8102e"}',

@@ -13,6 +13,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from recolor_cli.batch.run_provenance import digest_arrays
 from recolor_cli.color.blend import BlendMask
 from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.lab import lab_to_rgb_cv2
@@ -65,11 +66,14 @@ class ReadPicture:
         As it is shown, on white; None if `rgb` is that.
     damage : str
         What is wrong with the file; empty if it is whole.
+    digest : str
+        A hash of the pixels.
     """
 
     rgb: AnyRgbImage
     shown: RgbImage | None
     damage: str
+    digest: str
 
 
 def read_picture(path: Path, max_pixels: int) -> ReadPicture:
@@ -91,7 +95,7 @@ def read_picture(path: Path, max_pixels: int) -> ReadPicture:
     rgb = page.rgb
     page = to_8_bits(page)
     shown = cast(RgbImage, on_white(page, page.rgb))
-    return ReadPicture(rgb, None if shown is rgb else shown, page.damage)
+    return ReadPicture(rgb, None if shown is rgb else shown, page.damage, digest_arrays(rgb))
 
 
 class OpenPicture:
@@ -111,6 +115,7 @@ class OpenPicture:
 
     def __init__(self, picture: ReadPicture, recolorizer: Recolorizer) -> None:
         self.damage = picture.damage
+        self.digest = picture.digest
         self._prediction = recolorizer.predict_distribution(picture.rgb)
         self._temperature = self._prediction.temperature
         shown = picture.rgb if picture.shown is None else picture.shown

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,17 +12,19 @@ from recolor_cli.batch.outcome import Outcome
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.picture import PictureWork
 from recolor_cli.batch.run_provenance import describe_colors, number_text, run_provenance
-from recolor_cli.batch.sidecar_names import HINTS, MASK, PALETTE
+from recolor_cli.batch.sidecar_names import MASK, PALETTE
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.steering_files import read_mask, steering_of
 from recolor_cli.guidance.recolor_options import DEFAULT_STRENGTH, RecolorOptions
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.serve.studio.choices import choices_path, encode_choices
 from recolor_cli.serve.studio.guides import Guides
+from recolor_cli.serve.studio.opened import OpenPicture
 from recolor_cli.serve.studio.own_process import OwnProcess
 from recolor_cli.serve.studio.shelf import ShelfPicture
 from recolor_cli.serve.studio.shell_words import shell_word
-from recolor_cli.serve.studio.wishes import Wishes
+from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
 from recolor_cli.system.files import write_atomic
 from recolor_cli.system.memory import MemoryBudget, memory_for_pictures
 
@@ -96,17 +97,10 @@ class Results:
         self._guides = guides
         self._writer = writer
 
-    def recipe(self, picture: ShelfPicture, wishes: Wishes, keep_damaged: bool) -> Recipe:
+    def recipe(self, picture: ShelfPicture, opened: OpenPicture, wishes: Wishes) -> Recipe:
         """Return what makes the result that is wished for."""
+        located, files = self._locate(picture, wishes)
         options: list[tuple[str, str]] = []
-        files: list[tuple[Path, bytes]] = []
-
-        def beside(label: str, ending: str, data: bytes) -> str:
-            destination = picture.destination
-            path = destination.with_name(f"{destination.stem}-{label}{ending}")
-            files.append((path, data))
-            return str(path)
-
         if self._model != _DEFAULT_MODEL:
             options.append(("model", self._model))
         if self._device != _DEFAULT_DEVICE:
@@ -117,26 +111,47 @@ class Results:
             options.append(("strength", number_text(wishes.strength)))
         if wishes.only_gray:
             options.append(("only-gray", ""))
-        if wishes.mask:
-            data = self._guides.path(wishes.mask).read_bytes()
-            options.append(("mask", beside(MASK, ".png", data)))
-        if wishes.palette:
-            text = self._guides.palette_text(wishes.palette)
-            if self._guides.is_temporary(text):
-                path = Path(text)
-                text = beside(PALETTE, path.suffix, path.read_bytes())
-            options.append(("palette", text))
+        if located.mask:
+            options.append(("mask", located.mask))
+        if located.palette:
+            options.append(("palette", located.palette.text))
             if wishes.palette_strength != DEFAULT_STRENGTH:
                 options.append(("palette-strength", number_text(wishes.palette_strength)))
+        choices = choices_path(picture)
         if wishes.hints:
-            options.append(("hint", beside(HINTS, ".json", _hint_file(wishes))))
+            options.append(("hint", str(choices)))
         if wishes.pick > 1:
             options.append(("pick", str(wishes.pick)))
             if wishes.seed:
                 options.append(("seed", str(wishes.seed)))
-        if keep_damaged:
+        if opened.damage:
             options.append(("damaged", "keep"))
-        return Recipe(tuple(options), tuple(files), keep_damaged)
+        # Without a choice, only the file of earlier choices is replaced.
+        if wishes != Wishes() or choices.exists():
+            files.append((choices, encode_choices(located, opened.digest)))
+        return Recipe(tuple(options), tuple(files), bool(opened.damage))
+
+    def _locate(
+        self, picture: ShelfPicture, wishes: Wishes
+    ) -> tuple[Wishes, list[tuple[Path, bytes]]]:
+        """Return the wishes with paths and texts for keys, and the files to write for them."""
+        files: list[tuple[Path, bytes]] = []
+
+        def beside(label: str, sent: Path, ending: str) -> str:
+            destination = picture.destination
+            path = destination.with_name(f"{destination.stem}-{label}{ending}")
+            files.append((path, sent.read_bytes()))
+            return str(path)
+
+        mask, palette = wishes.mask, wishes.palette
+        if mask:
+            mask = beside(MASK, self._guides.path(mask), ".png")
+        if palette:
+            text = self._guides.palette_text(palette)
+            palette = replace(palette, text=text)
+            if self._guides.is_temporary(text):
+                palette = PaletteWish("file", beside(PALETTE, Path(text), Path(text).suffix))
+        return replace(wishes, mask=mask, palette=palette), files
 
     def command(self, picture: ShelfPicture, recipe: Recipe) -> str:
         """Return the command line that makes the result."""
@@ -189,15 +204,3 @@ def _make_result(job: Job, recipe: Recipe, model: str, device: str) -> Outcome:
 @lru_cache(1)
 def _network(model: str, device: str) -> OnnxColorNetwork:
     return OnnxColorNetwork.load(model, device)
-
-
-def _hint_file(wishes: Wishes) -> bytes:
-    """Return the hints as the command line reads them."""
-    lines = []
-    for hint in wishes.hints:
-        entry: dict[str, object] = {"x": hint.x, "y": hint.y}
-        entry["color"] = f"#{bytes(hint.levels).hex()}"
-        if hint.radius is not None:
-            entry["radius"] = hint.radius
-        lines.append(json.dumps(entry))
-    return ("[\n  " + ",\n  ".join(lines) + "\n]\n").encode()

@@ -38,6 +38,7 @@ def studio_routes(settings: ServeSettings) -> list[BaseRoute]:
         Route("/studio/about", api.about),
         Route("/studio/palette", api.palette, methods=["POST"]),
         Route("/studio/guides", api.add_guide, methods=["POST"]),
+        Route("/studio/guides/{key}", api.mask),
         Route("/studio/pictures", api.listing),
         Route("/studio/pictures", api.add_picture, methods=["POST"]),
         Route("/studio/pictures/{key}", api.describe),
@@ -88,6 +89,10 @@ class _Api:
         data = await _body(request, self._max_bytes)
         key = await run_in_threadpool(self._studio.guides.add, _name(request), data)
         return JSONResponse({"key": key})
+
+    async def mask(self, request: Request) -> Response:
+        path = await run_in_threadpool(self._studio.guides.path, _key(request))
+        return FileResponse(path, media_type="image/png", headers=_KEPT)
 
     async def palette(self, request: Request) -> Response:
         values = await _json(request)

@@ -87,7 +87,7 @@ class Shelf:
                 jobs = []
             for job in jobs:
                 if job.error is None and self._is_inside(job.source):
-                    key = _key_of(job.source)
+                    key = picture_key(job.source)
                     found.append(ShelfPicture(key, Path(job.source), Path(job.destination)))
         with self._lock:
             self._found = {picture.key: picture for picture in found}
@@ -142,6 +142,15 @@ class Shelf:
                 path.unlink(missing_ok=True)
         return picture
 
+    def beside(self, picture: ShelfPicture, name: str) -> Path | None:
+        """Return the path of a file beside a picture's result; None if there is none.
+
+        A link that leads out of the folders is none.
+        """
+        path = picture.destination.with_name(Path(name).name)
+        is_own = path.is_file() and (picture.is_dropped or self._is_inside(str(path)))
+        return path if is_own else None
+
     def _is_full(self) -> bool:
         return len(self._dropped) > _MAX_DROPPED
 
@@ -151,7 +160,8 @@ class Shelf:
         return any(path == place or place in path.parents for place in self._places)
 
 
-def _key_of(path: str) -> str:
+def picture_key(path: str) -> str:
+    """Return the key of a picture of a folder by its absolute path."""
     return hashlib.blake2b(os.fsencode(path), digest_size=_KEY_SIZE).hexdigest()
 
 

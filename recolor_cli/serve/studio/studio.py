@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from recolor_cli.batch.outcome import Outcome
-from recolor_cli.errors import UsageError
+from recolor_cli.errors import RecolorError, UsageError
+from recolor_cli.guidance.hints import Hints
 from recolor_cli.guidance.palette_bank import DESCRIPTIONS, main_colors, named_palette
 from recolor_cli.image.compare import make_thumbnail
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.serve.settings import ServeSettings
+from recolor_cli.serve.studio.choices import choices_values, read_choices
 from recolor_cli.serve.studio.guides import Guides
 from recolor_cli.serve.studio.opened import OpenPicture, read_picture
 from recolor_cli.serve.studio.own_process import OwnProcess
@@ -141,13 +143,40 @@ class Studio:
         """Open a picture and return what the page shows of it."""
         picture, opened = self.open(key)
         small = opened.small.shape
-        return _listed(picture) | {
-            "width": opened.size.width,
-            "height": opened.size.height,
-            "preview": {"width": small[1], "height": small[0]},
-            "temperature": opened.temperature,
-            "damage": opened.damage,
-        }
+        return (
+            _listed(picture)
+            | {
+                "width": opened.size.width,
+                "height": opened.size.height,
+                "preview": {"width": small[1], "height": small[0]},
+                "temperature": opened.temperature,
+                "damage": opened.damage,
+            }
+            | self._saved_choices(picture, opened)
+        )
+
+    def _saved_choices(self, picture: ShelfPicture, opened: OpenPicture) -> dict[str, Any]:
+        """Return the choices that were saved for a picture, or why they cannot be used."""
+        try:
+            saved = read_choices(picture, opened.digest, self.shelf, self.guides)
+            if saved is None:
+                return {}
+            self.guides.options(saved)
+            Hints(saved.hints).check_fit(opened.size)
+        except RecolorError as error:
+            return {"choices_error": f"the saved choices are not used: {error.message}"}
+        values = choices_values(saved)
+        if saved.palette:
+            values["palette"] |= {
+                "label": self._palette_label(saved.palette),
+                "colors": self.palette_colors(saved.palette),
+            }
+        return {"choices": values}
+
+    def _palette_label(self, wish: PaletteWish) -> str:
+        if wish.kind == "picture":
+            return as_text(self.shelf.picture(wish.text).source.name)
+        return "Of a file" if wish.kind == "file" else wish.text
 
     def preview(self, key: str, wishes: Wishes, draft: bool = False) -> bytes:
         """Return the recolored picture, in the size of the preview, as JPEG."""
@@ -221,7 +250,7 @@ class Studio:
         picture, opened = self.open(key)
         # Fails before a file is written.
         self.guides.options(wishes)
-        return self._results.recipe(picture, wishes, bool(opened.damage))
+        return self._results.recipe(picture, opened, wishes)
 
     def _saved(self, picture: ShelfPicture, recipe: Recipe, warnings: tuple[str, ...]) -> Saved:
         command = self._results.command(picture, recipe)

@@ -59,6 +59,7 @@ export const api = {
   command: async (key, wishes) => (await ask(`${picture(key)}/command`, posted(wishes))).json(),
   save: async (key, wishes, replace) =>
     (await ask(`${picture(key)}/save`, posted({ wishes, replace }))).json(),
+  mask: async (key) => bitmap(await ask(`/studio/guides/${encodeURIComponent(key)}`)),
   palette: async (wish) => (await ask("/studio/palette", posted(wish))).json(),
   send: async (path, file, name) =>
     (

@@ -6,7 +6,7 @@ import { clipChroma, hexOfAb, isShown, labOfRgb, parseColor, rgbOfHex, rgbOfLab 
 const find = (id) => document.getElementById(id);
 const REACH = 112; // ab units from the middle of the plane to its edge
 const [LEAST_SHARE, MOST_SHARE] = [0.002, 0.15]; // radius of a hint, of the picture's long side
-export const USUAL_SHARE = 2.5 / 256;
+const USUAL_SHARE = 2.5 / 256;
 
 export class Hints {
   // `app`: history, view, key(), say(text).
@@ -32,6 +32,21 @@ export class Hints {
     this.places.clear();
   }
 
+  // Wishes that were saved, with what the page needs for each hint.
+  adopt(wishes) {
+    const hints = (wishes?.hints ?? []).map((hint) => ({
+      ...hint,
+      id: this.nextId++,
+      radius: hint.radius ?? this.#usualRadius(),
+    }));
+    return { ...wishes, hints };
+  }
+
+  #usualRadius() {
+    const side = Math.max(this.app.view.size.width, this.app.view.size.height);
+    return Math.round(side * USUAL_SHARE * 10) / 10;
+  }
+
   // Put a hint at a pixel, in the color that it has now, and offer others.
   async add(x, y) {
     const { history, view } = this.app;
@@ -42,8 +57,7 @@ export class Hints {
     if (!found) return;
     const color = found.colors[0]?.color ?? hexOfAb(found.lightness, a, b);
     this.selected = id;
-    const side = Math.max(view.size.width, view.size.height);
-    const radius = Math.round(side * USUAL_SHARE * 10) / 10;
+    const radius = this.#usualRadius();
     history.make({ hints: [...this.list, { id, ...place, color, radius }] });
     this.app.say(`Hint ${this.list.length} at ${place.x}, ${place.y}`);
     this.#marker(id)?.focus({ preventScroll: true });
@@ -172,7 +186,7 @@ export class Hints {
     } else if (event.key === "Delete" || event.key === "Backspace") {
       this.remove();
     } else if (event.key === "Enter" || event.key === " ") {
-      find("suggestions").querySelector("input")?.focus();
+      this.#enterSuggestions(this.current);
     } else if (event.key === "Escape") {
       this.select(null);
       find("stage").focus({ preventScroll: true });
@@ -222,6 +236,14 @@ export class Hints {
     find("hex-note").textContent = isShown(found.lightness, a, b)
       ? `here, at lightness ${light}`
       : `the most that lightness ${light} has`;
+  }
+
+  // Go on to the likely colors by keyboard, once the server has told them.
+  async #enterSuggestions(hint) {
+    const found = hint && (await this.#ask(hint));
+    if (!found || this.current !== hint) return;
+    this.#showSuggestions(found, hint);
+    find("suggestions").querySelector("input")?.focus();
   }
 
   #showSuggestions(found, hint) {

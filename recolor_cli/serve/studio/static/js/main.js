@@ -20,6 +20,8 @@ let lastVariants = "";
 let isWorking = false;
 let detailTimer = 0;
 const drafts = new Map(); // wishes of pictures that were left, by key
+const saved = new Map(); // wishes as they were opened or saved, by key, as text
+const unsaved = new Set(); // keys of pictures with other wishes
 
 const history = new History(() => show());
 const view = new View({
@@ -73,7 +75,10 @@ async function open(listed) {
     palettes.reset();
     const draft = drafts.get(described.key);
     if (draft) Object.assign(history, draft);
-    else history.clear();
+    else {
+      history.clear({ ...NOTHING, ...hints.adopt(described.choices) });
+      saved.set(described.key, JSON.stringify(sent(history.now)));
+    }
     mask.open(described.preview);
     const facts = [`${described.width} × ${described.height}`];
     if (described.damage) facts.push("damaged");
@@ -81,6 +86,7 @@ async function open(listed) {
     find("facts").textContent = facts.join(" · ");
     document.title = `${described.name} – recolor studio`;
     show();
+    if (described.choices_error) say(described.choices_error, true);
   } catch (error) {
     if (signal.aborted) return;
     close();
@@ -112,6 +118,10 @@ function show() {
   find("undo").disabled = past.length === 0 && history.begun === null;
   find("redo").disabled = future.length === 0;
   for (const id of ["save", "copy"]) find(id).disabled = picture === null;
+  if (picture) {
+    if (JSON.stringify(sent(now)) === saved.get(picture.key)) unsaved.delete(picture.key);
+    else unsaved.add(picture.key);
+  }
   hints.show();
   palettes.show();
   if (picture) mask.show();
@@ -146,6 +156,7 @@ async function work() {
       if (picture?.key === key) {
         view.hideDetail();
         view.draw("after", bitmap);
+        find("stage").dataset.exact = String(!draft);
         find("stage").dataset.ms = Math.round(performance.now() - started);
         find("stage").dataset.made = String(Number(find("stage").dataset.made ?? 0) + 1);
       }
@@ -195,6 +206,7 @@ async function makeExact(key, wishes) {
   if (JSON.stringify([key, wishes]) !== lastMade || isWorking) return;
   view.draw("after", bitmap);
   isDraft = false;
+  find("stage").dataset.exact = "true";
 }
 
 async function makeVariants(key, now) {
@@ -246,12 +258,16 @@ async function addFiles(files) {
 async function save(mayReplace = false) {
   if (!picture) return;
   const { key, name } = picture;
+  const wishes = sent(history.now);
   find("save").disabled = true;
   say(`Saving ${name}…`);
   try {
-    const saved = await api.save(key, sent(history.now), mayReplace);
-    if (saved.result.address) download(saved.result);
-    say([`Saved ${saved.result.name}`, ...saved.warnings].join("; "));
+    const { result, warnings } = await api.save(key, wishes, mayReplace);
+    if (result.address) download(result);
+    say([`Saved ${result.name}`, ...warnings].join("; "));
+    saved.set(key, JSON.stringify(wishes));
+    unsaved.delete(key);
+    if (picture?.key === key) show();
     savedKeys.add(key);
     await shelf.refresh();
   } catch (error) {
@@ -416,6 +432,9 @@ function listen() {
   for (const input of document.querySelectorAll("input[name=tool]")) {
     input.addEventListener("change", () => setTool(input.value));
   }
+  window.addEventListener("beforeunload", (event) => {
+    if (unsaved.size) event.preventDefault();
+  });
   document.addEventListener("keydown", shortcut);
   find("stage").addEventListener("keydown", stageKey);
   find("stage").addEventListener("blur", () => {

@@ -36,12 +36,16 @@ export class Mask {
     find("mask-clear").disabled = key === "";
     if (key === this.shownKey) return;
     this.shownKey = key;
+    if (key && !this.levels.has(key)) {
+      this.#load(key);
+      return;
+    }
     const context = this.#context();
     const { width, height } = this.canvas;
     if (!key) {
       context.fillStyle = "#fff";
       context.fillRect(0, 0, width, height);
-    } else if (this.levels.has(key)) {
+    } else {
       const image = context.createImageData(width, height);
       this.levels.get(key).forEach((level, number) => {
         image.data.set([level, level, level, 255], 4 * number);
@@ -49,6 +53,26 @@ export class Mask {
       context.putImageData(image, 0, 0);
     }
     this.#drawOverlay();
+  }
+
+  // Show a mask that was painted before this picture was opened.
+  async #load(key) {
+    try {
+      const bitmap = await api.mask(key);
+      if (key !== this.shownKey) return;
+      this.#context().drawImage(bitmap, 0, 0, this.canvas.width, this.canvas.height);
+      this.levels.set(key, this.#read());
+      this.#drawOverlay();
+    } catch (error) {
+      this.app.say(error.message, true);
+    }
+  }
+
+  // The levels of the pixels: 255 recolors, 0 keeps.
+  #read() {
+    const { width, height } = this.canvas;
+    const { data } = this.#context().getImageData(0, 0, width, height);
+    return new Uint8Array(width * height).map((_, number) => data[4 * number]);
   }
 
   stroke(kind, pixel) {
@@ -97,9 +121,7 @@ export class Mask {
   }
 
   async #send() {
-    const { width, height } = this.canvas;
-    const { data } = this.#context().getImageData(0, 0, width, height);
-    const levels = new Uint8Array(width * height).map((_, number) => data[4 * number]);
+    const levels = this.#read();
     if (levels.every((level) => level === 255)) {
       this.app.history.make({ mask: "" });
       return;
