@@ -479,5 +479,9 @@ def test_a_card_takes_its_part_of_the_cpus():
     assert (share.cpus, share.gpus, share.processes, share.siblings) == (4, 1, 8, 4)
     share = share_of(node, "cpu")
     assert (share.cpus, share.gpus, share.processes, share.siblings) == (1, 0, 1, 16)
+    share = share_of(node, "cpu", on_store=True)
+    assert (share.cpus, share.processes, share.siblings) == (1, 3, 16)
+    assert share_of(node, "auto", on_store=True).processes == 12
     assert share_of(replace(node, gpus=0), "cuda").siblings == 0
     assert share_of(replace(node, memory=1 << 30), "cpu").siblings == 2
+    assert share_of(replace(node, memory=3 << 30), "cpu", on_store=True).siblings == 2

@@ -15,6 +15,7 @@ from recolor_cli.batch.job import Job
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan, plan_lines
 from recolor_cli.batch.shard import Shard
+from recolor_cli.commands import run
 from recolor_cli.errors import InputError, OutputError, UsageError
 from recolor_cli.system import places, s3_listing, stores
 from recolor_cli.system.listing import Listing
@@ -255,6 +256,23 @@ def test_a_listing_keeps_all_names_and_tells_the_empty_ones():
     assert list(listing) == ["a.jpg", "1931/ä\n.jpg", "b.jpg", ""]
     names = ["a.jpg", "1931/ä\n.jpg", "b.jpg", "", "c.jpg"]
     assert [name in listing.written for name in names] == [True, True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "on_store"),
+    [(("a.jpg", "-o", "out/"), False), (("a.jpg", "-o", "memory://out/"), True),
+     (("memory://in/a.jpg", "-o", "out/"), True)],
+)  # fmt: skip
+def test_workers_know_that_they_will_wait_for_a_store(
+    recolor, memory, tmp_path, monkeypatch, inputs, on_store
+):
+    fill(memory, "/in", ["a.jpg"])
+    (tmp_path / "a.jpg").write_bytes(encoded(draw()))
+    monkeypatch.chdir(tmp_path)
+    seen, opener = [], run.WorkerOpener
+    monkeypatch.setattr(run, "WorkerOpener", lambda *given: seen.append(given[0]) or opener(*given))
+    recolor(*inputs)
+    assert [config.on_store for config in seen] == [on_store]
 
 
 def test_pages_of_a_tiff_are_uploaded_together(recolor, memory, tmp_path):

@@ -34,6 +34,8 @@ class WorkerConfig:
         Number of pictures, if it is known.
     recolor : RecolorOptions
     output : OutputOptions
+    on_store : bool
+        Whether pictures come from a store or results go to one.
     """
 
     model: str
@@ -42,6 +44,7 @@ class WorkerConfig:
     total: int | None
     recolor: RecolorOptions
     output: OutputOptions
+    on_store: bool = False
 
     @property
     def needs_distribution(self) -> bool:

@@ -9,6 +9,9 @@ from recolor_cli.system.memory import available_memory, memory_for_pictures
 
 MAX_PROCESSES = 256
 PROCESS_MEMORY = 200 * 2**20  # bytes that a process takes beside its picture, about
+# Pictures at a time for each CPU: while some wait for the GPU or for a store, others compute.
+_WITH_GPU = 2
+_WITH_STORE = 3
 _LARGE_FILE = 50 * 2**20  # bytes; the network in it may take more
 
 
@@ -24,12 +27,24 @@ def pictures_at_a_time(config: WorkerConfig, on_gpu: bool, seen: int = 0) -> int
         Bytes that a process with the network was seen to take; 0 if that is unknown.
     """
     wanted = config.count or min(
-        # While some wait for the GPU, others decode and encode.
-        cpu_count() * (2 if on_gpu else 1),
+        cpu_count() * processes_per_cpu(on_gpu, config.on_store),
         # A picture takes some, too.
         max(1, available_memory() // (PROCESS_MEMORY + max(seen, PROCESS_MEMORY))),
     )
     return min(wanted, config.total or MAX_PROCESSES, MAX_PROCESSES)
+
+
+def processes_per_cpu(on_gpu: bool, on_store: bool) -> int:
+    """Return the number of processes that keep a CPU busy.
+
+    Parameters
+    ----------
+    on_gpu : bool
+        Whether the network is on a GPU.
+    on_store : bool
+        As `WorkerConfig.on_store`.
+    """
+    return max(_WITH_GPU if on_gpu else 1, _WITH_STORE if on_store else 1)
 
 
 def needs_trial(config: WorkerConfig) -> bool:

@@ -59,7 +59,8 @@ class PictureActor:
             As `ProcessWorkers` and `SharedModel.check`.
         """
         config.model.check()
-        memory = memory_for_processes(config.siblings) // config.siblings
+        processes = config.siblings * (config.worker.count or 1)
+        memory = memory_for_processes(processes) // config.siblings
         self._workers = ProcessWorkers(config.worker, config.preamble, memory, config.cpus)
         return self._workers.ready
 
@@ -101,4 +102,5 @@ def picture_work(config: WorkerConfig, preamble: str = "") -> ClusterWork:
         worker = replace(config, device=share.device, count=share.processes, total=None)
         return _Config(worker, share.cpus, share.siblings, model, preamble)
 
-    return ClusterWork(PictureActor, partial(share_of, device=config.device), config_of)
+    share = partial(share_of, device=config.device, on_store=config.on_store)
+    return ClusterWork(PictureActor, share, config_of)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recolor_cli.batch.sizing import PROCESS_MEMORY
+from recolor_cli.batch.sizing import PROCESS_MEMORY, processes_per_cpu
 from recolor_cli.cluster.nodes import Node
 from recolor_cli.system.device import Device, parse_device
-
-_WAITING = 2  # processes for each CPU beside a card: while some wait for it, others decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +31,26 @@ class Share:
     siblings: int
 
 
-def share_of(node: Node, device: str) -> Share:
+def share_of(node: Node, device: str, on_store: bool = False) -> Share:
     """Return what each actor of a machine gets: a card with its part of the CPUs, or one CPU.
 
-    `Share.siblings` is 0 if the machine cannot do what the device demands.
+    Parameters
+    ----------
+    node : Node
+    device : str
+        `Share.siblings` is 0 if the machine cannot do what it demands.
+    on_store : bool
+        As `WorkerConfig.on_store`.
     """
     kind = parse_device(device)[0]
     if node.gpus and kind is not Device.CPU:
         cpus = max(1, node.cpus // node.gpus)
-        return Share(cpus, 1, _WAITING * cpus, device, node.gpus)
+        return Share(cpus, 1, cpus * processes_per_cpu(True, on_store), device, node.gpus)
     if kind is Device.CUDA:
         return Share(0, 0, 0, device, 0)
-    room = max(1, node.memory // (2 * PROCESS_MEMORY))
-    return Share(1, 0, 1, Device.CPU, min(node.cpus, room))
+    processes = processes_per_cpu(False, on_store)
+    room = max(1, node.memory // (2 * PROCESS_MEMORY * processes))
+    return Share(1, 0, processes, Device.CPU, min(node.cpus, room))
 
 
 def whole_node(node: Node, device: str) -> Share:

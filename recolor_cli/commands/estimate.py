@@ -97,7 +97,8 @@ def _print_estimate(planned: _Planned, opener: WorkerOpener) -> None:
     from recolor_cli.system.memory import MemoryBudget, memory_for_pictures, used_memory
     from recolor_cli.terminal.console import Console
 
-    config, console = opener.config, opener.console
+    # More at a time, while some wait for a store, would make little difference to what is measured.
+    config, console = replace(opener.config, on_store=False), opener.console
     at_a_time = min(pictures_at_a_time(config, on_gpu=False), planned.count)
     network = load_network(config.model, config.device, at_a_time, Console(quiet=True))
     if needs_trial(config):

@@ -249,7 +249,7 @@ jobs_option = click.option(
     "--jobs",
     type=click.IntRange(1, 256),
     metavar="N",
-    help="Pictures worked on at a time. [the CPUs]",
+    help="Pictures worked on at a time. [the CPUs; with a store, three for each]",
 )
 
 

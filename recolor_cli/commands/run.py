@@ -42,6 +42,7 @@ from recolor_cli.commands.workers import WorkerOpener
 from recolor_cli.errors import ExitCode, UsageError
 from recolor_cli.image.formats import FORMAT_NAMES, ImageFormat
 from recolor_cli.system.device import Device
+from recolor_cli.system.places import is_address
 
 if TYPE_CHECKING:
     from recolor_cli.batch.job import Job
@@ -155,7 +156,10 @@ def run(**values: Any) -> ExitCode:
     device = given.device if given.cluster is None else Device.CPU
     check_model(given.model, device, needs_distribution)
     output = replace(output, provenance=provenance_of(given, recolor))
-    config = WorkerConfig(given.model, given.device, given.jobs, planned.total, recolor, output)
+    on_store = any(map(is_address, (*given.inputs, given.out or "")))
+    config = WorkerConfig(
+        given.model, given.device, given.jobs, planned.total, recolor, output, on_store
+    )
     # A picture alone needs no other process, and other processes lack the streams of this one.
     in_threads = planned.total == 1 or any(is_stream(name) for name in given.inputs)
     opener = WorkerOpener(config, console, in_threads, given.cluster)
