@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -93,6 +94,8 @@ def test_a_tree_on_s3_is_recolored_as_on_a_disk_and_then_skipped(recolor, s3, se
     expected, _ = recolor(tmp_path / "in", "-o", tmp_path / "out", "-r", "--compare")
     server.seen.clear()
     out, told = recolor("s3://posters/in", "-o", "s3://posters/new/", "-r", "--compare")
+    asked = Counter(method for method, path in server.seen if path.rpartition(".")[2] in "jpgpng")
+    assert asked == {"GET": 3, "PUT": 6}  # of each picture its result and its comparison
     assert out.decode().replace("s3://posters/new/", f"{tmp_path}/out/") == expected.decode()
     assert "3 written, 1 left out" in told
     made = {path.removeprefix("posters/new/") for path in s3.find("posters/new")}

@@ -21,6 +21,7 @@ from recolor_cli.system.store_errors import store_errors
 # What a server writes under a name can be read before it is whole.
 _WRITES_ARE_NOT_ATOMIC = ("sftp",)
 _HAS_FOLDERS = ("sftp",)
+_READ_ARGUMENTS = {"s3": {"max_concurrency": 1}}  # for more, the size would be asked for first
 _TYPE_ARGUMENTS = {"s3": "ContentType", "gs": "content_type", "gcs": "content_type"}
 _FINDS_BY_PREFIX = ("gs", "gcs", "az", "abfs", "abfss")
 _IN_BUCKETS = ("s3", *_FINDS_BY_PREFIX)
@@ -115,7 +116,8 @@ def read(address: str, end: int | None = None) -> bytes:
     """
     with store_errors(address):
         fs, path = _open(address)
-        data: bytes = fs.cat_file(path) if end is None else fs.cat_file(path, start=0, end=end)
+        part = {} if end is None else {"start": 0, "end": end}
+        data: bytes = fs.cat_file(path, **part, **_READ_ARGUMENTS.get(scheme_of(address), {}))
         return data
 
 
