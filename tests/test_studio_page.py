@@ -398,6 +398,10 @@ def test_looking_zooming_and_other_pictures(page):
     assert page.find("#next").get_attribute("disabled")
     page.press(Keys.PAGE_UP)
     wait(lambda: page.name() == NAMES[1])
+    stops = page.js(
+        "return [...document.querySelectorAll('#pictures button')].map((e) => e.tabIndex)"
+    )
+    assert stops == [-1, 0, -1]  # Tab passes the list in one step
     page.focus(f"#pictures button[title='{NAMES[1]}']")
     page.press(Keys.ARROW_DOWN, Keys.ENTER)
     wait(lambda: page.name() == NAMES[2])

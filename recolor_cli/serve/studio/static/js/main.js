@@ -41,7 +41,13 @@ const app = { history, view, key: () => picture?.key ?? "", say };
 const hints = new Hints(app);
 const mask = new Mask(app);
 const palettes = new Palettes({ ...app, pickPicture: () => shelf.pick() });
-const shelf = new Shelf({ ...app, open });
+const shelf = new Shelf({
+  ...app,
+  open: (listed) => {
+    say(""); // it was about the picture before
+    open(listed);
+  },
+});
 
 function say(text, isError = false) {
   const status = find("status");
@@ -90,7 +96,7 @@ async function open(listed) {
   } catch (error) {
     if (signal.aborted) return;
     close();
-    say(error.message, true);
+    say(`${listed.name}: ${error.message}`, true);
   } finally {
     if (!signal.aborted) find("busy").hidden = true;
   }

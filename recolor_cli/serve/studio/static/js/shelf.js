@@ -32,8 +32,10 @@ export class Shelf {
         button.setAttribute("aria-current", "true");
         button.scrollIntoView({ block: "nearest", inline: "nearest" });
       } else button.removeAttribute("aria-current");
+      button.tabIndex = isOpen ? 0 : -1; // one stop for Tab; arrow keys go on from there
     }
     const index = this.#index();
+    if (index < 0 && this.list.length) find("pictures").querySelector("button").tabIndex = 0;
     find("previous").disabled = index <= 0;
     find("next").disabled = index < 0 || index >= this.list.length - 1;
   }
@@ -114,7 +116,7 @@ export class Shelf {
     image.alt = "";
     image.width = image.height = 56;
     image.src = api.thumbnail(listed);
-    image.addEventListener("error", () => item.classList.add("broken"));
+    image.addEventListener("error", () => image.removeAttribute("src")); // else a torn page shows
     const name = document.createElement("span");
     name.className = "picture-name";
     name.textContent = listed.name;
