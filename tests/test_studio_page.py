@@ -73,6 +73,7 @@ class Page:
     def __init__(self, browser, address):
         self.browser = browser
         self.address = address
+        browser.get("about:blank")  # what the page before says at its end is not said by this one
         browser.get_log("browser")
         browser.get_log("performance")
         browser.get(address)
@@ -265,7 +266,8 @@ def test_palettes_variants_and_adjustments(page, tmp_path):
     page.changes(page.find("input[name=palette][value='name:technicolor']").click)
     page.changes(lambda: page.slide("#palette-strength", 0.3))
     assert page.find("#palette-strength-value").text == "30 %"
-    page.find("input[name=palette]:checked").send_keys(Keys.ARROW_UP)  # by keyboard
+    chosen = page.find("input[name=palette]:checked")
+    page.changes(lambda: chosen.send_keys(Keys.ARROW_UP))  # by keyboard
     assert "noir" in page.find("input[name=palette]:checked").get_attribute("value")
 
     page.js("document.getElementById('pick-color').value = '#2040c0'")
