@@ -238,15 +238,16 @@ def tiny_config(folder: Path) -> TrainConfig:
         train=(str(folder),),
         validation=(str(folder),),
         samples=12,
+        frozen_blocks=15,  # all but the last
         widths=(8, 8, 8, 8),
         size=32,
         long_side=(28, 48),
         run_size=64,
         batch_size=2,
         warmup=2,
-        validate_every=6,
+        validate_every=12,
         validation_pictures=2,
-        checkpoint_every=4,
+        checkpoint_every=100,  # at the end alone
     )
 
 
@@ -274,11 +275,18 @@ def config(folder: Path) -> TrainConfig:
     return tiny_config(folder)
 
 
-@pytest.fixture
-def checkpoint(config: TrainConfig, tmp_path: Path) -> Path:
-    """Return the checkpoint of a finished training of six steps."""
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the checkpoint of a finished training of six steps, which all tests read."""
     from recolor_cli.training.run_state import CHECKPOINT
     from recolor_cli.training.train import train
 
-    train(config, tmp_path / "run", "cpu")
-    return tmp_path / "run" / CHECKPOINT
+    path = tmp_path_factory.mktemp("trained")
+    train(tiny_config(drawn(path / "pictures", 6, 50, 40)), path / "run", "cpu")
+    return path / "run" / CHECKPOINT
+
+
+@pytest.fixture
+def finished_run(checkpoint: Path, tmp_path: Path) -> Path:
+    """Return a copy of the folder of that training."""
+    return shutil.copytree(checkpoint.parent, tmp_path / "run")

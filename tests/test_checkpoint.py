@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from conftest import with_changes
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import ModelError
 from recolor_cli.evaluation.pictures import load_pictures
@@ -22,31 +21,43 @@ from recolor_cli.training.train import train
 BINS = AbBins.srgb()
 
 
-def test_the_mean_of_several_weighs_as_named(config, folder, tmp_path):
-    names = [str(tmp_path / run / CHECKPOINT) for run in ("one", "two")]
-    train(config, tmp_path / "one", "cpu")
-    train(with_changes(config, seed=5), tmp_path / "two", "cpu", init=names[0])
-    one, two = (load_initial_weights(name).weights["head.weight"] for name in names)
-    assert not torch.allclose(one, two)
-    mean = load_mean([names[0], names[1], names[1]])
-    torch.testing.assert_close(mean.weights["head.weight"], (one + 2 * two) / 3)
-    assert mean.samples == 24
+@pytest.fixture(scope="module")
+def checkpoints(checkpoint, tmp_path_factory):
+    """Return the names of two checkpoints of one architecture with other weights."""
+    saved = load_checkpoint(checkpoint)
+    saved["average"]["head.weight"] *= 0.5
+    path = tmp_path_factory.mktemp("other") / CHECKPOINT
+    torch.save(saved, path)
+    return str(checkpoint), str(path)
+
+
+def test_the_mean_of_several_weighs_as_named(checkpoints, folder, tmp_path):
+    first, second = checkpoints
+    one, two = (load_initial_weights(name).weights["head.weight"] for name in checkpoints)
     pictures = load_pictures([str(folder)])
-    export([names[0], names[1], names[1]], tmp_path / "mean.onnx", pictures)
+    export([first, second, second], tmp_path / "mean.onnx", pictures)
     exported = load_initial_weights(str(tmp_path / "mean.onnx")).weights["head.weight"]
     torch.testing.assert_close(exported, (one + 2 * two) / 3, rtol=1e-3, atol=1e-6)
     alone = OnnxColorNetwork.load(tmp_path / "mean.onnx", "cpu").manifest.training
     assert alone["figures"]["pictures"] == 6
-    load_mean([names[0], str(tmp_path / "mean.onnx")])  # whose gate was of no use there
-    other = with_changes(config, widths=[8, 8, 8, 16])
-    train(other, tmp_path / "other", "cpu")
-    with pytest.raises(ModelError, match="different architectures"):
-        load_mean([names[0], str(tmp_path / "other" / CHECKPOINT)])
-    saved = load_checkpoint(Path(names[1]))
-    saved["centers"][3] = [100.0, 100.0]
-    torch.save(saved, tmp_path / "moved.pt")
-    with pytest.raises(ModelError, match="different bins"):
-        load_mean([names[0], str(tmp_path / "moved.pt")])
+    # The gate was of no use in the model, which has none.
+    mean = load_mean([first, second, second, str(tmp_path / "mean.onnx")])
+    expected = (2 * one + 4 * two) / 6
+    torch.testing.assert_close(mean.weights["head.weight"], expected, rtol=1e-3, atol=1e-6)
+    assert mean.samples == 12
+
+
+def test_what_does_not_fit_has_no_mean(checkpoints, tmp_path):
+    first, second = checkpoints
+    for key, changed, words in (
+        ("average", {"head.weight": torch.zeros(1)}, "different architectures"),
+        ("centers", [[100.0, 100.0]], "different bins"),
+    ):
+        saved = load_checkpoint(Path(second))
+        saved[key] = saved[key] | changed if key == "average" else changed + saved[key][1:]
+        torch.save(saved, tmp_path / "changed.pt")
+        with pytest.raises(ModelError, match=words):
+            load_mean([first, str(tmp_path / "changed.pt")])
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
@@ -65,7 +76,7 @@ def assert_as_stored(weight, exact):
 
 def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
     path = tmp_path / "tiny.onnx"
-    export([str(checkpoint)], path, load_pictures([str(folder)]))
+    export([str(checkpoint)], path, load_pictures([str(folder)])[:1])
     start, saved = load_initial_weights(str(path)), load_checkpoint(checkpoint)
     assert start.samples == 12
     np.testing.assert_allclose(start.prior, saved["prior"], atol=1e-7)
@@ -85,7 +96,7 @@ def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
 def test_a_weights_file_is_a_start_too(checkpoint, config, recolor, folder, tmp_path):
     path, model = tmp_path / "tiny.safetensors", tmp_path / "tiny.onnx"
     recolor("export", checkpoint, path)
-    export([str(checkpoint)], model, load_pictures([str(folder)]))
+    export([str(checkpoint)], model, load_pictures([str(folder)])[:1])
     recolor("export", model, tmp_path / "again.safetensors")
     start, saved = load_initial_weights(str(path)), load_checkpoint(checkpoint)
     np.testing.assert_allclose(start.prior, saved["prior"], atol=1e-7)

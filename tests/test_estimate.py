@@ -89,7 +89,7 @@ def test_headers_of_a_long_list_are_not_all_read(tmp_path, monkeypatch):
     monkeypatch.setattr(estimate, "_HEADERS", 10)
     read = []
     monkeypatch.setattr(estimate, "_pixels_of", lambda path: read.append(path) or 100)
-    planned = estimate._Planned()
+    planned = estimate._Tally()
     for number in range(1000):
         planned.add(estimate.Job(f"{number}.jpg"))
     assert planned.count == 1000

@@ -11,7 +11,7 @@ int8 = pytest.importorskip("recolor_cli.training.compression.int8")
 
 @pytest.fixture
 def folder(tmp_path):
-    return drawn(tmp_path / "pictures", 4, 80, 60)
+    return drawn(tmp_path / "pictures", 2, 80, 60)
 
 
 def test_a_model_in_8_bits_gives_nearly_the_same_colors(recolor, folder, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import draw, encoded, names
+from recolor_cli.batch.job import STREAM
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan, plan_lines
 from recolor_cli.errors import UsageError
@@ -57,7 +58,14 @@ def test_the_url_of_a_film_is_told_too(recolor):
 
 @needs_descriptors
 @pytest.mark.parametrize("name", ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
-def test_all_names_of_standard_input_are_standard_input(tmp_path, name):
+def test_all_names_of_standard_input_are_standard_input(name):
+    (job,) = plan([name], False, OutputOptions())
+    assert (job.source, job.destination) == (STREAM, STREAM)
+
+
+@needs_descriptors
+def test_standard_input_has_a_name_of_its_own_among_others(tmp_path):
+    name = "/dev/fd/0"
     done = subprocess.run([*COMMAND, name], input=encoded(draw()), capture_output=True)
     assert done.stdout.startswith(b"\xff\xd8\xff"), done.stderr
     (tmp_path / "b.jpg").write_bytes(encoded(draw(seed=1)))

@@ -60,6 +60,7 @@ def test_a_run_from_before_the_gate_cannot_be_gone_on_with(checkpoint, config, t
 
 def test_a_run_leaves_checkpoint_log_and_sheets(config, tmp_path):
     reports: list[TrainingProgress] = []
+    config = with_changes(config, validate_every=6, frozen_blocks=5)
     train(config, tmp_path / "run", "cpu", report=reports.append)
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
         CHECKPOINT, LOG, "samples-000000006.png", "samples-000000012.png",
@@ -76,6 +77,7 @@ def test_a_run_leaves_checkpoint_log_and_sheets(config, tmp_path):
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(config, tmp_path):
+    config = with_changes(config, checkpoint_every=4, validate_every=6)
     train(config, tmp_path / "whole", "cpu")
 
     class Stop(Exception):
@@ -96,7 +98,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(config, tmp_path):
 
 
 def test_an_interrupt_saves_first(config, tmp_path):
-    interrupt = threading.Event()
+    config, interrupt = with_changes(config, validate_every=6), threading.Event()
     arguments = {"report": lambda progress: interrupt.set(), "interrupts": nullcontext(interrupt)}
     assert not train(config, tmp_path / "run", "cpu", **arguments)
     saved = load_checkpoint(tmp_path / "run" / CHECKPOINT)
@@ -114,10 +116,9 @@ def ctrl_c():
 
 
 def test_ctrl_c_within_a_step_neither_loses_nor_repeats_it(
-    recolor, ctrl_c, config, tmp_path, monkeypatch
+    recolor, ctrl_c, config, checkpoint, tmp_path, monkeypatch
 ):
     config = with_changes(config, validation=[])
-    train(config, tmp_path / "whole", "cpu")
     counted = 0
     step = torch.optim.AdamW.step
 
@@ -137,7 +138,7 @@ def test_ctrl_c_within_a_step_neither_loses_nor_repeats_it(
     assert load_checkpoint(tmp_path / "parts" / CHECKPOINT)["step"] == counted == 3
     recolor(*command)
     assert counted == 6
-    whole, parts = (load_checkpoint(tmp_path / r / CHECKPOINT) for r in ("whole", "parts"))
+    whole, parts = load_checkpoint(checkpoint), load_checkpoint(tmp_path / "parts" / CHECKPOINT)
     for key, value in whole["average"].items():
         torch.testing.assert_close(parts["average"][key], value, rtol=1e-4, atol=1e-5)
 
@@ -158,44 +159,43 @@ def test_the_log_has_null_where_a_figure_is_nan(config, tmp_path):
     assert json.loads(diverged.to_json(), parse_constant=pytest.fail)["loss"] is None
 
 
-def test_a_finished_run_stays_as_it_is(config, tmp_path):
-    train(config, tmp_path / "run", "cpu")
-    before = (tmp_path / "run" / CHECKPOINT).read_bytes()
-    train(config, tmp_path / "run", "cpu")
-    train(with_changes(config, semantic_weights="moved.h5"), tmp_path / "run", "cpu")
-    assert (tmp_path / "run" / CHECKPOINT).read_bytes() == before
+def test_a_finished_run_stays_as_it_is(config, finished_run):
+    before = (finished_run / CHECKPOINT).read_bytes()
+    train(config, finished_run, "cpu")
+    train(with_changes(config, semantic_weights="moved.h5"), finished_run, "cpu")
+    assert (finished_run / CHECKPOINT).read_bytes() == before
 
 
-def test_a_checkpoint_from_before_a_field_existed_goes_on(config, tmp_path):
-    train(config, tmp_path / "run", "cpu")
-    path = tmp_path / "run" / CHECKPOINT
+def test_a_checkpoint_from_before_a_field_existed_goes_on(config, finished_run):
+    path = finished_run / CHECKPOINT
     saved = load_checkpoint(path)
     del saved["config"]["semantic"]
     torch.save(saved, path)
-    train(config, tmp_path / "run", "cpu")
+    train(config, finished_run, "cpu")
 
 
-def test_another_config_does_not_go_on_with_a_run(config, tmp_path):
-    train(config, tmp_path / "run", "cpu")
+def test_another_config_does_not_go_on_with_a_run(config, finished_run):
     with pytest.raises(UsageError, match="learning_rate"):
-        train(with_changes(config, learning_rate=0.1), tmp_path / "run", "cpu")
+        train(with_changes(config, learning_rate=0.1), finished_run, "cpu")
 
 
-def test_weights_of_another_run_are_a_start(config, tmp_path):
-    train(config, tmp_path / "one", "cpu")
-    init = tmp_path / "one" / CHECKPOINT
+def test_weights_of_another_run_are_a_start(checkpoint, config, tmp_path):
     still = with_changes(config, learning_rate=1e-12, seed=5)
-    train(still, tmp_path / "two", "cpu", init=str(init))
-    one, two = load_checkpoint(init), load_checkpoint(tmp_path / "two" / CHECKPOINT)
+    train(still, tmp_path / "two", "cpu", init=str(checkpoint))
+    one, two = load_checkpoint(checkpoint), load_checkpoint(tmp_path / "two" / CHECKPOINT)
     assert one["prior"] == two["prior"]
     assert (two["earlier"], two["samples"]) == (12, 12)
     torch.testing.assert_close(two["network"]["head.weight"], one["average"]["head.weight"])
     with pytest.raises(ModelError, match="another architecture"):
-        train(with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=str(init))
+        train(
+            with_changes(config, widths=[8, 8, 8, 16]), tmp_path / "x", "cpu", init=str(checkpoint)
+        )
 
 
 def test_the_trunk_of_a_sibling_is_a_start(config, tmp_path):
-    one = with_changes(config, architecture="regression", semantic="", size=32, run_size=32)
+    one = with_changes(
+        config, architecture="regression", semantic="", run_size=32, samples=4, validation=[]
+    )
     train(one, tmp_path / "one", "cpu")
     init = tmp_path / "one" / CHECKPOINT
     two = with_changes(one, architecture="classification", learning_rate=1e-12)
@@ -204,7 +204,7 @@ def test_the_trunk_of_a_sibling_is_a_start(config, tmp_path):
     key = "trunk.encoder.3.0.weight"
     torch.testing.assert_close(after["network"][key], before["average"][key])
     assert len(after["prior"]) == 394  # measured: the sibling has none
-    assert after["earlier"] == 12
+    assert after["earlier"] == 4
     three = with_changes(two, architecture="koalarization", semantic="efficientnet-lite0")
     with pytest.raises(ModelError, match="another architecture"):  # fused, which is no sibling
         train(three, tmp_path / "three", "cpu", init=str(init))
@@ -215,7 +215,7 @@ def test_each_option_of_a_recipe_changes_the_loss(config, tmp_path):
     changes = [{}, *({key: value} for key, value in recipe.items()), {"loss_pixels": 1}, recipe]
     losses = []
     for number, values in enumerate(changes):
-        run = with_changes(config, samples=2, validation=[], **values)
+        run = with_changes(config, samples=2, validation=[], frozen_blocks=5, **values)
         train(run, tmp_path / str(number), "cpu", report=lambda p: losses.append(p.loss))
     assert np.isfinite(losses).all()
     assert len(losses) == len(changes)
@@ -224,7 +224,7 @@ def test_each_option_of_a_recipe_changes_the_loss(config, tmp_path):
 
 def test_only_some_pictures_are_trained_on(config, folder, tmp_path):
     (folder / "1.png").write_bytes(b"broken")
-    kept = with_changes(config, only=["0.png", "2.png"], validation=[])
+    kept = with_changes(config, only=["0.png", "2.png"], samples=2, validation=[])
     train(kept, tmp_path / "run", "cpu")  # what is broken is not looked at
     with pytest.raises(NoInputsError, match="contains oil or water"):
         train(with_changes(config, only=["oil", "water"]), tmp_path / "none", "cpu")
