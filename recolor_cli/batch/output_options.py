@@ -74,7 +74,7 @@ PICTURES_BESIDE_FILMS = replace(PICTURES, unsupported=_unsupported_beside_films)
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """Where results go, how they are written, and which sidecar files they get.
+    """Options of results: where they go, how they are written, which sidecar files they get.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Gather how the results of a run are made: program, model, and options that change pixels."""
+"""Make the provenance of a run: program, model, and options that change pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DIGEST_SIZE = 8  # bytes
 
 
 def run_provenance(model: str, options: Sequence[tuple[str, str]]) -> Provenance:
-    """Return how the results of a run are made, without what differs from job to job.
+    """Return the provenance that all results of a run share.
 
     Parameters
     ----------

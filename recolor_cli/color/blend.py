@@ -18,7 +18,7 @@ from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
 
 @dataclass(frozen=True, slots=True)
 class BlendMask:
-    """How much of the new color each pixel of a picture gets.
+    """The share of new color that each pixel of a picture gets.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ _TONE_LEVELS = 1000  # steps of L* in the table of the tone
 
 @dataclass(frozen=True, slots=True)
 class Grayness:
-    """Where a picture is gray.
+    """The tone and the gray parts of a picture.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from recolor_cli.color.flat_areas import unify_flat_areas
 from recolor_cli.color.smoothstep import smoothstep
 from recolor_cli.types import FloatArray
 
-# From the first lightness on, L*, color fades, and at the second it is so much of what it was.
+# L* from which color fades, L* at which it has faded, and the share of chroma that is left there.
 _PAPER_FROM, _PAPER_TO, _PAPER_SHARE = 90.0, 97.0, 0.4
 
 

@@ -29,7 +29,7 @@ _HEADER_SIZE = 1 << 18  # bytes of an object that are read for its header
 _LONGEST = 10.0  # seconds; a picture that seems to take longer is not measured
 
 
-class _Planned:
+class _Tally:
     """The pictures that would be recolored: how many, how large, and some of them.
 
     Attributes
@@ -81,16 +81,16 @@ def with_estimate(
     """Yield the outcomes of a dry run, then print how long the run would take, unless quiet."""
     from recolor_cli.batch.outcome import Status
 
-    planned = _Planned()
+    tally = _Tally()
     for outcome in outcomes:
         if outcome.status is Status.PLANNED:
-            planned.add(outcome.job)
+            tally.add(outcome.job)
         yield outcome
-    if planned.count and not opener.console.quiet and not stop.is_set():
-        _print_estimate(planned, opener)
+    if tally.count and not opener.console.quiet and not stop.is_set():
+        _print_estimate(tally, opener)
 
 
-def _print_estimate(planned: _Planned, opener: WorkerOpener) -> None:
+def _print_estimate(tally: _Tally, opener: WorkerOpener) -> None:
     from recolor_cli.batch.picture import PictureWork
     from recolor_cli.batch.sizing import needs_trial, pictures_at_a_time
     from recolor_cli.recolorizer import Recolorizer
@@ -99,16 +99,16 @@ def _print_estimate(planned: _Planned, opener: WorkerOpener) -> None:
 
     # More at a time, while some wait for a store, would make little difference to what is measured.
     config, console = replace(opener.config, on_store=False), opener.console
-    at_a_time = min(pictures_at_a_time(config, on_gpu=False), planned.count)
+    at_a_time = min(pictures_at_a_time(config, on_gpu=False), tally.count)
     network = load_network(config.model, config.device, at_a_time, Console(quiet=True))
     if needs_trial(config):
-        at_a_time = min(pictures_at_a_time(config, False, used_memory().most), planned.count)
+        at_a_time = min(pictures_at_a_time(config, False, used_memory().most), tally.count)
     options = replace(config.output, out=None, backup=None)
     work = PictureWork(
         Recolorizer(network, config.recolor), options, MemoryBudget(memory_for_pictures())
     )
     measured, pixels, seconds = 0, 0, 0.0
-    for pixels_of_one, job in planned.candidates():
+    for pixels_of_one, job in tally.candidates():
         if measured == 3 or (measured and seconds / pixels * pixels_of_one > _LONGEST):
             continue
         if (found := _measure(work, job, is_first=not measured)) is not None:
@@ -116,8 +116,8 @@ def _print_estimate(planned: _Planned, opener: WorkerOpener) -> None:
     if not measured:
         console.note("how long it would take is unknown: the pictures tried cannot be recolored")
         return
-    total = seconds / pixels * planned.pixels / at_a_time
-    rest = "" if measured == planned.count else ", scaled by the pixels of all"
+    total = seconds / pixels * tally.pixels / at_a_time
+    rest = "" if measured == tally.count else ", scaled by the pixels of all"
     console.note(
         f"it would take about {format_duration(total)}: {counted(measured, 'picture')} took "
         f"{seconds:.1f} s here{rest}, {at_a_time} at a time"

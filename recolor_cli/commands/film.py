@@ -144,7 +144,7 @@ def _make_film_options(given: _OptionValues) -> FilmOptions:
 
 
 def _make_provenance(given: _OptionValues, options: FilmOptions) -> Provenance:
-    """Return how the results are made, without what differs from film to film."""
+    """Return the provenance that all results of a run share."""
     from recolor_cli.batch.run_provenance import describe_colors, run_provenance
     from recolor_cli.commands.film_provenance import describe_film_options
 

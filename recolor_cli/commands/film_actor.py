@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Config:
-    """What an actor needs to begin."""
+    """The configuration of an actor."""
 
     model: SharedModel
     device: str

@@ -24,7 +24,7 @@ _LENGTH = 1.0  # seconds of the film that are recolored
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
+class _Film:
     """A film that would be recolored.
 
     Parameters
@@ -78,7 +78,7 @@ def print_estimate(
         console.note("how long it would take is unknown: the length of the films is not known")
 
 
-def _look_at(job: Job, options: FilmOptions, rate: Fraction | None) -> _Planned | None:
+def _look_at(job: Job, options: FilmOptions, rate: Fraction | None) -> _Film | None:
     """Return how long and how large a film is; None if it does not say so."""
     if is_stream(job.source) or is_address(job.source):  # read only once, or slow to read
         return None
@@ -88,11 +88,11 @@ def _look_at(job: Job, options: FilmOptions, rate: Fraction | None) -> _Planned 
             size = film.info.size
     except RecolorError:
         return None
-    return _Planned(job, frames, size.pixels) if frames else None
+    return _Film(job, frames, size.pixels) if frames else None
 
 
 def _measure(
-    film: _Planned, model: str, device: str, options: FilmOptions, rate: Fraction | None
+    film: _Film, model: str, device: str, options: FilmOptions, rate: Fraction | None
 ) -> float | None:
     """Recolor a second of a film into a temporary folder; return the seconds a frame."""
     network = load_network(model, device, cpu_count(), Console(quiet=True))

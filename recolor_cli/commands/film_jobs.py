@@ -71,7 +71,7 @@ class FilmJobs:
         """Do one film after the other. All CPUs work on it, each on a frame of its own."""
         network: OnnxColorNetwork | None = None
         for job in self.jobs:
-            outcome = self._settled(job)
+            outcome = self._early_outcome(job)
             if outcome is None:
                 network = network or self._load()
                 source = self._source(job)
@@ -87,7 +87,7 @@ class FilmJobs:
 
         def submit(job: Job) -> Future[Outcome]:
             nonlocal workers
-            if outcome := self._settled(job):
+            if outcome := self._early_outcome(job):
                 settled: Future[Outcome] = Future()
                 settled.set_result(outcome)
                 return settled
@@ -109,7 +109,7 @@ class FilmJobs:
             if workers:
                 workers.close()
 
-    def _settled(self, job: Job) -> Outcome | None:
+    def _early_outcome(self, job: Job) -> Outcome | None:
         """Return the outcome of a film that needs no work; None if it needs some."""
         finished = not job.error and is_finished(job, self.output)
         untried = make_untried_outcome(job, finished, self.options.provenance)

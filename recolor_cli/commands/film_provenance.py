@@ -1,4 +1,4 @@
-"""Gather what only films have of how their results are made."""
+"""Describe the options of films for the provenance of their results."""
 
 from __future__ import annotations
 

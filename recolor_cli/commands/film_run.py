@@ -47,7 +47,7 @@ class FilmSource:
         """Open the film. An object, or a container in standard input, is copied to a file first."""
         with ExitStack() as stack:
             if is_address(self.name):
-                film = self._read(str(stack.enter_context(_downloaded(self.name))))
+                film = self._read(str(stack.enter_context(_download(self.name))))
             else:
                 film = self._open_stream(stack) if self.name == STREAM else self._read(self.name)
             stack.callback(film.close)
@@ -70,7 +70,7 @@ class FilmSource:
 
 
 @contextmanager
-def _downloaded(address: str) -> Iterator[Path]:
+def _download(address: str) -> Iterator[Path]:
     """Copy an object to a temporary file."""
     with tempfile.TemporaryDirectory(prefix="recolor-") as folder:
         path = Path(folder) / Path(address).name
@@ -79,7 +79,7 @@ def _downloaded(address: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _placed(destination: str) -> Iterator[str]:
+def _write_result(destination: str) -> Iterator[str]:
     """Yield a destination, or a temporary file's name where it is an address.
 
     The file is uploaded at the end, if the block made it.
@@ -133,7 +133,7 @@ def recolor_job(
             size = film.info.size
             total = count_expected_frames(film.info, options)
             bar = stack.enter_context(console.progress(total, "frames", Path(job.source).name))
-            place = stack.enter_context(_placed(job.destination))
+            place = stack.enter_context(_write_result(job.destination))
             report = recolor_film(film, place, network, options, bar.advance, stop)
     except RecolorError as error:
         if is_out_of_memory(error.__cause__):  # FFmpeg says so in an error of its own

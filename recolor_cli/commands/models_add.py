@@ -74,7 +74,7 @@ def remove(name: str) -> ExitCode:
 
 
 def _introduce(addition: Addition, console: Console) -> None:
-    """Say what comes, from where, and under which license, before the first byte."""
+    """Report what will be downloaded, from where, and under which license."""
     from recolor_cli.model.added_models import origin_of
 
     profile = addition.profile
@@ -84,7 +84,7 @@ def _introduce(addition: Addition, console: Console) -> None:
 
 
 def _conclude(addition: Addition, receipt: Receipt, console: Console) -> None:
-    """Say what the checksum was compared with, and how to use the model."""
+    """Report what the checksum was compared with, and how to use the model."""
     from recolor_cli.model.receipts import Verified
 
     texts = {
@@ -131,5 +131,5 @@ class _Progress(contextlib.ExitStack):
         self._shown = done
 
     def on_cut(self, reason: str) -> None:
-        """Say why it halts."""
+        """Report why a download was interrupted."""
         self._console.warn(f"{reason}; trying again")

@@ -32,7 +32,7 @@ DEFAULT_SETTINGS: dict[str, Any] = SETTINGS | {"auto_envvar_prefix": VARIABLE_PR
 
 @dataclass
 class GlobalFlags:
-    """What `cli` and a command tell each other besides the command line.
+    """Facts that `cli` and a command pass to each other besides the command line.
 
     Parameters
     ----------

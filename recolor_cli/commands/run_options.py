@@ -119,7 +119,7 @@ def recolor_options(given: OptionValues, files: NamedFiles = LOCAL_FILES) -> Rec
 
 
 def provenance_of(given: OptionValues, recolor: RecolorOptions) -> Provenance | None:
-    """Return how the results are made, without what differs from picture to picture."""
+    """Return the provenance that all results of a run share."""
     from recolor_cli.batch.run_provenance import describe_colors, run_provenance
 
     if given.no_provenance:

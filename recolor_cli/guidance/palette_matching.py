@@ -152,7 +152,7 @@ def match_palette(
 
 
 def smoothing(logits: FloatArray, lightness: FloatArray) -> FloatArray:
-    """Return what smooths a distribution, but not across edges of lightness, when it is added.
+    """Return the change that smooths logits, but not across edges of lightness; it is to be added.
 
     It takes most of the time of a match, and is the same for all palettes.
 
@@ -172,7 +172,7 @@ def smoothing(logits: FloatArray, lightness: FloatArray) -> FloatArray:
 
 
 def smooth_logits(logits: FloatArray, strength: float, change: FloatArray) -> FloatArray:
-    """Smooth a distribution (Q, h, w) by a share, 0..1, of its `smoothing`."""
+    """Add a share, 0..1, of the change of `smoothing` to logits (Q, h, w)."""
     return cast(FloatArray, logits + np.float32(strength) * change)
 
 

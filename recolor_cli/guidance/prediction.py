@@ -74,8 +74,8 @@ class ColorFactors:
 class Prediction:
     """The distribution of a network for one picture.
 
-    `dataclasses.replace` gives it another temperature, factors or steering. What of the work these
-    leave as it is, is not done again.
+    `dataclasses.replace` gives it another temperature, factors or steering. Stages that do not
+    depend on these keep their results.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ class Prediction:
         pick = self.steering.pick
 
         def decode() -> FloatArray:
-            return self._decoded(self._palettes(pick - 1)[-1:])[-1]
+            return self._decode(self._palettes(pick - 1)[-1:])[-1]
 
         key = (*self._palette_key, pick, self.steering.seed if pick > 1 else 0)
-        decoded = self._kept("decoded", key, decode)
+        decoded = self._stage("decoded", key, decode)
         key = (*key, self.factors)
-        refined = self._kept("refined", key, lambda: self._refine(decoded))
+        refined = self._stage("refined", key, lambda: self._refine(decoded))
         return self._apply_hints(refined, draft)
 
     def variants(self, count: int) -> list[FloatArray]:
@@ -151,10 +151,10 @@ class Prediction:
 
     def _colorings(self, palettes: list[Palette]) -> list[FloatArray]:
         """Return the steered coloring, and one in the colors of each palette."""
-        refined = (self._refine(ab) for ab in self._decoded(palettes))
+        refined = (self._refine(ab) for ab in self._decode(palettes))
         return [self._apply_hints(ab) for ab in refined]
 
-    def _decoded(self, palettes: list[Palette]) -> list[FloatArray]:
+    def _decode(self, palettes: list[Palette]) -> list[FloatArray]:
         """Return the ab of the picture without padding and factors, as `_colorings`."""
         logits = self._content_logits
         change = None
@@ -162,7 +162,7 @@ class Prediction:
             key = self._palette_key
             change = self._smoothing
             if logits is not self._own_content_logits:
-                change = self._kept(
+                change = self._stage(
                     "matched smoothing", key, lambda: smoothing(logits, self._content_lightness)
                 )
         return generate_variants(
@@ -187,8 +187,8 @@ class Prediction:
             None if weights is None else id(weights),
         )
 
-    def _kept(self, stage: str, key: Hashable, make: Callable[[], _Stage]) -> _Stage:
-        """Return the result of a stage, which is made anew if its key differs from the last."""
+    def _stage(self, stage: str, key: Hashable, make: Callable[[], _Stage]) -> _Stage:
+        """Return the result of a stage, computed anew only if its key differs from the last."""
         found = self._stages.get(stage)
         if found is None or found[0] != key:
             found = self._stages[stage] = key, make()
@@ -259,7 +259,7 @@ class Prediction:
     @property
     def _smoothing(self) -> FloatArray:
         """The `smoothing` of the network's logits of the picture without padding."""
-        return self._kept(
+        return self._stage(
             "smoothing", (), lambda: smoothing(self._own_content_logits, self._content_lightness)
         )
 
@@ -268,7 +268,7 @@ class Prediction:
         """The logits (Q, h, w) of the picture without padding, pulled toward the palette."""
         if self.steering.palette is None or self.steering.palette_strength == 0:
             return self._own_content_logits
-        return self._kept("matched", self._palette_key, self._matched_logits)
+        return self._stage("matched", self._palette_key, self._matched_logits)
 
     def _matched_logits(self) -> FloatArray:
         steering = self.steering

@@ -1,7 +1,7 @@
-"""What phones put into or behind a picture: gain maps, videos, depth maps, further pictures.
+"""Attachments of pictures: gain maps, videos, depth maps and further pictures, as phones add them.
 
-They show the picture as it was, so that a result has none of them. XMP tells programs that they are
-there: it must not do so where they are not.
+They show the picture as it was, so a result has none of them. XMP announces them to programs, so
+the XMP of a result must not.
 
 References
 ----------
@@ -42,7 +42,7 @@ _SEMANTICS = {"GainMap": GAIN_MAP, "MotionPhoto": VIDEO, "Depth": DEPTH_MAP, "De
 
 
 def remove_claims(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Remove from XMP what tells of attachments.
+    """Remove the properties that announce attachments from XMP.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def remove_claims(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
     Returns
     -------
     packet : bytes
-        As it was if it tells of none. Nothing if it tells of some and is broken.
+        Unchanged if it announces none; empty if it announces some and is broken.
     names : tuple of str
         The attachments, each once.
     """

@@ -32,7 +32,7 @@ _SRGB_TOLERANCE = 2  # levels of 255 by which profiles of sRGB differ
 
 
 class Space(StrEnum):
-    """What the channels of a picture are. The value is the name in a profile."""
+    """The color space of a picture's channels. The value is its name in a profile."""
 
     GRAY = "GRAY"
     RGB = "RGB"

@@ -11,14 +11,14 @@ from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize
 
 @dataclass(frozen=True, slots=True)
 class Animation:
-    """How the frames of an animation follow each other.
+    """The number of frames of an animation, and how often it is shown.
 
     Parameters
     ----------
     frames : int
-        How many there are, with a hidden one.
+        Their number, with a hidden one.
     loops : int or None
-        How often they are shown, 0 for ever; None if the file does not say.
+        Number of times that they are shown, 0 for ever; None if the file does not say.
     """
 
     frames: int

@@ -1,4 +1,4 @@
-"""Calls of image libraries: their errors become ours, and Pillow's limits are lifted."""
+"""Call image libraries: turn their errors into ours, and lift Pillow's limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_FILLING = 100  # times the bytes that are there
 _CUT_OFF = ("truncat", "premature", "end of file", "only got", "buffer is smaller")
 
 
-def damaged(detail: str, some_is_left: bool = False) -> InputError:
+def damage_error(detail: str, some_is_left: bool = False) -> InputError:
     """Return the error for a damaged file.
 
     Parameters
@@ -38,7 +38,7 @@ def damaged(detail: str, some_is_left: bool = False) -> InputError:
 
 
 def nothing_left(detail: str) -> InputError:
-    """Return the error for a damaged file of which the decoder gives nothing, by its damage."""
+    """Return the error for a damaged file from which nothing can be decoded."""
     return InputError(
         f"the picture is damaged: {detail}, and nothing of it can be decoded",
         "copy or scan it again; --damaged keep cannot help here",
@@ -46,9 +46,9 @@ def nothing_left(detail: str) -> InputError:
 
 
 def fill(data: bytes, length: int, filling: bytes = b"\0") -> bytes:
-    """Return a file with filling up to a length, unless nearly all of it is missing.
+    """Return a file that is filled up to a length, or unchanged if nearly all of it is missing.
 
-    So a few bytes cannot declare a length that takes all memory.
+    The exception keeps a few bytes from declaring a length that takes all memory.
     """
     missing = length - len(data)
     if missing <= 0 or length > _MOST_FILLING * len(data):
@@ -72,7 +72,7 @@ def decoder_errors() -> Iterator[None]:
         if is_out_of_memory(error):
             raise MemoryError from error
         if any(words in str(error).lower() for words in _CUT_OFF):
-            raise damaged("its end is missing") from error
+            raise damage_error("its end is missing") from error
         raise InputError(
             "the picture is damaged, or encoded in a way that cannot be read",
             "copy or scan it again, or convert it: magick FILE out.png",

@@ -23,7 +23,7 @@ from recolor_cli.image.codec import Codec, ContentSize, NewPage, Reader, StoredP
 from recolor_cli.image.color_profiles import Space, space_of
 from recolor_cli.image.decoded_image import Animation
 from recolor_cli.image.exif import upright_size
-from recolor_cli.image.failures import damaged, nothing_left
+from recolor_cli.image.failures import damage_error, nothing_left
 from recolor_cli.image.metadata import Metadata, drop_broken_exif, read_metadata
 from recolor_cli.image.unsupported import unsupported_format
 from recolor_cli.types import AnyPlanes, ImageSize
@@ -46,7 +46,7 @@ class PillowReader(Reader):
         try:
             self.image = Image.open(io.BytesIO(self.data), formats=[codec.format])
         except UnidentifiedImageError as error:
-            raise unsupported_format(data) or damaged("its header") from error
+            raise unsupported_format(data) or damage_error("its header") from error
 
     # Hooks of the formats
 
@@ -132,7 +132,7 @@ class PillowReader(Reader):
         """Decode all frames, or the first."""
         self.was_read = True
         if self.damage and not self.keeps_damaged:
-            raise damaged(self.damage, some_is_left=True)
+            raise damage_error(self.damage, some_is_left=True)
         if self.page_count(all_pages) > 1:
             yield from self._decode_frames()
         else:

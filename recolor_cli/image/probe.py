@@ -19,7 +19,7 @@ _BYTES_PER_PIXEL_OF_A_FRAME = 8  # the results of an animation are encoded toget
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file declares.
+    """The facts that the header of a file declares.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Header:
 
 
 def probe(data: bytes, target: ImageFormat | None = None) -> Header:
-    """Return what a file declares, without decoding a pixel.
+    """Read the header of a file, without decoding a pixel.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How a result was made: the facts that are written into it and compared with those of a run."""
+"""The provenance of a result: facts on how it was made, which a later run compares with its own."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What people see and pipe: messages, the progress bar, standard streams."""
+"""Messages, the progress bar and the standard streams."""

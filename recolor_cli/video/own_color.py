@@ -19,7 +19,7 @@ _FOLLOW = 0.1  # share of each new frame in what is known of the grays of a shot
 
 
 class OwnColor:
-    """How much new color each place of a frame gets.
+    """The share of new color that each place of a frame gets.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How a film was made, as a tag of its container.
+"""The provenance of a film, as a tag of its container.
 
 Each container has a tag of its own that its muxer keeps and its demuxer finds again. MPEG-TS has
 none. The text is the program's name and version, and a JSON object.

@@ -43,7 +43,7 @@ class StoredPacket:
 
 @dataclass(frozen=True, slots=True)
 class FilmProgress:
-    """How much of a film is finished."""
+    """The finished part of a film."""
 
     segments: int = 0
     frames: int = 0

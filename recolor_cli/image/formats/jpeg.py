@@ -19,7 +19,7 @@ from recolor_cli.image import exif
 from recolor_cli.image.attachments import FURTHER, GAIN_MAP, OTHER_EYE, VIDEO
 from recolor_cli.image.codec import NewPage
 from recolor_cli.image.color_profiles import Space
-from recolor_cli.image.failures import damaged
+from recolor_cli.image.failures import damage_error
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.formats.jpeg_stream import PHOTOSHOP, JpegStream, walk_segments
 from recolor_cli.image.metadata import Metadata, clean_photoshop, clean_xmp
@@ -53,7 +53,7 @@ class _JpegReader(PillowReader):
     def decode_pixels(self) -> Pixels:
         levels, self.damage = self._stream.decode()
         if self.damage and not self.keeps_damaged:
-            raise damaged(self.damage, some_is_left=True)
+            raise damage_error(self.damage, some_is_left=True)
         if levels.ndim == 3 and levels.shape[2] == 4:
             return ~levels, Space.CMYK, None  # Adobe's programs store light, not ink
         return split_alpha(levels)

@@ -20,7 +20,7 @@ import numpy as np
 
 from recolor_cli.image.codec import BYTES_PER_PIXEL_SLOW_CODECS, NewPage
 from recolor_cli.image.exif import PREFIX
-from recolor_cli.image.failures import damaged, fill
+from recolor_cli.image.failures import damage_error, fill
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.levels import stretch_to_16_bits
 from recolor_cli.image.metadata import Metadata, clean_xmp, orientation_of
@@ -52,7 +52,7 @@ class _Jpeg2000Reader(PillowReader):
         if not self.is_16_bit:
             return None
         if self._is_signed:
-            raise damaged("its numbers have a sign")
+            raise damage_error("its numbers have a sign")
         levels = np.asarray(imagecodecs.jpeg2k_decode(self.data))
         return split_alpha(stretch_to_16_bits(levels, self._bits))
 

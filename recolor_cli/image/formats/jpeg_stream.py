@@ -24,7 +24,7 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 
-from recolor_cli.image.failures import damaged
+from recolor_cli.image.failures import damage_error
 from recolor_cli.image.levels import stretch_to_16_bits
 from recolor_cli.image.unsupported import jpeg_ls_error
 from recolor_cli.types import AnyPlanes
@@ -93,7 +93,7 @@ class JpegStream:
             raise jpeg_ls_error()
         content = data[frame.start : frame.end] if frame else b""
         if frame is None or len(content) < 6 or len(content) < 6 + 3 * content[5]:
-            raise damaged("its header")
+            raise damage_error("its header")
         self.frame = frame
 
     @property

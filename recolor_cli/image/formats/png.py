@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo, iTXt
 from recolor_cli.image.codec import NewPage, StoredPage
 from recolor_cli.image.decoded_image import Animation
 from recolor_cli.image.exif import PREFIX
-from recolor_cli.image.failures import damaged
+from recolor_cli.image.failures import damage_error
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.formats.png_chunks import (
     check_chunks,
@@ -56,7 +56,7 @@ class _PngReader(PillowReader):
     def pages(self, all_pages: bool) -> Iterator[StoredPage]:
         damage, names = self._checked.damage, ", ".join(self._checked.left_out)
         if damage and not self.keeps_damaged:
-            raise damaged(damage, some_is_left=True)
+            raise damage_error(damage, some_is_left=True)
         if damage:
             self.damage = damage
             super().__init__(with_pixels_that_are_there(self.data), cast(PillowCodec, self.codec))

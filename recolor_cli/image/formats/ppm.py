@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from recolor_cli.image.attachments import FURTHER
 from recolor_cli.image.codec import NewPage
-from recolor_cli.image.failures import damaged, fill
+from recolor_cli.image.failures import damage_error, fill
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
 
@@ -90,12 +90,12 @@ def decode_16_bit(data: bytes) -> NDArray[np.uint16]:
     """
     header = _HEADER.match(data)
     if header is None:
-        raise damaged("its header")
+        raise damage_error("its header")
     width, height, highest = (int(number) for number in header.groups()[1:])
     shape = (height, width, 3) if header[1] == b"6" else (height, width)
     levels = np.frombuffer(data, ">u2", int(np.prod(shape)), header.end()).reshape(shape)
     if int(levels.max()) > highest:
-        raise damaged("a level is above the highest that its header declares")
+        raise damage_error("a level is above the highest that its header declares")
     return np.rint(levels * np.float64(65535 / highest)).astype(np.uint16)
 
 

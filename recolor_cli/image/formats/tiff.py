@@ -20,7 +20,7 @@ import tifffile
 from recolor_cli.errors import InputError
 from recolor_cli.image.codec import Codec, ContentSize, Reader, StoredPage
 from recolor_cli.image.exif import ORIENTATION, Directory, upright_size
-from recolor_cli.image.failures import damaged
+from recolor_cli.image.failures import damage_error
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.formats.tiff_levels import CIELAB, ICCLAB, decode_page
 from recolor_cli.image.formats.tiff_writer import PHOTOSHOP_TAG, XMP_TAG, TiffWriter
@@ -164,7 +164,7 @@ class _TiffReader(Reader):
                 continue
             self._has_pyramid |= page.is_tiled
         if not len(self._file.pages):
-            raise damaged("its end is missing")  # where many programs write the directory
+            raise damage_error("its end is missing")  # where many programs write the directory
         if not found:
             raise InputError("there is no picture in it", "scan it again")
         return found

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InputError
 from recolor_cli.image.color_profiles import Space, lab_to_srgb
-from recolor_cli.image.failures import damaged
+from recolor_cli.image.failures import damage_error
 from recolor_cli.image.formats.tiff_segments import YCBCR, read_levels
 from recolor_cli.image.levels import stretch_to_16_bits
 from recolor_cli.image.pillow_codec import Pixels
@@ -161,7 +161,7 @@ def _divide_by_alpha(pixels: AnyPlanes, alpha: AnyPlanes, top: int) -> AnyPlanes
 def _apply_palette(numbers: AnyPlanes, page: tifffile.TiffPage) -> NDArray[np.uint8]:
     """Return the colors of palette numbers, shape (H, W, 3)."""
     if page.colormap is None:
-        raise damaged("its palette is missing")
+        raise damage_error("its palette is missing")
     colors: NDArray[Any] = np.asarray(page.colormap).T
     if colors.max() > 255:  # old programs write 8 bits
         colors = colors >> 8

@@ -16,7 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from recolor_cli.errors import InputError
-from recolor_cli.image.failures import damaged
+from recolor_cli.image.failures import damage_error
 from recolor_cli.image.formats.jpeg_stream import JpegStream
 from recolor_cli.image.formats.tiff_fax import FAX_COMPRESSIONS, decode_rows, holds_all_rows
 
@@ -73,12 +73,12 @@ def read_levels(
                 raise
             damage = _MISSING if found else "nothing of it can be decoded"
             if not keeps_damaged:
-                raise damaged(damage, some_is_left=True) from error
+                raise damage_error(damage, some_is_left=True) from error
             return rest, damage
     rest, found = _decode_segments(data, page)
     is_kept = bool(found) or keeps_lost
     if not (is_kept and keeps_damaged):
-        raise damaged(damage, some_is_left=is_kept)
+        raise damage_error(damage, some_is_left=is_kept)
     return rest, damage
 
 
