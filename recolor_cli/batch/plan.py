@@ -241,7 +241,7 @@ class _Conflicts:
         if job.destination == STREAM:
             return None
         key = path_key(job.destination)
-        if not job.backup and self._is_input(job.destination):
+        if not job.backup and self._is_input(job.destination, key):
             return OutputError(
                 f"{job.destination} would overwrite an input",
                 "choose another -o or --suffix",
@@ -251,16 +251,16 @@ class _Conflicts:
             return conflict_error(job, self._names[writer])
         if key in self._sidecars:
             return conflict_error(job, "another input")
-        sidecars = self._options.sidecar_paths(job.destination)
-        taken = [p for p in sidecars if path_key(p) in self._writers or self._is_input(p)]
-        if taken:
-            return OutputError(
-                f"{taken[0]}, a sidecar file of its result, is an input or a result itself",
-                "choose another -o or --suffix",
-            )
-        for sidecar in sidecars:
-            self._sidecars.add(path_key(sidecar))
+        sidecars = [(path, path_key(path)) for path in self._options.sidecar_paths(job.destination)]
+        for path, sidecar in sidecars:
+            if sidecar in self._writers or self._is_input(path, sidecar):
+                return OutputError(
+                    f"{path}, a sidecar file of its result, is an input or a result itself",
+                    "choose another -o or --suffix",
+                )
+        for _, sidecar in sidecars:
+            self._sidecars.add(sidecar)
         return None
 
-    def _is_input(self, path: str) -> bool:
-        return path_key(path) in self._sources or file_identity(path) in self._identities
+    def _is_input(self, path: str, key: str) -> bool:
+        return key in self._sources or file_identity(path) in self._identities
