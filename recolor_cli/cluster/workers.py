@@ -51,12 +51,12 @@ _CALLS = 2  # at a time, so that some of several processes do not wait for the l
 
 
 @dataclass(slots=True)
-class _Hand:
-    """An actor that has begun."""
+class _RunningActor:
+    """An actor that has begun, and how it is called."""
 
     node: Node
     share: Share
-    actor: Any
+    handle: Any
     jobs_in_call: int = 1
     is_over: asyncio.Event = field(default_factory=asyncio.Event)  # it gets no further job
     is_lost: bool = False
@@ -98,7 +98,7 @@ class ClusterWorkers:
         self._numbers = itertools.count()
         # One for each actor, with the jobs that are worked on at a time there.
         self._serving: dict[asyncio.Task[None], int] = {}
-        self._actors: set[Any] = set()  # those that have begun
+        self._handles: set[Any] = set()  # of the actors that have begun
         self._refused: dict[str, str] = {}  # reasons, by the ids of nodes
         self._checks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by these ids
         self._stopping = asyncio.Event()
@@ -176,8 +176,8 @@ class ClusterWorkers:
         for task in self._queue.take_all():
             task.future.cancel()
         self._queue.end()
-        for actor in self._actors:
-            actor.stop.remote()
+        for handle in self._handles:
+            handle.stop.remote()
 
     async def _look_after_nodes(self) -> None:
         """Start actors on all machines, those that join later too, until the workers stop."""
@@ -243,9 +243,9 @@ class ClusterWorkers:
         """Hold one actor on a machine, and one in its place when it dies."""
         failures = 0
         while failures < _STARTS and node.id not in self._refused:
-            actor = self._actor(node, share)
+            handle = self._new_actor(node, share)
             try:
-                begin = actor.start.remote(self._work.config_of(share))
+                begin = handle.start.remote(self._work.config_of(share))
                 ready = await _unless(self._stopping, begin)
             except RayTaskError as error:
                 self._refuse(node, _message(error))
@@ -258,58 +258,58 @@ class ClusterWorkers:
             if not self._opened.done():
                 self._opened.set_result(replace(ready, count=self.count))
             failures = 0
-            self._actors.add(actor)
-            is_lost = await self._let_work(_Hand(node, share, actor))
-            self._actors.discard(actor)
+            self._handles.add(handle)
+            is_lost = await self._let_work(_RunningActor(node, share, handle))
+            self._handles.discard(handle)
             if not is_lost:
                 return
         self._refuse(node, f"its worker ended {_STARTS} times at its start")
 
-    async def _let_work(self, hand: _Hand) -> bool:
+    async def _let_work(self, actor: _RunningActor) -> bool:
         """Let an actor do jobs; returns whether another one is needed in its place."""
-        calls = _CALLS if hand.share.processes > 1 else 1
-        await asyncio.gather(*(self._call(hand) for _ in range(calls)))
-        return hand.is_lost
+        calls = _CALLS if actor.share.processes > 1 else 1
+        await asyncio.gather(*(self._call(actor) for _ in range(calls)))
+        return actor.is_lost
 
-    async def _call(self, hand: _Hand) -> None:
+    async def _call(self, actor: _RunningActor) -> None:
         """Call an actor again and again, each time with some jobs, until it is over with it."""
-        while tasks := await _unless(hand.is_over, self._take(hand)):
+        while tasks := await _unless(actor.is_over, self._take(actor)):
             started = time.monotonic()
             outcomes: list[Outcome | None] = []
             try:
-                if folder := await self._unseen(hand, tasks):
-                    self._refuse(hand.node, f"it does not see {folder}; share it, or use a store")
-                    hand.is_over.set()
-                if not hand.is_over.is_set():
+                if folder := await self._unseen(actor, tasks):
+                    self._refuse(actor.node, f"it does not see {folder}; share it, or use a store")
+                    actor.is_over.set()
+                if not actor.is_over.is_set():
                     jobs = [(task.job, task.missing) for task in tasks]
-                    outcomes = await hand.actor.do.remote(jobs)
+                    outcomes = await actor.handle.do.remote(jobs)
             except RayTaskError as error:
                 outcomes = [failed_unexpectedly(task.job, error) for task in tasks]
             except RayError:
-                hand.is_lost = True
-                hand.is_over.set()
+                actor.is_lost = True
+                actor.is_over.set()
                 for task in tasks:
-                    self._lost(task, hand.node)
+                    self._lost(task, actor.node)
                 return
             pace = len(tasks) / (time.monotonic() - started)
-            hand.jobs_in_call = min(_MOST_IN_CALL, max(1, int(_CALL_SECONDS * pace)))
+            actor.jobs_in_call = min(_MOST_IN_CALL, max(1, int(_CALL_SECONDS * pace)))
             for task, outcome in itertools.zip_longest(tasks, outcomes):
                 if outcome is None:  # the actor was told to stop, or was not asked
                     self._put(task)
                 else:
                     task.future.set_result(outcome)
 
-    async def _take(self, hand: _Hand) -> list[QueuedJob]:
-        return await self._queue.take(hand.jobs_in_call, len(self._serving))
+    async def _take(self, actor: _RunningActor) -> list[QueuedJob]:
+        return await self._queue.take(actor.jobs_in_call, len(self._serving))
 
-    async def _unseen(self, hand: _Hand, tasks: list[QueuedJob]) -> str:
+    async def _unseen(self, actor: _RunningActor, tasks: list[QueuedJob]) -> str:
         """Return the folder of a job that a machine does not see; empty if it sees all."""
-        async with self._checks[hand.node.id]:
-            to_check = (self._places.to_check(hand.node, task.job) for task in tasks)
+        async with self._checks[actor.node.id]:
+            to_check = (self._places.to_check(actor.node, task.job) for task in tasks)
             places = next(filter(None, to_check), None)
-            folder: str = await hand.actor.lacks.remote(places) if places else ""
+            folder: str = await actor.handle.lacks.remote(places) if places else ""
             if places and not folder:
-                self._places.note_seen(hand.node)
+                self._places.note_seen(actor.node)
             return folder
 
     def _lost(self, task: QueuedJob, node: Node) -> None:
@@ -340,7 +340,7 @@ class ClusterWorkers:
         for task in self._queue.take_all():
             self._put(task)
 
-    def _actor(self, node: Node, share: Share) -> Any:
+    def _new_actor(self, node: Node, share: Share) -> Any:
         """Ask Ray for an actor on a machine; it begins when its CPUs or its card are free."""
         remote: Any = ray.remote(self._work.actor)
         return remote.options(
