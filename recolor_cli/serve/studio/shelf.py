@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -50,11 +51,7 @@ class ShelfPicture:
     @property
     def version(self) -> str:
         """A text that changes with the file."""
-        try:
-            status = self.source.stat()
-        except OSError:
-            return ""
-        return f"{status.st_mtime_ns:x}-{status.st_size:x}"
+        return file_version(self.source)
 
 
 class Shelf:
@@ -136,10 +133,11 @@ class Shelf:
         with self._lock:
             self._dropped.pop(key, None)
             self._dropped[key] = picture
-            old = [self._dropped.popitem(last=False)[1]] if self._is_full() else []
-        for leaving in old:
-            for path in leaving.source.parent.iterdir():
-                path.unlink(missing_ok=True)
+            oldest = None
+            if len(self._dropped) > _MAX_DROPPED:
+                _, oldest = self._dropped.popitem(last=False)
+        if oldest:
+            shutil.rmtree(oldest.source.parent, ignore_errors=True)
         return picture
 
     def beside(self, picture: ShelfPicture, name: str) -> Path | None:
@@ -151,13 +149,19 @@ class Shelf:
         is_own = path.is_file() and (picture.is_dropped or self._is_inside(str(path)))
         return path if is_own else None
 
-    def _is_full(self) -> bool:
-        return len(self._dropped) > _MAX_DROPPED
-
     def _is_inside(self, source: str) -> bool:
         """Tell whether a file lies in a folder that was named, and no link leads out of it."""
         path = Path(os.path.realpath(source))
         return any(path == place or place in path.parents for place in self._places)
+
+
+def file_version(path: Path) -> str:
+    """Return a text that changes with a file; empty if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
 def picture_key(path: str) -> str:

@@ -26,7 +26,7 @@ from recolor_cli.serve.studio.guides import Guides
 from recolor_cli.serve.studio.opened import OpenPicture, read_picture
 from recolor_cli.serve.studio.own_process import OwnProcess
 from recolor_cli.serve.studio.results import Recipe, Results
-from recolor_cli.serve.studio.shelf import Shelf, ShelfPicture
+from recolor_cli.serve.studio.shelf import Shelf, ShelfPicture, file_version
 from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
 from recolor_cli.system.files import read
 from recolor_cli.system.texts import as_text
@@ -119,7 +119,7 @@ class Studio:
         picture = self.shelf.picture(key)
         path = picture.destination if of_result and picture.is_done else picture.source
         with self._looking:
-            return self._thumbnail(str(path), _version(path))
+            return self._thumbnail(str(path), file_version(path))
 
     def open(self, key: str) -> tuple[ShelfPicture, OpenPicture]:
         """Return a picture, opened; RecolorError if it cannot be read or recolored."""
@@ -279,16 +279,8 @@ def _listed(picture: ShelfPicture) -> dict[str, Any]:
         "result": as_text(picture.destination.name),
         "done": is_done,
         "dropped": picture.is_dropped,
-        "version": _version(shown),
+        "version": file_version(shown),
     }
-
-
-def _version(path: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError:
-        return ""
-    return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
 def _read_thumbnail(path: str, version: str) -> bytes:

@@ -58,7 +58,7 @@ export function clipChroma(lightness, a, b) {
   return [a * inside, b * inside];
 }
 
-export function hexOfRgb(rgb) {
+function hexOfRgb(rgb) {
   return `#${rgb.map((level) => level.toString(16).padStart(2, "0")).join("")}`;
 }
 

@@ -43,8 +43,7 @@ export class Hints {
   }
 
   #usualRadius() {
-    const side = Math.max(this.app.view.size.width, this.app.view.size.height);
-    return Math.round(side * USUAL_SHARE * 10) / 10;
+    return Math.round(this.app.view.longSide * USUAL_SHARE * 10) / 10;
   }
 
   // Put a hint at a pixel, in the color that it has now, and offer others.
@@ -171,7 +170,7 @@ export class Hints {
   }
 
   #key(event) {
-    const side = Math.max(this.app.view.size.width, this.app.view.size.height);
+    const side = this.app.view.longSide;
     const step = Math.max(1, Math.round(side * (event.shiftKey ? 0.03 : 0.004)));
     const steps = {
       ArrowLeft: [-step, 0],
@@ -219,7 +218,7 @@ export class Hints {
     if (document.activeElement !== find("hex")) find("hex").value = hint.color;
     if (document.activeElement !== find("a")) find("a").value = Math.round(a);
     if (document.activeElement !== find("b")) find("b").value = Math.round(b);
-    const side = Math.max(this.app.view.size.width, this.app.view.size.height);
+    const side = this.app.view.longSide;
     const share = Math.log(hint.radius / side / LEAST_SHARE) / Math.log(MOST_SHARE / LEAST_SHARE);
     find("radius").value = Math.round(100 * share);
     find("radius-value").textContent = `${Math.round(hint.radius)} px`;
@@ -316,8 +315,7 @@ export class Hints {
   }
 
   #setAb(a, b, isDone) {
-    const [insideA, insideB] = clipChroma(Math.min(Math.max(this.lightness, 25), 85), a, b);
-    this.change({ color: hexOfAb(this.lightness, insideA, insideB) }, isDone);
+    this.change({ color: hexOfAb(this.lightness, a, b) }, isDone);
   }
 
   #listen() {
@@ -370,7 +368,7 @@ export class Hints {
       });
     }
     const radius = () => {
-      const side = Math.max(this.app.view.size.width, this.app.view.size.height);
+      const side = this.app.view.longSide;
       const share = LEAST_SHARE * (MOST_SHARE / LEAST_SHARE) ** (Number(find("radius").value) / 100);
       return Math.round(side * share * 10) / 10;
     };

@@ -1,10 +1,12 @@
 // The studio: one picture is open, and what is shown follows from the wishes for it.
 
 import { api } from "./api.js";
+import { listenToDrops } from "./drops.js";
 import { Hints } from "./hints.js";
 import { History, NOTHING, sent } from "./history.js";
 import { Mask } from "./mask.js";
 import { Palettes } from "./palette.js";
+import { Saver } from "./saver.js";
 import { Shelf } from "./shelf.js";
 import { View } from "./view.js";
 
@@ -46,6 +48,16 @@ const shelf = new Shelf({
   open: (listed) => {
     say(""); // it was about the picture before
     open(listed);
+  },
+});
+
+const saver = new Saver({
+  ...app,
+  saved: (key, wishes) => {
+    saved.set(key, JSON.stringify(wishes));
+    unsaved.delete(key);
+    show();
+    return shelf.refresh();
   },
 });
 
@@ -261,89 +273,6 @@ async function addFiles(files) {
   await open(shelf.list.find((listed) => listed.key === first));
 }
 
-async function save(mayReplace = false) {
-  if (!picture) return;
-  const { key, name } = picture;
-  const wishes = sent(history.now);
-  find("save").disabled = true;
-  say(`Saving ${name}…`);
-  try {
-    const { result, warnings } = await api.save(key, wishes, mayReplace);
-    if (result.address) download(result);
-    say([`Saved ${result.name}`, ...warnings].join("; "));
-    saved.set(key, JSON.stringify(wishes));
-    unsaved.delete(key);
-    if (picture?.key === key) show();
-    savedKeys.add(key);
-    await shelf.refresh();
-  } catch (error) {
-    if (error.status === 409 && !mayReplace) {
-      if (savedKeys.has(key)) {
-        await save(true);
-        return;
-      }
-      find("replace-text").textContent = error.message;
-      find("replace-dialog").showModal();
-      say("");
-    } else say(error.message, true);
-  } finally {
-    find("save").disabled = picture === null;
-  }
-}
-const savedKeys = new Set(); // results that were made here, and may be replaced without a question
-
-function download({ name, address }) {
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = name;
-  document.body.append(link);
-  link.click();
-  link.remove();
-}
-
-async function showCommand() {
-  if (!picture) return;
-  try {
-    const { command, files, result } = await api.command(picture.key, sent(history.now));
-    find("command-text").value = command;
-    const isHere = files.every((file) => !file.address);
-    const names = files.map((file) => file.name).join(", ");
-    const notes = [`It makes ${result.name}, byte for byte what Save writes.`];
-    if (files.length && isHere) notes.push(`${names} was written beside it.`);
-    if (!isHere) notes.push("Run it in the folder of the picture, with these files beside it:");
-    find("command-note").textContent = notes.join(" ");
-    find("command-files").replaceChildren(
-      ...files
-        .filter((file) => file.address)
-        .map((file) => {
-          const item = document.createElement("li");
-          const link = document.createElement("a");
-          link.href = file.address;
-          link.download = file.name;
-          link.textContent = file.name;
-          item.append(link);
-          return item;
-        }),
-    );
-    find("command-dialog").showModal();
-    await copyCommand();
-  } catch (error) {
-    say(error.message, true);
-  }
-}
-
-async function copyCommand() {
-  const text = find("command-text");
-  text.select();
-  try {
-    await navigator.clipboard.writeText(text.value);
-    find("command-copy").textContent = "Copied";
-  } catch {
-    // Only pages of this computer, or of an encrypted connection, may write to the clipboard.
-    find("command-copy").textContent = document.execCommand("copy") ? "Copied" : "Press Ctrl+C";
-  }
-}
-
 function setTool(tool) {
   document.querySelector(`input[name=tool][value=${tool}]`).checked = true;
   if (picture) mask.show();
@@ -371,7 +300,7 @@ function shortcut(event) {
   if (document.querySelector("dialog[open]")) return;
   const isCommand = event.ctrlKey || event.metaKey;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (isCommand && key === "s") save();
+  if (isCommand && key === "s") saver.save();
   else if (isText) return;
   else if (isCommand && key === "z" && event.shiftKey) history.redo();
   else if (isCommand && key === "z") history.undo();
@@ -383,8 +312,7 @@ function shortcut(event) {
 
 function stageKey(event) {
   if (!picture || event.target !== find("stage") || event.ctrlKey || event.metaKey) return;
-  const side = Math.max(picture.width, picture.height);
-  const step = side * (event.shiftKey ? 0.05 : 0.01);
+  const step = view.longSide * (event.shiftKey ? 0.05 : 0.01);
   const steps = {
     ArrowLeft: [-step, 0],
     ArrowRight: [step, 0],
@@ -411,15 +339,6 @@ function listen() {
   click("zoom-in", () => view.zoom(1.25));
   click("zoom-out", () => view.zoom(0.8));
   click("zoom-fit", () => view.fit());
-  click("save", () => save());
-  click("copy", showCommand);
-  click("command-copy", copyCommand);
-  click("command-close", () => find("command-dialog").close());
-  click("replace-no", () => find("replace-dialog").close());
-  click("replace-yes", () => {
-    find("replace-dialog").close();
-    save(true);
-  });
   click("reset", () => history.make({ ...NOTHING }));
   for (const id of ["add", "choose"]) click(id, () => find("add-file").click());
   find("add-file").addEventListener("change", async (event) => {
@@ -455,36 +374,7 @@ function listen() {
   document.addEventListener("keyup", (event) => {
     if (event.key === " ") view.isHeld = false;
   });
-  listenToDrops();
-}
-
-function listenToDrops() {
-  const holdsFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  let depth = 0;
-  document.addEventListener("dragenter", (event) => {
-    if (!holdsFiles(event)) return;
-    depth += 1;
-    find("drop").hidden = false;
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (!holdsFiles(event)) return;
-    depth -= 1;
-    if (depth <= 0) find("drop").hidden = true;
-  });
-  document.addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault());
-  document.addEventListener("drop", (event) => {
-    if (!holdsFiles(event)) return;
-    event.preventDefault();
-    depth = 0;
-    find("drop").hidden = true;
-    addFiles([...event.dataTransfer.files]);
-  });
-  document.addEventListener("paste", (event) => {
-    const files = [...(event.clipboardData?.files ?? [])];
-    if (!files.length) return;
-    event.preventDefault();
-    addFiles(files);
-  });
+  listenToDrops(addFiles);
 }
 
 async function start() {

@@ -97,8 +97,7 @@ export class Mask {
 
   // Radius of the brush in pixels of the picture.
   #radius() {
-    const side = Math.max(this.app.view.size.width, this.app.view.size.height);
-    return side * 0.0025 * Number(find("brush-size").value);
+    return this.app.view.longSide * 0.0025 * Number(find("brush-size").value);
   }
 
   #line(from, to) {

@@ -83,7 +83,7 @@ export class Palettes {
       ...colors.map((color, index) => {
         const button = document.createElement("button");
         button.type = "button";
-        button.className = "swatch removable";
+        button.className = "swatch";
         button.style.setProperty("--color", color);
         button.title = `Remove ${color}`;
         button.setAttribute("aria-label", `Remove ${color}`);

@@ -49,7 +49,6 @@ export class Shelf {
   pick() {
     this.#picked(null);
     find("pick-note").hidden = false;
-    document.body.classList.add("picking");
     const first = find("pictures").querySelector("button:not([aria-current])");
     (first ?? find("pick-cancel")).focus();
     return new Promise((done) => {
@@ -59,7 +58,6 @@ export class Shelf {
 
   #picked(listed) {
     find("pick-note").hidden = true;
-    document.body.classList.remove("picking");
     this.picking?.(listed);
     this.picking = null;
   }

@@ -22,6 +22,11 @@ export class View {
     new ResizeObserver(() => this.#resized()).observe(this.stage);
   }
 
+  // Of the picture, in its pixels.
+  get longSide() {
+    return Math.max(this.size.width, this.size.height);
+  }
+
   open(size) {
     this.size = size;
     this.isFit = true;
