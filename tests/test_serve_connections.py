@@ -112,6 +112,16 @@ def test_slow_bodies_keep_nobody_waiting_and_are_cut(workers, monkeypatch):
         assert server.service.memory.used == 0
 
 
+def test_slow_bodies_are_cut_on_the_addresses_of_the_page_too(workers, monkeypatch):
+    monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.5)
+    with serving(workers) as server:
+        for path in (b"/studio/pictures", b"/studio/guides", b"/studio/palette"):
+            with server.connect() as client:
+                client.sendall(server.head(100_000).replace(b"/v1/recolor", path) + b"{")
+                assert answer(client)[0] == 408
+        assert server.service.memory.used == 0
+
+
 def test_a_body_that_trickles_is_cut(workers, monkeypatch):
     monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.5)
     with serving(workers) as server, server.connect() as client:

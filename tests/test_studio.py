@@ -19,6 +19,7 @@ from conftest import draw, encoded
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import InputError, RecolorError, UsageError
 from recolor_cli.guidance.likely_colors import likely_colors
+from recolor_cli.serve.bodies import Memory
 from recolor_cli.serve.problems import recolor_problem
 from recolor_cli.serve.settings import Limits, ServeSettings
 from recolor_cli.serve.studio.own_process import OwnProcess
@@ -472,7 +473,9 @@ def client(folder, studio_of, monkeypatch):
     monkeypatch.setattr(routes, "Studio", lambda settings: studio_of(folder))
     settings = ServeSettings(inputs=(str(folder),), limits=Limits(body=1 << 20))
     handlers = {RecolorError: recolor_problem}
-    return TestClient(Starlette(routes=studio_routes(settings), exception_handlers=handlers))
+    return TestClient(
+        Starlette(routes=studio_routes(settings, Memory(4 << 20)), exception_handlers=handlers)
+    )
 
 
 def test_answers_to_the_page(client, folder):

@@ -61,7 +61,7 @@ def create_app(
             *service_routes(),
             *docs_routes(),
             *login_routes(),
-            *studio_routes(settings),
+            *studio_routes(settings, memory),
         ],
         middleware=[
             Middleware(UnreadBodies),

@@ -60,7 +60,7 @@ class Memory:
 
 
 class Holding:
-    """The bytes of one request in memory. At the end of a block they are given back."""
+    """The bytes of one request in memory, until they are released."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
@@ -106,14 +106,18 @@ async def read_sent(
     ClientDisconnect
         If the client has gone.
     """
-    chunks = _chunks(request, limit, holding)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
-        data = bytearray()
-        async for chunk in chunks:
-            data += chunk
-        return Sent(bytes(data), None, [])
-    return await _read_form(request, file_options, chunks)
+        return Sent(await read_body(request, limit, holding), None, [])
+    return await _read_form(request, file_options, _chunks(request, limit, holding))
+
+
+async def read_body(request: Request, limit: int, holding: Holding) -> bytes:
+    """Read the body of a request; parameters and errors are those of `read_sent`."""
+    data = bytearray()
+    async for chunk in _chunks(request, limit, holding):
+        data += chunk
+    return bytes(data)
 
 
 async def _chunks(request: Request, limit: int, holding: Holding) -> AsyncGenerator[bytes, None]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 from starlette.concurrency import run_in_threadpool
@@ -17,11 +17,14 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from recolor_cli.errors import UsageError
+from recolor_cli.serve.bodies import Holding, Memory, read_body
 from recolor_cli.serve.problems import RefusedError
 from recolor_cli.serve.settings import ServeSettings
 from recolor_cli.serve.studio.studio import ExistsError, Saved, Studio
 from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
 from recolor_cli.system.texts import as_text
+
+_T = TypeVar("_T")
 
 _STATIC = Path(__file__).parent / "static"
 _MAX_JSON = 1 << 20  # bytes
@@ -29,9 +32,16 @@ _KEPT = {"Cache-Control": "private, max-age=86400"}  # of addresses that change 
 _NEW = {"Cache-Control": "no-store"}
 
 
-def studio_routes(settings: ServeSettings) -> list[BaseRoute]:
-    """Return the routes of the page and of its files."""
-    api = _Api(Studio(settings), settings.limits.body)
+def studio_routes(settings: ServeSettings, memory: Memory) -> list[BaseRoute]:
+    """Return the routes of the page and of its files.
+
+    Parameters
+    ----------
+    settings : ServeSettings
+    memory : Memory
+        Counts the bodies of all requests.
+    """
+    api = _Api(Studio(settings), settings.limits.body, memory)
     return [
         Route("/", _page),
         Mount("/static", _Static(directory=_STATIC), name="static"),
@@ -70,9 +80,10 @@ class _Static(StaticFiles):
 class _Api:
     """The answers to the page. Work on pictures is done in threads."""
 
-    def __init__(self, studio: Studio, max_bytes: int) -> None:
+    def __init__(self, studio: Studio, max_bytes: int, memory: Memory) -> None:
         self._studio = studio
         self._max_bytes = max_bytes
+        self._memory = memory
 
     async def about(self, request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(self._studio.about))
@@ -81,21 +92,39 @@ class _Api:
         return JSONResponse(await run_in_threadpool(self._studio.listing), headers=_NEW)
 
     async def add_picture(self, request: Request) -> Response:
-        data = await _body(request, self._max_bytes)
-        picture = await run_in_threadpool(self._studio.shelf.add, _name(request), data)
+        picture = await self._keep(request, self._studio.shelf.add)
         return JSONResponse({"key": picture.key})
 
     async def add_guide(self, request: Request) -> Response:
-        data = await _body(request, self._max_bytes)
-        key = await run_in_threadpool(self._studio.guides.add, _name(request), data)
-        return JSONResponse({"key": key})
+        return JSONResponse({"key": await self._keep(request, self._studio.guides.add)})
+
+    async def _keep(self, request: Request, add: Callable[[str, bytes], _T]) -> _T:
+        """Read a file that the browser sends, and give it on."""
+        holding = Holding(self._memory)
+        try:
+            data = await read_body(request, self._max_bytes, holding)
+            return await run_in_threadpool(add, _name(request), data)
+        finally:
+            holding.release()
+
+    async def _json(self, request: Request) -> dict[str, Any]:
+        holding = Holding(self._memory)
+        try:
+            values = json.loads(await read_body(request, _MAX_JSON, holding))
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"this is no JSON: {error}", "reload the page") from error
+        finally:
+            holding.release()
+        if not isinstance(values, dict):
+            raise UsageError("this is no JSON object", "reload the page")
+        return values
 
     async def mask(self, request: Request) -> Response:
         path = await run_in_threadpool(self._studio.guides.path, _key(request))
         return FileResponse(path, media_type="image/png", headers=_KEPT)
 
     async def palette(self, request: Request) -> Response:
-        values = await _json(request)
+        values = await self._json(request)
         try:
             wish = PaletteWish(str(values["kind"]), str(values["text"]))
         except KeyError as error:
@@ -115,12 +144,12 @@ class _Api:
         return await _jpeg(lambda: self._studio.open(_key(request))[1].before)
 
     async def preview(self, request: Request) -> Response:
-        wishes = Wishes.parse(await _json(request))
+        wishes = Wishes.parse(await self._json(request))
         draft = "draft" in request.query_params
         return await _jpeg(lambda: self._studio.preview(_key(request), wishes, draft))
 
     async def detail(self, request: Request) -> Response:
-        values = await _json(request)
+        values = await self._json(request)
         wishes = Wishes.parse(values.get("wishes"))
         try:
             box = tuple(min(max(float(side), 0.0), 1.0) for side in values["box"])
@@ -133,7 +162,7 @@ class _Api:
         return await _jpeg(lambda: self._studio.detail(_key(request), wishes, box, side))
 
     async def variants(self, request: Request) -> Response:
-        wishes = Wishes.parse(await _json(request))
+        wishes = Wishes.parse(await self._json(request))
         return await _jpeg(lambda: self._studio.variants(_key(request), wishes))
 
     async def suggestions(self, request: Request) -> Response:
@@ -146,7 +175,7 @@ class _Api:
         return JSONResponse(found)
 
     async def save(self, request: Request) -> Response:
-        values = await _json(request)
+        values = await self._json(request)
         wishes = Wishes.parse(values.get("wishes"))
         replace = values.get("replace") is True
         key = _key(request)
@@ -157,7 +186,7 @@ class _Api:
         return JSONResponse(self._answer(key, saved))
 
     async def command(self, request: Request) -> Response:
-        wishes = Wishes.parse(await _json(request))
+        wishes = Wishes.parse(await self._json(request))
         key = _key(request)
         saved = await run_in_threadpool(self._studio.command, key, wishes)
         return JSONResponse(self._answer(key, saved))
@@ -192,31 +221,6 @@ def _key(request: Request) -> str:
 def _name(request: Request) -> str:
     """Return the name of a file that was sent; headers hold no other letters than ASCII."""
     return unquote(request.headers.get("x-file-name", "")) or "picture"
-
-
-async def _body(request: Request, most: int) -> bytes:
-    """Read a body; RefusedError if it is larger."""
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > most:
-            raise RefusedError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"it has more than {most / 2**20:,.0f} MiB",
-                "start the server with a higher --max-body",
-            )
-    return bytes(data)
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    data = await _body(request, _MAX_JSON)
-    try:
-        values = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"this is no JSON: {error}", "reload the page") from error
-    if not isinstance(values, dict):
-        raise UsageError("this is no JSON object", "reload the page")
-    return values
 
 
 async def _jpeg(make: Callable[[], bytes]) -> Response:
