@@ -149,11 +149,7 @@ class Run:
         return [int(name.removeprefix("begun-")) for name in wait_for_files(self.folder, count)]
 
     def wait_for_outcomes(self, count):
-        for _ in range(900):
-            if len(self.outcomes) >= count:
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"only {self.outcomes}")
+        wait_until(lambda: len(self.outcomes) >= count)
 
     def finish(self):
         self.unfinished.remove(self)
@@ -163,13 +159,20 @@ class Run:
         return {Path(o.job.source).stem: o for o in self.outcomes}
 
 
-def wait_for_files(folder, count, prefix="begun-"):
+def wait_until(is_so):
     for _ in range(900):
-        found = [name for name in names(folder) if name.startswith(prefix)]
-        if len(found) >= count:
-            return found
+        if is_so():
+            return
         time.sleep(0.1)
-    raise AssertionError(f"only {found}")
+    raise AssertionError("it takes too long")
+
+
+def wait_for_files(folder, count, prefix="begun-"):
+    def found():
+        return [name for name in names(folder) if name.startswith(prefix)]
+
+    wait_until(lambda: len(found()) >= count)
+    return found()
 
 
 def as_on_one_machine(recolor, folder):
@@ -386,7 +389,8 @@ def test_a_machine_that_lacks_the_folders_is_not_used(cluster, victim, pictures,
         return found and (replace(found, marker="/nowhere/marker") if lacks else found)
 
     monkeypatch.setattr(workers.SharedPlacesFinder, "to_check", to_check)
-    run = Run(cluster, pictures(*(f"{i}.jpg" for i in range(6))))
+    run = Run(cluster, pictures("0-held.jpg", *(f"{i}.jpg" for i in range(1, 6))))
+    wait_until(lambda: run.warnings)
     assert all(outcome.status is Status.WRITTEN for outcome in run.finish().values())
     (warning,) = run.warnings
     assert "it does not see /nowhere" in warning
