@@ -23,6 +23,7 @@ from PIL import Image
 from recolor_cli.cli import main
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import Distribution
+from recolor_cli.commands.workers import WorkerOpener
 from recolor_cli.errors import InferenceError
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.training.config import TrainConfig
@@ -195,6 +196,12 @@ def recolor(capfdbinary) -> Callable[..., tuple[bytes, str]]:
         return out, text
 
     return run
+
+
+@pytest.fixture
+def workers_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `recolor` do batches in threads: a worker process takes a second of CPU time to start."""
+    monkeypatch.setattr(WorkerOpener, "_open_processes", WorkerOpener._open_threads)
 
 
 @contextmanager

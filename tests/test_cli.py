@@ -80,6 +80,7 @@ def test_a_machine_without_a_card_is_told_by_the_doctor_and_in_detail_only(
     assert b"no driver here" in out
 
 
+@pytest.mark.usefixtures("workers_in_threads")
 def test_a_folder_with_broken_files_among_them(recolor, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -96,6 +97,7 @@ def test_a_folder_with_broken_files_among_them(recolor, tmp_path):
     assert "9 written, 3 failed" in err
 
 
+@pytest.mark.usefixtures("workers_in_threads")
 def test_the_same_command_twice_skips_all(recolor, tmp_path):
     (tmp_path / "a.jpg").write_bytes(encoded(draw()))
     (tmp_path / "b.png").write_bytes(encoded(draw(), "PNG"))
@@ -110,6 +112,7 @@ def test_the_same_command_twice_skips_all(recolor, tmp_path):
     assert len(out.splitlines()) == 2
 
 
+@pytest.mark.usefixtures("workers_in_threads")
 def test_a_tree_stays_a_tree(recolor, tmp_path):
     for name in ("in/a.jpg", "in/deep/er/b.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

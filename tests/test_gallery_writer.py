@@ -11,6 +11,8 @@ import pytest
 from conftest import draw, encoded, names, pixels
 from recolor_cli.color.lab import rgb_to_gray
 
+pytestmark = pytest.mark.usefixtures("workers_in_threads")
+
 
 @pytest.fixture
 def scans(tmp_path, monkeypatch):
