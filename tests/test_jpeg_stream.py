@@ -18,6 +18,7 @@ from recolor_cli.image.formats.jpeg_stream import (
     _find_marker,
     walk_segments,
 )
+from recolor_cli.image.probe import probe
 
 END = b"\xff\xd9"
 SCAN, FRAME = 0xDA, 0xC0
@@ -276,6 +277,37 @@ def test_a_picture_without_a_header_cannot_be_kept(share):
     header = next(part for part in walk_segments(KINDS["color"]) if part.marker == FRAME).start
     with pytest.raises(InputError, match="damaged"):
         decode(KINDS["color"][: int(header * share)], keep_damaged=True)
+
+
+def with_lines(jpeg: bytes, height: int, lines: bytes) -> bytes:
+    """Return a JPEG with another height in its header, and content for a segment DNL."""
+    segments = list(walk_segments(jpeg))
+    place = next(part for part in segments if part.marker in (FRAME, 0xC1, 0xC2)).start + 1
+    scan = next(i for i, part in enumerate(segments) if part.marker == SCAN)
+    end = segments[scan + 1].head
+    segment = b"\xff\xdc" + struct.pack(">H", 2 + len(lines)) + lines
+    header = jpeg[:place] + struct.pack(">H", height) + jpeg[place + 2 : end]
+    return header + segment + jpeg[end:]
+
+
+@pytest.mark.parametrize("height", [0, 120, 200])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_height_may_stand_behind_the_first_scan(kind, height):
+    jpeg = KINDS[kind]
+    late = with_lines(jpeg, height, struct.pack(">H", 120))
+    assert damage_of(late) == ""
+    assert np.array_equal(decode(late).rgb, decode(jpeg).rgb)
+    size = probe(late).displayed_size()
+    assert (size.height, size.width) == (120, 160)
+
+
+@pytest.mark.parametrize("lines", [b"", b"\0", b"\0\0"])
+def test_a_picture_without_a_height_says_so(lines):
+    with pytest.raises(InputError, match="damaged: its height is missing"):
+        decode(with_lines(KINDS["color"], 0, lines), keep_damaged=True)
+    cut = with_lines(KINDS["color"], 0, struct.pack(">H", 120))[:-3000]
+    with pytest.raises(InputError, match="damaged: its height is missing"):
+        decode(cut, keep_damaged=True)
 
 
 def test_jpeg_ls_is_named():

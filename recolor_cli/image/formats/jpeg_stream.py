@@ -29,7 +29,7 @@ from recolor_cli.image.levels import stretch_to_16_bits
 from recolor_cli.image.unsupported import jpeg_ls_error
 from recolor_cli.types import AnyPlanes
 
-_TEMPORARY, _START, _END, _START_OF_SCAN = 0x01, 0xD8, 0xD9, 0xDA
+_TEMPORARY, _START, _END, _START_OF_SCAN, _LINES = 0x01, 0xD8, 0xD9, 0xDA, 0xDC
 _APP0, _APP2, _APP13, _APP14 = 0xE0, 0xE2, 0xED, 0xEE
 _PROFILE = b"ICC_PROFILE\0"  # then the number of a part, from 1, and how many there are
 PHOTOSHOP = b"Photoshop 3.0\0"
@@ -95,6 +95,21 @@ class JpegStream:
         if frame is None or len(content) < 6 or len(content) < 6 + 3 * content[5]:
             raise damage_error("its header")
         self.frame = frame
+        self.data = self._with_height()
+
+    def _with_height(self) -> bytes:
+        """Return the file with its height in its header; it may stand behind the first scan."""
+        scan = next((i for i, s in enumerate(self.segments) if s.marker == _START_OF_SCAN), None)
+        lines = self.segments[scan + 1 : scan + 2] if scan is not None else []
+        place = self.frame.start + 1
+        height = self.data[place : place + 2]
+        if lines and lines[0].marker == _LINES:
+            height = self.data[lines[0].start : lines[0].end]
+        if len(height) != 2 or not any(height):
+            raise damage_error("its height is missing")
+        if height == self.data[place : place + 2]:
+            return self.data
+        return self.data[:place] + height + self.data[place + 2 :]
 
     @property
     def bits(self) -> int:
