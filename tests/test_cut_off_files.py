@@ -68,6 +68,25 @@ def test_whole_files_are_not_filled_up(name):
     assert reader.damage == ""
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"\0",
+        b"\xff" * 50,
+        b"\0\0\0\3abcdefgh",
+        b"\0\0\3\0abcdefghijklmnop",
+        b"\0\0\0\x18ftypmp42" + b"\0" * 12 + b"\0\0\0\x40mdat",
+        "itself",
+    ],
+)
+@pytest.mark.parametrize("name", [name for name in ROWS | PARTS if "of text" not in name])
+def test_what_follows_the_end_is_no_damage(name, rest):
+    data = (ROWS | PARTS)[name]
+    (page,) = decode_pages(data + (data if rest == "itself" else rest))
+    assert page.damage == ""
+    assert np.array_equal(page.rgb, next(decode_pages(data)).rgb)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.75, 0.96])
 @pytest.mark.parametrize("name", ROWS | PARTS)
 def test_what_is_left_is_kept_on_demand(name, share):

@@ -11,6 +11,9 @@ from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader
 
+_FIRST_BOX = b"ftyp"
+_NEEDED_BOXES = (_FIRST_BOX, b"meta", b"moov", b"mdat")
+
 
 class _AvifReader(PillowReader):
     def fill_up(self, data: bytes) -> bytes:
@@ -37,16 +40,21 @@ class _Avif(PillowCodec):
 
 
 def _end_of_boxes(data: bytes) -> int:
-    """Return where the last box ends, perhaps beyond the file."""
-    at = 0
+    """Return where the last box that the picture needs ends, perhaps beyond the file.
+
+    Other bytes may follow, also another file.
+    """
+    at = end = 0
     while at + 16 <= len(data):
-        length = int.from_bytes(data[at : at + 4])
+        length, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         if length == 1:  # the length stands behind the name
             length = int.from_bytes(data[at + 8 : at + 16])
-        if length < 8:  # 0: up to the end
-            return len(data)
+        if length < 8 or (name == _FIRST_BOX and at):  # 0: up to the end
+            break
         at += length
-    return at
+        if name in _NEEDED_BOXES:
+            end = at
+    return end
 
 
 CODEC = _Avif()

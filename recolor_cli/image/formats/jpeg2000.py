@@ -29,6 +29,7 @@ from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, sp
 _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _EMBEDDED_PROFILE = 2  # a method of telling the color
+_PIXELS = b"jp2c"  # the name of a box
 _CODE_STREAM, _END = b"\xff\x4f\xff\x51", b"\xff\xd9"
 _TILE, _TILE_DATA = b"\xff\x90", b"\xff\x93"
 _MOST_TILES = 65_535
@@ -38,6 +39,10 @@ _DEPTH = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)  # SOC, and SIZ up 
 
 
 class _Jpeg2000Reader(PillowReader):
+    def __init__(self, data: bytes, codec: PillowCodec) -> None:
+        self._file = data  # metadata may stand behind the pixels
+        super().__init__(data[: _end_of_pixels(data)], codec)
+
     def fill_up(self, data: bytes) -> bytes:
         try:
             return fill_up(data)
@@ -57,20 +62,20 @@ class _Jpeg2000Reader(PillowReader):
         return split_alpha(stretch_to_16_bits(levels, self._bits))
 
     def color_profile(self) -> tuple[bytes, str]:
-        return icc_profile(self.data), ""
+        return icc_profile(self._file), ""
 
     def exif_block(self) -> bytes:
-        return raw_exif(self.data)
+        return raw_exif(self._file)
 
     def orientation(self) -> int:
-        return orientation_of(self.exif_block(), xmp(self.data))
+        return orientation_of(self.exif_block(), xmp(self._file))
 
     def header_orientation(self) -> int:
         return self.orientation()
 
     def metadata(self, exif_block: bytes) -> Metadata:
         found = super().metadata(exif_block)
-        return replace(found, xmp=clean_xmp(xmp(self.data)), comment=b"")  # the encoder's name
+        return replace(found, xmp=clean_xmp(xmp(self._file)), comment=b"")  # the encoder's name
 
     @property
     def _bits(self) -> int:
@@ -175,6 +180,12 @@ def with_metadata(data: bytes, metadata: Metadata) -> bytes:
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield name and content of the boxes, up to the first broken one. A code stream has none."""
+    for name, start, end in _box_places(data):
+        yield name, data[start:end]
+
+
+def _box_places(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield names of the boxes, and where their contents begin and end."""
     at = 0
     while at + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
@@ -185,8 +196,13 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         end = at + length if length else len(data)  # 0: up to the end
         if end > len(data) or end < at + head:
             return
-        yield name, data[at + head : end]
+        yield name, at + head, end
         at = end
+
+
+def _end_of_pixels(data: bytes) -> int:
+    """Return where the box of the pixels ends. OpenJPEG fails at odd bytes behind it."""
+    return next((end for name, _, end in _box_places(data) if name == _PIXELS), len(data))
 
 
 def _box(name: bytes, content: bytes) -> bytes:
