@@ -27,9 +27,9 @@ def tiff(pixels, **options) -> bytes:
     return buffer.getvalue()
 
 
-def tiff_of_pages(*pages, **options) -> bytes:
+def tiff_of_pages(*pages, is_big=False, **options) -> bytes:
     buffer = io.BytesIO()
-    with tifffile.TiffWriter(buffer) as writer:
+    with tifffile.TiffWriter(buffer, bigtiff=is_big) as writer:
         for page in pages:
             settings = {"photometric": "rgb" if page.ndim == 3 else "minisblack", **options}
             writer.write(page, metadata=None, **settings)
@@ -445,6 +445,33 @@ def test_a_file_that_breaks_off_before_its_directory_lost_its_end():
     Image.fromarray(NOISE).save(lzw, "TIFF", compression="tiff_lzw")  # the directory comes last
     with pytest.raises(InputError, match="damaged: its end is missing"):
         decode(lzw.getvalue()[:5000])
+
+
+def with_next_page(data: bytes, number: int) -> bytes:
+    """Return a TIFF whose last directory names a place as that of the next one."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        place, code = file.pages.next_page_offset, file.tiff.offsetformat
+    new = struct.pack(code, number)
+    return data[:place] + new + data[place + len(new) :]
+
+
+@pytest.mark.parametrize("is_big", [False, True])
+@pytest.mark.parametrize("pages", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(0, "an earlier page as the next"), (1 << 30, "which is missing"), (5000, "which is missing")],
+)
+def test_a_list_of_pages_that_goes_nowhere_is_damage(is_big, pages, number, message):
+    data = tiff_of_pages(*[NOISE, NOISE[::-1]][:pages], is_big=is_big)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        first = file.pages[0].offset
+    bad = with_next_page(data, number or first)
+    with pytest.raises(DamagedError, match=f"damaged: its directory names .*{message}"):
+        list(decode_pages(bad))
+    kept = list(decode_pages(bad, keep_damaged=True))
+    assert len(kept) == pages
+    assert message in kept[-1].warnings[0]
+    assert np.array_equal(kept[-1].rgb, [NOISE, NOISE[::-1]][pages - 1])
 
 
 def test_what_is_left_of_uncompressed_pixels_is_kept():

@@ -37,6 +37,8 @@ _BELOW = -1  # index of a page that is none of the file's own
 _MOST_ROUNDING = 1  # px by which a level of a pyramid differs from an exact fraction
 _DNG_VERSION, _CFA, _LINEAR_RAW = 50706, 32803, 34892
 _ICC_TAG = 34675
+_NEXT_IS_EARLIER = "its directory names an earlier page as the next one"
+_NEXT_IS_MISSING = "its directory names a next page, which is missing"
 # Tags that describe how pixels lie in this one file.
 _LAYOUT_TAGS = (
     {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281}
@@ -118,6 +120,7 @@ class _TiffReader(Reader):
         self._data = data
         self._file = tifffile.TiffFile(io.BytesIO(data))
         self._has_pyramid = False
+        self._damage_behind_pages = ""
 
     def content_size(self, all_pages: bool) -> ContentSize:
         found = self._headers if all_pages else self._headers[:1]
@@ -170,16 +173,36 @@ class _TiffReader(Reader):
         return found
 
     def _checked_pages(self) -> Iterator[tifffile.TiffPage]:
-        seen: set[int] = set()  # a chain of directories may lead back into itself
-        for page in self._file.pages:
-            if not isinstance(page, tifffile.TiffPage) or page.offset in seen:
-                raise ValueError("its directories are broken")
-            seen.add(page.offset)
+        for page in self._listed_pages():
             inner = [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
             is_raw = any(sub.photometric in (_CFA, _LINEAR_RAW) for sub in (page, *inner))
             if is_raw or _DNG_VERSION in page.tags:
                 raise raw_error()
             yield page
+
+    def _listed_pages(self) -> Iterator[tifffile.TiffPage]:
+        """Yield the pages of the list that their directories form, as far as it leads."""
+        seen: set[int] = set()
+        try:
+            for page in self._file.pages:
+                if not isinstance(page, tifffile.TiffPage):
+                    raise damage_error("its directories")
+                if page.offset in seen:
+                    self._damage_behind_pages = _NEXT_IS_EARLIER
+                    return
+                seen.add(page.offset)
+                yield page
+            if seen and self._names_next_page():
+                self._damage_behind_pages = _NEXT_IS_MISSING
+        except tifffile.TiffFileError:
+            if not seen:
+                raise
+            self._damage_behind_pages = _NEXT_IS_MISSING
+
+    def _names_next_page(self) -> bool:
+        """Tell whether the last directory that can be read names the place of another one."""
+        place = self._file.pages.next_page_offset or 0
+        return any(self._data[place : place + self._file.tiff.offsetsize])
 
     def _header_of(self, page: tifffile.TiffPage, index: int) -> _PageHeader:
         order, is_big = self._file.byteorder, self._file.is_bigtiff
@@ -192,6 +215,10 @@ class _TiffReader(Reader):
         (pixels, space, alpha), damage, warnings = decode_page(
             self._data, header.page, header.index, self.keeps_damaged, keeps_lost
         )
+        if header is self._headers[-1] and self._damage_behind_pages:
+            damage = damage or self._damage_behind_pages
+            if not self.keeps_damaged:
+                raise damage_error(damage, some_is_left=True)
         if self._has_pyramid:
             warnings += ("its smaller copies for zooming (a pyramid) are left out",)
         if header.is_float:
