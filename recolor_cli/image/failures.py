@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
@@ -12,6 +13,9 @@ from recolor_cli.errors import DamagedError, InputError, OutputError, RecolorErr
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.system.memory import is_out_of_memory
 from recolor_cli.system.texts import listed
+
+# imagecodecs logs what libraries, such as libpng, warn of. Python prints it where nobody listens.
+logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
 
 MAX_TEXT = 1 << 26
 """Bytes of a text or profile in a PNG, decompressed."""
