@@ -277,10 +277,12 @@ def test_a_scribble_of_another_shape_is_an_error_of_the_picture(tmp_path):
         (b'[{"x": 1, "y": "\xe9"}]', "UTF-8"),
         (b'[{"x": 1, "y": 2, "color": "#123", "radius": 0}]', "more than 0"),
         (b'[{"x": 1, "y": 2, "color": "#123", "radius": NaN}]', "more than 0"),
-        (b'[{"x": 1, "y": 2, "color": "#123", "radius": []}]', "no hints"),
+        (b'[{"x": 1, "y": 2, "color": "#123", "radius": []}]', "is no number"),
         (b'[{"x": "one", "y": 2, "color": "#123"}]', "one"),
-        (b"[" * 100_000, "no hints"),
-        (b"[" + b"1" * 5000 + b"]", "no hints"),
+        (b"[" * 100_000, "no hints: its brackets"),
+        (b"[" + b"1" * 5000 + b"]", "no hints: its JSON is something else"),
+        (b"[[1, 2, 3]]", "no hints: its JSON is something else"),
+        (b'[{"x": null, "y": 2, "color": "#123"}]', "None is no number"),
         (b"hello", "cannot be read"),
         (scribble(mode="RGB"), "no transparency"),
         (encoded(np.zeros((9, 9, 4), np.uint8), "PNG"), "empty"),
@@ -290,6 +292,14 @@ def test_broken_hint_files_are_usage_errors(tmp_path, data, said):
     (tmp_path / "h").write_bytes(data)
     with pytest.raises(UsageError, match=said):
         load_hints([str(tmp_path / "h")])
+
+
+def test_a_number_of_many_digits_lies_outside_the_picture(tmp_path):
+    (tmp_path / "h").write_bytes(b'[{"x": ' + b"9" * 5000 + b', "y": 2, "color": 112233}]')
+    hints = load_hints([str(tmp_path / "h")])
+    assert hints.points == (Hint(float("inf"), 2, (17, 34, 51)),)
+    with pytest.raises(InputError, match="outside the picture"):
+        hints.check_fit(ImageSize(100, 200))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ _ADVICE = (
     "write x,y,color, as in 120,80,#c8102e or 120,80,red, "
     "or name a JSON file of them or a transparent PNG with strokes"
 )
+_MOST_DIGITS = 20  # of a whole number that is read as one
 
 
 def load_hints(texts: Sequence[str], files: NamedFiles = LOCAL_FILES) -> Hints:
@@ -68,11 +69,17 @@ def _parse_point(text: str) -> Hint:
 
 def _parse_json(name: str, data: bytes) -> list[Hint]:
     try:
-        values = json.loads(decode_text(data))
+        values = json.loads(decode_text(data), parse_int=_parse_whole_number)
         entries = values["hints"] if isinstance(values, dict) else values
+        if not (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)):
+            raise ValueError("its JSON is something else")
         return [_parse_entry(entry) for entry in entries]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"there is no {error}" if isinstance(error, KeyError) else error
+    except (ValueError, KeyError, RecursionError) as error:
+        reason = str(error)
+        if isinstance(error, KeyError):
+            reason = f"there is no {error}"
+        elif isinstance(error, RecursionError):
+            reason = "its brackets are nested too deeply"
         raise UsageError(
             f"{name} holds no hints: {reason}",
             'it needs a list of {"x": 120, "y": 80, "color": "#c8102e"}',
@@ -80,9 +87,21 @@ def _parse_json(name: str, data: bytes) -> list[Hint]:
 
 
 def _parse_entry(entry: dict[str, Any]) -> Hint:
-    x, y, color = float(entry["x"]), float(entry["y"]), parse_color(str(entry["color"]))
-    radius = entry.get("radius")
-    return Hint(x, y, color, None if radius is None else float(radius))
+    x, y = _parse_number(entry["x"]), _parse_number(entry["y"])
+    color, radius = parse_color(str(entry["color"])), entry.get("radius")
+    return Hint(x, y, color, None if radius is None else _parse_number(radius))
+
+
+def _parse_whole_number(digits: str) -> int | float:
+    """Return a number; `int` refuses thousands of digits in words of its own."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+
+
+def _parse_number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{value!r} is no number") from error
 
 
 def _decode_scribble(name: str, data: bytes) -> Scribble:
