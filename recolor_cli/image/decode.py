@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InputError
 from recolor_cli.image.codec import Codec, Reader, StoredPage, codec_of
 from recolor_cli.image.decoded_image import DecodedImage
@@ -132,15 +133,21 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
         As `decode`, and if it is black all over.
     """
     picture = decode(data)
-    mask: NDArray[Any] = np.rint(picture.rgb.mean(axis=2))
-    if picture.alpha is not None:
-        mask = np.rint(mask * picture.alpha / 255)
+    rgb, alpha = picture.rgb, picture.alpha
+
+    def mark(rows: slice) -> NDArray[np.uint8]:
+        levels: NDArray[Any] = np.rint(rgb[rows].mean(axis=2))
+        if alpha is not None:
+            levels = np.rint(levels * alpha[rows] / 255)
+        return levels.astype(np.uint8)
+
+    mask = map_row_strips(mark, rgb.shape[:2], np.dtype(np.uint8))  # 64-bit numbers take 16 times
     if not mask.any():
         raise InputError(
             "the mask is black all over: nothing would be recolored",
             "paint the parts to recolor white; transparent parts count as black",
         )
-    return mask.astype(np.uint8)
+    return mask.astype(np.uint8, copy=False)
 
 
 def _next_picture(
