@@ -102,8 +102,12 @@ def test_the_command_compares_some_pictures_of_a_folder(recolor, tmp_path, monke
     assert np.abs(first - second).mean() > 1  # two models, two results
     assert np.abs(rgb_to_lab_cv2(first.astype(np.uint8))[..., 1:]).mean() > 1
     # The thumbnails are no pictures of a later run.
-    out, _ = recolor("compare", ".", "-r", "-m", "fruitnet", "-m", "film", "--device", "cpu")
-    assert len(facts_of(page)["pictures"]) == 5
+    options = ("-r", "--exclude", "new *", "--temperature", 0.5, "--strength", 1.2)
+    out, _ = recolor("compare", ".", *options, "-m", "fruitnet", "-m", "film", "--device", "cpu")
+    facts = facts_of(page)
+    assert len(facts["pictures"]) == 5
+    command = "recolor . -r --exclude 'new *' --temperature 0.5 --strength 1.2 -m film -o new"
+    assert facts["models"][1]["command"] == command
 
 
 def test_what_cannot_be_read_is_told_and_left_out(recolor, tmp_path):

@@ -103,14 +103,13 @@ def compare(
     comparison = _Comparison(ComparisonPage(path), console)
     comparison.add_pictures(_choose(inputs, recursive, exclude, count))
     options = RecolorOptions(temperature, strength)
+    given = _as_words(recursive, exclude, options)
     columns = []
     with console.progress(len(comparison.pictures) * len(models), "pictures", "recoloring") as bar:
         for number, model in enumerate(models):
             seconds = comparison.add_results(number, model, options, device, bar.advance)
-            command = ["recolor", *inputs, *(["-r"] if recursive else []), "-m", model, "-o", "new"]
-            columns.append(
-                ComparedModel(Path(model).name, f"{seconds:.2f} s a picture", shlex.join(command))
-            )
+            command = shlex.join(["recolor", *inputs, *given, "-m", model, "-o", "new"])
+            columns.append(ComparedModel(Path(model).name, f"{seconds:.2f} s a picture", command))
     comparison.page.write(columns, _describe(len(comparison.pictures), options))
     if not quiet:
         console.data(str(path))
@@ -191,6 +190,18 @@ def _choose(
     jobs = plan(inputs, recursive, OutputOptions(exclude=exclude))
     count = min(count, len(jobs))
     return [jobs[number * len(jobs) // count].source for number in range(count)]
+
+
+def _as_words(recursive: bool, exclude: tuple[str, ...], options: RecolorOptions) -> list[str]:
+    """Return the options with which the whole batch gets the colors that the page shows."""
+    words = ["-r"] if recursive else []
+    for pattern in exclude:
+        words += ["--exclude", pattern]
+    if options.temperature is not None:
+        words += ["--temperature", f"{options.temperature:g}"]
+    if options.strength != 1:
+        words += ["--strength", f"{options.strength:g}"]
+    return words
 
 
 def _read(source: str) -> RgbImage:
