@@ -1,6 +1,7 @@
 """`recolor models add` and `remove`, against a server here that cuts, lies and stalls."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import shutil
@@ -618,6 +619,28 @@ def test_want_of_memory_does_not_cost_the_download(recolor, server, data, monkey
     assert "another export" not in err
     recolor("models", "add", "ddcolor", address)
     assert len(server.requests) == 1
+
+
+def test_a_disk_that_fails_does_not_cost_the_download(recolor, server, data, monkeypatch):
+    def fail(*args):
+        raise OSError(errno.EIO, "Input/output error")
+
+    address = server.address("/net.onnx", gives(data))
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", fail)
+        _, err = recolor("models", "add", "ddcolor", address, exit_code=4)
+    assert "cannot be read: Input/output error" in err
+    recolor("models", "add", "ddcolor", address)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that opens but cannot be read")
+def test_a_file_that_cannot_be_read_is_told_by_its_own_name(recolor, tmp_path, folder):
+    path = tmp_path / "bad.onnx"
+    path.symlink_to("/proc/self/mem")
+    _, err = recolor("models", "add", "ddcolor", path, exit_code=4)
+    assert f"{path} cannot be read: Input/output error" in err
+    assert names(folder) == []
 
 
 def test_a_network_that_changed_on_the_disk_is_told(recolor, tmp_path, data, folder):

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 from recolor_cli.errors import InferenceError, ModelError, UsageError
 from recolor_cli.model.addition import Addition
@@ -23,7 +24,7 @@ from recolor_cli.model.download import (
 )
 from recolor_cli.model.download_errors import short_address
 from recolor_cli.model.manifest import PROPERTY
-from recolor_cli.model.model_files import read_properties
+from recolor_cli.model.model_files import read_properties, unreadable
 from recolor_cli.model.onnx_fields import has_external_data
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.model.receipts import (
@@ -82,15 +83,18 @@ def add_model(addition: Addition, watcher: Watcher, sha256: str = "") -> tuple[P
     try:
         digest, verified = _verify(part, addition, sha256)
         size = _check_network(part, addition)
-    except ModelError as error:
-        if not isinstance(error, _PendingError) or isinstance(addition.source, Path):
+        count = part.stat().st_size
+    except (ModelError, OSError) as error:
+        if not isinstance(error, _PendingError | OSError) or isinstance(addition.source, Path):
             remove_part(part)
+        if isinstance(error, OSError):
+            raise unreadable(part, error) from error
         raise
     network = folder / f"{addition.name}.onnx"
     receipt = Receipt(
         source=origin_of(addition),
         sha256=digest,
-        bytes=part.stat().st_size,
+        bytes=count,
         verified=verified,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         size=size,
@@ -150,9 +154,7 @@ def _copy(source: Path, part: Path, watcher: Watcher) -> None:
     try:
         given = source.open("rb")
     except OSError as error:
-        raise ModelError(
-            f"{source} cannot be read: {error.strerror}", "check its permissions"
-        ) from error
+        raise unreadable(source, error) from error
     remove_part(part)
     with given, contextlib.ExitStack() as on_failure:
         on_failure.callback(remove_part, part)
@@ -164,7 +166,7 @@ def _copy(source: Path, part: Path, watcher: Watcher) -> None:
             check_room(part, size)
             watcher.on_size(size)
             with part.open("wb") as file:
-                while chunk := given.read(_CHUNK):
+                while chunk := _read(given, source):
                     file.write(chunk)
                     watcher.on_progress(file.tell())
                 file.flush()
@@ -174,6 +176,14 @@ def _copy(source: Path, part: Path, watcher: Watcher) -> None:
         on_failure.pop_all()
 
 
+def _read(given: BinaryIO, source: Path) -> bytes:
+    """Return the next bytes of a file of the user's; raise ModelError if it cannot be read."""
+    try:
+        return given.read(_CHUNK)
+    except OSError as error:
+        raise unreadable(source, error) from error
+
+
 def _verify(part: Path, addition: Addition, wanted: str) -> tuple[str, Verified]:
     """Return the SHA-256 of a file, and with what it was found equal.
 
@@ -181,6 +191,8 @@ def _verify(part: Path, addition: Addition, wanted: str) -> tuple[str, Verified]
     ------
     ModelError
         If it should have another one.
+    OSError
+        If it cannot be read.
     """
     with part.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -229,6 +241,8 @@ def _check_network(part: Path, addition: Addition) -> int:
     ------
     ModelError
         If not.
+    OSError
+        If it cannot be read.
     """
     origin = origin_of(addition)
     try:
@@ -269,7 +283,10 @@ def _check_network(part: Path, addition: Addition) -> int:
 def _rewrite_profile(addition: Addition) -> bytes:
     """Return the text of a profile, with the name that its network gets."""
     assert addition.profile_path is not None
-    text = decode_text(addition.profile_path.read_bytes())
+    try:
+        text = decode_text(addition.profile_path.read_bytes())
+    except OSError as error:
+        raise unreadable(addition.profile_path, error) from error
     line = f"file = {json.dumps(f'{addition.name}.onnx')}"
     if addition.profile and addition.profile.file:
         text = _FILE_KEY.sub(lambda _: line, text, count=1)

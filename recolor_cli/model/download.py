@@ -121,9 +121,12 @@ def download(address: str, part: Path, watcher: Watcher, advice: str) -> None:
 
 
 def remove_part(part: Path) -> None:
-    """Remove what a download left, if there is something."""
+    """Remove what a download left, if there is something; raise OutputError if that fails."""
     for path in (part, _version_path(part)):
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise write_problem(path, error) from error
 
 
 @dataclass(slots=True)
@@ -340,7 +343,7 @@ def _writing(part: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise write_problem(part, error) from error
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, OutputError):
             if not part.stat().st_size:
                 remove_part(part)
 

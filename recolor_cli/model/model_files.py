@@ -87,7 +87,7 @@ def digest_model(model: str) -> str:
         try:
             status = path.stat()
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         states.append((path, status.st_size, status.st_mtime_ns))
     return _digest_files(tuple(states))
 
@@ -101,11 +101,12 @@ def _digest_files(states: tuple[tuple[Path, int, int], ...]) -> str:
             with path.open("rb") as file:
                 hashlib.file_digest(file, lambda: digest)  # adds to what it got before
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
     return digest.hexdigest()
 
 
-def _unreadable(path: Path, error: OSError) -> ModelError:
+def unreadable(path: Path, error: OSError) -> ModelError:
+    """Return the error of a file that cannot be read."""
     return ModelError(f"{path} cannot be read: {error.strerror}", "check its permissions")
 
 
@@ -135,9 +136,7 @@ def read_properties(path: Path) -> dict[str, str]:
         if not has_graph:
             raise ValueError("there is no graph")
     except OSError as error:
-        raise ModelError(
-            f"{path} cannot be read: {error.strerror}", "check its permissions"
-        ) from error
+        raise unreadable(path, error) from error
     except (ValueError, KeyError) as error:
         raise ModelError(
             f"{path} cannot be loaded as a model: it is no ONNX file, or a part of one",
