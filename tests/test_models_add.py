@@ -329,6 +329,14 @@ def test_a_full_disk_is_told_before_the_download(recolor, server, data, monkeypa
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_told_of_a_file_of_unknown_size(recolor, server, data, monkeypatch):
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+    address = server.address("/net.onnx", lambda handler: reply(handler, 200, {}, data))
+    _, err = recolor("models", "add", "ddcolor", address, exit_code=1)
+    assert "has no room: 0.1 MB are free" in err
+
+
 def test_a_disk_that_fills_meanwhile_is_told(recolor, server, data, folder):
     folder.mkdir()
     part_path("ddcolor").symlink_to("/dev/full")

@@ -253,11 +253,12 @@ def _check_response(response: requests.Response, found: _Version, advice: str) -
 
 
 def check_room(part: Path, missing: int) -> None:
-    """Raise DiskFullError if so many bytes more do not fit on the disk of a file."""
+    """Raise DiskFullError if so many bytes more, 0 if it is not known, do not fit on the disk."""
     free = shutil.disk_usage(part.parent).free
     if missing + _SPARE > free:
+        size = f" for {megabytes(missing)}" if missing else ""
         raise DiskFullError(
-            f"{part.parent} has no room for {megabytes(missing)}: {megabytes(free)} are free",
+            f"{part.parent} has no room{size}: {megabytes(free)} are free",
             _FOLDER_ADVICE,
         )
 
