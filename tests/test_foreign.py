@@ -156,6 +156,22 @@ def test_only_the_chroma_of_rgb_in_levels_of_bytes(tmp_path, pictures, channels_
     np.testing.assert_allclose(ab, by_hand(network, fitted, lightness), atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("opset", [9, 20])
+def test_the_steps_of_opencvs_gray_are_at_the_same_places(tmp_path, pictures, opset):
+    profile = ForeignProfile(
+        SIZE, OutputKind.AB, gray_input=True, opencv_gray=True, channels=3, answer_scale=100.0
+    )
+    network = Theirs(3)
+    save_onnx(network, tmp_path / "theirs.onnx", profile, opset)
+    export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
+    lightness = noise(16, 1, SIZE, SIZE)
+    lightness[0, 0, 0, :2] = 0, 100
+    ab = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu").predict(lightness, 0.38)
+    np.testing.assert_allclose(ab, by_hand(network, profile, lightness), atol=TOLERANCE)
+    plain = by_hand(network, replace(profile, opencv_gray=False), lightness)
+    assert np.abs(ab - plain).max() > 4 * TOLERANCE
+
+
 @pytest.mark.parametrize("opset", [9, 12, 20, 21])
 def test_onnx_files_old_and_new(tmp_path, pictures, opset):
     profile = ForeignProfile(SIZE, OutputKind.RGB, gray_input=True, channels=3)

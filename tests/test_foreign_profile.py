@@ -10,7 +10,7 @@ from torch import nn
 from conftest import draw, encoded
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean
-from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cv2, rgb_to_lightness
+from recolor_cli.color.lab import rgb_to_gray, rgb_to_lab_cie, rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.errors import ModelError
 from recolor_cli.model.foreign_profile import ForeignProfile, OutputKind
 from recolor_cli.model.onnx_network import OnnxColorNetwork
@@ -102,6 +102,21 @@ def test_gray_input_is_the_srgb_value_of_that_lightness():
     np.testing.assert_allclose(tensor[0, 0] * 255, rgb[..., 1], atol=0.6)
 
 
+def test_opencv_gray_is_what_opencv_makes_of_a_gray():
+    gray = np.random.default_rng(0).uniform(0, 1, (1, 20_000, 1)).astype(np.float32)
+    gray[0, :2, 0] = 0, 1
+    rgb = gray.repeat(3, axis=2)
+    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2Lab)
+    lab[..., 1:] = 0
+    expected = cv2.cvtColor(lab, cv2.COLOR_Lab2RGB)[..., 0]
+    profile = ForeignProfile(64, OutputKind.AB, gray_input=True, opencv_gray=True)
+    found = profile.prepare_input(rgb_to_lab_cie(rgb)[None, ..., 0])[0, 0]
+    # A gray within rounding of the edge of a step may go either way.
+    assert (np.abs(found - expected) < 1e-6).mean() > 0.999
+    assert np.abs(found - expected).max() < 1 / 255
+    assert np.abs(found - gray[..., 0]).max() > 0.4 / 255
+
+
 def test_an_answer_in_rgb_gives_its_ab():
     rgb = draw()
     profile = ForeignProfile(64, OutputKind.RGB)
@@ -148,6 +163,7 @@ def test_a_network_in_half_precision(tmp_path):
         ({"white": 0}, "white must be positive"),
         ({"white": float("nan")}, "white must be positive"),
         ({"keep_luma": True}, "keep_luma means nothing for ab"),
+        ({"opencv_gray": True}, "opencv_gray means nothing without gray_input"),
         ({"channels": 2}, "channels must be 1 or 3"),
         ({"scale": 0}, "scale must not be 0"),
         ({"scale": float("nan")}, "scale must be a number"),

@@ -155,6 +155,32 @@ def lightness_to_gray(lightness: FloatArray) -> RgbImage:
     return lab_to_rgb_cv2(lightness, np.zeros((*lightness.shape, 2), np.float32))
 
 
+class GraySteps(NamedTuple):
+    """The grays that OpenCV's float32 Lab knows, 513 of them, each for a range of L*."""
+
+    edges: FloatArray  # (512,): L*, 0..100, where the second gray begins, the third, and so on
+    grays: FloatArray  # (513,): sRGB, 0..1
+
+
+@cache
+def cv2_gray_steps() -> GraySteps:
+    """Compute the gray that is left when OpenCV converts one to Lab, sets a and b to 0, and back.
+
+    OpenCV rounds a gray to 1/16384, drops five of its 14 bits, and interpolates L* between every
+    sixteenth of the rest. So a gray comes back up to 0.6 of 255 levels off, and on average 0.2 too
+    dark.
+    """
+    numbers = np.arange(513, dtype=np.float32)
+    middles = np.minimum((numbers + 0.5) / 512, 1)
+    lab = rgb_to_lab_cv2(np.repeat(middles[None, :, None], 3, axis=2))
+    lab[..., 1:] = 0
+    edges = (numbers[1:] - 1 / 64) / 512
+    return GraySteps(
+        rgb_to_lab_cie(np.repeat(edges[:, None], 3, axis=1))[:, 0],
+        np.ascontiguousarray(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB)[0, :, 1]),
+    )
+
+
 def lab_to_rgb_cv2(lightness: FloatArray, ab: FloatArray) -> RgbImage:
     """Convert CIELAB to 8-bit sRGB by OpenCV's formula, rounding to the nearest level.
 

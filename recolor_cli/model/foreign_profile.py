@@ -20,7 +20,7 @@ import numpy as np
 
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import annealed_mean
-from recolor_cli.color.lab import lab_to_rgb_cie, rgb_to_lab_cie
+from recolor_cli.color.lab import cv2_gray_steps, lab_to_rgb_cie, rgb_to_lab_cie
 from recolor_cli.color.srgb import LUMA
 from recolor_cli.errors import ModelError
 from recolor_cli.model.manifest import Manifest
@@ -63,6 +63,9 @@ class ForeignProfile:
         takes only `size`. A file of one size may have any multiple.
     gray_input : bool
         True: the input is the gray picture, sRGB 0..`white`. False: it is L*, 0..100.
+    opencv_gray : bool
+        `gray_input` only. True: the gray is what OpenCV's float32 Lab leaves of it, up to 0.6 of
+        255 levels off, as networks know it whose own code makes it so.
     white : float
         Value of white in the gray picture and in an RGB answer: 1, or 255.
     channels : int
@@ -107,6 +110,7 @@ class ForeignProfile:
     other_sizes: tuple[int, ...] = ()
     stride: int = 0
     gray_input: bool = False
+    opencv_gray: bool = False
     white: float = 1.0
     channels: int = 1
     offset: float | tuple[float, ...] = 0.0
@@ -136,6 +140,8 @@ class ForeignProfile:
         self._check_scales()
         if not 0 < self.white < np.inf:
             raise ValueError(f"white must be positive, not {self.white}")
+        if self.opencv_gray and not self.gray_input:
+            raise ValueError("opencv_gray means nothing without gray_input")
         if self.keep_luma and self.answer is not OutputKind.RGB:
             raise ValueError(f"keep_luma means nothing for {self.answer}")
         if self.bins and not self.is_distribution:
@@ -299,7 +305,8 @@ class ForeignProfile:
         """
         plane = lightness
         if self.gray_input:
-            plane = _lightness_to_gray(lightness) * np.float32(self.white)
+            to_gray = _lightness_to_opencv_gray if self.opencv_gray else _lightness_to_gray
+            plane = to_gray(lightness) * np.float32(self.white)
         tensor = np.repeat(plane, self.channels, axis=1)
         tensor = (tensor - _per_channel(self.offset)) / _per_channel(self.scale)
         if self.channels_last:
@@ -369,6 +376,12 @@ def _per_channel(value: float | tuple[float, ...]) -> FloatArray:
 def _lightness_to_gray(lightness: FloatArray) -> FloatArray:
     """Return the sRGB value, 0..1, of the gray of this L*, 0..100: float32, same shape."""
     return lab_to_rgb_cie(lightness, np.zeros((*lightness.shape, 2), np.float32))[..., 1]
+
+
+def _lightness_to_opencv_gray(lightness: FloatArray) -> FloatArray:
+    """Return the gray that OpenCV makes of a gray of this L*: as `_lightness_to_gray`."""
+    edges, grays = cv2_gray_steps()
+    return grays[np.searchsorted(edges, lightness, side="right")]
 
 
 def _set_luma(rgb: FloatArray, luma: FloatArray) -> FloatArray:

@@ -303,7 +303,7 @@ def main() -> None:
     found = load_pictures([options.pictures])
     chosen = found[:: len(found) // options.count][: options.count]
     pictures = [rgb_to_gray(picture.rgb()) for picture in chosen]
-    names = options.network or ["eccv16", "siggraph17", "ddcolor@512", "deoldify-artistic@512"]
+    names = options.network or ["eccv16", "siggraph17", "ddcolor-tiny@256", "deoldify-artistic@256"]
     print(
         "| network | size | mean chroma | mean difference of ab | of the worst picture | painted |"
     )

@@ -16,6 +16,7 @@ import torch
 from onnx import compose, version_converter
 from torch import Tensor, nn
 
+from recolor_cli.color.lab import cv2_gray_steps
 from recolor_cli.color.srgb import LUMA
 from recolor_cli.errors import ModelError
 from recolor_cli.model.foreign_profile import LEAST_PROBABILITY, ForeignProfile, OutputKind
@@ -33,6 +34,8 @@ class InputAdapter(nn.Module):
 
     offset: Tensor
     scale: Tensor
+    edges: Tensor
+    grays: Tensor
 
     def __init__(self, profile: ForeignProfile, half: bool) -> None:
         super().__init__()
@@ -40,6 +43,9 @@ class InputAdapter(nn.Module):
         self.half_precision = half
         self.register_buffer("offset", _by_channel(profile.offset, profile.channels))
         self.register_buffer("scale", _by_channel(profile.scale, profile.channels))
+        edges, grays = cv2_gray_steps()
+        self.register_buffer("edges", torch.from_numpy(np.pad(edges, 1, constant_values=(-1, 101))))
+        self.register_buffer("grays", torch.from_numpy(grays))
 
     def forward(self, lightness: Tensor) -> tuple[Tensor, ...]:
         """Return the network's input, (N, C, H, W) or (N, H, W, C), for L* (N, 1, H, W), 0..100.
@@ -47,12 +53,22 @@ class InputAdapter(nn.Module):
         If the profile has `keep_luma`, the luma (N, 1, H, W), 0..1, follows.
         """
         gray = lightness_to_gray(lightness)
-        plane = gray * self.profile.white if self.profile.gray_input else lightness
+        read = self._as_opencv(gray, lightness) if self.profile.opencv_gray else gray
+        plane = read * self.profile.white if self.profile.gray_input else lightness
         tensor = (plane - self.offset) / self.scale
         if self.profile.channels_last:
             tensor = tensor.permute(0, 2, 3, 1)
         encoded = tensor.half() if self.half_precision else tensor
         return (encoded, gray) if self.profile.keep_luma else (encoded,)
+
+    def _as_opencv(self, gray: Tensor, lightness: Tensor) -> Tensor:
+        """Return what OpenCV makes of these grays, 0..1, given with their L*, 0..100."""
+        last = len(self.grays) - 1
+        number = (gray * last).floor().clamp(0, last).long()
+        # Grays that differ by rounding only must not differ by a step: the edges decide.
+        number = number + (lightness >= self.edges[number + 1]).long()
+        number = number - (lightness < self.edges[number]).long()
+        return self.grays[number]
 
 
 class OutputAdapter(nn.Module):
