@@ -13,13 +13,46 @@ from recolor_cli.recolorizer import Recolorizer, network_input
 from recolor_cli.types import ImageSize
 
 
+def grid(values):
+    """One pixel of ab for each value, and L* of 4 x 4 px for each."""
+    return np.repeat(np.repeat(np.float32([values]), 4, axis=1), 4, axis=0)
+
+
 def test_paper_fades_and_the_rest_does_not():
-    lightness = np.repeat(np.float32([[50, 89, 93.5, 97, 100]]), 4, axis=1)
-    lightness = np.repeat(lightness, 4, axis=0)
-    ab = np.full((1, 5, 2), (6.0, -8.0), np.float32)
-    share = fade_paper(ab, lightness)[0, :, 0] / 6
-    np.testing.assert_allclose(share, [1, 1, 0.7, 0.4, 0.4], atol=1e-6)
-    np.testing.assert_allclose(fade_paper(ab, lightness)[..., 1] / -8, share[None], atol=1e-6)
+    ab = np.full((1, 5, 2), (6.0, -7.0), np.float32)
+    faded = fade_paper(ab, grid([50, 85, 91.5, 97, 100]))
+    share = [1, 1, 0.625, 0.25, 0.25]
+    np.testing.assert_allclose(faded[0, :, 0] / 6, share, atol=1e-6)
+    np.testing.assert_allclose(faded[0, :, 1] / -7, share, atol=1e-6)
+
+
+def test_a_deep_yellow_is_no_paper():
+    ab = np.zeros((1, 5, 2), np.float32)
+    ab[0, :, 1] = 10, 30, 50, 70, 90
+    faded = fade_paper(ab, np.full((4, 20), 97, np.float32))
+    np.testing.assert_allclose(faded[..., 1], [[2.5, 7.5, 31.25, 70, 90]], atol=1e-4)
+
+
+def rim(color, paper=(-3.0, 20.0)):
+    """The share that is left of a pixel's color, L* 60, between one of paper and two darker ones.
+
+    Four pixels: paper, the one, and two of another color.
+    """
+    ab = np.float32([[paper, color, (40, -30), (40, -30)]])
+    faded = fade_paper(ab, grid([97, 60, 60, 60]))
+    np.testing.assert_allclose(faded[0, 0], ab[0, 0] / 4, atol=1e-6)
+    np.testing.assert_array_equal(faded[0, 2:], ab[0, 2:])
+    return np.linalg.norm(faded[0, 1]) / np.linalg.norm(ab[0, 1])
+
+
+def test_ink_on_yellow_paper_has_no_yellow_rim():
+    assert rim((-3.0, 20.0)) == pytest.approx(0.25, abs=1e-3)
+    assert rim((-3.0, 30.0)) == pytest.approx(1 - 0.75 * np.exp(-0.5), abs=1e-3)  # 10 units away
+
+
+def test_ink_of_another_color_than_the_paper_beside_it_keeps_it():
+    assert rim((50.0, 30.0)) == pytest.approx(1, abs=1e-3)
+    assert rim((-1.0, 8.0), paper=(-1.0, 8.0)) == 1  # such a pale rim is not seen
 
 
 @pytest.fixture(scope="module")
