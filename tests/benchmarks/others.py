@@ -176,9 +176,16 @@ def _deoldify(kind: str, size: int, clones: Path, squares: list[RgbImage]) -> Or
     _calibrate(graph, gray)
     last = model[-2][0]
     torch.nn.utils.remove_spectral_norm(last)
+    answers: list[torch.Tensor] = []
+    hook = last.register_forward_hook(lambda *given: answers.append(given[2]))
     with torch.no_grad():
-        last.weight *= 0.25 / (graph(gray) / 255).std((0, 2, 3)).mean()
-        last.bias.zero_()
+        graph(gray)
+        # A few pixels answer so strongly that a deviation would leave the others without color.
+        levels = answers[0].transpose(0, 1).flatten(1).quantile(torch.tensor([0.16, 0.5, 0.84]), 1)
+        factors = 0.6 / ((levels[2] - levels[0]) / 2)  # of what the last sigmoid then bends
+        last.weight *= factors[:, None, None, None]
+        last.bias.sub_(levels[1]).mul_(factors)
+    hook.remove()
 
     def pred_batch(batch: tuple[torch.Tensor, torch.Tensor], **_: Any) -> list[Any]:
         # As fastai's: the answer is denormalised, and clamped to what a picture holds.
