@@ -124,7 +124,12 @@ def test_a_film_that_ends_before_its_header_says_is_told_so(tmp_path, network, e
 
 @pytest.mark.parametrize(
     ("container", "codec", "options"),
-    [("swf", "flv", {}), ("mp4", "libx264", {"movflags": "+frag_keyframe+empty_moov"})],
+    [
+        ("swf", "flv", {}),
+        ("mp4", "libx264", {"movflags": "+frag_keyframe+empty_moov"}),
+        ("matroska", "libx264", {}),
+        ("avi", "mpeg4", {}),
+    ],
 )
 def test_a_film_of_which_bytes_are_missing_is_told_so(tmp_path, network, container, codec, options):
     def encode(path):

@@ -13,6 +13,8 @@ import av
 _FORMATS_WITH_LENGTH = ("mov", "matroska", "avi", "flv", "mxf", "rm", "ivf", "gxf")
 _DURATION_TAG = re.compile(r"(\d+):(\d+):([\d.]+)")
 _BOX_HEAD = struct.Struct(">I4s")  # size, type [ISO 14496-12]
+_EBML, _SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")
+_EBML_HEAD = 4096  # bytes; the segment begins behind about 40
 _ASF_HEAD = 65536  # bytes in which the properties are looked for
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 # Behind that mark and the sizes, the file's ID, its date and number of packets [ASF 3.2]:
@@ -61,7 +63,9 @@ def _read_end_of_asf(path: Path) -> float | None:
 
 
 def count_missing_bytes(path: Path) -> int:
-    """Return how many bytes a file lacks of those that it announces: MP4, fragmented too, and SWF.
+    """Return how many bytes a file lacks of those that it announces.
+
+    MP4, fragmented too, Matroska, AVI and SWF announce them.
 
     Returns
     -------
@@ -75,9 +79,33 @@ def count_missing_bytes(path: Path) -> int:
             return 0
         if head.startswith(b"FWS"):
             return max(int.from_bytes(head[4:], "little") - size, 0)
+        if head.startswith(b"RIFF"):
+            return max(len(head) + int.from_bytes(head[4:], "little") - size, 0)
+        if head.startswith(_EBML):
+            file.seek(0)
+            return max(_find_end_of_segment(file.read(_EBML_HEAD)) - size, 0)
         if head[4:] in (b"ftyp", b"moov", b"styp"):
             return max(_find_end_of_boxes(file, size) - size, 0)
     return 0
+
+
+def _find_end_of_segment(head: bytes) -> int:
+    """Return where the segment of a Matroska file ends, or 0 if its head does not say so."""
+    length, place = _read_ebml_size(head, len(_EBML))
+    place += length
+    if head[place : place + len(_SEGMENT)] != _SEGMENT:
+        return 0
+    length, place = _read_ebml_size(head, place + len(_SEGMENT))
+    return place + length if length else 0
+
+
+def _read_ebml_size(head: bytes, place: int) -> tuple[int, int]:
+    """Return a size, 0 if it is unknown, and the place behind it [RFC 8794, section 4]."""
+    first = int.from_bytes(head[place : place + 1])
+    width = 9 - first.bit_length()
+    bits = 7 * width
+    size = int.from_bytes(head[place : place + width]) & ((1 << bits) - 1)
+    return (0 if size == (1 << bits) - 1 else size), place + width
 
 
 def _find_end_of_boxes(file: BinaryIO, size: int) -> int:
