@@ -167,7 +167,7 @@ def cv2_gray_steps() -> GraySteps:
     """Compute the gray that is left when OpenCV converts one to Lab, sets a and b to 0, and back.
 
     OpenCV rounds a gray to 1/16384, drops five of its 14 bits, and interpolates L* between every
-    sixteenth of the rest. So a gray comes back up to 0.6 of 255 levels off, and on average 0.2 too
+    sixteenth of the rest. So a gray comes back up to 0.5 of 255 levels off, and on average 0.2 too
     dark.
     """
     numbers = np.arange(513, dtype=np.float32)

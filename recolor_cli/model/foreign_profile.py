@@ -64,7 +64,7 @@ class ForeignProfile:
     gray_input : bool
         True: the input is the gray picture, sRGB 0..`white`. False: it is L*, 0..100.
     opencv_gray : bool
-        `gray_input` only. True: the gray is what OpenCV's float32 Lab leaves of it, up to 0.6 of
+        `gray_input` only. True: the gray is what OpenCV's float32 Lab leaves of it, up to 0.5 of
         255 levels off, as networks know it whose own code makes it so.
     white : float
         Value of white in the gray picture and in an RGB answer: 1, or 255.
