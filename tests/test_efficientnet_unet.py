@@ -49,7 +49,8 @@ def test_predict_at_some_pixels_are_those_of_the_whole(config):
 
 
 def test_drop_path_is_for_training_alone(config):
-    network = build_network(with_changes(config, drop_path=0.9), len(BINS), False)
+    changes = {"drop_path": 0.9, "frozen_blocks": 5}
+    network = build_network(with_changes(config, **changes), len(BINS), False)
     lightness = torch.rand(4, 1, 64, 64) * 100
     with torch.inference_mode():
         network.eval()
@@ -59,6 +60,7 @@ def test_drop_path_is_for_training_alone(config):
 
 
 def test_the_frozen_part_keeps_its_weights_and_statistics(config):
+    config = with_changes(config, frozen_blocks=5)
     network = build_network(config, len(BINS), pretrained=True).train()
     frozen = {k: v.clone() for k, v in network.state_dict().items() if "_blocks.4." in k}
     free = {k: v.clone() for k, v in network.state_dict().items() if "_blocks.5." in k}

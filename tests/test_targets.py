@@ -53,7 +53,7 @@ def test_a_folder_that_cannot_be_written_costs_no_work(many, manifest, monkeypat
     is_read_only = number == errno.EROFS
     status = namedtuple("Status", "f_flag")(os.ST_RDONLY if is_read_only else 0)
     monkeypatch.setattr(targets.os, "statvfs", lambda path: status)
-    jobs = plan(["in"], True, OutputOptions(out="out/sub/"))
+    jobs = list(plan(["in"], True, OutputOptions(out="out/sub/")))
     found, asked = do(manifest, OutputOptions(out="out/sub/"), jobs)
     assert {outcome.status for outcome in found} == {Status.FAILED}
     assert found[0].error.message == f"cannot write out/sub/00.png: {os.strerror(number)}"
