@@ -112,6 +112,8 @@ def find_model(name: str, bits: int = 32) -> Path:
     ModelError
         If there is no such file or name.
     """
+    if not name:
+        raise ModelError("the model's name is empty", "check the quotes and variables")
     path = Path(name)
     if path.suffix.lower() in (".onnx", PROFILE_SUFFIX) or len(path.parts) > 1:
         if path.is_file():
