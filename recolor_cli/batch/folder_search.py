@@ -75,6 +75,11 @@ def search(
         readable = (n for n in names if options.kind.reads(n) and is_wanted(PurePath(n)))
         return HashedSet(os.path.splitext(name)[0] for name in readable)
 
+    def has_stem(path: PurePath, stems_of_group: set[str]) -> bool:
+        if is_address(folder):  # its groups are parts of folders
+            return path.as_posix() in stems_on_store()
+        return path.name in stems_of_group
+
     groups: Iterable[_Group | Job]
     if is_address(folder):
         groups = _walk_store(folder, recursive, enters, options.out)
@@ -95,15 +100,9 @@ def search(
             if options.kind.reads(path.name):
                 readable[path] = stem
         stems = set(readable.values())
-
-        def has_stem(path: PurePath, stems: set[str] = stems) -> bool:
-            if is_address(folder):  # the group is a part of the folder
-                return path.as_posix() in stems_on_store()
-            return path.name in stems
-
         for path, stem in readable.items():
             original = original_name(stem, suffix)
-            if original == stem or not has_stem(path.with_name(original)):
+            if original == stem or not has_stem(path.with_name(original), stems):
                 place = below(folder, path)
                 if is_address(folder) or not _is_special(place):
                     yield place, path

@@ -55,8 +55,7 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> Sequ
     so are results that lie beside the picture that they were made from, in folders and where both
     are named, as a shell's ``*`` does: the same command twice does nothing twice.
 
-    Of a million pictures on a store, a hundred megabytes are taken while they are planned, and
-    twenty by their jobs.
+    A picture takes some hundred bytes of memory while it is planned, and its job some twenty.
     """
     suffix = result_suffix(options)
     check_backup(options)
@@ -76,7 +75,9 @@ def plan(inputs: Sequence[str], recursive: bool, options: OutputOptions) -> Sequ
         job for name in inputs for job in jobs_of(name, recursive, options, suffix, destination)
     )
     _check_any(jobs, inputs, recursive, options)
-    if len(jobs) > 1 and any(job.destination == STREAM for job in jobs):
+    # Where it is false no job goes to standard output, and a long list is not looked through.
+    may_stream = destination == STREAM or (options.out is None and any(map(is_stream, inputs)))
+    if may_stream and len(jobs) > 1 and any(job.destination == STREAM for job in jobs):
         raise UsageError("standard output takes one picture", "give one input, or a folder with -o")
     if options.backup is None:
         jobs = _without_results(jobs, suffix)

@@ -44,7 +44,7 @@ _STARTS = 3  # of an actor in a row that do not succeed
 # Jobs in advance for each that is at work: Ray needs half a minute to notice a machine without
 # power, during which the others do not wait for the pictures that it had.
 _AHEAD = 64
-# A call costs the driver as much as twenty jobs do, so one takes several of those that are quick.
+# A call costs the driver some 2 ms, ten times as much as a job, so it takes several quick ones.
 _CALL_SECONDS = 1.0
 _MOST_IN_CALL = 32
 _CALLS = 2  # at a time, so that some of several processes do not wait for the last one of a call

@@ -97,7 +97,7 @@ def _print_estimate(tally: _Tally, opener: WorkerOpener) -> None:
     from recolor_cli.system.memory import MemoryBudget, memory_for_pictures, used_memory
     from recolor_cli.terminal.console import Console
 
-    # More at a time, while some wait for a store, would make little difference to what is measured.
+    # Three processes that share a CPU, as with a store, are not three times as fast.
     config, console = replace(opener.config, on_store=False), opener.console
     at_a_time = min(pictures_at_a_time(config, on_gpu=False), tally.count)
     network = load_network(config.model, config.device, at_a_time, Console(quiet=True))

@@ -223,7 +223,8 @@ def _plan(given: OptionValues, output: OutputOptions) -> _RunPlan:
     if given.watch:
         return _RunPlan([], None)
     jobs = plan(given.inputs, given.recursive, output)
-    return _RunPlan(jobs, len(jobs), any(job.destination == STREAM for job in jobs))
+    # `plan` refuses further jobs beside one that goes to standard output.
+    return _RunPlan(jobs, len(jobs), len(jobs) == 1 and jobs[0].destination == STREAM)
 
 
 def _run(

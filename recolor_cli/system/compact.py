@@ -84,7 +84,8 @@ class HashedSet:
     """
 
     def __init__(self, members: Iterable[Hashable] = ()) -> None:
-        self._hashes = array("q", bytes(8 * 8))  # 0 where there is none
+        # 0 where there is none, so that a hash of 0 is kept as 1.
+        self._hashes = array("q", bytes(8 * 8))
         self._count = 0
         for member in members:
             self.add(member)

@@ -21,7 +21,7 @@ from recolor_cli.system.store_errors import store_errors
 # What a server writes under a name can be read before it is whole.
 _WRITES_ARE_NOT_ATOMIC = ("sftp",)
 _HAS_FOLDERS = ("sftp",)
-_READ_ARGUMENTS = {"s3": {"max_concurrency": 1}}  # for more, the size would be asked for first
+_READ_ARGUMENTS = {"s3": {"max_concurrency": 1}}  # with more, s3fs asks for the size first
 _TYPE_ARGUMENTS = {"s3": "ContentType", "gs": "content_type", "gcs": "content_type"}
 _FINDS_BY_PREFIX = ("gs", "gcs", "az", "abfs", "abfss")
 _IN_BUCKETS = ("s3", *_FINDS_BY_PREFIX)
