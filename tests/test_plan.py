@@ -28,6 +28,13 @@ def test_a_folder_is_searched_in_the_order_of_names(tree):
     assert pairs(plan(["in"], True, OutputOptions())) == expected
 
 
+@pytest.mark.parametrize("where", ["in", "in/sub"])
+def test_a_picture_whose_whole_name_is_the_suffix_of_results_is_a_picture(tree, where):
+    (tree / where / "-recolored.jpg").write_bytes(b"a picture")
+    found = [source for source, _ in pairs(plan(["in"], True, OutputOptions(out="out")))]
+    assert f"{where}/-recolored.jpg" in found
+
+
 @pytest.mark.parametrize("name", ["@eaDir", ".thumbnails", "__MACOSX", "#recycle"])
 def test_folders_that_machines_make_are_left_out_unless_they_are_named(tree, name):
     folder = tree / "in" / name

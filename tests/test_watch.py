@@ -395,3 +395,10 @@ def test_several_inboxes_keep_their_names_below_their_common_folder(tmp_path, mo
     ]  # fmt: skip
     with pytest.raises(UsageError, match="does not lie in --base"):
         watch.arrivals(["box1"], False, OutputOptions(out="out", base="box2"), stop)
+
+
+def test_an_inbox_that_is_its_own_base_adds_nothing_to_an_address(tmp_path):
+    (tmp_path / "001.jpg").write_bytes(PICTURE)
+    options = OutputOptions(out="s3://bucket/new", base=str(tmp_path))
+    jobs = watch.arrivals([str(tmp_path)], False, options, threading.Event(), 0.01, 0.01)
+    assert next(jobs).destination == "s3://bucket/new/001.jpg"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from recolor_cli.batch.folder_search import is_folder
 from recolor_cli.batch.job import STREAM, Job, descriptor_of
@@ -26,25 +26,26 @@ from recolor_cli.system.places import (
 DEFAULT_SUFFIX = "-recolored"
 
 
-def job_of(source: str, relative: PurePath, options: OutputOptions, suffix: str) -> Job:
+def job_of(source: str, relative: str, options: OutputOptions, suffix: str) -> Job:
     """Return the job of a file whose result is named after it.
 
     Parameters
     ----------
     source : str
         A path or an address.
-    relative : PurePath
-        Path within the folder that was searched, or below ``--base``; the result gets the same one
-        within ``-o``.
+    relative : str
+        Path, with slashes, within the folder that was searched, or below ``--base``; the result
+        gets the same one within ``-o``.
     options : OutputOptions
     suffix : str
         From `result_suffix`.
     """
-    stem, ending = os.path.splitext(relative.name)
+    stem, ending = os.path.splitext(relative)
     ending = options.format.suffix if options.format else options.kind.ending(ending)
+    result = f"{stem}{suffix}{ending}"
     if options.out is None:
-        return Job(source, sibling(source, f"{stem}{suffix}{ending}"))
-    return Job(source, below(options.out, relative.with_name(f"{stem}{suffix}{ending}")))
+        return Job(source, sibling(source, result.rpartition("/")[2]))
+    return Job(source, below(options.out, result))
 
 
 def result_suffix(options: OutputOptions) -> str:

@@ -21,9 +21,12 @@ from recolor_cli.system.compact import HashedSet, sorted_compactly
 from recolor_cli.system.places import below, is_address
 from recolor_cli.system.stores import LISTINGS
 
-_Enters = Callable[[PurePath], bool]
-# A folder within the searched one, and names of its files in order. Of a store it may be a part.
-_Group = tuple[PurePath, list[str]]
+# Paths within the searched folder are text with slashes: path objects would double the time of
+# planning a million pictures.
+_Enters = Callable[[str], bool]
+# A folder within the searched one, "" for that itself, and names of its files in order. Of a store
+# it may be a part.
+_Group = tuple[str, list[str]]
 _AT_ONCE = 1000  # names in a group of a store
 
 
@@ -48,8 +51,10 @@ def is_folder(name: str) -> bool:
 
 def search(
     folder: str, recursive: bool, suffix: str, options: OutputOptions
-) -> Iterator[tuple[str, PurePath] | Job]:
-    """Yield the files of a folder, each with its path relative to it, in the order of their names.
+) -> Iterator[tuple[str, str] | Job]:
+    """Yield the files of a folder, each with its path within it, in the order of their names.
+
+    The paths within the folder have slashes, on Windows, too.
 
     Left out are hidden files and folders, links to folders, folders of thumbnails, the output
     folder, what `OutputOptions.exclude` names, and results that lie beside the picture that they
@@ -60,28 +65,29 @@ def search(
     InputError
         If the folder of a store cannot be listed.
     """
+    is_on_store = is_address(folder)
 
-    def is_wanted(relative: PurePath) -> bool:
-        if relative.name.startswith("."):
+    def is_wanted(path: str) -> bool:
+        if _name_of(path).startswith("."):
             return False
-        return not options.exclude or not is_excluded(relative.as_posix(), options.exclude)
+        return not options.exclude or not is_excluded(path, options.exclude)
 
-    def enters(relative: PurePath) -> bool:
-        return is_wanted(relative) and not is_machine_made(relative.name)
+    def enters(path: str) -> bool:
+        return is_wanted(path) and not is_machine_made(_name_of(path))
 
     @cache
     def stems_on_store() -> HashedSet:
         names = LISTINGS.of_folder(folder, recursive)
-        readable = (n for n in names if options.kind.reads(n) and is_wanted(PurePath(n)))
+        readable = (n for n in names if options.kind.reads(n) and is_wanted(n))
         return HashedSet(os.path.splitext(name)[0] for name in readable)
 
-    def has_stem(path: PurePath, stems_of_group: set[str]) -> bool:
-        if is_address(folder):  # its groups are parts of folders
-            return path.as_posix() in stems_on_store()
-        return path.name in stems_of_group
+    def has_original(path: str, original: str, stems_of_group: set[str]) -> bool:
+        if is_on_store:  # its groups are parts of folders
+            return path.removesuffix(_name_of(path)) + original in stems_on_store()
+        return original in stems_of_group
 
     groups: Iterable[_Group | Job]
-    if is_address(folder):
+    if is_on_store:
         groups = _walk_store(folder, recursive, enters, options.out)
     else:  # as a whole, before results of this run appear in it
         groups = list(_walk_disk(folder, recursive, enters, options.out))
@@ -90,22 +96,31 @@ def search(
             yield group
             continue
         within, names = group
-        wanted = [within / name for name in names]
-        wanted = [path for path in wanted if is_wanted(path)]
         readable = {}
-        for path in wanted:
-            stem, ending = os.path.splitext(path.name)
+        for name in names:
+            path = _joined(within, name)
+            if not is_wanted(path):
+                continue
+            stem, ending = os.path.splitext(name)
             if error := options.kind.unsupported(ending):
                 yield Job(below(folder, path), error=error, is_unsupported=True)
-            if options.kind.reads(path.name):
+            if options.kind.reads(name):
                 readable[path] = stem
         stems = set(readable.values())
         for path, stem in readable.items():
             original = original_name(stem, suffix)
-            if original == stem or not has_stem(path.with_name(original), stems):
+            if original == stem or not has_original(path, original, stems):
                 place = below(folder, path)
-                if is_address(folder) or not _is_special(place):
+                if is_on_store or not _is_special(place):
                     yield place, path
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _name_of(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def original_name(stem: str, suffix: str) -> str:
@@ -133,12 +148,13 @@ def _walk_disk(
         yield from unreadable
         unreadable.clear()
         here = Path(root)
-        within = here.relative_to(folder)
+        inner = here.relative_to(folder)
+        within = inner.as_posix() if inner.name else ""
         folders[:] = sorted(
             name
             for name in folders
             if recursive
-            and enters(within / name)
+            and enters(_joined(within, name))
             and not (out_folder and (here / name).resolve() == out_folder)
         )
         yield within, sorted(files)
@@ -152,9 +168,9 @@ def _walk_store(
     def is_entered(parts: tuple[str, ...]) -> bool:
         if not parts:
             return True
-        within = PurePath(*parts)
-        is_out = out is not None and below(folder, within) == out.rstrip("/")
-        return is_entered(parts[:-1]) and enters(within) and not is_out
+        path = "/".join(parts)
+        is_out = out is not None and below(folder, path) == out.rstrip("/")
+        return is_entered(parts[:-1]) and enters(path) and not is_out
 
     paths = map(_parted, LISTINGS.of_folder(folder, recursive))
     # As folders of disks are walked.
@@ -166,7 +182,7 @@ def _walk_store(
                 yield Job("/".join((folder.rstrip("/"), *parts, name)), error=error)
         elif is_entered(parts):
             while some := list(islice(names, _AT_ONCE)):
-                yield PurePath(*parts), some
+                yield "/".join(parts), some
 
 
 def _parted(path: str) -> tuple[tuple[str, ...], str]:

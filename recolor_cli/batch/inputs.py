@@ -92,7 +92,7 @@ def _jobs_of(
         yield Job(name, error=_url_error(name))
         return
     place = name if is_address(name) else str(Path(name))
-    found: Iterable[tuple[str, PurePath] | Job] = [(place, PurePath(PurePath(name).name))]
+    found: Iterable[tuple[str, str] | Job] = [(place, PurePath(name).name)]
     if is_folder(name):
         found = search(name, recursive, suffix or DEFAULT_SUFFIX, options)
     for entry in found:
@@ -111,7 +111,7 @@ def _jobs_of(
         elif options.base is None:
             yield job_of(source, relative, options, suffix)
         elif path := relative_to(source, options.base):
-            yield job_of(source, path, options, suffix)
+            yield job_of(source, path.as_posix(), options, suffix)
         else:
             outside = InputError(
                 f"it does not lie in the folder {options.base}",

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from recolor_cli.batch.destination import (
     check_base,
@@ -179,8 +179,8 @@ class Inboxes:
     def _search(self, inbox: str) -> Iterator[_InboxFile | Job]:
         """Yield the files in the order of their names, and jobs that report unreadable folders."""
         base = self._options.base
-        top = "" if base is None else f"{relative_to(inbox, base)}/"
-        folders = [(inbox, top)]
+        within = None if base is None else relative_to(inbox, base)
+        folders = [(inbox, f"{within.as_posix()}/" if within and within.name else "")]
         while folders:
             folder, relative = folders.pop()
             try:
@@ -249,7 +249,7 @@ class _KnownFiles:
         if error := unsupported_suffix(Path(found.path).suffix):
             return Job(found.path, error=error, is_unsupported=True)
         job = replace(
-            job_of(found.path, PurePath(found.relative), options, suffix),
+            job_of(found.path, found.relative, options, suffix),
             redo=before is not None,
         )
         destination = hash(os.path.normcase(os.path.abspath(job.destination)))

@@ -99,9 +99,10 @@ class HashedSet:
 
     def _place(self, hashed: int) -> int:
         """Return the place of a hash, or the free one where it belongs."""
-        last = len(self._hashes) - 1  # their number is a power of two
+        hashes = self._hashes
+        last = len(hashes) - 1  # their number is a power of two
         place = hashed & last
-        while self._hashes[place] not in (0, hashed):
+        while (found := hashes[place]) and found != hashed:
             place = (place + 1) & last
         return place
 

@@ -128,7 +128,7 @@ class Shelf:
         folder.mkdir(exist_ok=True)
         source = folder / name
         source.write_bytes(data)
-        job = job_of(str(source), Path(name), OutputOptions(), DEFAULT_SUFFIX)
+        job = job_of(str(source), name, OutputOptions(), DEFAULT_SUFFIX)
         picture = ShelfPicture(key, source, Path(job.destination), is_dropped=True)
         with self._lock:
             self._dropped.pop(key, None)
