@@ -180,6 +180,11 @@ def test_what_was_removed_is_gone_and_its_checksum_is_remembered(recolor, server
     assert listed(recolor, "ddcolor")["verified"] == "given"
 
 
+def test_an_empty_name_is_told(recolor):
+    _, err = recolor("models", "remove", "", exit_code=2)
+    assert "the model's name is empty" in err
+
+
 @pytest.mark.parametrize("name", ["poster", "nothing"])
 def test_only_what_was_added_is_removed(recolor, name):
     _, err = recolor("models", "remove", name, exit_code=2)
@@ -203,7 +208,7 @@ def test_a_cut_that_lasts_is_told_and_the_next_run_goes_on(recolor, server, data
     assert "recolor models add ddcolor /path/to/file.onnx" in err
     assert "ddcolor" not in available_models()
     _, err = recolor("models")
-    assert "70,000 bytes of an unfinished download" in err
+    assert "70,000 bytes of an unfinished download; the command that began it goes on" in err
     recolor("models", "add", "ddcolor", address)
     assert server.requests[-1] == ("/net.onnx", "bytes=70000-")
     assert (folder / "ddcolor.onnx").read_bytes() == data
@@ -245,6 +250,8 @@ def promises(data: bytes, count: int, **headers: object):
 
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
+GZIP = {"Content-Encoding": "gzip"}
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 12345\n"
 PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
 
 
@@ -264,12 +271,14 @@ PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
         (lambda d: trickles(d, 0.02), "bytes a second", "run the same command again"),
         (lambda d: promises(b"", 5_000_000_000), "more than 4 GB", "right file"),
         (lambda d: gives(b"once upon a time"), "no ONNX file", "check the address"),
+        (lambda d: gives(POINTER), "is a pointer of Git LFS", "git lfs pull"),
+        (lambda d: promises(d, len(d), **GZIP), "is sent compressed", "get it with a browser; then"),
         (lambda d: gives(b""), "is empty", "check the address"),
         (lambda d: lambda handler: None, "without an answer", "run the same command again"),
     ],
     ids=[
         "promises more", "promises less", "page", "page without a type", "404", "403", "503",
-        "circle", "silence", "silence at once", "slow", "too large", "text", "nothing", "hangs up",
+        "circle", "silence", "silence at once", "slow", "too large", "text", "pointer", "compressed", "nothing", "hangs up",
     ],
 )  # fmt: skip
 def test_a_download_that_fails_says_why_and_what_to_do(
@@ -484,6 +493,7 @@ def test_an_interrupted_download_goes_on(server, data, folder, recolor):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert b"error: interrupted\n  hint: the same command goes on from here\n" in err
     assert b"Traceback" not in err
     server.address("/net.onnx", gives(data))
     recolor("models", "add", "ddcolor", address)
@@ -591,6 +601,8 @@ def test_an_address_without_a_profile_is_kept_until_it_has_one(recolor, server, 
     [
         (["ddcolr"], "did you mean ddcolor?"),
         (["poster"], "there is a model poster already"),
+        ([""], "a name or address is empty"),
+        (["ddcolor", ""], "a name or address is empty"),
         (["gone.onnx"], "no file gone.onnx"),
         (["ddcolor", "gone.onnx"], "no file gone.onnx"),
         (["ddcolor", "ftp://models.invalid/net.onnx"], "begins with https://"),
@@ -613,6 +625,15 @@ def test_a_checksum_of_the_users_is_compared(recolor, tmp_path, data):
         "models", "add", "ddcolor", tmp_path / "net.onnx", "--sha256", "0" * 64, exit_code=4
     )
     assert "another SHA-256 than you gave" in err
+
+
+def test_a_copy_that_is_interrupted_leaves_nothing(recolor, tmp_path, data, folder, monkeypatch):
+    def load(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(OnnxColorNetwork, "load", load)
+    recolor("models", "add", "ddcolor", tmp_path / "net.onnx", exit_code=130)
+    assert names(folder) == []
 
 
 def test_want_of_memory_does_not_cost_the_download(recolor, server, data, monkeypatch):

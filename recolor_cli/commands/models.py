@@ -70,8 +70,8 @@ def models(ctx: click.Context, timed: bool, as_json: bool) -> ExitCode:
             console.note(f"others by name, with `recolor models add NAME`: {others}")
     for name, count in unfinished_downloads().items():
         console.note(
-            f"{name}: {megabytes(count)} of an unfinished download; `recolor models add {name}` "
-            f"goes on, `recolor models remove {name}` removes them"
+            f"{name}: {megabytes(count)} of an unfinished download; the command that began it goes "
+            f"on, `recolor models remove {name}` removes them"
         )
     return code
 

@@ -49,13 +49,20 @@ def add(what: str, source: str | None, sha256: str) -> ExitCode:
     """  # noqa: D301
     from recolor_cli.model.added_models import add_model
     from recolor_cli.model.addition import plan_addition
+    from recolor_cli.model.registry import part_path
     from recolor_cli.terminal.console import Console
 
     console = Console()
     addition = plan_addition(what, source)
     _introduce(addition, console)
     with _Progress(addition.name, console) as watcher:
-        network, receipt = add_model(addition, watcher, sha256)
+        try:
+            network, receipt = add_model(addition, watcher, sha256)
+        except KeyboardInterrupt:
+            if part_path(addition.name).is_file():  # a copy leaves nothing
+                console.error("interrupted", "the same command goes on from here")
+                return ExitCode.INTERRUPTED
+            raise
     _conclude(addition, receipt, console)
     console.data(str(network))
     return ExitCode.OK
@@ -105,7 +112,7 @@ def _conclude(addition: Addition, receipt: Receipt, console: Console) -> None:
 
 
 class _Progress(contextlib.ExitStack):
-    """Shows how far a download is: as a bar, or as lines where stderr is no terminal."""
+    """Shows how far a download is, as a bar if stderr is a terminal."""
 
     def __init__(self, name: str, console: Console) -> None:
         super().__init__()
@@ -121,7 +128,7 @@ class _Progress(contextlib.ExitStack):
 
         self._total = total
         if self._bar is None:
-            self._console.note(f"  size: {megabytes(total) if total else 'unknown'}")
+            self._console.note(f"  size: {megabytes(total) if total is not None else 'unknown'}")
             self._bar = self.enter_context(self._console.progress(total, "bytes", self._name))
 
     def on_progress(self, done: int) -> None:

@@ -74,43 +74,50 @@ def add_model(addition: Addition, watcher: Watcher, sha256: str = "") -> tuple[P
     OutputError
         If the folder cannot be written to.
     """
-    folder = added_folder()
     part = part_path(addition.name)
-    if isinstance(addition.source, Path):
-        _copy(addition.source, part, watcher)
-    else:
-        download(addition.source, part, watcher, addition.advice)
-    try:
-        digest, verified = _verify(part, addition, sha256)
-        size = _check_network(part, addition)
-        count = part.stat().st_size
-    except (ModelError, OSError) as error:
-        if not isinstance(error, _PendingError | OSError) or isinstance(addition.source, Path):
+    with contextlib.ExitStack() as at_end:
+        if isinstance(addition.source, Path):
+            _copy(addition.source, part, watcher)
+            at_end.callback(remove_part, part)  # whatever happens: a copy is made again easily
+        else:
+            download(addition.source, part, watcher, addition.advice)
+        try:
+            digest, verified = _verify(part, addition, sha256)
+            size = _check_network(part, addition)
+            count = part.stat().st_size
+        except _PendingError:
+            raise
+        except ModelError:
             remove_part(part)
-        if isinstance(error, OSError):
+            raise
+        except OSError as error:
             raise unreadable(part, error) from error
-        raise
-    network = folder / f"{addition.name}.onnx"
-    receipt = Receipt(
-        source=origin_of(addition),
-        sha256=digest,
-        bytes=count,
-        verified=verified,
-        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        size=size,
-    )
+        receipt = Receipt(
+            source=origin_of(addition),
+            sha256=digest,
+            bytes=count,
+            verified=verified,
+            date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            size=size,
+        )
+        return _put_into_folder(part, addition, receipt), receipt
+
+
+def _put_into_folder(part: Path, addition: Addition, receipt: Receipt) -> Path:
+    """Give a checked network its name, with its profile and receipt, and return its path."""
+    network = part.with_name(f"{addition.name}.onnx")
     # The name is there as soon as the network is, so the network comes last.
     if addition.profile_path:
         write_atomic(network.with_suffix(PROFILE_SUFFIX), _rewrite_profile(addition))
     write_receipt(network, receipt)
     if isinstance(addition.source, str):
-        record_checksum(folder, receipt.source, receipt.sha256)
+        record_checksum(part.parent, receipt.source, receipt.sha256)
     try:
         part.replace(network)
     except OSError as error:
         raise write_problem(network, error) from error
     remove_part(part)
-    return network, receipt
+    return network
 
 
 def remove_model(name: str) -> None:
@@ -123,6 +130,8 @@ def remove_model(name: str) -> None:
     OutputError
         If its files cannot be removed.
     """
+    if not name:
+        raise UsageError("the model's name is empty", "check the quotes and variables")
     network, part = added_folder() / f"{name}.onnx", part_path(name)
     if not part.is_file() and (not receipt_path(network).is_file() or not network.is_file()):
         names = ", ".join(added_names()) or "none"
@@ -249,6 +258,12 @@ def _check_network(part: Path, addition: Addition) -> int:
         properties = read_properties(part)
         is_split = has_external_data(part)
     except (ModelError, ValueError, RecursionError) as error:
+        if _is_pointer(part):
+            raise ModelError(
+                f"{origin} is a pointer of Git LFS, which stands for the file",
+                f"git lfs pull gets the file, or the download link of its page; then "
+                f"{addition.advice}",
+            ) from error
         hint = "copy it again, or export it again"
         if isinstance(addition.source, str):
             hint = f"check the address; or {addition.advice}"
@@ -278,6 +293,12 @@ def _check_network(part: Path, addition: Addition) -> int:
                 f"`recolor profile {addition.name} -o theirs.toml`, and add that"
             )
         raise ModelError(reason, hint) from error
+
+
+def _is_pointer(path: Path) -> bool:
+    """Tell whether a file is what Git LFS leaves in place of a large one."""
+    with path.open("rb") as file:
+        return file.read(64).startswith(b"version https://git-lfs")
 
 
 def _rewrite_profile(addition: Addition) -> bytes:

@@ -74,6 +74,8 @@ def plan_addition(what: str, source: str | None = None) -> Addition:
     ModelError
         If a file or a profile is broken.
     """
+    if "" in (what, source):
+        raise UsageError("a name or address is empty", "check the quotes and variables")
     if _is_address(what) or Path(what).suffix.lower() == ".onnx":
         if source is not None:
             raise UsageError(
@@ -174,7 +176,7 @@ def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or is_build(name):
         raise UsageError(
             f"no model can be called {name!r}",
-            "save the file under another name, of letters, digits, - and _, and add that",
+            "save the file under another name, of the letters a to z, digits, - and _, and add that",
         )
     taken = available_models().get(name)
     if taken is None:

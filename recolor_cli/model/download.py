@@ -247,7 +247,9 @@ def _check_response(response: requests.Response, found: _Version, advice: str) -
     if response.headers.get("Content-Type", "").startswith(("text/html", "application/xhtml")):
         raise _web_page(found.address, advice)
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise ModelError(f"{found.address} is sent compressed", advice)
+        raise ModelError(
+            f"{found.address} is sent compressed", f"get it with a browser; then {advice}"
+        )
     if found.total is not None and found.total > MAX_BYTES:
         raise too_large(found.address)
 
