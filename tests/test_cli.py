@@ -534,6 +534,7 @@ def test_gray_pictures_cannot_be_measured_on(recolor, tmp_path):
         (["EMPTY"], 3, "no pictures"),
         (["POSTER", "-m", "gone"], 4, "no model is called gone"),
         (["POSTER", "-m", ""], 4, "the model's name is empty"),
+        (["POSTER", "-m", "film", "-m", "fruitnet"], 2, "film and fruitnet, and one model colors"),
         (["POSTER", "-m", "gone.onnx"], 4, "no model file"),
         (["POSTER", "-m", "NOMODEL"], 4, "cannot be loaded"),
         (["gone.jpg"], 1, "no such file"),

@@ -272,13 +272,14 @@ PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
         (lambda d: promises(b"", 5_000_000_000), "more than 4 GB", "right file"),
         (lambda d: gives(b"once upon a time"), "no ONNX file", "check the address"),
         (lambda d: gives(POINTER), "is a pointer of Git LFS", "git lfs pull"),
-        (lambda d: promises(d, len(d), **GZIP), "is sent compressed", "get it with a browser; then"),
+        (lambda d: promises(d, len(d), **GZIP), "is sent compressed", "with a browser; then"),
         (lambda d: gives(b""), "is empty", "check the address"),
         (lambda d: lambda handler: None, "without an answer", "run the same command again"),
     ],
     ids=[
         "promises more", "promises less", "page", "page without a type", "404", "403", "503",
-        "circle", "silence", "silence at once", "slow", "too large", "text", "pointer", "compressed", "nothing", "hangs up",
+        "circle", "silence", "silence at once", "slow", "too large", "text", "pointer",
+        "compressed", "nothing", "hangs up",
     ],
 )  # fmt: skip
 def test_a_download_that_fails_says_why_and_what_to_do(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,24 @@ class Number(click.FloatRange):
         return number
 
 
+class _ModelOption(click.Option):
+    """An option that is refused if it is given twice; click would take the last one."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Have the parser keep all values."""
+        parser.add_option(obj=self, opts=self.opts, dest=self.name, action="append")
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> Any:
+        """Return the only value, or where there is none that of the variable or the default."""
+        given = opts.get(self.name or "", ())
+        if len(given) > 1:
+            raise UsageError(
+                f"-m names {' and '.join(given)}, and one model colors",
+                "to see each picture by each of them: recolor compare",
+            )
+        return super().consume_value(ctx, {self.name: given[0]} if given else {})
+
+
 def _read_inputs(
     ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 ) -> tuple[str, ...]:
@@ -128,6 +146,7 @@ shard_option = click.option(
 model_option = click.option(
     "-m",
     "--model",
+    cls=_ModelOption,
     default="poster",
     show_default=True,
     metavar="NAME",

@@ -176,7 +176,7 @@ def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or is_build(name):
         raise UsageError(
             f"no model can be called {name!r}",
-            "save the file under another name, of the letters a to z, digits, - and _, and add that",
+            "save the file under another name, of letters from a to z, digits, - and _, and add it",
         )
     taken = available_models().get(name)
     if taken is None:
