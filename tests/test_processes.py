@@ -20,7 +20,7 @@ from conftest import BrokenNetwork, SpyNetwork, draw, encoded, greedy_profile, n
 from recolor_cli.batch import processes, sizing, worker_handle
 from recolor_cli.batch.gpu_host import GpuHost
 from recolor_cli.batch.job import Job
-from recolor_cli.batch.messages import WorkerConfig
+from recolor_cli.batch.messages import ReadyMessage, WorkerConfig
 from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan
@@ -28,6 +28,7 @@ from recolor_cli.batch.processes import ProcessWorkers
 from recolor_cli.batch.run import run_with_workers
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.color.lab import rgb_to_lab_cv2
+from recolor_cli.commands.report import report_device
 from recolor_cli.errors import ModelError, RecolorError
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.decode import decode
@@ -35,6 +36,7 @@ from recolor_cli.image.probe import probe
 from recolor_cli.model import onnx_network
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.model.request_batcher import BatchedNetwork
+from recolor_cli.terminal.console import Console
 
 # Run by each process first. A picture that holds the word CRASH kills it in its decoder; with HELD
 # it waits there for the file "go"; with ALONE it fails if another process is there, too.
@@ -455,6 +457,11 @@ def test_a_network_that_takes_much_memory_gets_fewer_processes(monkeypatch, tmp_
 
     assert count(10) == 3
     assert count(400) == 1
+
+
+def test_the_memory_of_a_process_is_told_in_detail(capfd):
+    report_device(ReadyMessage("theirs", "cpu", "", 2, 508_000_000), Console(verbose=True))
+    assert "theirs on cpu, 2 at a time, each with 508.0 MB" in capfd.readouterr().err
 
 
 class CountedSession:

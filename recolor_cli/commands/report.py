@@ -36,8 +36,9 @@ def load_network(model: str, device: str, workers: int, console: Console) -> Onn
 
 
 def report_device(ready: ReadyMessage, console: Console) -> None:
-    """Report why a card is not used; with --verbose, model, device and workers, too."""
+    """Report why a card is not used; with --verbose, model, device, workers and memory, too."""
     from recolor_cli.system.device import NO_CUDA_PROVIDER, why_no_driver
+    from recolor_cli.system.texts import megabytes
 
     if ready.cpu_reason:
         # Most computers have no card of NVIDIA's, and `recolor doctor` says so.
@@ -45,7 +46,8 @@ def report_device(ready: ReadyMessage, console: Console) -> None:
         has_no_card = no_driver and ready.cpu_reason in (no_driver, NO_CUDA_PROVIDER)
         report = console.detail if has_no_card else console.note
         report(f"running on the CPU: {ready.cpu_reason} (--device cpu is silent)")
-    console.detail(f"model {ready.name} on {ready.device}, {ready.count} at a time")
+    memory = f", each with {megabytes(ready.memory)} before its picture" if ready.memory else ""
+    console.detail(f"model {ready.name} on {ready.device}, {ready.count} at a time{memory}")
 
 
 def report_outcome(
