@@ -7,8 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,17 +21,13 @@ SILENCE = 0
 
 
 @contextmanager
-def moto_server(folder: Path) -> Iterator[int]:
-    """Start a server; yield its port."""
+def server_process(command: Callable[[int], list[str]], log: Path) -> Iterator[int]:
+    """Start a server by the command for a port; yield the port when it takes connections."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with (folder / "moto.log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-            stdout=log,
-            stderr=log,
-        )
+    with log.open("wb") as told:
+        server = subprocess.Popen(command(port), stdout=told, stderr=told)
         try:
             for _ in range(600):
                 with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
@@ -41,6 +37,12 @@ def moto_server(folder: Path) -> Iterator[int]:
         finally:
             server.terminate()
             server.wait()
+
+
+def moto_server(folder: Path) -> AbstractContextManager[int]:
+    """Start a server of S3; yields its port."""
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p"]
+    return server_process(lambda port: [*command, str(port)], folder / "moto.log")
 
 
 class Proxy:

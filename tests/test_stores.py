@@ -252,11 +252,11 @@ def test_a_listing_in_parts_is_whole(s3, monkeypatch, parts):
             type(s3), "call_s3", lambda _, method, n=size, **given: call(method, MaxKeys=n, **given)
         )
         found = list(s3_listing.objects(s3, "posters", "in/", True))
-        assert sorted(found) == [(f"in/{name}", 1) for name in files]
+        assert sorted(found) == [(f"in/{name}", False) for name in files]
 
 
 def test_a_listing_keeps_all_names_and_tells_the_empty_ones():
-    listing = Listing([("a.jpg", 3), ("1931/ä\n.jpg", 1), ("b.jpg", 0), ("", 1)])
+    listing = Listing([("a.jpg", False), ("1931/ä\n.jpg", False), ("b.jpg", True), ("", False)])
     assert list(listing) == ["a.jpg", "1931/ä\n.jpg", "b.jpg", ""]
     names = ["a.jpg", "1931/ä\n.jpg", "b.jpg", "", "c.jpg"]
     assert [name in listing.written for name in names] == [True, True, False, True, False]
@@ -371,6 +371,7 @@ def test_a_result_on_a_store_needs_no_disk_options_either(recolor, memory, poste
 
 def test_a_missing_package_is_named(recolor, monkeypatch):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "gs", raising=False)
     _, told = recolor("gs://posters/in/", exit_code=2)
     assert "gs://posters cannot be opened without the package gcsfs" in told
     assert "pip install 'recolor-cli[cloud]'" in told

@@ -13,11 +13,11 @@ class Listing:
 
     Parameters
     ----------
-    objects : iterable of (str, int)
-        Each with its size in bytes.
+    objects : iterable of (str, bool)
+        Each with whether it is empty.
     """
 
-    def __init__(self, objects: Iterable[tuple[str, int]]) -> None:
+    def __init__(self, objects: Iterable[tuple[str, bool]]) -> None:
         self._empty = HashedSet()
         self._names = CompactList(self._noted(objects))
 
@@ -29,8 +29,8 @@ class Listing:
         """The names of the objects that are not empty."""
         return HashedSet(name for name in self._names if name not in self._empty)
 
-    def _noted(self, objects: Iterable[tuple[str, int]]) -> Iterator[str]:
-        for name, size in objects:
-            if not size:
+    def _noted(self, objects: Iterable[tuple[str, bool]]) -> Iterator[str]:
+        for name, is_empty in objects:
+            if is_empty:
                 self._empty.add(name)
             yield name

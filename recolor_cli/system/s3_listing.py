@@ -15,8 +15,8 @@ _PARTS = 16  # more than pages at once, because some are over before others
 _Request = dict[str, str]
 
 
-def objects(fs: Any, bucket: str, prefix: str, recursive: bool) -> Iterator[tuple[str, int]]:
-    """Yield key and size in bytes of the objects whose keys have a prefix.
+def objects(fs: Any, bucket: str, prefix: str, recursive: bool) -> Iterator[tuple[str, bool]]:
+    """Yield the keys of the objects that have a prefix, and whether each is empty.
 
     The pages come as they are asked for, so that memory does not grow. They are in no order.
 
@@ -37,7 +37,7 @@ def objects(fs: Any, bucket: str, prefix: str, recursive: bool) -> Iterator[tupl
     request = {"Bucket": bucket, "Prefix": prefix} | ({} if recursive else {"Delimiter": "/"})
     page = ask(request)
     for item in page.get("Contents", ()):
-        yield item["Key"], item["Size"]
+        yield item["Key"], not item["Size"]
     if not page.get("IsTruncated"):
         return
     parts = [(request | _next(page), "")]  # each with its last possible key; "" is none
@@ -54,7 +54,7 @@ def objects(fs: Any, bucket: str, prefix: str, recursive: bool) -> Iterator[tupl
                 for item in page.get("Contents", ()):
                     key = item["Key"]
                     if not end or key <= end:
-                        yield key, item["Size"]
+                        yield key, not item["Size"]
                 if page.get("IsTruncated") and (not end or key < end):
                     unfinished.append((request | _next(page), end))
             parts = unfinished

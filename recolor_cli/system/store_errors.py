@@ -27,6 +27,7 @@ _REFUSALS = {
     "PasswordRequiredException",
     "BadHostKeyException",
 }
+_MISSING = {"FileNotFoundError", "ResourceNotFoundError"}
 _WHERE_CREDENTIALS_ARE = {
     "s3": "run `aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE; "
     "for a public bucket FSSPEC_S3_ANON=true",
@@ -73,19 +74,22 @@ def _translate(error: Exception, address: str, writes: bool) -> RecolorError:
     start = f"cannot write {address}: " if writes else ""
     store = store_of(address)
     names = {name for cause in _chain(error) for name in _class_names(cause)}
+    # Azure has no class for the refusal of a wrong key.
+    codes = {getattr(cause, "status_code", None) for cause in _chain(error)}
     scheme = scheme_of(address)
     where = _WHERE_CREDENTIALS_ARE.get(_ALIASES.get(scheme, scheme), "log in to it")
     # adlfs has no class for it.
     if names & _NO_CREDENTIALS or "unable to connect to account" in str(error).lower():
         reason = f"no credentials for {store} were found"
         return (FolderError if writes else InputError)(start + reason, where, reason)
-    if names & _REFUSALS:
+    if names & _REFUSALS or codes & {401, 403}:
         reason = f"{store} refuses access"
         advice = f"check that the credentials are right and allow it: {where}"
         return (FolderError if writes else InputError)(start + reason, advice, reason)
-    if isinstance(error, FileNotFoundError) and not writes and not address.endswith("/"):
+    is_missing = not _MISSING.isdisjoint(_class_names(error))
+    if is_missing and not writes and not address.endswith("/"):
         return InputError("there is no such object", "check the address")
-    if isinstance(error, FileNotFoundError):
+    if is_missing:
         reason = f"there is no {store}"
         return (FolderError if writes else InputError)(start + reason, "check the address", reason)
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__

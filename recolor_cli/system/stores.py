@@ -6,6 +6,7 @@ credentials by their own means, and try again what a store refuses for a moment.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -22,9 +23,9 @@ from recolor_cli.system.store_errors import store_errors
 _WRITES_ARE_NOT_ATOMIC = ("sftp",)
 _HAS_FOLDERS = ("sftp",)
 _READ_ARGUMENTS = {"s3": {"max_concurrency": 1}}  # with more, s3fs asks for the size first
-_TYPE_ARGUMENTS = {"s3": "ContentType", "gs": "content_type", "gcs": "content_type"}
-_FINDS_BY_PREFIX = ("gs", "gcs", "az", "abfs", "abfss")
-_IN_BUCKETS = ("s3", *_FINDS_BY_PREFIX)
+_ON_GOOGLE = ("gs", "gcs")
+_ON_AZURE = ("az", "abfs", "abfss")
+_IN_BUCKETS = ("s3", *_ON_GOOGLE, *_ON_AZURE)
 
 
 class Listings:
@@ -84,7 +85,8 @@ class Listings:
         for prefix, found in self._prefixes.items():
             if address.startswith(prefix):
                 if found is None:
-                    rests = (rest for rest, size in _list(prefix, recursive=True) if size)
+                    listed = _list(prefix, recursive=True)
+                    rests = (rest for rest, is_empty in listed if not is_empty)
                     found = self._prefixes[prefix] = HashedSet(rests)
                 return address[len(prefix) :] in found
         folder = folder_of(address)
@@ -216,13 +218,19 @@ def _make_folders(fs: Any, folder: str) -> None:
                 raise
 
 
-def _type_of(address: str) -> dict[str, str]:
+def _type_of(address: str) -> dict[str, Any]:
     """Return the argument that tells a store the type of an object, such as ``image/jpeg``."""
     import mimetypes  # needed by no run on disks
 
-    name = _TYPE_ARGUMENTS.get(scheme_of(address))
     found, _ = mimetypes.guess_type(address, strict=False)
-    return {name: found} if name and found else {}
+    scheme = scheme_of(address)
+    if found is None or scheme not in _IN_BUCKETS:
+        return {}
+    if scheme in _ON_AZURE:
+        from azure.storage.blob import ContentSettings
+
+        return {"content_settings": ContentSettings(content_type=found)}
+    return {"content_type" if scheme in _ON_GOOGLE else "ContentType": found}
 
 
 def _open(address: str) -> tuple[Any, str]:
@@ -233,10 +241,13 @@ def _open(address: str) -> tuple[Any, str]:
     UsageError
         If there is a password in the address.
     """
-    from fsspec.core import url_to_fs
-
     if error := password_error(address):
         raise error
+    # Else gcsfs asks for the kind of each bucket by gRPC, and again and again for a minute where a
+    # network lets none pass. It needs to know of buckets that hold no whole objects alone.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    from fsspec.core import url_to_fs
+
     _silence()
     # Its own cache would keep a kilobyte for each object.
     settings = {"use_listings_cache": False} if scheme_of(address) in _IN_BUCKETS else {}
@@ -253,42 +264,47 @@ def _silence() -> None:
         logging.getLogger(package).addHandler(logging.NullHandler())
 
 
-def _list(prefix: str, recursive: bool) -> Iterator[tuple[str, int]]:
-    """Yield the rest of the address, and the size, of each object whose address has a prefix."""
+def _list(prefix: str, recursive: bool) -> Iterator[tuple[str, bool]]:
+    """Yield what follows a prefix in addresses of objects, and whether each object is empty."""
     folder = f"{folder_of(prefix)}/"
     with store_errors(folder):
         fs, path = _open(folder)
         path = path.rstrip("/")
         start = prefix[len(folder) :]
-        found = _on_s3(fs, path, start, recursive) if scheme_of(prefix) == "s3" else None
-        if found is None:
-            found = _found(fs, path, start, recursive, scheme_of(prefix) in _FINDS_BY_PREFIX)
-        for name, size in found:
+        if scheme_of(prefix) in _IN_BUCKETS:
+            found = _in_bucket(fs, path, start, recursive, scheme_of(prefix))
+        else:
+            found = _in_folder(fs, path, recursive)
+        for name, is_empty in found:
             if name.startswith(start) and not name.endswith("/"):  # some have objects for folders
-                yield name[len(start) :], size
+                yield name[len(start) :], is_empty
 
 
-def _on_s3(fs: Any, path: str, start: str, recursive: bool) -> Iterator[tuple[str, int]]:
-    """Yield name and size of objects on S3 whose names have a start."""
-    from recolor_cli.system.s3_listing import objects  # needed by no run on disks
-
+def _in_bucket(
+    fs: Any, path: str, start: str, recursive: bool, scheme: str
+) -> Iterator[tuple[str, bool]]:
+    """Yield the names with a start in a folder of a bucket, and whether each object is empty."""
+    listing: Any  # each is needed by no run on disks
+    if scheme == "s3":
+        from recolor_cli.system import s3_listing as listing
+    elif scheme in _ON_GOOGLE:
+        from recolor_cli.system import google_listing as listing
+    else:
+        from recolor_cli.system import azure_listing as listing
     bucket, _, key = path.partition("/")
     folder = f"{key}/" if key else ""
-    for name, size in objects(fs, bucket, folder + start, recursive):
-        yield name[len(folder) :], size
+    for name, is_empty in listing.objects(fs, bucket, folder + start, recursive):
+        yield name[len(folder) :], is_empty
 
 
-def _found(
-    fs: Any, path: str, start: str, recursive: bool, by_prefix: bool
-) -> Iterator[tuple[str, int]]:
-    """Yield name and size of the objects in a folder of any file system."""
+def _in_folder(fs: Any, path: str, recursive: bool) -> Iterator[tuple[str, bool]]:
+    """Yield the names in a folder of any file system, and whether each file is empty."""
     try:
-        if not recursive:
-            items = [item for item in fs.ls(path, detail=True) if item["type"] == "file"]
+        if recursive:
+            items = list(fs.find(path, detail=True).values())
         else:
-            options = {"prefix": start} if by_prefix and start else {}
-            items = list(fs.find(path, detail=True, **options).values())
+            items = [item for item in fs.ls(path, detail=True) if item["type"] == "file"]
     except FileNotFoundError:
         return
     for item in items:
-        yield item["name"].removeprefix(path).removeprefix("/"), int(item.get("size") or 0)
+        yield item["name"].removeprefix(path).removeprefix("/"), not item.get("size")
