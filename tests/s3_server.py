@@ -14,6 +14,7 @@ from pathlib import Path
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 ERRORS = {
+    403: b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>",
     500: b"<Error><Code>InternalError</Code><Message>Please try again.</Message></Error>",
     503: b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>",
 }

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from benchmarks.store_listing import listing_server
-from s3_server import server_process
+from s3_server import Proxy, server_process
 
 from conftest import draw, encoded
 from recolor_cli.errors import InputError, OutputError
@@ -139,6 +139,20 @@ def test_a_missing_object_and_a_missing_bucket_are_told(recolor, store):
         assert f"there is no {scheme}://elsewhere" in told
     with pytest.raises(OutputError, match=f"there is no {scheme}://elsewhere"):
         stores.write(f"{scheme}://elsewhere/a.jpg", b"x")
+
+
+def test_what_a_store_forbids_is_a_refusal(server, monkeypatch):
+    scheme, port = server
+    proxy = Proxy(port)
+    use(monkeypatch, scheme, variables(scheme, proxy.port))
+    proxy.ways, proxy.fails = (403,), lambda method, path: True
+    with pytest.raises(InputError, match=f"{scheme}://posters refuses access"):
+        list(stores.Listings().of_folder(f"{scheme}://posters/in", True))
+    with pytest.raises(InputError, match=f"{scheme}://posters refuses access"):
+        stores.read(f"{scheme}://posters/a.jpg")
+    with pytest.raises(OutputError, match=f"{scheme}://posters refuses access"):
+        stores.write(f"{scheme}://posters/a.jpg", b"x")
+    proxy.close()
 
 
 @pytest.mark.parametrize("server", ["az"], indirect=True)  # Google's emulator has no keys

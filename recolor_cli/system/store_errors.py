@@ -74,15 +74,13 @@ def _translate(error: Exception, address: str, writes: bool) -> RecolorError:
     start = f"cannot write {address}: " if writes else ""
     store = store_of(address)
     names = {name for cause in _chain(error) for name in _class_names(cause)}
-    # Azure has no class for the refusal of a wrong key.
-    codes = {getattr(cause, "status_code", None) for cause in _chain(error)}
     scheme = scheme_of(address)
     where = _WHERE_CREDENTIALS_ARE.get(_ALIASES.get(scheme, scheme), "log in to it")
     # adlfs has no class for it.
     if names & _NO_CREDENTIALS or "unable to connect to account" in str(error).lower():
         reason = f"no credentials for {store} were found"
         return (FolderError if writes else InputError)(start + reason, where, reason)
-    if names & _REFUSALS or codes & {401, 403}:
+    if names & _REFUSALS or any(map(_is_refusal, _chain(error))):
         reason = f"{store} refuses access"
         advice = f"check that the credentials are right and allow it: {where}"
         return (FolderError if writes else InputError)(start + reason, advice, reason)
@@ -104,6 +102,13 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Tell whether a store refused access where its library has no class for that."""
+    # Of azure-core, and of gcsfs, whose OSError has no number.
+    codes = {getattr(error, "status_code", None), getattr(error, "code", None)}
+    return not codes.isdisjoint((401, 403)) or str(error).startswith("Forbidden: ")
 
 
 def _class_names(error: BaseException) -> Iterator[str]:
