@@ -316,6 +316,16 @@ def test_without_a_network_the_way_around_is_named(recolor, address, words):
     assert "recolor models add ddcolor /path/to/file.onnx" in err
 
 
+def test_commands_in_hints_can_be_copied(recolor, tmp_path):
+    profile = tmp_path / "my profiles" / "theirs.toml"
+    profile.parent.mkdir()
+    profile.write_text('size = 256\nanswer = "ab"\n')
+    _, err = recolor("models", "add", profile, exit_code=2)
+    assert f"recolor models add '{profile}' ADDRESS" in err
+    _, err = recolor("models", "add", profile, "http://127.0.0.1:9/net.onnx", exit_code=4)
+    assert f"recolor models add '{profile}' /path/to/file.onnx" in err
+
+
 def test_a_published_checksum_is_compared(recolor, server, tmp_path, folder):
     data = network(tmp_path / "net.onnx", *FORMS["eccv16"])
     address = server.address("/colorization-eccv-16.onnx", gives(data))
@@ -587,10 +597,10 @@ def test_an_address_without_a_profile_is_kept_until_it_has_one(recolor, server, 
     address = server.address("/new%20net.onnx", gives(data))
     _, err = recolor("models", "add", address, exit_code=2)
     assert "no model can be called 'new net'" in err
-    address = server.address("/theirs.onnx", gives(data))
+    address = server.address("/theirs.onnx?a=1&b=2", gives(data))
     _, err = recolor("models", "add", address, exit_code=4)
     assert "nothing tells what it reads" in err
-    assert f"recolor models add theirs.toml {address}" in err
+    assert f"recolor models add theirs.toml '{address}'" in err
     (tmp_path / "theirs.toml").write_text('size = 256\nchannels = 3\nanswer = "ab"\n')
     count = len(server.requests)
     recolor("models", "add", tmp_path / "theirs.toml", address)

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from pathlib import Path
+from shlex import quote
 from typing import BinaryIO
 
 from recolor_cli.errors import InferenceError, ModelError, UsageError
@@ -277,7 +278,7 @@ def _check_network(part: Path, addition: Addition) -> int:
         raise _PendingError(
             f"{origin} is no model of ours, and nothing tells what it reads and answers",
             f"describe it in a profile, as docs/profiles.md says: recolor models add "
-            f"{addition.name}.toml {origin}",
+            f"{addition.name}.toml {quote(origin)}",
         )
     try:
         return OnnxColorNetwork.load(part, "cpu", profile=addition.profile).manifest.size

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from urllib.parse import unquote, urlsplit
 
 from recolor_cli.errors import UsageError
@@ -54,7 +55,7 @@ class Addition:
         what = self.profile_path if self.profile_path and not self.is_known else self.name
         if self.profile_path is None:
             return "recolor models add /path/to/file.onnx"
-        return f"recolor models add {what} /path/to/file.onnx"
+        return f"recolor models add {quote(str(what))} /path/to/file.onnx"
 
 
 def plan_addition(what: str, source: str | None = None) -> Addition:
@@ -115,7 +116,7 @@ def _of_profile(what: str, source: str | None) -> Addition:
         return Addition(path.stem, profile.source, path, profile)
     raise UsageError(
         f"{path} names no file that is there, and no source",
-        f"say where it is: recolor models add {path} ADDRESS",
+        f"say where it is: recolor models add {quote(str(path))} ADDRESS",
     )
 
 

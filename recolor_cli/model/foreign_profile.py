@@ -56,11 +56,11 @@ class ForeignProfile:
     file : str
         The ONNX file, relative to the profile. `recolor export` ignores it.
     other_sizes : tuple of int
-        Other sides for which such networks are exported, px. A file of one size has its say; of
-        one that takes any, the side is `size`.
+        Other sides for which such networks are exported, px. A file whose input has one of these
+        sides runs at that side; a file that takes any side runs at `size`.
     stride : int
         Height and width of the input may be other multiples of this, px; 0 for a network that
-        takes only `size`. A file of one size may have any multiple.
+        takes only `size`. A file whose input has one fixed side may have any multiple.
     gray_input : bool
         True: the input is the gray picture, sRGB 0..`white`. False: it is L*, 0..100.
     opencv_gray : bool
@@ -222,12 +222,13 @@ class ForeignProfile:
         return (count, self.channels, self.size, self.size)
 
     def fit_size(self, shape: Sequence[int | str | None]) -> Self:
-        """Return the profile with the side of a graph that takes one only, if it may have that.
+        """Return the profile with the fixed side of a graph as its `size`.
 
         Parameters
         ----------
         shape : sequence of int, str or None
-            As in `find_mismatch`, which tells what does not fit.
+            Of the graph's input, as in `find_mismatch`. If its side is not fixed, or the profile
+            does not allow it, the profile is returned unchanged, and `find_mismatch` says why.
         """
         sides = {shape[axis] for axis in self.spatial_axes} if len(shape) == 4 else set()
         side = sides.pop() if len(sides) == 1 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from recolor_cli.errors import ModelError
@@ -63,7 +64,8 @@ def find_files(model: str | Path, bits: int, profile: ForeignProfile | None = No
     if graph.suffix.lower() != ".onnx":
         raise ModelError(
             f"{path} names {profile.file}, which is no ONNX file",
-            f"make a model of it: recolor export {graph} NEW.onnx --profile {path}",
+            "make a model of it: "
+            f"recolor export {quote(str(graph))} NEW.onnx --profile {quote(str(path))}",
         )
     return ModelFiles(path, graph, profile)
 

@@ -99,7 +99,7 @@ def _read_varint(file: BinaryIO) -> int:
     """Read a number of 7 bits a byte, the lowest ones first."""
     value = 0
     for shift in range(0, 70, 7):
-        byte = file.read(1) or b"\x80"
+        byte = file.read(1) or b"\x80"  # at the end of the file, a byte that asks for another
         value |= (byte[0] & 0x7F) << shift
         if byte[0] < 0x80:
             return value

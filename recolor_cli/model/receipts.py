@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 
 from recolor_cli.errors import ModelError
 from recolor_cli.model.registry import receipt_path
@@ -67,7 +68,7 @@ def read_receipt(network: Path) -> Receipt | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{path} does not say where {network.stem} is from",
-            f"remove the model and add it again: recolor models remove {network.stem}",
+            f"remove the model and add it again: recolor models remove {quote(network.stem)}",
         ) from error
 
 
