@@ -23,7 +23,8 @@ TEMPERATURE = 0.38  # [Zhang2016]
 
 def softmax(logits: FloatArray, axis: int = 0) -> FloatArray:
     """Convert unnormalised log-probabilities to probabilities along one axis."""
-    weights: FloatArray = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    weights: FloatArray = logits - logits.max(axis=axis, keepdims=True)
+    np.exp(weights, out=weights)
     weights /= weights.sum(axis=axis, keepdims=True)
     return weights
 

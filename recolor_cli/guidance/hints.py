@@ -136,19 +136,20 @@ class Hints:
         source, inner = letterbox.source, letterbox.inner
         nearest = np.full(fixed.shape, np.inf)  # px to the nearest point
         usual = _RADIUS * max(fixed.shape) + 0.5
-        y, x = np.mgrid[0:height, 0:width] + 0.5
+        rows, columns = np.arange(height)[:, None] + 0.5, np.arange(width) + 0.5
         for hint in self.points:
             hint_x = letterbox.left + (hint.x + 0.5) * inner.width / source.width
             hint_y = letterbox.top + (hint.y + 0.5) * inner.height / source.height
-            distance = np.hypot(x - hint_x, y - hint_y)
             radius = usual
             if hint.radius is not None:
                 scaled = hint.radius * inner.width / source.width
                 radius = max(scaled, _LEAST_RADIUS)
-            disc = (distance < radius) & (distance < nearest)
-            nearest[disc] = distance[disc]
-            fixed |= disc
-            ab[disc] = levels_to_ab([hint.color])[0]
+            box = down, across = _around(hint_y, radius, height), _around(hint_x, radius, width)
+            distance = np.hypot(columns[across] - hint_x, rows[down] - hint_y)
+            disc = (distance < radius) & (distance < nearest[box])
+            nearest[box][disc] = distance[disc]
+            fixed[box] |= disc
+            ab[box][disc] = levels_to_ab([hint.color])[0]
         return HintConstraints(fixed, ab)
 
     def _drawn_pixels(self, letterbox: Letterbox) -> tuple[NDArray[np.bool_], FloatArray]:
@@ -169,3 +170,8 @@ class Hints:
                 np.add.at(total, place, scribble.ab)
         ab = cast(FloatArray, total / np.maximum(count, np.float32(1))[..., None])
         return count > 0, ab
+
+
+def _around(center: float, radius: float, side: int) -> slice:
+    """Return the pixels of an axis of `side` px that lie within a radius."""
+    return slice(int(max(0, center - radius)), math.ceil(min(side, center + radius)))

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self, cast
 
 import numpy as np
@@ -105,9 +106,17 @@ class Palette:
 
 def blur_matrix(bins: AbBins, sigma: float) -> FloatArray:
     """Return the matrix (Q, Q) that blurs a histogram by a Gaussian of `sigma` ab units."""
-    distance = np.square(bins.centers[:, None] - bins.centers).sum(axis=-1)
+    return _blur_matrix(bins.centers.tobytes(), sigma)
+
+
+@lru_cache(4)  # each palette needs it
+def _blur_matrix(centers: bytes, sigma: float) -> FloatArray:
+    places = np.frombuffer(centers, np.float32).reshape(-1, 2)
+    distance = np.square(places[:, None] - places).sum(axis=-1)
     kernel = np.exp(distance / np.float32(-2 * sigma**2))
-    return cast(FloatArray, kernel / kernel.sum(axis=0))
+    kernel /= kernel.sum(axis=0)
+    kernel.flags.writeable = False  # the cache shares it
+    return cast(FloatArray, kernel)
 
 
 def match_palette(
@@ -117,7 +126,7 @@ def match_palette(
     strength: float,
     temperature: float,
     lightness: FloatArray,
-    change: FloatArray | None = None,
+    smooth: FloatArray | None = None,
 ) -> FloatArray:
     """Pull a distribution toward the colors of a palette.
 
@@ -134,8 +143,8 @@ def match_palette(
         Temperature of the annealed mean that decodes the result, dimensionless, > 0.
     lightness : float32 array, shape (h, w), 0..100
         Of the picture. Colors may change at its edges.
-    change : float32 array, shape (Q, h, w), or None
-        The `smoothing` of the logits, if it is known.
+    smooth : float32 array, shape (Q, h, w), or None
+        The `smooth_logits` of that strength, if they are known.
 
     Returns
     -------
@@ -144,9 +153,8 @@ def match_palette(
     """
     if strength == 0:
         return logits
-    if change is None:
-        change = smoothing(logits, lightness)
-    smooth = smooth_logits(logits, strength, change)
+    if smooth is None:
+        smooth = smooth_logits(logits, strength, smoothing(logits, lightness))
     weights = fit_weights(sample_places(smooth), bins, palette, strength, temperature)
     return apply_weights(smooth, weights, temperature)
 

@@ -33,7 +33,12 @@ from recolor_cli.guidance.palette_matching import (
     smoothing,
 )
 from recolor_cli.guidance.recolor_options import MAX_VARIANTS, Steering
-from recolor_cli.guidance.variants import generate_variants, mean_distribution, select_palettes
+from recolor_cli.guidance.variants import (
+    STRENGTH,
+    generate_variants,
+    mean_distribution,
+    select_palettes,
+)
 from recolor_cli.types import FloatArray, RgbImage
 
 _Stage = TypeVar("_Stage")
@@ -157,13 +162,16 @@ class Prediction:
     def _decode(self, palettes: list[Palette]) -> list[FloatArray]:
         """Return the ab of the picture without padding and factors, as `_colorings`."""
         logits = self._content_logits
-        change = None
+        smooth = None
         if palettes:
-            key = self._palette_key
-            change = self._smoothing
+            smooth = self._smooth_own_logits(STRENGTH)
             if logits is not self._own_content_logits:
-                change = self._stage(
-                    "matched smoothing", key, lambda: smoothing(logits, self._content_lightness)
+                key = self._palette_key
+                light = self._content_lightness
+                smooth = self._stage(
+                    "matched smooth",
+                    key,
+                    lambda: smooth_logits(logits, STRENGTH, smoothing(logits, light)),
                 )
         return generate_variants(
             logits,
@@ -172,7 +180,7 @@ class Prediction:
             self.temperature,
             self.factors.without_user,
             palettes,
-            change,
+            smooth,
         )
 
     @property
@@ -256,12 +264,11 @@ class Prediction:
         logits: FloatArray = self.distribution.logits[0][:, rows, columns]
         return logits
 
-    @property
-    def _smoothing(self) -> FloatArray:
-        """The `smoothing` of the network's logits of the picture without padding."""
-        return self._stage(
-            "smoothing", (), lambda: smoothing(self._own_content_logits, self._content_lightness)
-        )
+    def _smooth_own_logits(self, strength: float) -> FloatArray:
+        """Return the network's logits of the picture without padding, smoothed for a palette."""
+        logits = self._own_content_logits
+        change = self._stage("smoothing", (), lambda: smoothing(logits, self._content_lightness))
+        return self._stage("smooth", strength, lambda: smooth_logits(logits, strength, change))
 
     @property
     def _content_logits(self) -> FloatArray:
@@ -273,20 +280,20 @@ class Prediction:
     def _matched_logits(self) -> FloatArray:
         steering = self.steering
         assert steering.palette is not None
-        logits, strength = self._own_content_logits, steering.palette_strength
+        strength = steering.palette_strength
+        smooth = self._smooth_own_logits(strength)
         if steering.palette_weights is not None:
-            smooth = smooth_logits(logits, strength, self._smoothing)
             return apply_weights(smooth, steering.palette_weights, self.temperature)
         # The palette is matched before the factors are applied, so divide by them.
         palette = steering.palette.scaled(1 / max(self.factors.without_user, 1e-3))
         return match_palette(
-            logits,
+            self._own_content_logits,
             self._bins,
             palette,
             strength,
             self.temperature,
             self._content_lightness,
-            self._smoothing,
+            smooth,
         )
 
     def _refine(self, ab: FloatArray) -> FloatArray:
@@ -302,9 +309,7 @@ class Prediction:
 
     def palette_samples(self, count: int) -> FloatArray:
         """Return the smoothed logits of about `count` places, shape (Q, n), for `fit_weights`."""
-        strength = self.steering.palette_strength
-        smooth = smooth_logits(self._own_content_logits, strength, self._smoothing)
-        return sample_places(smooth, count)
+        return sample_places(self._smooth_own_logits(self.steering.palette_strength), count)
 
     def _apply_hints(self, ab: FloatArray, draft: bool = False) -> FloatArray:
         hints = self.steering.hints

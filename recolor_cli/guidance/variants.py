@@ -39,7 +39,7 @@ def generate_variants(
     temperature: float,
     factor: float,
     palettes: list[Palette],
-    change: FloatArray | None = None,
+    smooth: FloatArray | None = None,
 ) -> list[FloatArray]:
     """Return the network's own coloring, and one in the colors of each palette.
 
@@ -54,8 +54,8 @@ def generate_variants(
     factor : float
         Factor on ab before it is shown. Palettes are matched without it, so they are divided by it.
     palettes : list of Palette
-    change : float32 array, shape (Q, h, w), or None
-        The `smoothing` of the logits, if it is known.
+    smooth : float32 array, shape (Q, h, w), or None
+        The `smooth_logits` of `STRENGTH`, if they are known.
 
     Returns
     -------
@@ -64,14 +64,13 @@ def generate_variants(
     """
     variants = [logits]
     if palettes:
-        if change is None:
-            change = smoothing(logits, lightness)
-        smooth = smooth_logits(logits, STRENGTH, change)
+        if smooth is None:
+            smooth = smooth_logits(logits, STRENGTH, smoothing(logits, lightness))
         samples = sample_places(smooth)
-    for palette in palettes:
-        unscaled = palette.scaled(1 / max(factor, 1e-3))
-        weights = fit_weights(samples, bins, unscaled, STRENGTH, temperature)
-        variants.append(apply_weights(smooth, weights, temperature))
+        for palette in palettes:
+            unscaled = palette.scaled(1 / max(factor, 1e-3))
+            weights = fit_weights(samples, bins, unscaled, STRENGTH, temperature)
+            variants.append(apply_weights(smooth, weights, temperature))
     decoded = (annealed_mean(variant[None], bins, temperature)[0] for variant in variants)
     return [np.ascontiguousarray(ab.transpose(1, 2, 0)) for ab in decoded]
 
