@@ -130,6 +130,39 @@ def test_a_signal_ends_the_server_when_the_work_in_hand_is_done(tmp_path, number
         assert (out, err, server.process.returncode) == ("", "", 0)
 
 
+BROWSER = """#!{python}
+import pathlib, sys, urllib.request
+page = urllib.request.urlopen(sys.argv[1], timeout=60).read()
+pathlib.Path("page.part").write_bytes(page)
+pathlib.Path("page.part").rename("page")
+"""
+
+
+def test_a_browser_that_returns_when_it_is_closed_gets_the_page(tmp_path, monkeypatch):
+    browser = tmp_path / "browser"
+    browser.write_text(BROWSER.format(python=sys.executable))
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    with program("--open", folder=tmp_path) as server:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "page").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert b"<title>recolor studio</title>" in (tmp_path / "page").read_bytes()
+        assert server.stop() == ("", "")
+
+
+def test_without_a_browser_the_address_is_told(tmp_path, monkeypatch):
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with program("--open", folder=tmp_path) as server:
+        warning = server.process.stderr.readline()
+        url = f"http://{server.host}/"
+        assert warning == f"warning: no browser could be opened; open {url} yourself\n"
+        assert server.post(picture())[0] == 200
+        assert server.stop() == ("", "")
+
+
 def test_a_killed_server_leaves_nothing(tmp_path):
     with program("-j", "1", folder=tmp_path) as server:
         files = list(tmp_path.iterdir())

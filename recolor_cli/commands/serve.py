@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -189,7 +190,12 @@ def _announce(url: str, open_page: bool, console: Console) -> None:
     """Print the address, and open it in the browser if that is asked for."""
     console.data(url)
     if open_page:
-        import webbrowser
+        # Some browsers return when they are closed, and the server has to answer them until then.
+        threading.Thread(target=_open, args=(url, console), daemon=True).start()
 
-        if not webbrowser.open(url):
-            console.warn(f"no browser could be opened; open {url} yourself")
+
+def _open(url: str, console: Console) -> None:
+    import webbrowser
+
+    if not webbrowser.open(url):
+        console.warn(f"no browser could be opened; open {url} yourself")
