@@ -537,6 +537,13 @@ def test_another_form_than_the_profile_says_is_refused(
     assert names(folder) == []
 
 
+def test_a_page_that_a_browser_saved_is_told(recolor, tmp_path, folder):
+    (tmp_path / "saved.onnx").write_bytes(PAGE)
+    _, err = recolor("models", "add", "ddcolor", tmp_path / "saved.onnx", exit_code=4)
+    assert f"{tmp_path / 'saved.onnx'} is a web page, not a file" in err
+    assert names(folder) == []
+
+
 def test_weights_in_other_files_are_refused(recolor, tmp_path, data, folder):
     model = onnx.load(tmp_path / "net.onnx")
     onnx.save(

@@ -19,8 +19,10 @@ from recolor_cli.model.download import (
     Watcher,
     check_room,
     download,
+    is_page,
     remove_part,
     too_large,
+    web_page,
     write_problem,
 )
 from recolor_cli.model.download_errors import short_address
@@ -259,16 +261,7 @@ def _check_network(part: Path, addition: Addition) -> int:
         properties = read_properties(part)
         is_split = has_external_data(part)
     except (ModelError, ValueError, RecursionError) as error:
-        if _is_pointer(part):
-            raise ModelError(
-                f"{origin} is a pointer of Git LFS, which stands for the file",
-                f"git lfs pull gets the file, or the download link of its page; then "
-                f"{addition.advice}",
-            ) from error
-        hint = "copy it again, or export it again"
-        if isinstance(addition.source, str):
-            hint = f"check the address; or {addition.advice}"
-        raise ModelError(f"{origin} is no ONNX file, or only a part of one", hint) from error
+        raise _not_onnx(part, addition) from error
     if is_split:
         raise ModelError(
             f"{origin} keeps its weights in other files",
@@ -296,10 +289,22 @@ def _check_network(part: Path, addition: Addition) -> int:
         raise ModelError(reason, hint) from error
 
 
-def _is_pointer(path: Path) -> bool:
-    """Tell whether a file is what Git LFS leaves in place of a large one."""
-    with path.open("rb") as file:
-        return file.read(64).startswith(b"version https://git-lfs")
+def _not_onnx(part: Path, addition: Addition) -> ModelError:
+    """Return the error of a file that is something else than a whole ONNX file."""
+    origin = origin_of(addition)
+    with part.open("rb") as file:
+        start = file.read(_CHUNK)
+    if is_page(start):  # a browser may have saved it in place of the file
+        return web_page(origin, addition.advice)
+    if start.startswith(b"version https://git-lfs"):
+        return ModelError(
+            f"{origin} is a pointer of Git LFS, which stands for the file",
+            f"git lfs pull gets the file, or the download link of its page; then {addition.advice}",
+        )
+    hint = "copy it again, or export it again"
+    if isinstance(addition.source, str):
+        hint = f"check the address; or {addition.advice}"
+    return ModelError(f"{origin} is no ONNX file, or only a part of one", hint)
 
 
 def _rewrite_profile(addition: Addition) -> bytes:

@@ -205,8 +205,8 @@ class _Attempt:
         """Write the body of a response to the file, from the byte number `done` on."""
         self.watcher.on_progress(done)
         for chunk in _chunks(response, found, done):
-            if done == 0 and _is_page(chunk):
-                raise _web_page(found.address, self.advice)
+            if done == 0 and is_page(chunk):
+                raise web_page(found.address, self.advice)
             _write(self.file, self.part, chunk)
             done += len(chunk)
             self.watcher.on_progress(done)
@@ -245,7 +245,7 @@ def _start_of(response: requests.Response) -> int | None:
 def _check_response(response: requests.Response, found: _Version, advice: str) -> None:
     """Raise ModelError if it shows without the body that this is not the file."""
     if response.headers.get("Content-Type", "").startswith(("text/html", "application/xhtml")):
-        raise _web_page(found.address, advice)
+        raise web_page(found.address, advice)
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise ModelError(
             f"{found.address} is sent compressed", f"get it with a browser; then {advice}"
@@ -295,12 +295,13 @@ def _place_of(done: int, total: int | None) -> str:
     return f"after {done:,} of the {total:,} promised bytes"
 
 
-def _is_page(start: bytes) -> bool:
+def is_page(start: bytes) -> bool:
     """Tell whether the first bytes of a file are those of a web page."""
     return start[:200].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml"))
 
 
-def _web_page(address: str, advice: str) -> ModelError:
+def web_page(address: str, advice: str) -> ModelError:
+    """Return the error of a web page in place of a file."""
     return ModelError(
         f"{address} is a web page, not a file",
         f"open it in a browser to see what it asks for; then {advice}",
