@@ -55,14 +55,14 @@ def add(what: str, source: str | None, sha256: str) -> ExitCode:
     console = Console()
     addition = plan_addition(what, source)
     _introduce(addition, console)
-    with _Progress(addition.name, console) as watcher:
-        try:
+    try:
+        with _Progress(addition.name, console) as watcher:
             network, receipt = add_model(addition, watcher, sha256)
-        except KeyboardInterrupt:
-            if part_path(addition.name).is_file():  # a copy leaves nothing
-                console.error("interrupted", "the same command goes on from here")
-                return ExitCode.INTERRUPTED
+    except KeyboardInterrupt:
+        if not part_path(addition.name).is_file():  # of a copy nothing is left
             raise
+        console.error("interrupted", "the same command goes on from here")
+        return ExitCode.INTERRUPTED
     _conclude(addition, receipt, console)
     console.data(str(network))
     return ExitCode.OK
