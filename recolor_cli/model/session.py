@@ -13,6 +13,8 @@ from recolor_cli.model.model_files import BROKEN_FILE_ADVICE
 from recolor_cli.system.device import cpu_count
 from recolor_cli.system.memory import is_out_of_memory
 
+onnxruntime.disable_telemetry_events()  # for Windows, which heeds no variable
+
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
 CUDA_HINT = "install CUDA's libraries with pip install 'recolor-cli[cuda]', or use --device cpu"
