@@ -108,6 +108,8 @@ class Server:
         self._transports: list[paramiko.Transport] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
+        host_key = f"{self._host_key.get_name()} {self._host_key.get_base64()}"
+        self.known_hosts = f"[127.0.0.1]:{self.port} {host_key}\n"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:

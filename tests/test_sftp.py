@@ -23,6 +23,7 @@ def server(tmp_path, monkeypatch):
         (root / "in" / name).write_bytes(encoded(draw(seed=seed)))
     stores.LISTINGS.forget()
     server = Server(root, key)
+    (home / ".ssh" / "known_hosts").write_text(server.known_hosts)
     server.root = root
     server.address = f"sftp://ann@127.0.0.1:{server.port}"
     yield server
@@ -67,3 +68,30 @@ def test_an_unknown_user_is_told_what_to_do(recolor, server):
     _, told = recolor(f"{address}/in/a.jpg", "-o", f"{address}/out/", exit_code=1)
     assert "ssh-add" in told
     assert names(server.root) == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [(None, "is in no file known_hosts"), ("other key", "has another key than known_hosts says")],
+)
+def test_a_server_that_may_be_another_gets_and_gives_nothing(recolor, server, tmp_path, line, told):
+    known = tmp_path / "home" / ".ssh" / "known_hosts"
+    if line is None:
+        known.unlink()
+    else:
+        other = paramiko.ECDSAKey.generate()
+        known.write_text(f"[127.0.0.1]:{server.port} {other.get_name()} {other.get_base64()}\n")
+    _, messages = recolor(f"{server.address}/in/", "-o", tmp_path / "out/", "-r", exit_code=1)
+    assert f"[127.0.0.1]:{server.port} {told}" in messages
+    assert f"`ssh -p {server.port} ann@127.0.0.1` shows the key" in messages
+    (tmp_path / "a.jpg").write_bytes(encoded(draw()))
+    _, messages = recolor(tmp_path / "a.jpg", "-o", f"{server.address}/out/", exit_code=1)
+    assert told in messages
+    assert server.seen == []
+
+
+def test_a_name_in_known_hosts_may_be_hashed(server, tmp_path):
+    line = server.known_hosts.partition(" ")[2]
+    name = paramiko.HostKeys.hash_host(f"[127.0.0.1]:{server.port}")
+    (tmp_path / "home" / ".ssh" / "known_hosts").write_text(f"# mine\n{name} {line}")
+    assert stores.read(f"{server.address}/in/a.jpg")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from recolor_cli.errors import FolderError, InputError, OutputError, RecolorError, UsageError
 from recolor_cli.system.places import SCHEMES, scheme_of, store_of
@@ -80,6 +81,9 @@ def _translate(error: Exception, address: str, writes: bool) -> RecolorError:
     if names & _NO_CREDENTIALS or "unable to connect to account" in str(error).lower():
         reason = f"no credentials for {store} were found"
         return (FolderError if writes else InputError)(start + reason, where, reason)
+    if "HostKeyError" in names:
+        advice = f"{_ssh_command(address)} shows the key and asks whether to trust it"
+        return (FolderError if writes else InputError)(f"{start}{error}", advice, str(error))
     if names & _REFUSALS or any(map(_is_refusal, _chain(error))):
         reason = f"{store} refuses access"
         advice = f"check that the credentials are right and allow it: {where}"
@@ -96,6 +100,14 @@ def _translate(error: Exception, address: str, writes: bool) -> RecolorError:
         f"{start}{store} failed: {words}",
         "check the network and the store; the same command goes on from here",
     )
+
+
+def _ssh_command(address: str) -> str:
+    """Return the command that logs in to the server of an address of SFTP."""
+    server = urlsplit(address)
+    user = f"{server.username}@" if server.username else ""
+    port = f"-p {server.port} " if server.port else ""
+    return f"`ssh {port}{user}{server.hostname}`"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -249,10 +249,19 @@ def _open(address: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     _silence()
-    # Its own cache would keep a kilobyte for each object.
-    settings = {"use_listings_cache": False} if scheme_of(address) in _IN_BUCKETS else {}
-    fs, path = url_to_fs(address, **settings)
+    fs, path = url_to_fs(address, **_settings(scheme_of(address)))
     return fs, str(path)
+
+
+def _settings(scheme: str) -> dict[str, Any]:
+    """Return arguments of the file system of a scheme."""
+    if scheme in _IN_BUCKETS:
+        return {"use_listings_cache": False}  # it would keep a kilobyte for each object
+    if scheme != "sftp":
+        return {}
+    from recolor_cli.system.host_keys import KnownHosts
+
+    return {"host_key_policy": KnownHosts}
 
 
 @cache
