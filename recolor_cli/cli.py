@@ -103,6 +103,8 @@ class _RunByDefault(click.Group):
 
     def _refuse_misspelt(self, name: str) -> None:
         """Raise UsageError if a name is nearly that of a command, and there is no such file."""
+        if name.startswith("-"):  # an option, such as --palette
+            return
         meant = get_close_matches(name, self.commands, 1, cutoff=0.75)
         if meant and not os.path.lexists(name):
             raise UsageError(f"{name} is no command and no file", f"did you mean {meant[0]}?")

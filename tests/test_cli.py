@@ -757,6 +757,12 @@ def test_models_of_one_name_each_have_a_column_and_a_sheet(recolor, tmp_path):
     assert sheets == ["1-poster.png", "2-poster'.png", "3-[b]gray.png"]
 
 
+@pytest.mark.parametrize("option", [("--palette", "1950s"), ("--model", "poster"), ("--compare",)])
+def test_an_option_that_is_named_like_a_command_may_come_first(recolor, poster, option):
+    out, _ = recolor(*option, poster, "--device", "cpu")
+    assert b"poster-recolored.jpg" in out
+
+
 def test_a_misspelt_command_is_told_from_a_missing_file(recolor, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, err = recolor("modles", exit_code=2)
