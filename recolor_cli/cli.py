@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -138,7 +137,7 @@ def cli(ctx: click.Context) -> None:
 
 def _as_path(argument: str) -> str:
     """Return ./-NAME for an existing file -NAME, which a shell's ``*.jpg`` may expand to."""
-    is_file = argument.startswith("-") and "." in argument and Path(argument).is_file()
+    is_file = argument.startswith("-") and "." in argument and os.path.isfile(argument)
     return f"./{argument}" if is_file else argument
 
 

@@ -145,6 +145,14 @@ def test_odd_names(recolor, tmp_path, monkeypatch, name):
     assert name.replace("\n", "\ufffd") in err
 
 
+@pytest.mark.parametrize("name", ["q" * 300, f"{'q' * 300}.mkv", f"no/{'q' * 300}.jpg", "q" * 9000])
+def test_a_name_that_is_too_long(recolor, name):
+    out, err = recolor(name, "--device", "cpu", "--json", exit_code=1)
+    assert json.loads(out)["source"] == name
+    assert "name too long" in err.lower() or "no such file" in err
+    assert len(err) < 1100
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow only Unicode names")
 def test_a_name_that_is_no_unicode(tmp_path):
     name = b"caf\xe9.jpg"

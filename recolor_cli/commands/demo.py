@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -40,7 +41,7 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     console = Console(quiet, verbose)
     source = Path(out) / "recolor-demo.jpg"
     picture = (Path(__file__).parent.parent / "demo.jpg").read_bytes()
-    if source.exists() and source.read_bytes() != picture:
+    if os.path.exists(source) and source.read_bytes() != picture:
         raise UsageError(f"{source} exists and is another picture", "choose another folder with -o")
     write_atomic(source, picture)
     provenance = run_provenance("poster", describe_colors(RecolorOptions()))

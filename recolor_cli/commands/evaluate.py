@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -189,7 +190,7 @@ def _make_report_folder(report: Path, sources: Sequence[str]) -> None:
     """
     for source in sources:
         folder = Path(source).expanduser().resolve()
-        if folder.is_dir() and report.resolve().is_relative_to(folder):
+        if os.path.isdir(folder) and report.resolve().is_relative_to(folder):
             raise UsageError(f"the report {report} lies in {source}", "name a folder elsewhere")
     try:
         report.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,8 @@ def _check_sources(
         )
     if (architecture or profile) and len(checkpoints) > 1:
         raise UsageError("--architecture and --profile take one file", "name just one")
-    if profile and destination.exists() and source.exists() and destination.samefile(source):
+    both_exist = os.path.exists(destination) and os.path.exists(source)
+    if profile and both_exist and destination.samefile(source):
         raise UsageError(f"{destination} is the network itself", "name another file")
     if (
         not (architecture or profile)
@@ -138,6 +140,6 @@ def _load_profile(name: str) -> ForeignProfile:
     from recolor_cli.model.registry import PROFILES
 
     path = PROFILES.get(name) or Path(name)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"no profile {name}", f"name a TOML file, or one of {', '.join(PROFILES)}")
     return ForeignProfile.load(path)

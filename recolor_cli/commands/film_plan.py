@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -70,7 +71,7 @@ def plan_films(inputs: Sequence[str], recursive: bool, output: OutputOptions) ->
 
 def _refuse_picture(job: Job) -> Job:
     """Return a job with an error if its source is a file without the name of a film."""
-    if job.error or not Path(job.source).is_file() or is_film(job.source):
+    if job.error or not os.path.isfile(job.source) or is_film(job.source):
         return job
     return replace(
         job, error=InputError("it is not named like a film", "recolor run colors pictures")

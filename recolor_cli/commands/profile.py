@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -38,7 +39,7 @@ def profile(name: str | None, out: Path | None) -> ExitCode:
     if out is None:
         console.data(PROFILES[name].read_text(encoding="utf-8").rstrip("\n"))
         return ExitCode.OK
-    if out.exists():
+    if os.path.exists(out):
         raise UsageError(f"{out} exists already", "name another file, or remove that one")
     write_atomic(out, PROFILES[name].read_bytes())
     console.data(str(out))

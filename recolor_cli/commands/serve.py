@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,7 +135,7 @@ def serve(
                 f"the page shows pictures of this disk, and {name} is on a store",
                 "copy them to a folder here, or use recolor run",
             )
-        if not Path(name).exists():
+        if not os.path.exists(name):
             raise UsageError(f"there is no {name}", "name folders or pictures")
     settings = ServeSettings(
         inputs=inputs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Sequence
 from datetime import timedelta
@@ -69,7 +70,7 @@ def train(
     except ImportError as error:
         raise missing_extra("train", error) from error
 
-    if not config.is_file() and len(config.parts) == 1:
+    if not os.path.isfile(config) and len(config.parts) == 1:
         config = CONFIGS.get(str(config), config)
     values: dict[str, Any] = {}
     if data:  # the config's name and description are about other pictures

@@ -114,7 +114,7 @@ def load_pictures(sources: Sequence[str]) -> list[Picture]:
         if not matches:
             raise NoInputsError(f"no pictures at {source}", "check --data and --validation")
         for match in map(Path, matches):
-            found = _find_in_folder(match) if match.is_dir() else _find_in_tar(match)
+            found = _find_in_folder(match) if os.path.isdir(match) else _find_in_tar(match)
             if not found:
                 raise NoInputsError(
                     f"no pictures in {match}", "it needs JPEG, PNG, WebP or TIFF files"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -94,7 +95,7 @@ def _of_network(place: str | Path) -> Addition:
     file_name = place.name if isinstance(place, Path) else _file_name(place)
     path = place.with_suffix(PROFILE_SUFFIX) if isinstance(place, Path) else None
     describes_itself = isinstance(place, Path) and PROPERTY in read_properties(place)
-    if path is None or not path.is_file():
+    if path is None or not os.path.isfile(path):
         path = PROFILES.get(_known_file_names().get(file_name, ""))
     if path is None or describes_itself:
         return Addition(PurePosixPath(file_name).stem, place)
@@ -110,7 +111,7 @@ def _of_profile(what: str, source: str | None) -> Addition:
     if source is not None:
         return Addition(path.stem, _place(source), path, profile)
     beside = path.parent / profile.file
-    if what not in PROFILES and profile.file and beside.is_file():
+    if what not in PROFILES and profile.file and os.path.isfile(beside):
         return Addition(path.stem, beside, path, profile)
     if profile.source:
         return Addition(path.stem, profile.source, path, profile)
@@ -122,7 +123,7 @@ def _of_profile(what: str, source: str | None) -> Addition:
 
 def _unknown(what: str) -> UsageError:
     """Return the error of a word that is no name, no address, no network and no profile."""
-    if Path(what).is_file():
+    if os.path.isfile(what):
         return UsageError(f"{what} is no ONNX file", "recolor export makes one of other networks")
     known = ", ".join(PROFILES)
     if what in available_models():
@@ -149,7 +150,7 @@ def _place(text: str) -> str | Path:
             f"{text} cannot be downloaded", "name an address that begins with https://"
         )
     path = Path(text)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"no file {text}", "check its name, or name an address")
     return path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 from shlex import quote
@@ -56,7 +57,7 @@ def find_files(model: str | Path, bits: int, profile: ForeignProfile | None = No
     if not profile.file:
         raise ModelError(f"{path} names no file", 'add file = "theirs.onnx"')
     graph = path.parent / profile.file
-    if not graph.is_file():
+    if not os.path.isfile(graph):
         raise ModelError(
             f"{path} names {profile.file}, which is not there",
             f"put {profile.file} beside {path.name}",

@@ -116,7 +116,7 @@ def find_model(name: str, bits: int = 32) -> Path:
         raise ModelError("the model's name is empty", "check the quotes and variables")
     path = Path(name)
     if path.suffix.lower() in (".onnx", PROFILE_SUFFIX) or len(path.parts) > 1:
-        if path.is_file():
+        if os.path.isfile(path):
             return path
         raise ModelError(f"no model file {name}", "check the path, or see `recolor models`")
     models = available_models()

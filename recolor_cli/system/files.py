@@ -67,6 +67,8 @@ def read(path: Path, check: Callable[[bytes], None] | None = None) -> Source:
         raise InputError("no such file", "check the name, and that the disk is there") from error
     except OSError as error:
         advice = "check its permissions, and that it is a file"
+        if error.errno == errno.ENAMETOOLONG:
+            advice = "check the name"
         if error.errno in _DISK_IS_GONE:
             advice = "check that its disk is still there; the same command goes on from here"
         raise InputError(f"cannot be read: {error.strerror}", advice) from error

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from recolor_cli.terminal.progress_bar import Bar
 
+_LONGEST_MESSAGE = 1000  # characters; a name in it may be a line of a file that is no list
+
 
 class Swatch(NamedTuple):
     """Colors, ``#rrggbb``, in a cell of a table."""
@@ -108,7 +110,7 @@ class Console:
 
     def _write_data(self, line: str, end: str) -> None:
         if self._bar_is_shown and stdout_is_terminal():
-            self._print("", "", line)  # the same terminal: rich prints it above the bar
+            self._show("", "", line)  # the same terminal: rich prints it above the bar
             return
         if self.lost_output:
             return
@@ -172,6 +174,13 @@ class Console:
             self._bar_is_shown = False
 
     def _print(self, label: str, style: str, message: str) -> None:
+        half = _LONGEST_MESSAGE // 2
+        if len(message) > _LONGEST_MESSAGE:
+            # The reason stands at one of the ends, and what is too long between them.
+            message = f"{message[:half]}\N{HORIZONTAL ELLIPSIS}{message[-half:]}"
+        self._show(label, style, message)
+
+    def _show(self, label: str, style: str, message: str) -> None:
         # A file's name may hold escape sequences or bytes that are no text.
         printable = "".join(c if c.isprintable() else "\ufffd" for c in message)
         from rich.text import Text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def make_open_error(error: av.error.FFmpegError, source: str) -> InputError:
     if isinstance(error, IsADirectoryError):
         return InputError("it is a folder", "name the films in it")
     path = Path(source)
-    if path.is_file():
+    if os.path.isfile(path):
         if not path.stat().st_size:
             return InputError("the file is empty", "copy it again")
         if missing := count_missing_bytes(path):

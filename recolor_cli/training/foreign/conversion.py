@@ -8,6 +8,7 @@ the answers of its own framework, converted by `ForeignProfile.prepare_input` an
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -79,7 +80,7 @@ def export_foreign(
         If the file is of another kind, Keras is not installed, or there is no picture to compare
         on.
     """
-    if not source.is_file():
+    if not os.path.isfile(source):
         raise ModelError(f"no file {source}", "check the path")
     profile = replace(profile, file=str(source))
     original = _open(source, profile)
