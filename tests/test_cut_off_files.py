@@ -64,7 +64,7 @@ def test_whole_files_are_not_filled_up(name):
     (page,) = decode_pages(data)
     assert (page.damage, page.warnings) == ("", ())
     reader = probe(data).reader
-    assert reader.data is data
+    assert reader.data is data or name.endswith("of text")  # which is converted
     assert reader.damage == ""
 
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from conftest import SpyNetwork, draw, encoded
 from recolor_cli.color.lab import rgb_to_lab_cie, rgb_to_lightness
-from recolor_cli.errors import InputError, OutputError
+from recolor_cli.errors import DamagedError, InputError, OutputError
 from recolor_cli.image.decode import decode, decode_pages
 from recolor_cli.image.encode import ImageEncoding, encode, encode_all
 from recolor_cli.image.formats import ImageFormat, color_suffix
@@ -382,6 +382,37 @@ def test_pnm(head, body, expected):
     same(head + body, expected)
 
 
+BITS = (GRAY >= 128) * np.uint8(255)
+PNM_TEXTS = {  # with what stands between the levels
+    "P1": (b"P1 44 60\n", b"", GRAY < 128, BITS),
+    "P1 in words": (b"P1 44 60\n", b" ", GRAY < 128, BITS),
+    "P2": (b"P2\n44 60\n255 # of 1 2 3\n", b"\n", GRAY, GRAY),
+    "P2 of 16 bits": (b"P2 44 60 65535\n", b" ", DEEP[..., 0], DEEP[..., 0]),
+    "P3 of 16 bits": (b"P3 44 60 65535\n", b" ", DEEP, DEEP),
+}
+BEHIND = [b"", b"\njunk # and more", b"\n\x1a", b"\n\0\0", b"\n-1 7", b"\nP2 1 1 1 1"]
+
+
+@pytest.mark.parametrize("kind", PNM_TEXTS)
+@pytest.mark.parametrize("rest", BEHIND)
+def test_pnm_of_text_ends_with_its_last_level(kind, rest):
+    head, gap, levels, expected = PNM_TEXTS[kind]
+    same(head + gap.join(b"%d" % level for level in levels.ravel()) + rest, expected)
+
+
+@pytest.mark.parametrize("kind", PNM_TEXTS)
+def test_pnm_of_text_with_something_else_among_its_levels(kind):
+    head, gap, levels, expected = PNM_TEXTS[kind]
+    words = [b"%d" % level for level in levels.ravel()]
+    words[len(words) // 2] = b" x "
+    data = head + gap.join(words)
+    with pytest.raises(DamagedError):
+        decode(data)
+    kept = next(decode_pages(data, keep_damaged=True)).rgb
+    expected = np.broadcast_to(expected.reshape(60, 44, -1), (60, 44, 3))
+    np.testing.assert_array_equal(kept[:30], expected[:30])
+
+
 def test_pnm_with_fewer_levels_than_its_bytes_hold():
     levels = (DEEP[..., 0] >> 6).astype(">u2")
     (image,) = decode_pages(b"P5 44 60 1023\n" + levels.tobytes())
@@ -390,6 +421,8 @@ def test_pnm_with_fewer_levels_than_its_bytes_hold():
         decode(b"P5 44 60 1022\n" + np.full(44 * 60, 1023, ">u2").tobytes())
     with pytest.raises(InputError, match="damaged"):
         decode(b"P6 44 60 65535\n" + b"\0" * 100)
+    with pytest.raises(InputError, match="a level is above the highest"):
+        decode(b"P2 2 1 9\n9 10\n")
 
 
 def test_bmp():

@@ -8,6 +8,8 @@ Netpbm, the specifications of pgm(5) and ppm(5).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,30 +23,25 @@ from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, sp
 _GAP = rb"(?:\s+|#[^\n]*\n)+"
 _BITMAP_HEADER = re.compile(rb"P([14])%b(\d{1,9})%b(\d{1,9})()\s" % (_GAP, _GAP))
 _LEVELS_HEADER = re.compile(rb"P([2356])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GAP, _GAP))
-_COLOR_KINDS, _TEXT_KINDS = (3, 6), (1, 2, 3)
-_BLACK = b" 0"  # a level in text
+_TOO_HIGH = "a level is above the highest that its header declares"
+_COLOR_KINDS = (3, 6)
+_BINARY_KINDS = {1: 4, 2: 5, 3: 6}  # by the kind that is text
+_COMMENT = re.compile(rb"#[^\n]*")
+_WORD, _LEVEL = re.compile(rb"\S+"), re.compile(rb"\d{1,9}")
 _HEADER = re.compile(rb"P([56])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GAP, _GAP))
 
 
 class _PnmReader(PillowReader):
+    def __init__(self, data: bytes, codec: PillowCodec) -> None:
+        super().__init__(_text_to_binary(data), codec)
+
     def fill_up(self, data: bytes) -> bytes:
-        header = _BITMAP_HEADER.match(data) or _LEVELS_HEADER.match(data)
-        if header is None:
-            return data
-        kind, width, height = (int(number) for number in header.groups()[:3])
-        channels = 3 if kind in _COLOR_KINDS else 1
-        count = width * height * channels
-        if kind in _TEXT_KINDS:
-            levels = data[header.end() :]
-            found = levels.count(b"0") + levels.count(b"1") if kind == 1 else len(levels.split())
-            return fill(data, len(data) + len(_BLACK) * (count - found), _BLACK)
-        return fill(data, _end_of_bytes(header))
+        header = _match_header(data)
+        return data if header is None else fill(data, _end_of_pixels(header))
 
     def attachments(self) -> tuple[str, ...]:
-        header = _BITMAP_HEADER.match(self.data) or _LEVELS_HEADER.match(self.data)
-        if header is None or int(header[1]) in _TEXT_KINDS:
-            return ()
-        rest = self.data[_end_of_bytes(header) :][:2]
+        header = _match_header(self.data)
+        rest = self.data[_end_of_pixels(header) :][:2] if header else b""
         return (FURTHER,) if rest in (b"P4", b"P5", b"P6") else ()
 
     @property
@@ -56,12 +53,55 @@ class _PnmReader(PillowReader):
         return split_alpha(decode_16_bit(self.data)) if self.is_16_bit else None
 
 
-def _end_of_bytes(header: re.Match[bytes]) -> int:
-    """Return where the pixels of a header of a kind without text end; a picture may follow."""
+def _match_header(data: bytes) -> re.Match[bytes] | None:
+    return _BITMAP_HEADER.match(data) or _LEVELS_HEADER.match(data)
+
+
+def _end_of_pixels(header: re.Match[bytes]) -> int:
+    """Return where the pixels of a binary file end; another picture may follow."""
     kind, width, height = (int(number) for number in header.groups()[:3])
     bits = {4: 1}.get(kind, 16 if int(header[4] or 0) > 255 else 8)
     channels = 3 if kind in _COLOR_KINDS else 1
     return header.end() + -(-width * channels * bits // 8) * height
+
+
+def _text_to_binary(data: bytes) -> bytes:
+    """Convert a file of text to the binary kind, and return others as they are.
+
+    Whatever stands behind the last level is left out. If levels are missing, or something else
+    stands among them, the file is cut off there.
+
+    Raises
+    ------
+    InputError
+        If a level is above the highest that the header declares.
+    """
+    header = _match_header(data)
+    kind, width, height = (int(number) for number in header.groups()[:3]) if header else (0, 0, 0)
+    if header is None or kind not in _BINARY_KINDS:
+        return data
+    text = _COMMENT.sub(b"", data[header.end() :])
+    head = b"P%d %d %d " % (_BINARY_KINDS[kind], width, height)
+    if kind == 1:
+        bits = np.frombuffer(text.translate(None, b" \t\n\v\f\r")[: width * height], np.uint8)
+        rows = bits[: bits.size - bits.size % max(width, 1)].reshape(-1, max(width, 1)) - ord("0")
+        is_broken = (rows > 1).any(axis=1)
+        whole = rows[: int(is_broken.argmax())] if is_broken.any() else rows
+        return head + np.packbits(whole, axis=1).tobytes()
+    count = width * height * (3 if kind in _COLOR_KINDS else 1)
+    highest = int(header[4])
+    levels = np.fromiter(islice(_levels_in(text), count), np.int64)
+    if levels.size and int(levels.max()) > highest:
+        raise damage_error(_TOO_HIGH)
+    return head + b"%d " % highest + levels.astype(">u2" if highest > 255 else "u1").tobytes()
+
+
+def _levels_in(text: bytes) -> Iterator[int]:
+    """Yield the numbers of a text up to the first word that is none."""
+    for word in _WORD.finditer(text):
+        if not _LEVEL.fullmatch(word[0]):
+            return
+        yield int(word[0])
 
 
 class _Pnm(PillowCodec):
@@ -95,7 +135,7 @@ def decode_16_bit(data: bytes) -> NDArray[np.uint16]:
     shape = (height, width, 3) if header[1] == b"6" else (height, width)
     levels = np.frombuffer(data, ">u2", int(np.prod(shape)), header.end()).reshape(shape)
     if int(levels.max()) > highest:
-        raise damage_error("a level is above the highest that its header declares")
+        raise damage_error(_TOO_HIGH)
     return np.rint(levels * np.float64(65535 / highest)).astype(np.uint16)
 
 
