@@ -279,6 +279,14 @@ def test_a_video_behind_the_picture_is_said_to_be_left_out(rest):
     assert decode(encoded(RGB) + b"\0" * 90).warnings == ()
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "GIF", "PPM"])
+@pytest.mark.parametrize("gap", [b"", b"\0" * 7])
+def test_a_picture_behind_the_picture_is_no_video(kind, gap):
+    (page,) = decode_pages(encoded(RGB) + gap + encoded(RGB, kind))
+    assert page.warnings == ("its further pictures are left out",)
+    assert np.array_equal(page.rgb, decode(encoded(RGB)).rgb)
+
+
 def test_a_result_of_many_pictures_has_the_name_of_one(tmp_path, recolor):
     (tmp_path / "a.mpo").write_bytes(encoded(RGB))
     out, _ = recolor(tmp_path / "a.mpo", "-o", tmp_path / "out/", "-n")

@@ -7,6 +7,7 @@ pixel, and does not tell of damage.
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import replace
 from typing import Any
@@ -37,7 +38,9 @@ _QUANTIZATION_TABLES, _APP1, _APP2, _APP13 = 0xDB, 0xE1, 0xE2, 0xED
 _MOST_IN_SEGMENT, _SEGMENT_SIZE = 65_533, 65_000  # bytes; the latter leaves room for a head
 _MP_ENTRIES = 0xB002  # the list of pictures in the multi-picture format
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1"
-_FILM, _FILM_WITHIN = b"ftyp", 64  # bytes behind the end in which an MP4 says what it is
+_BRAND = re.compile(rb"ftyp(.{3})", re.DOTALL)  # of a file of boxes: a film, or a picture
+_BRAND_WITHIN = 64  # bytes behind the end
+_PICTURE_BRANDS = (b"jp2", b"jpx", b"jph", b"jxl", b"avi", b"hei", b"mif")
 _SAMSUNG_VIDEO = b"MotionPhoto_Data"
 
 
@@ -73,8 +76,11 @@ class _JpegReader(PillowReader):
         if any(_ISO_GAIN_MAP in part for part in self._segments_of(_APP2)):
             names.append(GAIN_MAP)
         rest = data[self._stream.segments[-1].end :] if self._stream.has_end else b""
-        if _FILM in rest[:_FILM_WITHIN] or _SAMSUNG_VIDEO in rest:
+        brand = _BRAND.search(rest, 0, _BRAND_WITHIN)
+        if _SAMSUNG_VIDEO in rest or (brand and brand[1] not in _PICTURE_BRANDS):
             names.append(VIDEO)
+        elif brand or (not kinds and ImageFormat.of_data(rest.lstrip(b"\0"))):
+            names.append(FURTHER)
         return tuple(names)
 
     def metadata(self, exif_block: bytes) -> Metadata:
