@@ -147,6 +147,36 @@ def test_a_result_that_was_made_otherwise_is_told_and_stays(poster, manifest):
     assert outcome.status is Status.SKIPPED
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif", ".jp2", ".gif"])
+def test_drawings_of_an_earlier_result_are_drawn_anew(suffix, tmp_path, manifest):
+    source = tmp_path / f"a{suffix}"
+    source.write_bytes(encoded(draw(), ImageFormat.of_suffix(suffix)))
+    drawings = replace(OPTIONS, compare=True, confidence=True)
+    other = replace(OPTIONS, provenance=replace(RUN, options=(("strength", "2"),)), overwrite=True)
+    do([source], manifest, drawings)
+    paths = [str(tmp_path / f"a-recolored-{label}{suffix}") for label in ("confidence", "compare")]
+    assert made(paths[0]) == made(paths[1]) == made(tmp_path / f"a-recolored{suffix}")
+    (outcome,) = do([source], manifest, other)
+    assert len(outcome.warnings) == 2
+    now = replace(drawings, provenance=other.provenance)
+    (outcome,) = do([source], manifest, now)
+    assert outcome.status is Status.SKIPPED
+    assert list(outcome.written) == paths
+    (outcome,) = do([source], manifest, now)
+    assert not outcome.written
+
+
+def test_a_sheet_tells_how_many_variants_it_shows(poster, manifest):
+    def written(**options):
+        (outcome,) = do([poster], manifest, replace(OPTIONS, **options))
+        return [Path(path).stem.removeprefix("poster-recolored") for path in outcome.written]
+
+    assert written(variants=3) == ["", "-2", "-3", "-variants"]
+    assert written(variants=2) == ["-2", "-variants"]
+    assert written(variants=3) == ["-2", "-3", "-variants"]
+    assert written(variants=3) == []
+
+
 def test_sources_of_one_name_and_size_are_told_apart(tmp_path, manifest):
     for folder, seed in (("one", 0), ("two", 1)):
         (tmp_path / folder).mkdir()
@@ -183,16 +213,17 @@ def test_in_place_the_backup_is_the_source(poster, manifest):
     assert f"move {poster}.orig back" in outcome.error.hint
 
 
-def test_variants_say_which_they_are_and_drawings_say_nothing(poster, manifest):
-    options = replace(OPTIONS, variants=3, confidence=True)
+def test_sidecar_files_say_what_they_are(poster, manifest):
+    options = replace(OPTIONS, variants=3, seed=7, confidence=True)
     do([poster], manifest, options, RecolorOptions(steering=Steering(seed=7)))
     stem = poster.with_name("poster-recolored")
     plain = made(f"{stem}.jpg")
     assert dict(plain.options) == {"strength": "1", "quality": "95"}
     third = dict(made(f"{stem}-3.jpg").options)
     assert third == {**dict(plain.options), "pick": "3", "seed": "7"}
-    assert made(f"{stem}-variants.jpg") is None
-    assert made(f"{stem}-confidence.jpg") is None
+    sheet = dict(made(f"{stem}-variants.jpg").options)
+    assert sheet == {**dict(plain.options), "variants": "3"}
+    assert made(f"{stem}-confidence.jpg") == plain
 
 
 def test_all_pages_stay_and_the_first_speaks_for_them(tmp_path, manifest):

@@ -104,7 +104,7 @@ class NetworkSidecars:
         encoding : ImageEncoding
             The result's; sidecar files are encoded like it.
         provenance : Provenance or None
-            The result's. Variants say which one they are; the other sidecar files are drawings.
+            The result's, from which that of each sidecar file follows.
 
         Yields
         ------
@@ -114,10 +114,13 @@ class NetworkSidecars:
         drawings = {VARIANTS: self._sheet, CONFIDENCE: self._map}
         for label in self._options.network_labels:
             path = sidecar_path(destination, label)
+            own = provenance and self._options.provenance_of_sidecar(label, provenance)
             if draw := drawings.get(label):
-                yield path, encode(*draw(), encoding)
+                page, rgb = draw()
+                page = record_provenance(page, own, encoding) if own else page
+                yield path, encode(page, rgb, encoding)
             else:
-                variant = self._variant(int(label), pages(), encoding, provenance)
+                variant = self._variant(int(label), pages(), encoding, own)
                 yield path, encode_all(variant, encoding)
 
     def _variant(
@@ -127,11 +130,9 @@ class NetworkSidecars:
         encoding: ImageEncoding,
         provenance: Provenance | None,
     ) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
-        _, prediction = self._first_page()
         for page, colorings in zip(pages, self._colorings, strict=True):
             if provenance:
-                own = provenance.of_variant(number, prediction.steering.seed)
-                page = record_provenance(page, own, encoding)
+                page = record_provenance(page, provenance, encoding)
                 provenance = None  # the first page or frame speaks for all
             yield page, self._recolorizer.paint(page.rgb, colorings[number - 1], page.rgb)
 

@@ -157,6 +157,15 @@ class OutputOptions:
         quality = ("quality", str(self.quality))
         return replace(self.provenance, options=(*self.provenance.options, quality))
 
+    def provenance_of_sidecar(self, label: str, result: Provenance) -> Provenance:
+        """Return how the sidecar file with a label is made, from how its result is made."""
+        if label.isdecimal():
+            return result.of_variant(int(label), self.seed)
+        if label == VARIANTS:
+            number = ("variants", str(self.variants))
+            return replace(result, options=(*result.options, number))
+        return result
+
     @property
     def needs_distribution(self) -> bool:
         """Whether the network must give a distribution over colors, not one color."""
@@ -169,6 +178,11 @@ class OutputOptions:
     def comparison_sidecars(self, destination: str) -> list[str]:
         """Return the paths of the sidecar files that are made from a picture and its result."""
         return [sidecar_path(destination, COMPARE)] if self.compare else []
+
+    @property
+    def sidecar_labels(self) -> list[str]:
+        """Labels of all sidecar files of a result."""
+        return [*self.network_labels, COMPARE] if self.compare else self.network_labels
 
     def network_sidecars(self, destination: str) -> list[str]:
         """Return the paths of the sidecar files that need the network."""

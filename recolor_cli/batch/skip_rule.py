@@ -53,16 +53,26 @@ def missing_outputs(job: Job, options: OutputOptions) -> MissingOutputs:
     """Return the outputs of a job that are to be made.
 
     With a new result come all its sidecar files. Those of the network are one set: if one is
-    missing, all are made anew, because a sheet must show the variants that lie beside it.
+    missing, all are made anew, because a sheet must show the variants that lie beside it. Drawings
+    of an earlier result count as missing.
     """
     network = options.network_sidecars(job.destination)
     comparison = options.comparison_sidecars(job.destination)
     if not has_result(job, options):
         return MissingOutputs(True, tuple(network), tuple(comparison))
-    if difference := _difference(job, options):
-        return MissingOutputs(False, difference=difference)
-    is_whole = all(map(_is_written, network))
-    absent = (path for path in comparison if not _is_written(path))
+    differences = _differences(job, options)
+    numbers = filter(str.isdecimal, options.network_labels)
+    pictures = [job.destination, *(sidecar_path(job.destination, number) for number in numbers)]
+    for path in pictures:
+        if path in differences:
+            return MissingOutputs(False, difference=f"{path} exists, and was {differences[path]}")
+
+    def is_current(path: str) -> bool:
+        """Tell whether a file is there, and is no drawing of an earlier result."""
+        return _is_written(path) and path not in differences
+
+    is_whole = all(map(is_current, network))
+    absent = (path for path in comparison if not is_current(path))
     return MissingOutputs(False, () if is_whole else tuple(network), tuple(absent))
 
 
@@ -77,23 +87,24 @@ def has_result(job: Job, options: OutputOptions) -> bool:
     return _is_written(job.destination)
 
 
-def _difference(job: Job, options: OutputOptions) -> str:
-    """Tell which existing output was made otherwise, and how; empty if none says so."""
+def _differences(job: Job, options: OutputOptions) -> dict[str, str]:
+    """Return how existing outputs were made, by path, if that is otherwise than now."""
     run = options.provenance_for(ImageFormat.of_suffix(os.path.splitext(job.destination)[1]))
     if run is None or is_address(job.destination):  # to read it would be a request a picture
-        return ""
+        return {}
     wanted = {job.destination: run}
-    for label in filter(str.isdecimal, options.network_labels):
+    for label in options.sidecar_labels:
         path = sidecar_path(job.destination, label)
-        wanted[path] = run.of_variant(int(label), options.seed)
+        wanted[path] = options.provenance_of_sidecar(label, run)
     source, file = job.source, job.backup or job.source
     if source == STREAM or is_address(source):
         file = ""
+    found = {}
     for path, provenance in wanted.items():
         recorded = read_provenance(read_xmp(path))
         if recorded and (difference := recorded.difference(provenance, source, file)):
-            return f"{path} exists, and was {difference}"
-    return ""
+            found[path] = difference
+    return found
 
 
 def expect_results(jobs: Iterable[Job], options: OutputOptions) -> None:

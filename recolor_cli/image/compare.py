@@ -13,9 +13,10 @@ from PIL import Image
 from recolor_cli.color.resize import shrink_to_side
 from recolor_cli.image.decode import decode, decode_pages
 from recolor_cli.image.decoded_image import DecodedImage
-from recolor_cli.image.encode import ImageEncoding, encode_all, on_white
+from recolor_cli.image.encode import ImageEncoding, encode_all, on_white, record_provenance
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import Metadata
+from recolor_cli.image.xmp_reader import read_provenance
 from recolor_cli.types import AnyPlanes, AnyRgbImage, ImageSize
 
 THUMBNAIL_SIDE = 480  # px of the longest side: 240 CSS px on a screen of double density
@@ -54,7 +55,8 @@ def draw_comparison(before: bytes, after: bytes, image_format: ImageFormat, qual
     Returns
     -------
     bytes
-        An encoded file in sRGB. Of the metadata it keeps the resolution only.
+        An encoded file in sRGB. Of the metadata it keeps the resolution, and how the result was
+        made.
 
     Raises
     ------
@@ -64,7 +66,8 @@ def draw_comparison(before: bytes, after: bytes, image_format: ImageFormat, qual
     # A damaged picture has a result only if it was to be kept.
     pages = decode_pages(before, image_format, keep_damaged=True)
     pairs = zip(pages, decode_pages(after, image_format), strict=False)
-    return encode_all(_join_pairs(pairs), ImageEncoding(image_format, quality))
+    encoding = ImageEncoding(image_format, quality)
+    return encode_all(_join_pairs(pairs, encoding), encoding)
 
 
 def thumbnails(before: bytes, after: bytes) -> Thumbnails:
@@ -81,7 +84,7 @@ def thumbnails(before: bytes, after: bytes) -> Thumbnails:
 
 
 def _join_pairs(
-    pairs: Iterator[tuple[DecodedImage, DecodedImage]],
+    pairs: Iterator[tuple[DecodedImage, DecodedImage]], encoding: ImageEncoding
 ) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
     for before, after in pairs:
         first, second = before.rgb, after.rgb
@@ -94,7 +97,10 @@ def _join_pairs(
             alpha = _join(_resize_like(alphas[0], alphas[1]), alphas[1], np.iinfo(first.dtype).max)
         metadata = Metadata(icc_profile=after.metadata.icc_profile, dpi=after.metadata.dpi)
         rgb = _join(_resize_like(first, second), second)
-        yield replace(after, rgb=rgb, alpha=alpha, metadata=metadata, profile=b""), rgb
+        page = replace(after, rgb=rgb, alpha=alpha, metadata=metadata, profile=b"")
+        if provenance := read_provenance(after.metadata.xmp):  # of the first page or frame
+            page = record_provenance(page, provenance, encoding)
+        yield page, rgb
 
 
 def _join(first: AnyPlanes, second: AnyPlanes, level: int | None = None) -> AnyPlanes:
