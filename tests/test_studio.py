@@ -4,13 +4,12 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
-from pathlib import Path
+from itertools import cycle
 
 import numpy as np
 import pytest
+from failing import crash, crash_once, refuse
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -22,6 +21,7 @@ from recolor_cli.guidance.likely_colors import likely_colors
 from recolor_cli.serve.bodies import Memory
 from recolor_cli.serve.problems import recolor_problem
 from recolor_cli.serve.settings import Limits, ServeSettings
+from recolor_cli.serve.studio import studio as studio_module
 from recolor_cli.serve.studio.own_process import OwnProcess
 from recolor_cli.serve.studio.routes import studio_routes
 from recolor_cli.serve.studio.shell_words import shell_word
@@ -37,7 +37,6 @@ ODD_NAMES = [
     "a,b,c.jpg",
 ]
 GPL = b"GIMP Palette\n#\n200 16 46 red\n242 193 78 gold\n"
-ROOT = Path(__file__).parents[1]
 
 
 def picture(seed=1, height=120, width=90):
@@ -53,17 +52,20 @@ def mask_file():
 
 
 @pytest.fixture(scope="module")
-def studio_of(tmp_path_factory):
-    made = []
+def studio_of():
+    """Return a function that makes studios, which share a reader and a writer.
 
-    def make(folder=None, **more):
-        inputs = () if folder is None else (str(folder),)
-        made.append(Studio(ServeSettings(inputs=inputs, device="cpu", **more)))
-        if len(made) > 1:  # the network is loaded once
-            made[-1].__dict__["network"] = made[0].network
+    Each process of its own takes a second of CPU time to start.
+    """
+    made, processes = [], cycle([OwnProcess(), OwnProcess()])
+
+    def make(folder):
+        made.append(Studio(ServeSettings(inputs=(str(folder),), device="cpu")))
         return made[-1]
 
-    yield make
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(studio_module, "OwnProcess", lambda: next(processes))
+        yield make
     for studio in made:
         studio.close()
 
@@ -77,21 +79,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def path_of_recolor(tmp_path_factory):
-    """Return a PATH on which `recolor` is this program, as after an installation."""
-    place = tmp_path_factory.mktemp("bin")
-    program = place / "recolor"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m recolor_cli "$@"\n')
-    program.chmod(0o755)
-    return f"{place}{os.pathsep}{os.environ['PATH']}"
-
-
-def run_in_shell(command, path, cwd):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RECOLOR_")}
-    environment |= {"PATH": path, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["bash", "-c", command], env=environment, cwd=cwd, capture_output=True)
-    assert done.returncode == 0, done.stderr
+def words_of(command):
+    """Return the words that a shell makes of a command."""
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], stdout=subprocess.PIPE)
+    return [os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]]
 
 
 def keys_of(studio):
@@ -100,7 +91,7 @@ def keys_of(studio):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
-def test_the_copied_command_makes_the_saved_file(folder, studio_of, path_of_recolor, tmp_path):
+def test_the_copied_command_makes_the_saved_file(recolor, folder, studio_of, tmp_path, monkeypatch):
     studio = studio_of(folder)
     keys = [each["key"] for each in studio.listing()]
     assert len(keys) == len(ODD_NAMES)
@@ -118,17 +109,17 @@ def test_the_copied_command_makes_the_saved_file(folder, studio_of, path_of_reco
         {"palette": {"kind": "picture", "text": keys[0]}, "temperature": 0.217, "seed": 2},
         {"palette": {"kind": "picture", "text": dropped.key}, "hints": hints[:1], "pick": 2},
     ]
-    commands, saved_files = [], {}
+    saved_files = {}
     for key, wishes in zip(keys, wished, strict=True):
         saved = studio.save(key, Wishes.parse(wishes), replace=False)
         assert saved.command == studio.command(key, Wishes.parse(wishes)).command
         path = studio.shelf.picture(key).destination
         saved_files[path] = path.read_bytes()
         path.unlink()
-        commands.append(saved.command)
-    run_in_shell("\n".join(commands), path_of_recolor, "/")
-    for path, data in saved_files.items():
-        assert path.read_bytes() == data, path
+        program, *arguments = words_of(saved.command)
+        assert program == "recolor"
+        recolor(*arguments)
+        assert path.read_bytes() == saved_files[path]
     assert len(set(saved_files.values())) == len(keys)
     # What lies beside the results is no picture of the folder.
     assert len([each for each in studio.listing() if not each["dropped"]]) == len(ODD_NAMES)
@@ -140,7 +131,8 @@ def test_the_copied_command_makes_the_saved_file(folder, studio_of, path_of_reco
     elsewhere.mkdir()
     for path in (dropped.source, *saved.files):
         shutil.copy(path, elsewhere)
-    run_in_shell(saved.command, path_of_recolor, elsewhere)
+    monkeypatch.chdir(elsewhere)
+    recolor(*words_of(saved.command)[1:])
     result = dropped.destination
     assert (elsewhere / result.name).read_bytes() == result.read_bytes()
 
@@ -356,19 +348,6 @@ def test_files_outside_the_folders_are_neither_listed_nor_read(tmp_path, studio_
     assert list(keys_of(studio_of(tmp_path / "alias"))) == ["x.png"]  # a folder that was named
 
 
-def crash(*args):
-    """Crash, as a broken decoder does. It is called by name in another process."""
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-
-def crash_once(path):
-    """Crash, but not when the file is there."""
-    if not path.exists():
-        path.touch()
-        crash()
-    return os.getpid()
-
-
 def test_a_file_that_crashes_its_decoder_is_told_and_costs_nothing_else(
     studio_of, tmp_path, monkeypatch
 ):
@@ -400,11 +379,7 @@ def test_a_process_that_dies_once_is_replaced(tmp_path):
     process.close()
 
 
-def refuse():
-    raise UsageError("this is no size", "give another one")
-
-
-def test_what_was_dropped_is_gone_at_the_end(studio_of):
+def test_what_was_dropped_is_gone_at_the_end():
     studio = Studio(ServeSettings(device="cpu"))
     dropped = studio.shelf.add("../../etc/x\x00y\n.png", encoded(picture(), "PNG"))
     assert dropped.source.name == "xy.png"
@@ -459,11 +434,9 @@ def test_a_palette_is_no_way_to_other_files(kind, studio_of, tmp_path):
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
 @pytest.mark.parametrize("name", [*ODD_NAMES, "", "plain", "\\x41", "\x7f\x1b[31m", "\u2028"])
 def test_a_shell_reads_a_word_as_it_is(name):
-    command = f"printf %s {shell_word(name)}"
-    assert command.isprintable()
-    assert subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE).stdout == os.fsencode(
-        name
-    )
+    word = shell_word(name)
+    assert word.isprintable()
+    assert words_of(word) == [name]
 
 
 @pytest.fixture
