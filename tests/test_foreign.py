@@ -33,6 +33,7 @@ from recolor_cli.types import ModelKind
 # Keras' own, of what the tests write with it.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SIZE = 64
+BINS = ((-20.0, 30.0), (0.0, 0.0), (40.0, -60.0))
 
 
 class Theirs(nn.Module):
@@ -107,13 +108,15 @@ def test_networks_of_one_picture_and_of_any_number(tmp_path, pictures, count):
 @pytest.mark.parametrize(
     ("answer", "outputs", "last"),
     [("ab", 2, None), ("rgb", 3, nn.Sigmoid()), ("logits", 394, nn.Identity()),
-     ("probabilities", 394, "softmax")],
+     ("probabilities", 3, "softmax")],
 )  # fmt: skip
 def test_all_that_a_profile_can_say(tmp_path, pictures, answer, outputs, last, channels_last):
     values = {"answer_scale": 100.0, "answer_offset": (1.0, -2.0)} if answer == "ab" else {}
     gray = answer in ("rgb", "probabilities")
     if gray:
         values |= {"channels": 3, "offset": (0.485, 0.456, 0.406), "scale": (0.229, 0.224, 0.225)}
+    if answer == "probabilities":
+        values["bins"] = BINS
     profile = ForeignProfile(
         SIZE, OutputKind(answer), gray_input=gray, channels_last=channels_last, stride=32, **values
     )
@@ -341,20 +344,19 @@ def test_bins_of_their_own_and_one_output_of_several(tmp_path, pictures):
             answer = super().forward(x)
             return x * 2, answer
 
-    bins = ((-20.0, 30.0), (0.0, 0.0), (40.0, -60.0))
-    profile = ForeignProfile(SIZE, OutputKind.LOGITS, bins=bins, output="color")
+    profile = ForeignProfile(SIZE, OutputKind.LOGITS, bins=BINS, output="color")
     network = Two(1, 3, last=nn.Identity())
     save_onnx(network, tmp_path / "theirs.onnx", profile, outputs=("other", "color"))
     export_foreign(tmp_path / "theirs.onnx", profile, tmp_path / "new.onnx", pictures)
     model = OnnxColorNetwork.load(tmp_path / "new.onnx", "cpu")
-    assert model.manifest.centers == bins
+    assert model.manifest.centers == BINS
     assert sum(model.manifest.prior) == pytest.approx(1)
     lightness = noise(1, 1, SIZE, SIZE)
     with torch.inference_mode():
         shares = torch.softmax(network(torch.from_numpy(lightness))[1] / 0.5, dim=1)
-    expected = np.einsum("nqhw,qc->nchw", shares.numpy(), np.array(bins))
+    expected = np.einsum("nqhw,qc->nchw", shares.numpy(), np.array(BINS))
     np.testing.assert_allclose(model.predict(lightness, 0.5), expected, atol=TOLERANCE)
-    unclear = ForeignProfile(SIZE, OutputKind.LOGITS, bins=bins)
+    unclear = ForeignProfile(SIZE, OutputKind.LOGITS, bins=BINS)
     with pytest.raises(ModelError, match="output must be one of other, color"):
         export_foreign(tmp_path / "theirs.onnx", unclear, tmp_path / "x.onnx", pictures)
 
@@ -669,8 +671,10 @@ def test_an_h5_file_as_keras_2_wrote_it(tmp_path, pictures, keras):
     np.testing.assert_allclose(ab, 127 * torch.tanh(answer).numpy(), atol=TOLERANCE)
 
 
-def test_the_command(recolor, tmp_path, pictures, koalarization):
-    koalarization.save(tmp_path / "theirs.keras")
+def test_the_command(recolor, tmp_path, pictures, keras):
+    lightness = keras.Input((SIZE, SIZE, 1))
+    ab = keras.layers.Conv2D(2, 3, padding="same")(lightness)
+    keras.Model(lightness, ab).save(tmp_path / "theirs.keras")
     (tmp_path / "theirs.toml").write_text(
         f'size = {SIZE}\nanswer = "ab"\noffset = 50\nscale = 50\nanswer_scale = 127\n'
         'channels_last = true\nlicense = "MIT"\n'
