@@ -198,10 +198,14 @@ def recolor(capfdbinary) -> Callable[..., tuple[bytes, str]]:
     return run
 
 
-@pytest.fixture
-def workers_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `recolor` do batches in threads: a worker process takes a second of CPU time to start."""
-    monkeypatch.setattr(WorkerOpener, "_open_processes", WorkerOpener._open_threads)
+@pytest.fixture(autouse=True)
+def workers_in_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `recolor` do batches in threads: a worker process takes a second of CPU time to start.
+
+    Tests that are marked `processes` get the processes.
+    """
+    if not request.node.get_closest_marker("processes"):
+        monkeypatch.setattr(WorkerOpener, "_open_processes", WorkerOpener._open_threads)
 
 
 @contextmanager

@@ -272,6 +272,7 @@ def test_places_are_those_of_the_picture_as_it_is_displayed(recolor, tmp_path):
     recolor(picture, "-o", tmp_path / "no.png", "--hint", "80,50,#806040", *flags, exit_code=1)
 
 
+@pytest.mark.processes
 def test_steering_works_in_the_process_of_a_batch(recolor, scans):
     (scans / "h.json").write_text('[{"x": 20, "y": 30, "color": "#3060a0"}]')
     _, err = recolor("in", "--hint", "in/h.json", "--palette", "in/scan-0.png", "--device", "cpu")

@@ -26,8 +26,6 @@ from recolor_cli.image.provenance import Provenance, digest_of_data, digest_of_f
 from recolor_cli.image.xmp_reader import read_provenance, read_xmp
 from recolor_cli.recolorizer import Recolorizer
 
-pytestmark = pytest.mark.usefixtures("workers_in_threads")
-
 RUN = Provenance(model="fake", model_digest="aa", version="1.2", options=(("strength", "1"),))
 OPTIONS = OutputOptions(provenance=RUN)
 

@@ -16,8 +16,6 @@ from recolor_cli.commands.film_plan import make_output_options, plan_films
 from recolor_cli.errors import UsageError
 from recolor_cli.video.film_options import FilmOptions
 
-pytestmark = pytest.mark.usefixtures("workers_in_threads")
-
 NAMES = st.text(st.characters(blacklist_characters="\0"), min_size=1)
 
 

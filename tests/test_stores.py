@@ -85,13 +85,14 @@ def test_a_run_on_disks_loads_no_library_of_stores(poster, tmp_path):
     assert done.stdout.endswith("[]\n"), done.stdout + done.stderr
 
 
+@pytest.mark.processes
 def test_a_tree_on_s3_is_recolored_as_on_a_disk_and_then_skipped(recolor, s3, server, tmp_path):
     fill(s3, "posters/in")
     s3.pipe_file("posters/in/notes.txt", b"x")
     s3.pipe_file("posters/in/.hidden.jpg", b"x")
     s3.pipe_file("posters/in/1931/x.heic", b"x")
     s3.get("posters/in/", str(tmp_path / "in"), recursive=True)
-    expected, _ = recolor(tmp_path / "in", "-o", tmp_path / "out", "-r", "--compare")
+    expected, _ = recolor(tmp_path / "in", "-o", tmp_path / "out", "-r", "--compare", "-j", "1")
     server.seen.clear()
     out, told = recolor("s3://posters/in", "-o", "s3://posters/new/", "-r", "--compare")
     asked = Counter(method for method, path in server.seen if path.rpartition(".")[2] in "jpgpng")
