@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ os.environ["RECOLOR_MODELS"] = str(Path(__file__).with_name("no-models"))
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from onnxruntime import InferenceSession
 from PIL import Image
 
 from recolor_cli.cli import main
@@ -25,6 +27,7 @@ from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.commands.workers import WorkerOpener
 from recolor_cli.errors import InferenceError
+from recolor_cli.model import onnx_network
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.types import ModelKind
@@ -35,6 +38,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # An example may take long on a busy machine.
 settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-speed")
+
+SHIPPED_MODELS = Path(__file__).resolve().parents[1] / "models"
 
 collect_ignore = ["fuzz_parsers.py"]  # needs a package of its own
 
@@ -206,6 +211,24 @@ def workers_in_threads(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     """
     if not request.node.get_closest_marker("processes"):
         monkeypatch.setattr(WorkerOpener, "_open_processes", WorkerOpener._open_threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_opened_once() -> Iterator[None]:
+    """Open each shipped model once: that takes as much time as a small picture."""
+
+    def once(open_session: Callable[..., InferenceSession]) -> Callable[..., InferenceSession]:
+        opened = cache(open_session)
+
+        def open_once(graph: Path, *threads: int | None) -> InferenceSession:
+            return (opened if graph.parent == SHIPPED_MODELS else open_session)(graph, *threads)
+
+        return open_once
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("open_cpu_session", "open_unoptimized"):
+            patched.setattr(onnx_network, name, once(getattr(onnx_network, name)))
+        yield
 
 
 @contextmanager
