@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -117,6 +118,7 @@ def draw(height: int = 90, width: int = 60, seed: int = 0) -> np.ndarray:
 
 
 def encoded(rgb: np.ndarray, image_format: str = "JPEG", **options) -> bytes:
+    """Encode a picture, uint8 (H, W) or (H, W, 3), with options of Pillow's."""
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, image_format, **options)
     return buffer.getvalue()
@@ -172,13 +174,15 @@ def pixels(path: Path) -> np.ndarray:
 
 @pytest.fixture
 def poster(tmp_path: Path) -> Path:
+    """Return a JPEG file of 60 by 90 pixels, alone in its folder."""
     path = tmp_path / "poster.jpg"
     path.write_bytes(encoded(draw()))
     return path
 
 
 @pytest.fixture
-def tree(tmp_path, monkeypatch):
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Change into a folder whose folder `in` has three pictures, a hidden one and another file."""
     for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "sub/d.webp"):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,12 +192,17 @@ def tree(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def recolor(capfdbinary) -> Callable[..., tuple[bytes, str]]:
+def recolor(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[bytes, str]]:
     """Run the program in this process; show everything when the exit code is another."""
 
-    def run(*args: object, exit_code: int = 0) -> tuple[bytes, str]:
+    def run(*args: object, exit_code: int = 0, stdin: bytes = b"") -> tuple[bytes, str]:
         capfdbinary.readouterr()
-        code = main([str(arg) for arg in args])
+        pipe = io.BufferedReader(io.BytesIO(stdin))
+        with monkeypatch.context() as patched, io.TextIOWrapper(pipe) as text_pipe:
+            patched.setattr(sys, "stdin", text_pipe)
+            code = main([str(arg) for arg in args])
         out, err = capfdbinary.readouterr()
         text = err.decode(errors="replace")
         assert code == exit_code, f"exit {code}\nstdout: {out!r}\nstderr: {text}"

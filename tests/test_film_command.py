@@ -1,6 +1,5 @@
 """`recolor film`, and the default command where a film is named."""
 
-import io
 import json
 import signal
 import subprocess
@@ -127,28 +126,13 @@ def test_numbered_pictures_get_a_folder_beside_theirs(tmp_path, monkeypatch, rec
     assert decoded("joined.mp4")[1][0] == pytest.approx(0.08)
 
 
-class Pipe:
-    """Standard input with bytes in it."""
-
-    def __init__(self, data):
-        self.buffer = io.BufferedReader(io.BytesIO(data))
-
-    def isatty(self):
-        return False
-
-    closed = False
-
-
-def test_a_filter_of_films(film, monkeypatch, recolor):
-    monkeypatch.setattr(sys, "stdin", Pipe(film.read_bytes()))
-    out, _ = recolor("film", "-", "--device", "cpu")
+def test_a_filter_of_films(film, recolor):
+    out, _ = recolor("film", "-", "--device", "cpu", stdin=film.read_bytes())
     assert out.startswith(b"YUV4MPEG2 W64 H48")
     assert out.count(b"FRAME\n") == 3
-    monkeypatch.setattr(sys, "stdin", Pipe(out))
-    recolor("-", "-o", "again.mkv", "--device", "cpu")
+    recolor("-", "-o", "again.mkv", "--device", "cpu", stdin=out)
     assert len(decoded("again.mkv")) == 3
-    monkeypatch.setattr(sys, "stdin", Pipe(film.read_bytes()))
-    recolor("-", "-o", "sound.mp4", "--device", "cpu")
+    recolor("-", "-o", "sound.mp4", "--device", "cpu", stdin=film.read_bytes())
     with av.open("sound.mp4") as container:
         assert [stream.type for stream in container.streams] == ["video", "audio"]
 
@@ -168,8 +152,7 @@ def test_a_container_from_a_pipe_is_read_from_a_file_that_goes(
     (tmp_path / "tmp/.recolor-0123.tmp").write_bytes(b"of a run that was killed")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(film_run, "FilmReader", Reader)
-    monkeypatch.setattr(sys, "stdin", Pipe(film.read_bytes()))
-    recolor("-", "-o", "b.mp4", "--device", "cpu")
+    recolor("-", "-o", "b.mp4", "--device", "cpu", stdin=film.read_bytes())
     ((path, size, mode),) = opened
     assert path.parent == tmp_path / "tmp"
     assert size == film.stat().st_size
@@ -180,16 +163,15 @@ def test_a_container_from_a_pipe_is_read_from_a_file_that_goes(
 @pytest.mark.parametrize("options", [(), ("--raw", "64x48:gray")])
 def test_an_empty_standard_input_is_called_so(tmp_path, monkeypatch, recolor, options):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "stdin", Pipe(b""))
-    _, err = recolor("film", "-", *options, "-o", "b.mkv", "--device", "cpu", exit_code=1)
+    _, err = recolor("film", "-", *options, "-o", "b.mkv", stdin=b"", exit_code=1)
     assert "error: -: standard input is empty" in err
 
 
 def test_raw_frames(tmp_path, monkeypatch, recolor):
     monkeypatch.chdir(tmp_path)
     frames = b"".join(luma(index, *SIZE).tobytes() for index in range(2))
-    monkeypatch.setattr(sys, "stdin", Pipe(frames))
-    recolor("-", "--raw", "64x48:gray", "--rate", "30", "-o", "b.mp4", "--device", "cpu")
+    raw = ("--raw", "64x48:gray", "--rate", "30")
+    recolor("-", *raw, "-o", "b.mp4", "--device", "cpu", stdin=frames)
     assert len(decoded("b.mp4")) == 2
     _, err = recolor("film", "a.mp4", "--raw", "64x48", exit_code=2)
     assert "--raw is for standard input" in err

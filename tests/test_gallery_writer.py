@@ -2,16 +2,12 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from conftest import draw, encoded, names, pixels
 from recolor_cli.color.lab import rgb_to_gray
-
-pytestmark = pytest.mark.usefixtures("workers_in_threads")
 
 
 @pytest.fixture
@@ -179,17 +175,12 @@ def test_colored_pictures_are_skipped_with_the_reason(recolor, scans):
     assert reasons == [None, "it has color of its own", None]
 
 
-def test_a_colored_picture_passes_through_a_pipe(scans):
-    with (scans / "color.png").open("rb") as stdin:
-        done = subprocess.run(
-            [sys.executable, "-m", "recolor_cli", "-", "--if-gray", "--device", "cpu"],
-            stdin=stdin,
-            capture_output=True,
-            check=True,
-        )
-    (scans / "out.png").write_bytes(done.stdout)
+def test_a_colored_picture_passes_through_a_pipe(recolor, scans):
+    data = (scans / "color.png").read_bytes()
+    out, err = recolor("-", "--if-gray", "--device", "cpu", stdin=data)
+    (scans / "out.png").write_bytes(out)
     np.testing.assert_array_equal(pixels(scans / "out.png"), draw(64, 48))
-    assert b"passed on as it was" in done.stderr
+    assert "passed on as it was" in err
 
 
 def test_masks_that_do_not_fit(recolor, scans):
