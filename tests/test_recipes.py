@@ -49,6 +49,8 @@ def run(folder: Path, kind: str, text: str) -> str:
         "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(PAGE.parent.parent),
         "RECOLOR_DEVICE": "cpu",
+        "RECOLOR_MODEL": "fruitnet",
+        "RECOLOR_JOBS": "1",
         "URL": (folder / "scans/c.jpg").as_uri(),
     }
     process = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

@@ -63,7 +63,7 @@ def wait(condition, what="it did not happen"):
     end = time.monotonic() + PATIENCE
     while not (found := condition()):
         assert time.monotonic() < end, what
-        time.sleep(0.03)
+        time.sleep(0.1)
     return found
 
 
