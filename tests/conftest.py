@@ -14,6 +14,8 @@ from typing import Any
 
 # Before torch is loaded: its threads would spin against those of the other test processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Else each program that a test starts compiles all of its modules.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # The models that a developer has added for himself are in no test.
 os.environ["RECOLOR_MODELS"] = str(Path(__file__).with_name("no-models"))
 
