@@ -73,9 +73,10 @@ class Page:
     def __init__(self, browser, address):
         self.browser = browser
         self.address = address
-        browser.get("about:blank")  # what the page before says at its end is not said by this one
-        browser.get_log("browser")
+        browser.get("about:blank")
         browser.get_log("performance")
+        # What the page before says at its end may be told later, and is not said by this one.
+        self.begun = 1000 * time.time()  # ms, as in the log
         browser.get(address)
         wait(lambda: self.js("return document.body.dataset.ready"))
         self.settle()
@@ -162,6 +163,15 @@ class Page:
     def value(self, selector):
         return self.js("return document.querySelector(arguments[0]).value", selector)
 
+    def hold(self, pattern, most=99):
+        """Keep back answers, as those of a server that is busy."""
+        self.js(HOLD, pattern, most)
+
+    def let_go(self):
+        """Give the page the answers that were kept back, and time to use them."""
+        wait(lambda: self.js("return window.held"), "it was not asked")
+        self.js("window.letGo(); return new Promise((done) => setTimeout(done, 300))")
+
     def hints(self):
         return len(self.all(".marker"))
 
@@ -176,7 +186,11 @@ class Page:
 
         Chromium itself logs answers that refuse something; `refused` are their numbers.
         """
-        log = [line["message"] for line in self.browser.get_log("browser")]
+        log = [
+            line["message"]
+            for line in self.browser.get_log("browser")
+            if line["timestamp"] >= self.begun
+        ]
         assert [line for line in log if not any(f"status of {n}" in line for n in refused)] == []
         for line in self.browser.get_log("performance"):
             message = json.loads(line["message"])["message"]
@@ -528,9 +542,8 @@ def test_drop_paste_and_choose(page, tmp_path):
         wait(lambda name=name: page.name() == name)
     assert not page.find("#drop").is_displayed()
     (tmp_path / "chosen.png").write_bytes(encoded(scene(30), "PNG"))
-    page.find("#add-file").send_keys(str(tmp_path / "chosen.png"))
+    page.changes(lambda: page.find("#add-file").send_keys(str(tmp_path / "chosen.png")))
     wait(lambda: page.name() == "chosen.png")
-    page.settle()
     # What was sent is downloaded, with the files that its command names.
     page.click_at(0.5, 0.5)
     wait(lambda: page.hints() == 1)
@@ -545,6 +558,61 @@ def test_drop_paste_and_choose(page, tmp_path):
     page.js(DROP, base64.b64encode(b"no picture").decode(), "x.png", ["drop"])
     wait(lambda: "no picture that can be read" in page.status())
     page.assert_clean(422)
+
+
+# Keeps back the first answers, so many as it is told, to requests that a pattern finds.
+HOLD = """
+const [pattern, most, ask] = [new RegExp(arguments[0]), arguments[1], window.fetch];
+const gate = new Promise((open) => { window.letGo = open; });
+window.held = 0;
+window.fetch = async (path, options) => {
+  const answer = await ask(path, options);
+  if (pattern.test(`${options?.method ?? "GET"} ${path}`) && window.held < most) {
+    window.held += 1;
+    await gate;
+  }
+  return answer;
+};
+"""
+
+
+def test_answers_that_come_late_are_for_their_own_picture(page, folder):
+    from selenium.webdriver.common.keys import Keys
+
+    first = page.name()
+    page.hold("/colors")
+    page.click_at(0.3, 0.75)
+    page.press(Keys.PAGE_DOWN)
+    wait(lambda: page.name() != first)
+    page.let_go()
+    assert page.hints() == 0
+    # The picture is closed while its variants are made, because another one is gone.
+    (folder / "gone.png").write_bytes(encoded(scene(50), "PNG"))
+    page = Page(page.browser, page.address)
+    page.hold("/variants")
+    page.changes(page.find("input[name=palette][value='name:noir']").click)
+    wait(lambda: page.js("return window.held"))
+    (folder / "gone.png").unlink()
+    page.find("#pictures button[title='gone.png']").click()
+    wait(lambda: page.name() == "No picture")
+    text = page.status()
+    assert text.startswith("gone.png: ")
+    page.let_go()
+    assert page.status() == text
+    page.assert_clean(400, 422)
+
+
+def test_an_older_listing_does_not_replace_a_newer_one(page):
+    count = len(page.all("#pictures li"))
+    page.hold("GET /studio/pictures$", 1)
+    for number in (1, 2):
+        data = encoded(scene(40 + number), "PNG")
+        page.js(DROP, base64.b64encode(data).decode(), f"{number}.png", ["drop"])
+        wait(lambda: page.js("return window.held"))
+    wait(lambda: len(page.all("#pictures li")) == count + 2)
+    page.let_go()
+    assert len(page.all("#pictures li")) == count + 2
+    page.assert_clean()
 
 
 def test_a_phone(page):

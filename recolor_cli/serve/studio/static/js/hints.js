@@ -52,8 +52,9 @@ export class Hints {
     const place = { x: Math.floor(x), y: Math.floor(y) };
     const [, a, b] = labOfRgb(view.colorAt(place.x, place.y));
     const id = this.nextId++;
+    const key = this.app.key();
     const found = await this.#ask(place);
-    if (!found) return;
+    if (!found || key !== this.app.key()) return;
     const color = found.colors[0]?.color ?? hexOfAb(found.lightness, a, b);
     this.selected = id;
     const radius = this.#usualRadius();

@@ -201,6 +201,7 @@ async function makeDetail() {
   try {
     if (isDraft) await makeExact(key, wishes);
     await makeVariants(key, history.now);
+    if (picture?.key !== key) return;
     const seen = view.seen();
     const { width, height } = picture.preview;
     const shown = Math.max((seen.box[2] - seen.box[0]) * width, (seen.box[3] - seen.box[1]) * height);

@@ -10,6 +10,7 @@ export class Shelf {
     this.app = app;
     this.list = [];
     this.key = ""; // of the open picture
+    this.asked = this.shown = 0; // numbers of the listings that were asked for and shown last
     this.picking = null; // called with the picture that is chosen for its colors
     find("pick-cancel").addEventListener("click", () => this.#picked(null));
     find("pictures").addEventListener("click", (event) => {
@@ -20,7 +21,11 @@ export class Shelf {
   }
 
   async refresh() {
-    this.list = await api.pictures();
+    const number = ++this.asked;
+    const list = await api.pictures();
+    if (number < this.shown) return; // a newer one was faster
+    this.shown = number;
+    this.list = list;
     this.#draw();
   }
 
