@@ -31,11 +31,11 @@ def main(picture):
         key = studio.listing()[0]["key"]
         _ = studio.network
 
-        def measure(name, action, times=5):
+        def measure(name, action, times=15):
             taken = []
             for number in range(times):
                 started = time.process_time()
-                action(number)
+                action(number % len(PALETTES))
                 taken.append(1000 * (time.process_time() - started))
             print(f"{name:36s}{min(taken):6.0f}{statistics.median(taken):6.0f} ms")
 
