@@ -16,6 +16,8 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Else each program that a test starts compiles all of its modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Before onnxruntime is loaded, as the program does it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # The models that a developer has added for himself are in no test.
 os.environ["RECOLOR_MODELS"] = str(Path(__file__).with_name("no-models"))
 
