@@ -312,9 +312,10 @@ def main() -> None:
     pictures = [rgb_to_gray(picture.rgb()) for picture in chosen]
     names = options.network or ["eccv16", "siggraph17", "ddcolor-tiny@256", "deoldify-artistic@256"]
     print(
-        "| network | size | mean chroma | mean difference of ab | of the worst picture | painted |"
+        "| network | size | mean chroma | mean difference of ab | of the worst picture | painted "
+        "| resampled |"
     )
-    print("|---|---:|---:|---:|---:|---:|")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for name in names:
         compare(name, options.clones, pictures, options.out)
     print("\n| network | size | file, MB | CPU seconds | peak MB | of these, Python |")
