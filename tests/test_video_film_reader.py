@@ -93,6 +93,41 @@ def test_a_film_without_its_first_key_frame(tmp_path, network):
     assert 36 <= report.frames <= 43
 
 
+def test_frames_before_moment_0_keep_their_times(tmp_path, network):
+    """FFmpeg gives them none in Matroska. Sound and picture must stay together."""
+    path = tmp_path / "early.mkv"
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(path), "w", options=options) as container:
+        picture = container.add_stream("libx264", rate=10, options={"bf": "0"})
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 25 * number, np.uint8))
+            frame.pts = number - 4
+            container.mux(picture.encode(frame))
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+            samples.sample_rate, samples.pts = 8000, 800 * (number - 4)
+            container.mux(sound.encode(samples))
+        for stream in (picture, sound):
+            container.mux(stream.encode(None))
+    film = FilmReader(str(path))
+    times = [float(ticks * film.info.time_base) for ticks, _ in film.frames()]
+    assert times == pytest.approx([number / 10 - 0.4 for number in range(10)], abs=2e-3)
+    assert film.info.start == pytest.approx(-0.4, abs=2e-3)
+    film.close()
+    for suffix in ("mkv", "mp4"):
+        result = tmp_path / f"b.{suffix}"
+        recolored(path, result, network)
+        first = {}
+        with av.open(str(result)) as container:
+            for packet in container.demux():
+                if packet.size:
+                    first.setdefault(packet.stream.type, float(packet.pts * packet.time_base))
+        assert first["video"] == pytest.approx(0, abs=2e-3)
+        # The encoder of AAC puts 1024 samples of silence in front.
+        assert first["audio"] == pytest.approx(-1024 / 8000 * (suffix == "mp4"), abs=2e-3)
+
+
 @pytest.mark.parametrize("text", ["", "64", "0x48", "64x48:nothing", "64x48x3"])
 def test_raw_frames_must_make_sense(text):
     with pytest.raises(UsageError):

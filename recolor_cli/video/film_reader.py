@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,6 +29,7 @@ DEFAULT_RATE = Fraction(24)  # frames a second; for numbered pictures and raw fr
 _PROGRESSIVE, _BOTTOM_FIRST = 1, (3, 5)  # AVFieldOrder
 # Seconds to seek before the resumed frame. The frames that it refers to lie in between.
 _SEEK_MARGIN = 5.0
+_MOST_WITHOUT_TIME = 100  # frames that may come before the first one that has a time
 _MISSING = 2.0  # s that may lack without a warning: sound may end so much later than the picture
 _HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
 
@@ -121,6 +123,9 @@ class FilmReader:
         self._bad_packets = 0
         self._delay = 0  # ticks to subtract from all times
         self._has_times = self._format != "rawvideo" and not self.is_sequence
+        # Matroska gives packets before its moment 0 no time: the first frame that has one, in
+        # ticks, and how many come before it.
+        self._first_time, self._frames_before = 0, 0
         try:
             if pipe is None and has_clocks(self._container):
                 with self.open() as container:
@@ -155,11 +160,12 @@ class FilmReader:
         """Return the source's time that is 0 in a result of this format, s; `start` is its span's.
 
         Streams for broadcast begin at any time. Their times are kept in MPEG-TS; in other formats
-        they would lengthen the film.
+        they would lengthen the film. A picture that begins before 0 begins at 0 in all formats,
+        because MP4 would cut that off.
         """
         origin: int = self._container.start_time or 0
         begins_anywhere = has_clocks(self._container) and container != "mpegts"
-        return start + (origin / av.time_base if begins_anywhere else 0)
+        return start + (origin / av.time_base if begins_anywhere else min(self.info.start, 0))
 
     @property
     def is_pipe(self) -> bool:
@@ -196,10 +202,11 @@ class FilmReader:
         timestamps = _TimestampChooser(self._container.format.name)
         clock = FrameClock(self.clock, self.info.time_base)
         step = max(1, round(1 / (self.info.rate * self.info.time_base)))
+        begin = self._first_time - self._frames_before * step
         for frame in self.decode(self._container, stream):
             ticks = timestamps.choose(frame)
             if ticks is None or not self._has_times:
-                ticks = 0 if last is None else last + step
+                ticks = begin if last is None else last + step
             ticks = clock.join(ticks - self._delay)
             if last is not None and ticks <= last:
                 ticks = last + 1
@@ -313,6 +320,9 @@ class FilmReader:
         elif length is None and self._container.duration:
             length = self._container.duration / av.time_base
         pixel_format = context.pix_fmt if first is None else first.format.name
+        start = float((stream.start_time or 0) * time_base)
+        if self._frames_before:
+            start = float(self._first_time * time_base - self._frames_before / Fraction(rate))
         order = context.field_order
         side_data = FrameSideData() if first is None else read_side_data(first)
         return FilmInfo(
@@ -321,7 +331,7 @@ class FilmReader:
             time_base=time_base,
             rate=Fraction(rate),
             frames=stream.frames or (round(length * rate) if length and length > 0 else None),
-            start=float(stream.start_time * time_base) if stream.start_time else 0.0,
+            start=start,
             pixel_aspect=stream.sample_aspect_ratio or None,
             matrix=side_data.display_matrix,
             rotation=0 if first is None else int(first.rotation),
@@ -334,13 +344,21 @@ class FilmReader:
 
     def _decode_first_frame(self, stream: Any) -> av.VideoFrame:
         """Return the first frame, and learn from it how far the film's times can be trusted."""
-        first = next(self.decode(self._container, stream), None)
+        frames = self.decode(self._container, stream)
+        first = next(frames, None)
         if first is None:
             raise InputError("not one of its frames can be decoded", REPAIR_ADVICE)
         if self._container.format.name == "avi":
             # AVI numbers its frames. The decoder's delay before the first one is not a time.
             self._delay = (_TimestampChooser("avi").choose(first) or 0) - (stream.start_time or 0)
-        self._has_times = self._has_times and (first.pts is not None or first.dts is not None)
+        if not self._has_times or first.pts is not None or first.dts is not None:
+            return first
+        self._has_times = False
+        for number, frame in enumerate(islice(frames, _MOST_WITHOUT_TIME), 1):
+            ticks = _TimestampChooser(self._container.format.name).choose(frame)
+            if ticks is not None:
+                self._has_times, self._first_time, self._frames_before = True, ticks, number
+                break
         return first
 
 
