@@ -45,6 +45,7 @@ def done(tmp_path, monkeypatch):
         (["-m", "half.onnx"], 4, "half.onnx cannot be loaded as a model"),
         (["-m", "theirs.toml"], 4, "theirs.toml"),
         (["--device", "cdua"], 2, "there is no device cdua"),
+        (["--device", ""], 2, "there is no device ''"),
         (["--device", "cuda"], 5, "no"),
     ],
 )
