@@ -132,14 +132,15 @@ class RunOptions:
         UsageError, ModelError
             If an option is unknown or its value wrong.
         """
-        arguments = [f"--model={self._settings.model}"]
+        arguments: list[str] = []
         for name, value in [*options, *((file.option, file.name) for file in files)]:
             arguments += _argument(name, value)
         contents = {file.name: file.content for file in files}
         if len(contents) < len(files):
             raise UsageError("two files have one name", "give them different names")
         try:
-            with _command().make_context("recolor", arguments) as context:
+            defaults = {"model": self._settings.model}
+            with _command().make_context("recolor", arguments, default_map=defaults) as context:
                 values = OptionValues(**context.params)
         except click.UsageError as error:
             raise UsageError(error.format_message(), "see /docs") from error
