@@ -45,7 +45,8 @@ def parse_device(name: str) -> tuple[Device, int]:
         return Device(name.lower()), 0
     except ValueError as error:
         raise UsageError(
-            f"there is no device {name or repr(name)}", "use auto, cpu, cuda or cuda:N with a number"
+            f"there is no device {name or repr(name)}",
+            "use auto, cpu, cuda or cuda:N with a number",
         ) from error
 
 
