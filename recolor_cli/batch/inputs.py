@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path, PurePath
 from urllib.parse import unquote
 
@@ -64,7 +63,7 @@ def jobs_of(
     folder = options.base or (name if is_folder(name) else None)
     for job in jobs:
         is_ours = shard.holds(_name_in_shards(job.source, folder))
-        yield job if is_ours else replace(job, is_of_other_shard=True)
+        yield job if is_ours else job._replace(is_of_other_shard=True)
 
 
 def _name_in_shards(source: str, folder: str | None) -> str:

@@ -216,7 +216,7 @@ class _Conflicts:
         numbered = enumerate(jobs, first)
         for number, job in compress(numbered, are_new):
             conflict = None if job.error else self._conflict(number, job)
-            yield replace(job, error=conflict) if conflict else job
+            yield job._replace(error=conflict) if conflict else job
 
     def _is_new(self, number: int, job: Job) -> bool:
         """Register an input; False if it is named twice, or is another input's output."""

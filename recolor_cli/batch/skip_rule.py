@@ -89,8 +89,10 @@ def has_result(job: Job, options: OutputOptions) -> bool:
 
 def _differences(job: Job, options: OutputOptions) -> dict[str, str]:
     """Return how existing outputs were made, by path, if that is otherwise than now."""
+    if is_address(job.destination):  # to read it would be a request a picture
+        return {}
     run = options.provenance_for(ImageFormat.of_suffix(os.path.splitext(job.destination)[1]))
-    if run is None or is_address(job.destination):  # to read it would be a request a picture
+    if run is None:
         return {}
     wanted = {job.destination: run}
     for label in options.sidecar_labels:

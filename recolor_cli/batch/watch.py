@@ -248,15 +248,12 @@ class _KnownFiles:
         self._yielded[name] = fingerprint
         if error := unsupported_suffix(Path(found.path).suffix):
             return Job(found.path, error=error, is_unsupported=True)
-        job = replace(
-            job_of(found.path, found.relative, options, suffix),
-            redo=before is not None,
-        )
+        job = job_of(found.path, found.relative, options, suffix)._replace(redo=before is not None)
         destination = hash(os.path.normcase(os.path.abspath(job.destination)))
         writer = self._writer.setdefault(destination, name)
         is_other = writer != name and writer in self._yielded
         self._writer[destination] = writer if is_other else name
-        return replace(job, error=conflict_error(job, "another picture")) if is_other else job
+        return job._replace(error=conflict_error(job, "another picture")) if is_other else job
 
     def _is_complete(self, name: int, fingerprint: int, found: _InboxFile) -> bool:
         now = time.monotonic()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,15 +72,14 @@ def _refuse_picture(job: Job) -> Job:
     """Return a job with an error if its source is a file without the name of a film."""
     if job.error or not os.path.isfile(job.source) or is_film(job.source):
         return job
-    return replace(
-        job, error=InputError("it is not named like a film", "recolor run colors pictures")
-    )
+    error = InputError("it is not named like a film", "recolor run colors pictures")
+    return job._replace(error=error)
 
 
 def is_finished(job: Job, output: OutputOptions) -> bool:
     """Tell whether the result exists. Of numbered pictures, the first one is written last."""
     if names_pictures(job.destination):
-        job = replace(job, destination=str(format_frame_path(job.destination, 1)))
+        job = job._replace(destination=str(format_frame_path(job.destination, 1)))
     return has_result(job, output)
 
 
@@ -118,16 +116,16 @@ def _place_sequence(job: Job, output: OutputOptions) -> Job:
             "numbered pictures are read from a disk and written to one, not to a store",
             "copy them, or make one file of them: -o NAME.mkv",
         )
-        return replace(job, error=error)
+        return job._replace(error=error)
     if output.out is None:
         # Pictures in the current folder get a folder inside it.
         name = (source.parent.name or "pictures") + (output.suffix or DEFAULT_SUFFIX)
         folder = source.parent.with_name(name) if source.parent.name else Path(name)
-        return replace(job, destination=str(folder / source.name))
+        return job._replace(destination=str(folder / source.name))
     destination = output.out
     if not output.kind.writes(output.out):
         destination = str(Path(output.out) / source.name)
-    job = replace(job, destination=destination)
+    job = job._replace(destination=destination)
     if (
         names_pictures(destination)
         and source.parent.resolve() == Path(destination).parent.resolve()
@@ -135,5 +133,5 @@ def _place_sequence(job: Job, output: OutputOptions) -> Job:
         error = OutputError(
             f"{destination} lies among its sources", "choose another folder with -o"
         )
-        return replace(job, error=error)
+        return job._replace(error=error)
     return job
