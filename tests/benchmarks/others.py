@@ -250,8 +250,10 @@ def compare(name: str, clones: Path, pictures: list[RgbImage], out: Path) -> Non
     size = (original.size, original.size)
     chroma, planes, painted, resampled = [], [], [], []
     for number, (rgb, square) in enumerate(zip(pictures, squares, strict=True)):
-        # The same canvas for both: neither has to resample it.
-        canvas = cv2.resize(square, size, interpolation=cv2.INTER_AREA)
+        # The same canvas for both: neither has to resample it. Its channels are equal. Resized one
+        # by one, some pixels differ by a level. One side drops that, and random weights enlarge it.
+        gray = cv2.resize(square[..., 0], size, interpolation=cv2.INTER_AREA)
+        canvas = np.repeat(gray[..., None], 3, axis=2)
         own_ab, own_rgb = original.run(canvas)
         own_painted = rgb_to_lab_cv2(np.ascontiguousarray(own_rgb))[..., 1:]
         own_ab = own_painted if own_ab is None else own_ab  # an RGB answer has been clipped
