@@ -73,6 +73,7 @@ def store_errors(address: str, writes: bool = False) -> Iterator[None]:
 
 def _translate(error: Exception, address: str, writes: bool) -> RecolorError:
     start = f"cannot write {address}: " if writes else ""
+    failure = FolderError if writes else InputError  # where the reason holds for the whole store
     store = store_of(address)
     names = {name for cause in _chain(error) for name in _class_names(cause)}
     scheme = scheme_of(address)
@@ -80,20 +81,20 @@ def _translate(error: Exception, address: str, writes: bool) -> RecolorError:
     # adlfs has no class for it.
     if names & _NO_CREDENTIALS or "unable to connect to account" in str(error).lower():
         reason = f"no credentials for {store} were found"
-        return (FolderError if writes else InputError)(start + reason, where, reason)
+        return failure(start + reason, where, reason)
     if "HostKeyError" in names:
         advice = f"{_ssh_command(address)} shows the key and asks whether to trust it"
-        return (FolderError if writes else InputError)(f"{start}{error}", advice, str(error))
+        return failure(f"{start}{error}", advice, str(error))
     if names & _REFUSALS or any(map(_is_refusal, _chain(error))):
         reason = f"{store} refuses access"
         advice = f"check that the credentials are right and allow it: {where}"
-        return (FolderError if writes else InputError)(start + reason, advice, reason)
+        return failure(start + reason, advice, reason)
     is_missing = not _MISSING.isdisjoint(_class_names(error))
     if is_missing and not writes and not address.endswith("/"):
         return InputError("there is no such object", "check the address")
     if is_missing:
         reason = f"there is no {store}"
-        return (FolderError if writes else InputError)(start + reason, "check the address", reason)
+        return failure(start + reason, "check the address", reason)
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     words = " ".join(str(text).split())[:_LONGEST]
     return (OutputError if writes else InputError)(

@@ -243,9 +243,10 @@ def _open(address: str) -> tuple[Any, str]:
     """
     if error := password_error(address):
         raise error
-    # Else gcsfs asks for the kind of each bucket by gRPC, and again and again for a minute where a
-    # network lets none pass. It needs to know of buckets that hold no whole objects alone.
-    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    if scheme_of(address) in _ON_GOOGLE:
+        # Else gcsfs asks for the kind of each bucket by gRPC, again and again for a minute where a
+        # network lets none pass. Only buckets of Rapid Storage need it.
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     from fsspec.core import url_to_fs
 
     _silence()
