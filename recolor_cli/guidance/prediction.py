@@ -163,16 +163,15 @@ class Prediction:
         """Return the ab of the picture without padding and factors, as `_colorings`."""
         logits = self._content_logits
         smooth = None
-        if palettes:
+        if palettes and logits is self._own_content_logits:
             smooth = self._smooth_own_logits(STRENGTH)
-            if logits is not self._own_content_logits:
-                key = self._palette_key
-                light = self._content_lightness
-                smooth = self._stage(
-                    "matched smooth",
-                    key,
-                    lambda: smooth_logits(logits, STRENGTH, smoothing(logits, light)),
-                )
+        elif palettes:
+            light = self._content_lightness
+            smooth = self._stage(
+                "matched smooth",
+                self._palette_key,
+                lambda: smooth_logits(logits, STRENGTH, smoothing(logits, light)),
+            )
         return generate_variants(
             logits,
             self._bins,
