@@ -48,6 +48,14 @@ def test_lossless_h264_is_lossless(tmp_path, network):
         assert (after[0] == before[0]).all()
 
 
+def test_rgb_of_14_bits_is_told_as_14(tmp_path, network):
+    source = make(tmp_path / "a.mkv", 1, "ffv1", "gbrp14le")
+    (warning,) = recolored(source, tmp_path / "b.mkv", network).warnings
+    assert "14 bits a sample become 10" in warning
+    encoding = VideoEncodingOptions("ffv1", pixel_format="gbrp14le")
+    assert recolored(source, tmp_path / "c.mkv", network, encoding=encoding).warnings == []
+
+
 @pytest.mark.parametrize("size", [(65, 49), (64, 49), (65, 48), (640, 16)])
 @pytest.mark.parametrize("codec", ["h264", "vp9"])
 def test_odd_sizes_survive(tmp_path, network, size, codec):
@@ -63,7 +71,8 @@ def test_odd_sizes_survive(tmp_path, network, size, codec):
         (VideoEncodingOptions("nothing"), "no encoder nothing"),
         (VideoEncodingOptions("aac"), "encodes no picture"),
         (VideoEncodingOptions(pixel_format="rgb24"), "has no pixel format rgb24"),
-        (VideoEncodingOptions(pixel_format="gray"), "no pixel format for color"),
+        (VideoEncodingOptions(pixel_format="gray"), "gray is no pixel format of color"),
+        (VideoEncodingOptions("ffv1", pixel_format="gbrap16le"), "color without transparency"),
         (VideoEncodingOptions(settings=(("presett", "fast"),)), "has no option presett"),
         (VideoEncodingOptions(settings=(("profile", "nothing"),)), "does not take"),
         (VideoEncodingOptions(quality=3, lossless=True), "--lossless and --crf contradict"),

@@ -195,15 +195,18 @@ def choose_encoding(
     container = Y4M if destination == "-" else find_container(destination)
     codec = _choose_codec(container, destination, options)
     size = ImageSize(info.size.height, info.size.width * (2 if preview else 1))
-    pixel_format = _choose_format_of_codec(codec, options.pixel_format, coding.bits, size)
+    source = av.VideoFormat(info.pixel_format, 16, 16)
+    # RGB of 14 bits is colored in 16, and RGB of 5 and 6 in 8.
+    bits = min(coding.bits, max(8, *(component.bits for component in source.components)))
+    pixel_format = _choose_format_of_codec(codec, options.pixel_format, bits, size)
     layout = av.VideoFormat(pixel_format, 16, 16)
     warnings = []
-    if layout.components[0].bits < coding.bits:
+    if layout.components[0].bits < bits:
         warnings.append(
-            f"its {coding.bits} bits a sample become {layout.components[0].bits}; "
+            f"its {bits} bits a sample become {layout.components[0].bits}; "
             "--codec ffv1 with -o NAME.mkv keeps them"
         )
-    if len(av.VideoFormat(info.pixel_format, 16, 16).components) in (2, 4):
+    if len(source.components) in (2, 4):
         warnings.append("its transparency is lost")
     settings = _collect_settings(codec, options)
     warnings += _keep_hdr10(info, codec, settings)
@@ -283,10 +286,12 @@ def _choose_format_of_codec(codec: str, requested: str | None, bits: int, size: 
         )
     any_subsampling = codec in _ANY_SUBSAMPLING
     chosen = requested or choose_pixel_format(offered, bits, size, any_subsampling)
-    if chosen is None or len(av.VideoFormat(chosen, 16, 16).components) != 3:
+    if chosen is None:
+        raise UsageError(f"{codec} has no pixel format for color", "use another --codec")
+    if len(av.VideoFormat(chosen, 16, 16).components) != 3:
         raise UsageError(
-            f"{codec} has no pixel format for color that recolor can write",
-            "use another --codec or --pixel-format",
+            f"{chosen} is no pixel format of color without transparency",
+            "use another --pixel-format, or leave it out",
         )
     return chosen
 
