@@ -74,6 +74,8 @@ def cluster():
     os.environ.update(settings)
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": QUICK}
     head["object_store_memory"] = 80 * 2**20
+    # Without the processes that ask for machines and pass logs on: each loads all of Ray.
+    head |= {"no_monitor": True, "include_log_monitor": False}
     started = Cluster(initialize_head=True, head_node_args=head)
     add_node(started)
     yield started
@@ -86,14 +88,12 @@ def add_node(cluster):
     return cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
 
 
-@pytest.fixture
-def victim(cluster):
-    """Return a second node, for one test."""
+@pytest.fixture(scope="module")
+def second_node(cluster):
+    """Return a second node, which stays: the tests that want one node stand before its first."""
     node = add_node(cluster)
     cluster.wait_for_nodes()
-    yield node
-    if node in cluster.list_all_nodes():
-        cluster.remove_node(node)
+    return node
 
 
 @pytest.fixture
@@ -180,27 +180,6 @@ def as_on_one_machine(recolor, folder):
     made, plain = folder.parent / "out", folder.parent / "plain"
     assert names(made) == names(plain)
     assert all((made / name).read_bytes() == (plain / name).read_bytes() for name in names(plain))
-
-
-def test_a_folder_is_recolored_as_on_one_machine_and_in_its_order(
-    recolor, cluster, victim, pictures, tmp_path
-):
-    folder = pictures(*(f"{number:02}.jpg" for number in range(8)), "broken.png")
-    (folder / "broken.png").write_bytes(b"no picture")
-    argv = (folder, "--json", "-m", "fruitnet")
-    plain, _ = recolor(*argv, "-o", tmp_path / "plain/", exit_code=1)
-    out, told = recolor(*argv, "-o", tmp_path / "out/", "--cluster", cluster.address, exit_code=1)
-    seen = [
-        [(line["source"], line["status"], line["error"]) for line in map(json.loads, text)]
-        for text in (plain.splitlines(), out.splitlines())
-    ]
-    assert seen[0] == seen[1]
-    assert "8 written, 1 failed" in told
-    for name in names(tmp_path / "plain"):
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
-    (folder / "broken.png").unlink()
-    out, told = recolor(*argv, "-o", tmp_path / "out/", f"--cluster={cluster.address}")
-    assert "8 skipped" in told
 
 
 def test_a_cluster_on_this_machine_begins_and_ends_with_the_run(pictures, tmp_path):
@@ -332,34 +311,6 @@ def test_a_driver_that_was_ended_is_finished_by_the_same_command(
     as_on_one_machine(recolor, folder)
 
 
-def test_films_go_one_to_a_machine_and_are_as_on_one_machine(
-    recolor, cluster, victim, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "in").mkdir()
-    for number in range(2):
-        make(tmp_path / "in" / f"{number}.mkv", 3 + number)
-    (tmp_path / "in" / "broken.mkv").write_bytes(b"no film")
-    (tmp_path / "in" / "still.jpg").write_bytes(encoded(draw()))
-    argv = ("in", "-m", "film", "--device", "cpu", "--json")
-    plain, _ = recolor(*argv, "-o", "plain/", exit_code=1)
-    out, _ = recolor(*argv, "-o", "out/", "--cluster", cluster.address, exit_code=1)
-    seen = [
-        [(line["source"], line["status"], line.get("frames")) for line in map(json.loads, text)]
-        for text in (plain.splitlines(), out.splitlines())
-    ]
-    assert seen[0] == seen[1]
-    assert len(seen[0]) == 4
-    for name in ("0.mkv", "1.mkv"):
-        frames, expected = decoded(f"out/{name}"), decoded(f"plain/{name}")
-        assert [time for time, _ in frames] == [time for time, _ in expected]
-        assert all(
-            np.array_equal(plane, other)
-            for (_, planes), (_, others) in zip(frames, expected, strict=True)
-            for plane, other in zip(planes, others, strict=True)
-        )
-
-
 def test_a_machine_without_this_version_is_not_used(cluster, pictures, monkeypatch):
     async def survey(asked):
         own = nodes.own_software()
@@ -369,23 +320,6 @@ def test_a_machine_without_this_version_is_not_used(cluster, pictures, monkeypat
     monkeypatch.setattr(workers, "survey", survey)
     with pytest.raises(RecolorError, match=r"it has recolor 0\.0\.9"):
         Run(cluster, pictures("a.jpg"))
-
-
-def test_a_machine_that_lacks_the_folders_is_not_used(cluster, victim, pictures, monkeypatch):
-    asked = shared_places.SharedPlacesFinder.to_check
-
-    def to_check(finder, node, job):
-        found = asked(finder, node, job)
-        lacks = node.id == victim.node_id
-        return found and (replace(found, marker="/nowhere/marker") if lacks else found)
-
-    monkeypatch.setattr(workers.SharedPlacesFinder, "to_check", to_check)
-    run = Run(cluster, pictures("0-held.jpg", *(f"{i}.jpg" for i in range(1, 6))))
-    wait_until(lambda: run.warnings)
-    assert all(outcome.status is Status.WRITTEN for outcome in run.finish().values())
-    (warning,) = run.warnings
-    assert "it does not see /nowhere" in warning
-    assert not [name for name in names(run.folder / "out") if name.startswith(".")]
 
 
 def test_a_machine_is_asked_for_its_folders_until_it_was_seen_to_have_them(cluster, tmp_path):
@@ -480,3 +414,72 @@ def test_a_card_takes_its_part_of_the_cpus():
     assert share_of(replace(node, gpus=0), "cuda").siblings == 0
     assert share_of(replace(node, memory=1 << 30), "cpu").siblings == 2
     assert share_of(replace(node, memory=3 << 30), "cpu", on_store=True).siblings == 2
+
+
+# With two nodes.
+
+
+def test_a_folder_is_recolored_as_on_one_machine_and_in_its_order(
+    recolor, cluster, second_node, pictures, tmp_path
+):
+    folder = pictures(*(f"{number:02}.jpg" for number in range(8)), "broken.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    argv = (folder, "--json", "-m", "fruitnet")
+    plain, _ = recolor(*argv, "-o", tmp_path / "plain/", exit_code=1)
+    out, told = recolor(*argv, "-o", tmp_path / "out/", "--cluster", cluster.address, exit_code=1)
+    seen = [
+        [(line["source"], line["status"], line["error"]) for line in map(json.loads, text)]
+        for text in (plain.splitlines(), out.splitlines())
+    ]
+    assert seen[0] == seen[1]
+    assert "8 written, 1 failed" in told
+    for name in names(tmp_path / "plain"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+    (folder / "broken.png").unlink()
+    out, told = recolor(*argv, "-o", tmp_path / "out/", f"--cluster={cluster.address}")
+    assert "8 skipped" in told
+
+
+def test_films_go_one_to_a_machine_and_are_as_on_one_machine(
+    recolor, cluster, second_node, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        make(tmp_path / "in" / f"{number}.mkv", 3 + number)
+    (tmp_path / "in" / "broken.mkv").write_bytes(b"no film")
+    (tmp_path / "in" / "still.jpg").write_bytes(encoded(draw()))
+    argv = ("in", "-m", "film", "--device", "cpu", "--json")
+    plain, _ = recolor(*argv, "-o", "plain/", exit_code=1)
+    out, _ = recolor(*argv, "-o", "out/", "--cluster", cluster.address, exit_code=1)
+    seen = [
+        [(line["source"], line["status"], line.get("frames")) for line in map(json.loads, text)]
+        for text in (plain.splitlines(), out.splitlines())
+    ]
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 4
+    for name in ("0.mkv", "1.mkv"):
+        frames, expected = decoded(f"out/{name}"), decoded(f"plain/{name}")
+        assert [time for time, _ in frames] == [time for time, _ in expected]
+        assert all(
+            np.array_equal(plane, other)
+            for (_, planes), (_, others) in zip(frames, expected, strict=True)
+            for plane, other in zip(planes, others, strict=True)
+        )
+
+
+def test_a_machine_that_lacks_the_folders_is_not_used(cluster, second_node, pictures, monkeypatch):
+    asked = shared_places.SharedPlacesFinder.to_check
+
+    def to_check(finder, node, job):
+        found = asked(finder, node, job)
+        lacks = node.id == second_node.node_id
+        return found and (replace(found, marker="/nowhere/marker") if lacks else found)
+
+    monkeypatch.setattr(workers.SharedPlacesFinder, "to_check", to_check)
+    run = Run(cluster, pictures("0-held.jpg", *(f"{i}.jpg" for i in range(1, 6))))
+    wait_until(lambda: run.warnings)
+    assert all(outcome.status is Status.WRITTEN for outcome in run.finish().values())
+    (warning,) = run.warnings
+    assert "it does not see /nowhere" in warning
+    assert not [name for name in names(run.folder / "out") if name.startswith(".")]
