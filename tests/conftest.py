@@ -279,22 +279,36 @@ def open_chromium(
 
 
 def tiny_config(folder: Path) -> TrainConfig:
-    """Return a training of six steps on the pictures of a folder."""
+    """Return a training of six steps on the pictures of a folder.
+
+    Its network is the one that takes the least time to be trained and exported.
+    """
     return TrainConfig(
         name="tiny",
         train=(str(folder),),
         validation=(str(folder),),
         samples=12,
-        frozen_blocks=15,  # all but the last
-        widths=(8, 8, 8, 8),
+        architecture="colorunet",
+        neighbours=1,
         size=32,
         long_side=(28, 48),
-        run_size=64,
+        run_size=32,
         batch_size=2,
         warmup=2,
         validate_every=12,
         validation_pictures=2,
         checkpoint_every=100,  # at the end alone
+    )
+
+
+def as_shipped(config: TrainConfig) -> TrainConfig:
+    """Return the same training of a network like the default model's, with a narrow decoder."""
+    return with_changes(
+        config,
+        architecture="efficientnet_unet",
+        frozen_blocks=15,  # all but the last
+        widths=(8, 8, 8, 8),
+        run_size=64,
     )
 
 
@@ -322,15 +336,32 @@ def config(folder: Path) -> TrainConfig:
     return tiny_config(folder)
 
 
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the checkpoint of a finished training of six steps, which all tests read."""
+@pytest.fixture
+def shipped_config(config: TrainConfig) -> TrainConfig:
+    """Return a training of six steps of a network like the default model's."""
+    return as_shipped(config)
+
+
+def trained(folder: Path, change: Callable[[TrainConfig], TrainConfig]) -> Path:
+    """Return the checkpoint of the training of six steps, in a new folder."""
     from recolor_cli.training.run_state import CHECKPOINT
     from recolor_cli.training.train import train
 
-    path = tmp_path_factory.mktemp("trained")
-    train(tiny_config(drawn(path / "pictures", 6, 50, 40)), path / "run", "cpu")
-    return path / "run" / CHECKPOINT
+    config = tiny_config(drawn(folder / "pictures", 6, 50, 40))
+    train(change(config), folder / "run", "cpu")
+    return folder / "run" / CHECKPOINT
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the checkpoint of a finished training of six steps, which all tests read."""
+    return trained(tmp_path_factory.mktemp("trained"), lambda config: config)
+
+
+@pytest.fixture(scope="session")
+def shipped_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return such a checkpoint of a network like the default model's."""
+    return trained(tmp_path_factory.mktemp("shipped"), as_shipped)
 
 
 @pytest.fixture

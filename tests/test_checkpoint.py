@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from conftest import drawn, with_changes
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import ModelError
 from recolor_cli.evaluation.pictures import load_pictures
@@ -22,24 +23,33 @@ BINS = AbBins.srgb()
 
 
 @pytest.fixture(scope="module")
-def checkpoints(checkpoint, tmp_path_factory):
+def checkpoints(shipped_checkpoint, tmp_path_factory):
     """Return the names of two checkpoints of one architecture with other weights."""
-    saved = load_checkpoint(checkpoint)
+    saved = load_checkpoint(shipped_checkpoint)
     saved["average"]["head.weight"] *= 0.5
     path = tmp_path_factory.mktemp("other") / CHECKPOINT
     torch.save(saved, path)
-    return str(checkpoint), str(path)
+    return str(shipped_checkpoint), str(path)
+
+
+@pytest.fixture(scope="module")
+def model(shipped_checkpoint, tmp_path_factory):
+    """Return the model file of a checkpoint."""
+    path = tmp_path_factory.mktemp("model")
+    pictures = load_pictures([str(drawn(path / "pictures", 1, 50, 40))])
+    export([str(shipped_checkpoint)], path / "tiny.onnx", pictures)
+    return path / "tiny.onnx"
 
 
 def test_the_mean_of_several_weighs_as_named(checkpoints, folder, tmp_path):
     first, second = checkpoints
     one, two = (load_initial_weights(name).weights["head.weight"] for name in checkpoints)
-    pictures = load_pictures([str(folder)])
+    pictures = load_pictures([str(folder)])[:2]
     export([first, second, second], tmp_path / "mean.onnx", pictures)
     exported = load_initial_weights(str(tmp_path / "mean.onnx")).weights["head.weight"]
     torch.testing.assert_close(exported, (one + 2 * two) / 3, rtol=1e-3, atol=1e-6)
     alone = OnnxColorNetwork.load(tmp_path / "mean.onnx", "cpu").manifest.training
-    assert alone["figures"]["pictures"] == 6
+    assert alone["figures"]["pictures"] == 2
     # The gate was of no use in the model, which has none.
     mean = load_mean([first, second, second, str(tmp_path / "mean.onnx")])
     expected = (2 * one + 4 * two) / 6
@@ -74,10 +84,8 @@ def assert_as_stored(weight, exact):
     torch.testing.assert_close(weight, exact, rtol=1e-3, atol=1.01 * half_a_step)
 
 
-def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
-    path = tmp_path / "tiny.onnx"
-    export([str(checkpoint)], path, load_pictures([str(folder)])[:1])
-    start, saved = load_initial_weights(str(path)), load_checkpoint(checkpoint)
+def test_a_model_file_is_a_start_too(shipped_checkpoint, shipped_config, model, tmp_path):
+    start, saved = load_initial_weights(str(model)), load_checkpoint(shipped_checkpoint)
     assert start.samples == 12
     np.testing.assert_allclose(start.prior, saved["prior"], atol=1e-7)
     floats = {k: v for k, v in saved["average"].items() if v.is_floating_point()}
@@ -85,7 +93,8 @@ def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
     assert start.weights.keys() == floats.keys()
     for key, value in floats.items():
         assert_as_stored(start.weights[key], value)
-    train(config, tmp_path / "tuned", "cpu", init=str(path))
+    step = with_changes(shipped_config, samples=2, validation=())
+    train(step, tmp_path / "tuned", "cpu", init=str(model))
     assert load_checkpoint(tmp_path / "tuned" / CHECKPOINT)["earlier"] == 12
     (tmp_path / "bad.onnx").write_bytes(b"once upon a time")
     for name in ("gone", str(tmp_path / "bad.onnx")):
@@ -93,12 +102,13 @@ def test_a_model_file_is_a_start_too(checkpoint, config, folder, tmp_path):
             load_initial_weights(name)
 
 
-def test_a_weights_file_is_a_start_too(checkpoint, config, recolor, folder, tmp_path):
-    path, model = tmp_path / "tiny.safetensors", tmp_path / "tiny.onnx"
-    recolor("export", checkpoint, path)
-    export([str(checkpoint)], model, load_pictures([str(folder)])[:1])
+def test_a_weights_file_is_a_start_too(
+    shipped_checkpoint, shipped_config, model, recolor, tmp_path
+):
+    path = tmp_path / "tiny.safetensors"
+    recolor("export", shipped_checkpoint, path)
     recolor("export", model, tmp_path / "again.safetensors")
-    start, saved = load_initial_weights(str(path)), load_checkpoint(checkpoint)
+    start, saved = load_initial_weights(str(path)), load_checkpoint(shipped_checkpoint)
     np.testing.assert_allclose(start.prior, saved["prior"], atol=1e-7)
     again = load_initial_weights(str(tmp_path / "again.safetensors"))
     assert start.samples == again.samples == 12
@@ -111,7 +121,8 @@ def test_a_weights_file_is_a_start_too(checkpoint, config, recolor, folder, tmp_
         assert_as_stored(again.weights[key], value)
     matrices = sum(v.numel() for v in floats.values() if v.ndim > 1)
     assert path.stat().st_size < 2.2 * matrices + 4 * 30_000  # half precision
-    train(config, tmp_path / "tuned", "cpu", init=str(path))
+    step = with_changes(shipped_config, samples=2, validation=())
+    train(step, tmp_path / "tuned", "cpu", init=str(path))
     (tmp_path / "bad.safetensors").write_bytes(b"once upon a time")
     save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
     for name in ("gone", "bad", "other"):

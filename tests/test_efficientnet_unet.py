@@ -11,6 +11,11 @@ from recolor_cli.training.networks import build_network
 BINS = AbBins.srgb()
 
 
+@pytest.fixture
+def config(shipped_config):
+    return shipped_config
+
+
 def test_a_photograph_gets_less_color(config):
     network = build_network(with_changes(config, photo_strength=0.5), len(BINS), False).eval()
     plain = build_network(config, len(BINS), False).eval()

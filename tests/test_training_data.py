@@ -65,9 +65,9 @@ def test_batches_go_on_where_a_run_stopped(config, folder):
     stream.close(), later.close()
 
 
-def test_batches_tell_photographs_by_their_names(config, folder):
+def test_batches_tell_photographs_by_their_names(shipped_config, folder):
     pictures = load_pictures([str(folder)])
-    config = with_changes(config, photographs=("0.png", "2.png"))
+    config = with_changes(shipped_config, photographs=("0.png", "2.png"))
     with closing(batches(pictures, config, 4, 0)) as stream:
         found = [next(stream).photograph for _ in range(3)]
     assert np.concatenate(found).sum() == 2  # each once an epoch of six
