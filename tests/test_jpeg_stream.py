@@ -97,6 +97,16 @@ def test_a_whole_picture_is_decoded_as_pillow_does(kind):
     assert np.array_equal(levels, 255 - expected if image.mode == "CMYK" else expected)
 
 
+@pytest.mark.parametrize("subsampling", ["4:2:2", "4:2:0"])
+def test_channels_that_are_subsampled_in_rare_ways_are_decoded_as_pillow_does(subsampling):
+    jpeg = picture("CMYK", subsampling=subsampling)
+    levels, damage = JpegStream(jpeg).decode()
+    assert damage == ""
+    with Image.open(io.BytesIO(jpeg)) as image:
+        assert np.array_equal(levels, 255 - np.asarray(image))
+    assert damage_of(jpeg[:-100]) == "its end is missing"
+
+
 @pytest.mark.parametrize(
     "rest", [b"", b"\0", b"\0" * 700, b"\xff" * 3, b"\xff"], ids=["cut", "0", "0s", "fill", "half"]
 )

@@ -3,7 +3,8 @@
 libjpeg makes a picture of nearly any file, and warns where data are missing or wrong. simplejpeg
 passes these warnings on, for 8 bits a channel. imagecodecs decodes all other depths without them.
 So simplejpeg reads these, too, as if they had 8 bits: the levels are wrong, and the warnings right,
-because the codes are the same. Sides of more than 65,500 px have no such check.
+because the codes are the same. There is no such check for what it does not read: sides of more than
+65,500 px, and channels that are subsampled in rare ways, as in CMYK of 4:2:0.
 
 References
 ----------
@@ -14,7 +15,6 @@ ITU-T T.81 (1992), annex B: segments, and G: progressive scans. JFIF 1.02. Adobe
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,7 +45,6 @@ _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _ARITHMETIC = (0xC9, 0xCA, 0xCB)
 _COEFFICIENTS = 64
-_MAX_SIDE = 65_500  # px that simplejpeg decodes
 # The first marker behind the data of a scan: restart markers and escaped bytes belong to the data.
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
@@ -169,20 +168,16 @@ class JpegStream:
             What is missing or wrong; empty if the picture is whole.
         """
         data = self._in_order()
-        height, width = struct.unpack_from(">HH", self.data, self.frame.start + 1)
         damage = self._missing_scans()
-        if (
-            self.bits == 8
-            and self.frame.marker not in _LOSSLESS
-            and max(height, width) <= _MAX_SIDE
-        ):
-            levels, warning = self._decode_with_warning(data)
-        else:
+        is_plain = self.bits == 8 and self.frame.marker not in _LOSSLESS
+        levels: AnyPlanes | None = None
+        try:
+            with_8_bits = data if is_plain else self._declare_8_bits(data)
+            levels, warning = self._decode_with_warning(with_8_bits)
+        except ValueError:  # of a kind that simplejpeg does not read
+            warning, damage = "", damage or self._missing_end()
+        if levels is None or not is_plain:
             levels = self._stretch(np.asarray(imagecodecs.jpeg8_decode(data)))
-            try:
-                _, warning = self._decode_with_warning(self._declare_8_bits(data))
-            except ValueError:  # of a kind that simplejpeg does not read
-                warning, damage = "", damage or self._missing_end()
         if warning and not self._is_padding(warning, data):
             damage = damage or self._missing_end() or "a part of its data is missing or wrong"
         return levels, damage
