@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from recolor_cli.batch.job import STREAM, is_stream
+from recolor_cli.batch.sidecar_names import MAX_VARIANTS
+from recolor_cli.commands.completers import files
 from recolor_cli.commands.gallery_writer import gallery_writer, page_of
-from recolor_cli.commands.guidance_options import steering_options
 from recolor_cli.commands.help import SectionedCommand
-from recolor_cli.commands.input_options import input_options
 from recolor_cli.commands.name_list import inputs_and_list
 from recolor_cli.commands.options import (
     DEFAULT_SETTINGS,
+    cluster_option,
     color_options,
     inputs_argument,
+    jobs_option,
+    max_pixels_option,
     shared_options,
     suffix_option,
 )
@@ -98,7 +101,24 @@ _SECTIONS = {
 @shared_options
 @color_options
 @click.option("--if-gray", is_flag=True, help="Skip pictures that have color.")
-@steering_options
+@click.option(
+    "--variants",
+    type=click.IntRange(2, MAX_VARIANTS),
+    metavar="N",
+    help="Write N different colorings, NAME and NAME-2 to NAME-N, and a sheet, NAME-variants.",
+)
+@click.option(
+    "--hint",
+    multiple=True,
+    metavar="X,Y,COLOR|FILE",
+    help="A color at a pixel, as in 120,80,red; or JSON of such, or a PNG with strokes. Can be "
+    "given often.",
+)
+@click.option(
+    "--confidence",
+    is_flag=True,
+    help="Write where the network was sure, as NAME-confidence; list the least certain.",
+)
 @suffix_option("-recolored; nothing with -o FOLDER")
 @click.option(
     "--format",
@@ -133,7 +153,31 @@ _SECTIONS = {
     metavar="SUFFIX",
     help="Results take the pictures' names; these are kept as NAME.jpgSUFFIX.",
 )
-@input_options
+@click.option(
+    "--damaged",
+    type=click.Choice(["refuse", "keep"]),
+    default="refuse",
+    show_default=True,
+    help="keep recolors what is left of damaged pictures.",
+)
+@max_pixels_option(500_000_000)
+@click.option(
+    "--files-from",
+    metavar="FILE",
+    shell_complete=files,
+    help="Read inputs from a file, one a line; - is stdin.",
+)
+@click.option(
+    "-0",
+    "--null",
+    is_flag=True,
+    help="End names in NUL, not newline: in --files-from and on stdout.",
+)
+@jobs_option
+@cluster_option
+@click.option(
+    "--watch", is_flag=True, help="Go on with what arrives in the folders INPUT, until stopped."
+)
 def run(**values: Any) -> ExitCode:
     """Recolor pictures: files, folders, or - for standard input.
 
