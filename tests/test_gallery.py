@@ -11,10 +11,12 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from conftest import draw, encoded, open_chromium
+from recolor_cli.batch.job import Job
+from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.sidecar_names import thumbnail_folder
-from recolor_cli.errors import OutputError, UsageError
+from recolor_cli.errors import InputError, OutputError, UsageError
 from recolor_cli.gallery import page as page_module
-from recolor_cli.gallery.page import Gallery, GalleryEntry, RunFacts
+from recolor_cli.gallery.page import Gallery, RunFacts
 from recolor_cli.image.compare import thumbnails
 
 ODD_NAMES = [
@@ -34,20 +36,20 @@ def entries_of(page: Path) -> list[dict]:
     return [json.loads(line) for line in script[1].splitlines() if line.strip()]
 
 
-def add(gallery, folder: Path, name: str, **more):
+def add(gallery, folder: Path, name: str, status=Status.WRITTEN, seconds=0.0):
     source, result = folder / "in" / name, folder / "out" / name
     for path, data in ((source, BEFORE), (result, AFTER)):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
-    entry = GalleryEntry(str(source), str(result), more.pop("status", "written"), **more)
-    gallery.add(entry, thumbnails(BEFORE, AFTER))
+    job, pair = Job(str(source), str(result)), thumbnails(BEFORE, AFTER)
+    gallery.add(Outcome(job, status, seconds={"color": seconds}, thumbnails=pair), "poster")
 
 
 def write(folder: Path, names) -> Path:
     page = folder / "out" / "gallery.html"
     with Gallery(page) as gallery:
         for number, name in enumerate(names):
-            add(gallery, folder, name, model="poster", seconds=0.1 * (number + 1))
+            add(gallery, folder, name, seconds=0.1 * (number + 1))
         gallery.finish(RunFacts(9.0, "1", "today", "poster", "cpu", interrupted=False))
     return page
 
@@ -97,12 +99,16 @@ def test_memory_stays_flat(tmp_path):
     import tracemalloc
 
     pair = thumbnails(BEFORE, AFTER)
+
+    def written(source, destination):
+        return Outcome(Job(source, destination), Status.WRITTEN, thumbnails=pair)
+
     with Gallery(tmp_path / "gallery.html") as gallery:
-        gallery._write_thumbnails = lambda entry, thumbnails: {"before": "b", "after": "a"}
-        gallery.add(GalleryEntry("x.png", "y.png", "written"), pair)
+        gallery._write_thumbnails = lambda job, thumbnails: {"before": "b", "after": "a"}
+        gallery.add(written("x.png", "y.png"), "poster")
         tracemalloc.start()
         for number in range(2000):
-            gallery.add(GalleryEntry(f"{number}.png", f"out/{number}.png", "written"), pair)
+            gallery.add(written(f"{number}.png", f"out/{number}.png"), "poster")
         # What threads of other tests may do meanwhile is not the gallery's.
         ours = [tracemalloc.Filter(True, path) for path in (page_module.__file__, __file__)]
         held = tracemalloc.take_snapshot().filter_traces(ours).statistics("filename")
@@ -126,11 +132,10 @@ def page(tmp_path_factory):
     path = folder / "out" / "gallery.html"
     with Gallery(path) as gallery:
         for number, name in enumerate(ODD_NAMES):
-            add(gallery, folder, name, model="poster", seconds=0.1 + number)
-        gallery.add(
-            GalleryEntry("broken.jpg", "", "failed", error="it is <cut> off", hint="scan it"), None
-        )
-        add(gallery, folder, "a-done.png", status="skipped")
+            add(gallery, folder, name, seconds=0.1 + number)
+        error = InputError("it is <cut> off", "scan it")
+        gallery.add(Outcome(Job("broken.jpg"), Status.FAILED, error), "poster")
+        add(gallery, folder, "a-done.png", status=Status.SKIPPED)
         gallery.finish(RunFacts(9.0, "1", "today", "poster", "cpu", interrupted=False))
     return path
 

@@ -16,7 +16,7 @@ from recolor_cli.errors import OutputError
 
 if TYPE_CHECKING:
     from recolor_cli.batch.outcome import Outcome
-    from recolor_cli.gallery.page import Gallery, GalleryEntry
+    from recolor_cli.gallery.page import Gallery
     from recolor_cli.terminal.console import Console
 
 
@@ -42,7 +42,7 @@ class GalleryWriter:
         if not self._gallery or not self.is_complete or outcome.status is Status.LEFT_OUT:
             return
         try:
-            self._gallery.add(_entry(outcome, model), outcome.thumbnails)
+            self._gallery.add(outcome, model)
         except OutputError as error:  # the pictures are worth more than their page
             self.is_complete = False
             self._console.error(f"the gallery ends here: {error.message}", error.hint)
@@ -85,23 +85,3 @@ def page_of(out: str | None) -> Path:
         return Path(NAME)
     is_file = not os.path.isdir(out) and ImageFormat.of_suffix(Path(out).suffix)
     return (Path(out).parent if is_file else Path(out)) / NAME
-
-
-def _entry(outcome: Outcome, model: str) -> GalleryEntry:
-    from recolor_cli.batch.outcome import Status
-    from recolor_cli.gallery.page import GalleryEntry
-
-    job, error = outcome.job, outcome.error
-    return GalleryEntry(
-        source=job.source,
-        destination=job.destination,
-        status=outcome.status,
-        reason=outcome.reason,
-        error=error.message if error else "",
-        hint=error.hint if error else "",
-        size=outcome.size,
-        model=model if outcome.status is Status.WRITTEN else "",
-        seconds=sum(outcome.seconds.values()),
-        warnings=outcome.warnings,
-        before=job.backup,
-    )

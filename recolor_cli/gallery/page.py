@@ -20,52 +20,19 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.sidecar_names import THUMBNAIL, thumbnail_folder, thumbnail_key
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.image.compare import Thumbnails
 from recolor_cli.system.files import write_atomic, writing
 from recolor_cli.system.temporary_files import remove_leftovers
 from recolor_cli.system.texts import as_text
-from recolor_cli.types import ImageSize
 
 NAME = "gallery.html"
 _MARK = b'<meta name="generator" content="recolor gallery">'
 # Formats that browsers can show. For other files, the large view shows the thumbnail.
 _SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".avif"}
-
-
-@dataclass(frozen=True, slots=True)
-class GalleryEntry:
-    """One picture of a run.
-
-    Parameters
-    ----------
-    source, destination : str
-        Paths; ``-`` or empty if there is no file.
-    status : str
-        ``written``, ``skipped``, ``made otherwise`` or ``failed``.
-    reason, error, hint : str
-        Why it was skipped; why it failed, and what to do about that.
-    size : ImageSize or None
-    model : str
-        Empty if no model was run.
-    seconds : float
-    warnings : tuple of str
-    before : str
-        Path of the unchanged picture, if the result took its name.
-    """
-
-    source: str
-    destination: str
-    status: str
-    reason: str = ""
-    error: str = ""
-    hint: str = ""
-    size: ImageSize | None = None
-    model: str = ""
-    seconds: float = 0.0
-    warnings: tuple[str, ...] = ()
-    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,34 +127,41 @@ class Gallery:
             self._file.write(self._middle + script_json(self._facts) + self._tail)
         self._remove_unused_thumbnails()
 
-    def add(self, entry: GalleryEntry, thumbnails: Thumbnails | None) -> None:
+    def add(self, outcome: Outcome, model: str) -> None:
         """Add one picture to the page.
+
+        Parameters
+        ----------
+        outcome : Outcome
+        model : str
+            The model of the run. The page names it where there is a new result.
 
         Raises
         ------
         OutputError
             If the page or a thumbnail cannot be written.
         """
-        path = Path(entry.source if entry.source != "-" else entry.destination)
+        job, error = outcome.job, outcome.error
+        path = Path(job.source if job.source != STREAM else job.destination)
         folder = str(path.parent)
         line: dict[str, Any] = {
-            "name": "standard input" if path.name in ("-", "") else as_text(path.name),
+            "name": "standard input" if path.name in (STREAM, "") else as_text(path.name),
             "folder": "" if folder == "." else as_text(folder),
-            "status": entry.status,
-            "reason": entry.reason,
-            "error": entry.error,
-            "hint": entry.hint,
-            "model": entry.model,
-            "seconds": round(entry.seconds, 4),
-            "warnings": entry.warnings,
-            "source": self._url(entry.before or entry.source),
-            "result": self._url(entry.destination) if entry.status != "failed" else "",
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "error": error.message if error else "",
+            "hint": error.hint if error else "",
+            "model": model if outcome.status is Status.WRITTEN else "",
+            "seconds": round(sum(outcome.seconds.values()), 4),
+            "warnings": outcome.warnings,
+            "source": self._url(job.backup or job.source),
+            "result": "" if outcome.status is Status.FAILED else self._url(job.destination),
         }
-        if entry.size:
-            line |= {"width": entry.size.width, "height": entry.size.height}
-        if thumbnails:
+        if outcome.size:
+            line |= {"width": outcome.size.width, "height": outcome.size.height}
+        if thumbnails := outcome.thumbnails:
             line |= {"width": thumbnails.size.width, "height": thumbnails.size.height}
-            line |= self._write_thumbnails(entry, thumbnails)
+            line |= self._write_thumbnails(job, thumbnails)
         filled = {key: value for key, value in line.items() if value or key == "folder"}
         try:
             self._file.write(script_json(filled) + b"\n")
@@ -200,15 +174,15 @@ class Gallery:
         """Store the facts about the whole run, which the end of the page shows."""
         self._facts = asdict(facts)
 
-    def _write_thumbnails(self, entry: GalleryEntry, thumbnails: Thumbnails) -> dict[str, str]:
+    def _write_thumbnails(self, job: Job, thumbnails: Thumbnails) -> dict[str, str]:
         """Write the thumbnails of a picture, and return their URLs and those of the large view."""
-        name = os.path.abspath(entry.source) + "\0" + os.path.abspath(entry.destination)
+        name = os.path.abspath(job.source) + "\0" + os.path.abspath(job.destination)
         key = thumbnail_key(name)
         self._used_keys.add(bytes.fromhex(key))
         urls = {}
         for kind, data, large in (
-            ("before", thumbnails.before, entry.before or entry.source),
-            ("after", thumbnails.after, entry.destination),
+            ("before", thumbnails.before, job.backup or job.source),
+            ("after", thumbnails.after, job.destination),
         ):
             path = self._thumbnails / f"{key}-{kind}.jpg"
             write_atomic(path, data, durable=False)
@@ -219,7 +193,7 @@ class Gallery:
 
     def _url(self, path: str) -> str:
         """Return the URL of a file relative to the page; empty for standard input and output."""
-        if path in ("", "-"):
+        if path in ("", STREAM):
             return ""
         place = Path(os.path.realpath(Path(path).parent)) / Path(path).name
         try:
