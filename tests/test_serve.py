@@ -304,7 +304,7 @@ def test_a_form_has_one_picture_and_no_other_fields(client):
 def test_more_than_may_wait_are_refused_and_told_when_to_come_again():
     async def main():
         workers = SlowWorkers()
-        work = Work(workers, waiting=2)
+        work = Work(workers, waiting=2, observe=lambda outcome, seconds: None)
         job = Job(STREAM, STREAM)
         request = RunOptions(ServeSettings()).parse([])
         tasks = [asyncio.create_task(work.do(job, request)) for _ in range(3)]

@@ -99,7 +99,7 @@ class ProcessWorkers:
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._stopped = False
-        self._failure: RecolorError | None = None  # why no process is left
+        self.failure: RecolorError | None = None  # why no process is left
         with ExitStack() as started:
             processes: list[WorkerProcess] = []
             try:
@@ -115,7 +115,7 @@ class ProcessWorkers:
             ]
             ready = supervisors[0].ready()
             started.pop_all()
-        self.count = self._left = len(processes)
+        self.count = self.processes = len(processes)  # at the start, and those that are left
         self.ready = replace(ready, cpu_reason=cpu_reason or ready.cpu_reason, count=self.count)
         self._threads = []
         for supervisor in supervisors:
@@ -132,8 +132,8 @@ class ProcessWorkers:
         """Make the missing outputs of a job, with options of its own if it has any, in its turn."""
         future: Future[Outcome] = Future()
         with self._lock:
-            if self._failure:
-                future.set_result(Outcome(job, Status.FAILED, self._failure))
+            if self.failure:
+                future.set_result(Outcome(job, Status.FAILED, self.failure))
             elif self._stopped:
                 future.cancel()
             else:
@@ -144,16 +144,6 @@ class ProcessWorkers:
     def window(self) -> int:
         """As `Workers.window`."""
         return 2 * self.count + 2
-
-    @property
-    def failure(self) -> RecolorError | None:
-        """Why no process is left; None if there is one."""
-        return self._failure
-
-    @property
-    def processes(self) -> int:
-        """Number of processes that are left."""
-        return self._left
 
     def stop(self) -> None:
         """Begin no further job and cancel its future; jobs that have begun are finished."""
@@ -196,13 +186,13 @@ class ProcessWorkers:
     def _give_up(self, item: _Item, error: RecolorError) -> None:
         """Leave a task to the other processes; if this was the last one, fail all of them."""
         with self._lock:
-            self._left -= 1
-            if self._left and not self._stopped:
+            self.processes -= 1
+            if self.processes and not self._stopped:
                 self._queue.put(item)
                 return
             failed = [item]
-            if not self._left:
-                self._failure = error
+            if not self.processes:
+                self.failure = error
                 failed += self._take_waiting()
             for task, future in failed:
                 future.set_result(Outcome(task.job, Status.FAILED, error))

@@ -145,7 +145,7 @@ def serve(
         allowed_hosts=allow_host,
         model=model,
         device=device,
-        limits=Limits(max_body << 20, max_pixels, max_seconds, jobs, max_waiting),
+        limits=Limits(max_body << 20, max_pixels, max_seconds, max_waiting),
     )
     _check_access(settings)
     check_model(model, device, False)

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from recolor_cli.batch.processes import ProcessWorkers
 from recolor_cli.errors import RecolorError
 from recolor_cli.serve.bodies import Memory
 from recolor_cli.serve.docs import docs_routes
@@ -28,14 +29,14 @@ from recolor_cli.serve.service import Service, service_routes
 from recolor_cli.serve.settings import RequestOptions, ServeSettings
 from recolor_cli.serve.studio.routes import studio_routes
 from recolor_cli.serve.unread_bodies import UnreadBodies
-from recolor_cli.serve.work import RequestWorkers, Work
+from recolor_cli.serve.work import Work
 from recolor_cli.system.memory import available_memory
 
 _SHARE = 1 / 4  # of the free memory, for bodies and results
 
 
 def create_app(
-    settings: ServeSettings, options: RequestOptions, workers: RequestWorkers
+    settings: ServeSettings, options: RequestOptions, workers: ProcessWorkers
 ) -> Starlette:
     """Return the application of a server.
 
@@ -46,7 +47,7 @@ def create_app(
     ----------
     settings : ServeSettings
     options : RequestOptions
-    workers : RequestWorkers
+    workers : ProcessWorkers
         They are the caller's to close.
     """
     metrics = Metrics()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -59,10 +58,6 @@ async def _log_in(request: Request) -> Response:
         note = '<p role="alert">This is not its token.</p>'
         return HTMLResponse(_PAGE.format(note=note), HTTPStatus.UNAUTHORIZED)
     response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
-    secure = _is_https(request.headers, request.url.scheme)
+    secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
     response.set_cookie(TOKEN_COOKIE, token, httponly=True, samesite="strict", secure=secure)
     return response
-
-
-def _is_https(headers: Headers, scheme: str) -> bool:
-    return scheme == "https" or headers.get("x-forwarded-proto", "") == "https"

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from recolor_cli.batch.outcome import Outcome
 
 _SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
-_OTHER = "other"  # addresses that there are not
+_OTHER = "other"  # addresses that do not exist
 
 
 class Metrics:

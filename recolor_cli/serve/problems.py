@@ -56,18 +56,14 @@ class RefusedError(RecolorError):
         self.headers = dict(headers or {})
 
 
-def status_of(error: RecolorError) -> HTTPStatus:
-    """Return the status of the answer to a request that failed."""
-    if isinstance(error, RefusedError):
-        return error.status
-    found = (status for kind, status in _STATUS.items() if isinstance(error, kind))
-    return next(found, HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
 def problem(error: RecolorError) -> Response:
     """Return the answer to a request that failed: message, hint and code of the command line."""
-    headers = error.headers if isinstance(error, RefusedError) else None
-    return _problem(status_of(error), error.message, error.hint, error.exit_code, headers)
+    if isinstance(error, RefusedError):
+        status, headers = error.status, error.headers
+    else:
+        found = (status for kind, status in _STATUS.items() if isinstance(error, kind))
+        status, headers = next(found, HTTPStatus.INTERNAL_SERVER_ERROR), {}
+    return _problem(status, error.message, error.hint, error.exit_code, headers)
 
 
 async def recolor_problem(request: Request, error: Exception) -> Response:

@@ -16,7 +16,7 @@ from starlette.types import Receive
 
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.errors import ModelError
-from recolor_cli.serve.bodies import Holding, Memory, Sent, read_sent
+from recolor_cli.serve.bodies import Holding, Memory, read_sent
 from recolor_cli.serve.metrics import Metrics
 from recolor_cli.serve.results import Result
 from recolor_cli.serve.settings import RequestOptions, ServeSettings
@@ -64,7 +64,8 @@ async def recolor(request: Request) -> Response:
     service.work.check_room()
     holding = Holding(service.memory)
     try:
-        sent = await _read(request, service, holding)
+        limit = service.settings.limits.body
+        sent = await read_sent(request, service.options.file_options, limit, holding)
         task = service.options.parse(options, sent.files, sent.picture)
         job = Job(sent.name or STREAM, STREAM)
         outcome = await _unless_gone(service.work.do(job, task), request.receive)
@@ -85,11 +86,6 @@ async def metrics(request: Request) -> Response:
     """Return what the server counts, as Prometheus reads it."""
     service: Service = request.app.state.service
     return service.metrics.response()
-
-
-async def _read(request: Request, service: Service, holding: Holding) -> Sent:
-    fields = tuple(service.options.file_options)
-    return await read_sent(request, fields, service.settings.limits.body, holding)
 
 
 async def _unless_gone(work: Awaitable[_Value], receive: Receive) -> _Value:

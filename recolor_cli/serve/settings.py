@@ -29,7 +29,7 @@ class RequestOptions(Protocol):
         ...
 
     @property
-    def file_options(self) -> Sequence[str]:
+    def file_options(self) -> tuple[str, ...]:
         """Names of the options that take files."""
         ...
 
@@ -69,8 +69,6 @@ class Limits:
         Pixels that a picture may declare.
     seconds : float
         Time for the work on one picture; what takes longer is ended.
-    at_work : int or None
-        Pictures that are worked on at a time; None is the number of CPUs.
     waiting : int
         Pictures that may wait for their turn. More are refused with 503.
     """
@@ -78,7 +76,6 @@ class Limits:
     body: int = 200 << 20
     pixels: int = 100_000_000
     seconds: float = 60.0
-    at_work: int | None = None
     waiting: int = 32
 
 

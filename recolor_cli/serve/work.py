@@ -6,13 +6,12 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from http import HTTPStatus
-from typing import Protocol
 
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.messages import Request
 from recolor_cli.batch.outcome import Outcome
+from recolor_cli.batch.processes import ProcessWorkers
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.errors import RecolorError
 from recolor_cli.serve.problems import RefusedError
@@ -21,34 +20,12 @@ _RESULT_ALONE = MissingOutputs(True)
 _SHARE_OF_LAST = 0.1  # in the mean time of a picture
 
 
-class RequestWorkers(Protocol):
-    """Processes that do jobs with options of their own."""
-
-    count: int
-
-    @property
-    def failure(self) -> RecolorError | None:
-        """Why no process is left; None if there is one."""
-        ...
-
-    @property
-    def processes(self) -> int:
-        """Number of processes that are left."""
-        ...
-
-    def submit(
-        self, job: Job, missing: MissingOutputs, request: Request | None = None
-    ) -> Future[Outcome]:
-        """Make the missing outputs of a job; errors are in the outcome."""
-        ...
-
-
 class Work:
     """The pictures in hand: at work, or waiting for their turn.
 
     Parameters
     ----------
-    workers : RequestWorkers
+    workers : ProcessWorkers
     waiting : int
         Pictures that may wait.
     observe : callable
@@ -56,10 +33,7 @@ class Work:
     """
 
     def __init__(
-        self,
-        workers: RequestWorkers,
-        waiting: int,
-        observe: Callable[[Outcome, float], None] = lambda outcome, seconds: None,
+        self, workers: ProcessWorkers, waiting: int, observe: Callable[[Outcome, float], None]
     ) -> None:
         self._workers = workers
         self._most = workers.count + waiting
@@ -84,10 +58,8 @@ class Work:
                 {"Retry-After": str(self._seconds_to_wait())},
             )
 
-    async def do(
-        self, job: Job, request: Request, missing: MissingOutputs = _RESULT_ALONE
-    ) -> Outcome:
-        """Make the missing outputs of a job in its turn.
+    async def do(self, job: Job, request: Request) -> Outcome:
+        """Make the result of a job in its turn.
 
         A caller that is cancelled while it waits loses its turn. Work that has begun is finished.
 
@@ -108,7 +80,7 @@ class Work:
         started = time.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            future = self._workers.submit(job, missing, request)
+            future = self._workers.submit(job, _RESULT_ALONE, request)
         except BaseException:
             self._end_turn()
             raise

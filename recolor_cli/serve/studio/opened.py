@@ -117,7 +117,6 @@ class OpenPicture:
         self.damage = picture.damage
         self.digest = picture.digest
         self._prediction = recolorizer.predict_distribution(picture.rgb)
-        self._temperature = self._prediction.temperature
         shown = picture.rgb if picture.shown is None else picture.shown
         self._full = cast(RgbImage, shown)
         self.size = ImageSize(*shown.shape[:2])
@@ -130,7 +129,7 @@ class OpenPicture:
     @property
     def temperature(self) -> float:
         """The temperature of the annealed mean that the model has of its own."""
-        return self._temperature
+        return self._prediction.temperature
 
     @cached_property
     def before(self) -> bytes:
@@ -221,7 +220,7 @@ class OpenPicture:
         own = self._prediction
         return replace(
             own,
-            temperature=options.temperature or self._temperature,
+            temperature=options.temperature or own.temperature,
             factors=replace(own.factors, user=options.strength),
             steering=options.steering or Steering(),
         )

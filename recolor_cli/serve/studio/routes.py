@@ -78,18 +78,18 @@ class _Static(StaticFiles):
 
 
 class _Api:
-    """The answers to the page. Work on pictures is done in threads."""
+    """The answers to the page. Starlette calls those that await nothing in threads."""
 
     def __init__(self, studio: Studio, max_bytes: int, memory: Memory) -> None:
         self._studio = studio
         self._max_bytes = max_bytes
         self._memory = memory
 
-    async def about(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(self._studio.about))
+    def about(self, request: Request) -> Response:
+        return JSONResponse(self._studio.about())
 
-    async def listing(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(self._studio.listing), headers=_NEW)
+    def listing(self, request: Request) -> Response:
+        return JSONResponse(self._studio.listing(), headers=_NEW)
 
     async def add_picture(self, request: Request) -> Response:
         picture = await self._keep(request, self._studio.shelf.add)
@@ -119,8 +119,8 @@ class _Api:
             raise UsageError("this is no JSON object", "reload the page")
         return values
 
-    async def mask(self, request: Request) -> Response:
-        path = await run_in_threadpool(self._studio.guides.path, _key(request))
+    def mask(self, request: Request) -> Response:
+        path = self._studio.guides.path(_key(request))
         return FileResponse(path, media_type="image/png", headers=_KEPT)
 
     async def palette(self, request: Request) -> Response:
@@ -131,13 +131,12 @@ class _Api:
             raise UsageError(f"a palette needs {error}", "reload the page") from error
         return JSONResponse(await run_in_threadpool(self._studio.palette_colors, wish))
 
-    async def describe(self, request: Request) -> Response:
-        found = await run_in_threadpool(self._studio.describe, _key(request))
-        return JSONResponse(found, headers=_NEW)
+    def describe(self, request: Request) -> Response:
+        return JSONResponse(self._studio.describe(_key(request)), headers=_NEW)
 
-    async def thumbnail(self, request: Request) -> Response:
+    def thumbnail(self, request: Request) -> Response:
         of_result = request.query_params.get("of") == "result"
-        data = await run_in_threadpool(self._studio.thumbnail, _key(request), of_result)
+        data = self._studio.thumbnail(_key(request), of_result)
         return Response(data, media_type="image/jpeg", headers=_KEPT)
 
     async def before(self, request: Request) -> Response:
@@ -165,14 +164,13 @@ class _Api:
         wishes = Wishes.parse(await self._json(request))
         return await _jpeg(lambda: self._studio.variants(_key(request), wishes))
 
-    async def suggestions(self, request: Request) -> Response:
+    def suggestions(self, request: Request) -> Response:
         try:
             x, y = (float(request.query_params[axis]) for axis in ("x", "y"))
             int(x), int(y)
         except (KeyError, ValueError, OverflowError) as error:
             raise UsageError("a place needs x and y", "reload the page") from error
-        found = await run_in_threadpool(self._studio.suggestions, _key(request), x, y)
-        return JSONResponse(found)
+        return JSONResponse(self._studio.suggestions(_key(request), x, y))
 
     async def save(self, request: Request) -> Response:
         values = await self._json(request)
@@ -191,9 +189,8 @@ class _Api:
         saved = await run_in_threadpool(self._studio.command, key, wishes)
         return JSONResponse(self._answer(key, saved))
 
-    async def download(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        path = await run_in_threadpool(self._studio.beside, _key(request), name)
+    def download(self, request: Request) -> Response:
+        path = self._studio.beside(_key(request), request.path_params["name"])
         return FileResponse(path, filename=path.name, headers=_NEW)
 
     def _answer(self, key: str, saved: Saved) -> dict[str, Any]:

@@ -48,11 +48,6 @@ class ShelfPicture:
         except OSError:
             return False
 
-    @property
-    def version(self) -> str:
-        """A text that changes with the file."""
-        return file_version(self.source)
-
 
 class Shelf:
     """All pictures of a server.

@@ -13,7 +13,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from recolor_cli.batch.outcome import Outcome
 from recolor_cli.errors import RecolorError, UsageError
 from recolor_cli.guidance.hints import Hints
 from recolor_cli.guidance.palette_bank import DESCRIPTIONS, main_colors, named_palette
@@ -124,7 +123,7 @@ class Studio:
     def open(self, key: str) -> tuple[ShelfPicture, OpenPicture]:
         """Return a picture, opened; RecolorError if it cannot be read or recolored."""
         picture = self.shelf.picture(key)
-        known = key, picture.version
+        known = key, file_version(picture.source)
         opened = self._find_open(known)
         if opened is None:
             with self._opening:
@@ -222,7 +221,6 @@ class Studio:
         outcome = self._results.save(picture, recipe)
         if outcome.error:
             raise outcome.error
-        _check_bug(outcome)
         return self._saved(picture, recipe, outcome.warnings)
 
     def command(self, key: str, wishes: Wishes) -> Saved:
@@ -234,9 +232,8 @@ class Studio:
     def beside(self, key: str, name: str) -> Path:
         """Return the path of a dropped picture's result, or of a file that its command names."""
         picture = self.shelf.picture(key)
-        path = picture.destination.with_name(Path(name).name)
-        is_own = picture.is_dropped and path.name.startswith(picture.destination.stem)
-        if not is_own or not path.is_file():
+        path = self.shelf.beside(picture, name) if picture.is_dropped else None
+        if path is None or not path.name.startswith(picture.destination.stem):
             raise UsageError(f"there is no {name} to download", "save the picture again")
         return path
 
@@ -262,12 +259,6 @@ class Studio:
             if opened is not None:
                 self._opened.move_to_end(known)
             return opened
-
-
-def _check_bug(outcome: Outcome) -> None:
-    """Raise an error if a save failed without one."""
-    if outcome.bug:
-        raise RuntimeError(outcome.bug)
 
 
 def _listed(picture: ShelfPicture) -> dict[str, Any]:
