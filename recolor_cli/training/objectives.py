@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,70 +24,33 @@ from recolor_cli.training.losses import (
     soft_encode,
     squared_distance,
 )
-from recolor_cli.training.networks.base import AbNetwork, ColorModule
-from recolor_cli.training.networks.efficientnet_unet import EfficientNetUNet
+from recolor_cli.training.networks.base import AbNetwork
 from recolor_cli.training.run_state import RunState, gated_network
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of a prediction in float32 and its target
 
 
-class Objective(ABC):
-    """The prediction for a batch, its target, and the loss of one against the other."""
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a training step minimises.
 
-    trains_norms = True  # whether batch norms gather statistics
+    Parameters
+    ----------
+    predict : callable
+        Returns the network's prediction for a batch, and the target.
+    loss : callable
+        Of a prediction in float32 and its target.
+    trains_norms : bool
+        Whether batch norms gather statistics.
+    """
 
-    def __init__(self, device: torch.device, loss: Loss) -> None:
-        self.loss = loss
-        self._device = device
-
-    @abstractmethod
-    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the network's prediction for a batch, and the target."""
-
-    def _to_device(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self._device, non_blocking=True)
-
-    def _lightness(self, batch: Batch) -> Tensor:
-        lightness = self._to_device(batch.lightness)
-        if self._device.type == "cuda":
-            return lightness.to(memory_format=torch.channels_last)
-        return lightness
-
-
-class ColorObjective(Objective):
-    """The color of some pixels: logits (P, Q) or ab (P, 2), against the true color (P, 2)."""
-
-    def __init__(
-        self, network: ColorModule, device: torch.device, loss: Loss, loss_pixels: float
-    ) -> None:
-        super().__init__(device, loss)
-        self._network = network
-        self._loss_pixels = loss_pixels
-
-    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the prediction and the true color at pixels drawn from torch's global state."""
-        pixels = choose_pixels(self._to_device(batch.inside), self._loss_pixels)
-        true = self._to_device(batch.color).flatten(0, 2)[pixels]
-        return self._network.predict_at(self._lightness(batch), pixels), true
-
-
-class GateObjective(Objective):
-    """Whether each picture is a photograph: logits (N,), against zeros and ones (N,)."""
-
-    trains_norms = False  # weights that are not trained must not change by statistics either
-
-    def __init__(self, network: EfficientNetUNet, device: torch.device, loss: Loss) -> None:
-        super().__init__(device, loss)
-        self._network = network
-
-    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the gate's logits, and which pictures are photographs."""
-        logits = self._network.photograph_logits(self._lightness(batch))
-        return logits, self._to_device(batch.photograph)
+    predict: Callable[[Batch], tuple[Tensor, Tensor]]
+    loss: Loss
+    trains_norms: bool = True
 
 
 def make_objective(run: RunState, pictures: Sequence[Picture]) -> Objective:
-    """Return the objective of a run.
+    """Return the objective of a run: the color of pixels, or the gate for photographs.
 
     Raises
     ------
@@ -96,15 +59,35 @@ def make_objective(run: RunState, pictures: Sequence[Picture]) -> Objective:
     """
     network, config = run.network, run.config
     device = next(network.parameters()).device
+
+    def to_device(array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(device, non_blocking=True)
+
+    def lightness_of(batch: Batch) -> Tensor:
+        lightness = to_device(batch.lightness)
+        if device.type == "cuda":
+            return lightness.to(memory_format=torch.channels_last)
+        return lightness
+
+    def predict_color(batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return logits (P, Q) or ab (P, 2), and the true color (P, 2), at random pixels."""
+        pixels = choose_pixels(to_device(batch.inside), config.loss_pixels)
+        true = to_device(batch.color).flatten(0, 2)[pixels]
+        return network.predict_at(lightness_of(batch), pixels), true
+
     if gated := gated_network(config, network):
+
+        def predict_photograph(batch: Batch) -> tuple[Tensor, Tensor]:
+            """Return the gate's logits (N,), and which pictures are photographs (N,)."""
+            return gated.photograph_logits(lightness_of(batch)), to_device(batch.photograph)
+
         loss = photograph_loss(_share_of_photographs(pictures, config))
-        return GateObjective(gated, device, loss)
+        # Weights that are not trained must not change by statistics either.
+        return Objective(predict_photograph, loss, trains_norms=False)
     if isinstance(network, AbNetwork):
-        return ColorObjective(network, device, squared_distance, config.loss_pixels)
+        return Objective(predict_color, squared_distance)
     centers, prior = (torch.from_numpy(a).to(device) for a in (run.centers, run.prior))
-    return ColorObjective(
-        network, device, _classification_loss(config, centers, prior), config.loss_pixels
-    )
+    return Objective(predict_color, _classification_loss(config, centers, prior))
 
 
 def _classification_loss(config: TrainConfig, centers: Tensor, prior: Tensor) -> Loss:

@@ -18,10 +18,11 @@ from recolor_cli.evaluation.metrics import Accumulator
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.model.onnx_network import OnnxColorNetwork
-from recolor_cli.recolorizer import Recolorizer, network_input
+from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.system.files import write_atomic
+from recolor_cli.training.compression.build import network_inputs
 from recolor_cli.training.compression.weight_storage import WeightStorage
-from recolor_cli.types import FloatArray, ImageSize
+from recolor_cli.types import FloatArray
 
 TOLERANCE = 1e-2  # ab units: the largest accepted difference between the frameworks
 _COMPARISON_COUNT = 16  # pictures at most
@@ -58,11 +59,8 @@ def make_inputs(
     inputs: list[FloatArray] = [
         random.uniform(0, 100, (n, 1, h, w)).astype(np.float32) for n, h, w in shapes
     ]
-    for picture in pictures[:: math.ceil(len(pictures) / _COMPARISON_COUNT)]:
-        rgb = picture.rgb()
-        box = manifest.box(ImageSize(*rgb.shape[:2]))
-        inputs.append(network_input(rgb, box, manifest.pad_lightness))
-    return inputs
+    some = pictures[:: math.ceil(len(pictures) / _COMPARISON_COUNT)]
+    return inputs + list(network_inputs(manifest, some))
 
 
 def write_verified(
