@@ -1,7 +1,6 @@
 import json
 import os
 import unicodedata
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,8 @@ from conftest import draw, encoded, names
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan, plan_lines
 from recolor_cli.batch.shard import Shard
-from recolor_cli.commands.film_plan import make_output_options, plan_films
+from recolor_cli.commands.film_plan import FILMS, plan_films
 from recolor_cli.errors import UsageError
-from recolor_cli.video.film_options import FilmOptions
 
 NAMES = st.text(st.characters(blacklist_characters="\0"), min_size=1)
 
@@ -199,9 +197,8 @@ def test_the_variable_of_a_job_array(recolor, scans, tmp_path, monkeypatch):
 def test_films_have_shards(recolor, tmp_path):
     for i in range(8):
         (tmp_path / f"{i}.mp4").touch()
-    output = make_output_options(None, None, None, False, FilmOptions())
     parts = [
-        len(plan_films([str(tmp_path)], False, replace(output, shard=Shard(n, 3))))
+        len(plan_films([str(tmp_path)], False, OutputOptions(kind=FILMS, shard=Shard(n, 3))))
         for n in (1, 2, 3)
     ]
     assert sum(parts) == 8

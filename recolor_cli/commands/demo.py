@@ -7,17 +7,9 @@ from pathlib import Path
 
 import click
 
-from recolor_cli.commands.options import (
-    SETTINGS,
-    device_option,
-    quiet_option,
-    verbose_option,
-)
+from recolor_cli.commands.options import SETTINGS, device_option, quiet_option, verbose_option
 from recolor_cli.commands.report import load_network, report_outcome
-from recolor_cli.errors import (
-    ExitCode,
-    UsageError,
-)
+from recolor_cli.errors import ExitCode, UsageError
 
 
 @click.command(context_settings=SETTINGS)
@@ -51,6 +43,5 @@ def demo(out: str, device: str, quiet: bool, verbose: bool) -> ExitCode:
     report = Report()
     workers = ThreadWorkers(Recolorizer(network), options, 1)
     for outcome in run_with_workers(jobs, options, workers):
-        report.add(outcome)
-        report_outcome(outcome, console, False, "poster", network.device)
+        report_outcome(outcome, report, console, False, "poster", network.device)
     return report.exit_code

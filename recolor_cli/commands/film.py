@@ -28,11 +28,7 @@ from recolor_cli.commands.options import (
     shared_options,
     suffix_option,
 )
-from recolor_cli.commands.report import (
-    missing_extra,
-    print_lists,
-    report_outcome,
-)
+from recolor_cli.commands.report import missing_extra, print_lists, report_outcome
 from recolor_cli.commands.signals import signals
 from recolor_cli.errors import ExitCode, UsageError
 from recolor_cli.system.device import Device
@@ -73,8 +69,7 @@ def film(**values: Any) -> ExitCode:
     if given.cluster:
         check_cluster(given)
     options, raw = _make_film_options(given), _parse_raw_frames(given)
-    output = make_output_options(given.out, given.base, given.suffix, given.overwrite, options)
-    output = replace(output, exclude=given.exclude, shard=given.shard)
+    output = make_output_options(given, options)
     jobs = plan_films(given.inputs, given.recursive, output)
     jobs.sort(key=lambda job: job.error is None)  # told before hours of work
     _check_streams(given, jobs)
@@ -221,15 +216,8 @@ def _recolor(
         for outcome in films.on_cluster(given.cluster) if given.cluster else films.here():
             if isinstance(outcome.error, UsageError) and alone:
                 raise outcome.error
-            report.add(outcome)
             report_outcome(
-                outcome,
-                console,
-                given.as_json,
-                given.model,
-                films.loaded_device,
-                alone,
-                report.is_repeated(outcome),
+                outcome, report, console, given.as_json, given.model, films.loaded_device, alone
             )
         if stop.is_set():
             console.error(f"interrupted: {report}", "the same command goes on from here")

@@ -18,16 +18,14 @@ from recolor_cli.image.film_names import has_film_suffix, is_film, is_sequence
 from recolor_cli.system.places import is_address
 from recolor_cli.video.containers import CONTAINERS, choose_suffix, is_writable, names_pictures
 from recolor_cli.video.image_sequence import format_frame_path
-from recolor_cli.video.provenance_tag import (
-    read_film_provenance,
-    source_file,
-)
+from recolor_cli.video.provenance_tag import read_film_provenance, source_file
 
 if TYPE_CHECKING:
+    from recolor_cli.commands.options import SharedValues
     from recolor_cli.image.provenance import Provenance
     from recolor_cli.video.film_options import FilmOptions
 
-_FILMS = MediaKind(
+FILMS = MediaKind(
     noun="films",
     readable="MP4, Matroska, MOV, AVI and other film",
     writable=", ".join(sorted(CONTAINERS)),
@@ -39,19 +37,22 @@ _FILMS = MediaKind(
 )
 
 
-def make_output_options(
-    out: str | None,
-    base: str | None,
-    suffix: str | None,
-    overwrite: bool,
-    options: FilmOptions,
-) -> OutputOptions:
+def make_output_options(given: SharedValues, options: FilmOptions) -> OutputOptions:
     """Return where results go. A part of a film does not take the name of the whole result."""
+    suffix = given.suffix
     if suffix is None and options.preview:
         suffix = "-preview"
     elif suffix is None and not options.span.is_all:
         suffix = "-part"
-    return OutputOptions(out=out, base=base, suffix=suffix, overwrite=overwrite, kind=_FILMS)
+    return OutputOptions(
+        out=given.out,
+        suffix=suffix,
+        overwrite=given.overwrite,
+        exclude=given.exclude,
+        kind=FILMS,
+        base=given.base,
+        shard=given.shard,
+    )
 
 
 def plan_films(inputs: Sequence[str], recursive: bool, output: OutputOptions) -> list[Job]:

@@ -52,30 +52,31 @@ def report_device(ready: ReadyMessage, console: Console) -> None:
 
 def report_outcome(
     outcome: Outcome,
+    report: Report,
     console: Console,
     as_json: bool,
     model: str,
     device: str,
     alone: bool = True,
-    is_repeated: bool = False,
 ) -> None:
-    """Print an outcome: messages to stderr, the path or a JSON object to stdout.
+    """Count an outcome, and print it: messages to stderr, the path or a JSON object to stdout.
 
     Parameters
     ----------
     outcome : Outcome
+    report : Report
+        Of the run. A message that it has had before is printed with --verbose alone.
     console : Console
     as_json : bool
     model, device : str
         For the JSON object; an empty device becomes null.
     alone : bool
         Whether it is the only job of the run: then a skip is a message without --verbose, too.
-    is_repeated : bool
-        As `Report.is_repeated`: then its message is printed with --verbose alone.
     """
     from recolor_cli.batch.outcome import Status
 
-    _print_messages(outcome, console, alone, is_repeated)
+    report.add(outcome)
+    _print_messages(outcome, console, alone, report.is_repeated(outcome))
     job = outcome.job
     if as_json:
         console.json(_json(outcome, model, device))

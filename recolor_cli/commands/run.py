@@ -288,16 +288,9 @@ def _run(
         ) as bar,
     ):
         for outcome in _outcomes(given, planned, workers, stop):
-            report.add(outcome)
             alone = planned.total == 1
             report_outcome(
-                outcome,
-                console,
-                given.as_json,
-                given.model,
-                workers.device,
-                alone,
-                report.is_repeated(outcome),
+                outcome, report, console, given.as_json, given.model, workers.device, alone
             )
             if given.watch and outcome.status is Status.WRITTEN:
                 print_repeated_failures(report, console)  # the cause is over, and may come again
