@@ -87,13 +87,16 @@ class SharedModel:
             )
 
 
-class SharedPlacesFinder:
-    """Tells, once for each machine, what it must see. The first local picture stands for all."""
+class SharedPlacesFinder(ExitStack):
+    """Tells, once for each machine, what it must see. The first local picture stands for all.
+
+    Files that it makes are removed at the end of its block.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self._own_node = ray.get_runtime_context().get_node_id()
         self._checked: set[str] = set()  # ids of nodes
-        self._stack = ExitStack()
         self._markers: dict[Path, str] = {}  # by folder
 
     def to_check(self, node: Node, job: Job) -> SharedPlaces | None:
@@ -114,18 +117,11 @@ class SharedPlacesFinder:
         self._checked.add(node.id)
 
     def _marker_in(self, folder: Path) -> str:
-        """Return a file of ours in a folder, which is removed at the end."""
+        """Return a file of ours in a folder."""
         if folder not in self._markers:
             try:
-                path, _ = self._stack.enter_context(temporary_file(folder))
+                path, _ = self.enter_context(temporary_file(folder))
             except OSError:  # the results say why nothing can be written there
                 return ""
             self._markers[folder] = str(path.absolute())
         return self._markers[folder]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Remove the files."""
-        self._stack.close()

@@ -23,11 +23,7 @@ import requests
 import urllib3
 
 from recolor_cli.errors import DiskFullError, ModelError, OutputError
-from recolor_cli.model.download_errors import (
-    explain_request_error,
-    explain_status,
-    short_address,
-)
+from recolor_cli.model.download_errors import explain_request_error, explain_status, short_address
 from recolor_cli.model.http_session import open_session
 from recolor_cli.system.file_lock import try_lock
 from recolor_cli.system.files import write_error

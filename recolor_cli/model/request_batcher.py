@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from recolor_cli.model.color_network import ColorNetwork
-from recolor_cli.model.manifest import Manifest
 from recolor_cli.types import FloatArray
 
 
@@ -42,16 +41,6 @@ class BatchedNetwork:
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._padded: dict[tuple[int, ...], int] = {}  # pictures in a run, by a picture's shape
         threading.Thread(target=self._serve, name="recolor-network", daemon=True).start()
-
-    @property
-    def manifest(self) -> Manifest:
-        """The network's manifest."""
-        return self._network.manifest
-
-    @property
-    def device(self) -> str:
-        """The network's device."""
-        return self._network.device
 
     def predict(self, lightness: FloatArray, temperature: float) -> FloatArray:
         """Return ab, as `ColorNetwork.predict` does; raise what the network raises."""

@@ -10,7 +10,6 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _ort_state
 
 from recolor_cli.errors import DeviceError, ModelError
 from recolor_cli.model.model_files import BROKEN_FILE_ADVICE
-from recolor_cli.system.device import cpu_count
 from recolor_cli.system.memory import is_out_of_memory
 
 onnxruntime.disable_telemetry_events()  # for Windows, which heeds no variable
@@ -75,10 +74,10 @@ def open_session(
         ) from error
 
 
-def open_cpu_session(graph: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """Open an ONNX file on the CPU, with all CPUs for one picture if `threads` is None."""
+def open_cpu_session(graph: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Open an ONNX file on the CPU, with so many threads for one picture."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or cpu_count()
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY  # failures are exceptions, too
     return open_session(graph, options, [CPU_PROVIDER])

@@ -168,7 +168,8 @@ class Console:
 
         self._bar_is_shown = True
         try:
-            with Bar(self._stderr, total, unit, description) as bar:
+            bar = Bar(self._stderr, total, unit, description)
+            with bar.progress:
                 yield bar
         finally:
             self._bar_is_shown = False

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 from rich.console import Console as RichConsole
 from rich.progress import (
     BarColumn,
@@ -21,7 +18,9 @@ from rich.text import Text
 
 
 class Bar:
-    """A progress bar with the rate and the remaining time, shown while the block runs.
+    """A progress bar with the rate and the remaining time.
+
+    It is shown while a block of its `progress` runs.
 
     Parameters
     ----------
@@ -42,7 +41,7 @@ class Bar:
         counts: tuple[ProgressColumn, ...] = (MofNCompleteColumn(), _RateColumn(unit))
         if unit == "bytes":
             counts = (DownloadColumn(), TransferSpeedColumn())
-        self._progress = Progress(
+        self.progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             *counts,
@@ -51,27 +50,15 @@ class Bar:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._progress.add_task(description, total=total)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
+        self._task = self.progress.add_task(description, total=total)
 
     def advance(self, count: int = 1) -> None:
         """Count items as done."""
-        self._progress.advance(self._task, count)
+        self.progress.advance(self._task, count)
 
     def describe(self, description: str) -> None:
         """Change the text before the bar."""
-        self._progress.update(self._task, description=description)
+        self.progress.update(self._task, description=description)
 
 
 class _RateColumn(ProgressColumn):
