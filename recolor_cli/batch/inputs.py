@@ -7,12 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from urllib.parse import unquote
 
-from recolor_cli.batch.destination import (
-    DEFAULT_SUFFIX,
-    job_of,
-    place_error,
-    stream_destination,
-)
+from recolor_cli.batch.destination import DEFAULT_SUFFIX, job_of, place_error, stream_destination
 from recolor_cli.batch.file_identity import path_key
 from recolor_cli.batch.folder_search import is_folder, original_name, search
 from recolor_cli.batch.job import Job, as_stream, is_stream

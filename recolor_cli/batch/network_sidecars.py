@@ -18,13 +18,7 @@ from recolor_cli.color.resize import shrink_to_side
 from recolor_cli.guidance.contact_sheet import SIDE, draw_contact_sheet
 from recolor_cli.guidance.prediction import Prediction
 from recolor_cli.image.decoded_image import DecodedImage
-from recolor_cli.image.encode import (
-    ImageEncoding,
-    encode,
-    encode_all,
-    on_white,
-    record_provenance,
-)
+from recolor_cli.image.encode import ImageEncoding, encode, encode_all, on_white, record_provenance
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.image.provenance import Provenance
 from recolor_cli.recolorizer import MIN_SIDE, Recolorizer, StageTimings

@@ -21,12 +21,7 @@ from recolor_cli.errors import DamagedError, InputError, RecolorError
 from recolor_cli.image.compare import Thumbnails, draw_comparison, thumbnails
 from recolor_cli.image.decode import decode_pages, to_8_bits
 from recolor_cli.image.decoded_image import DecodedImage
-from recolor_cli.image.encode import (
-    ImageEncoding,
-    encode_all,
-    encode_to_file,
-    record_provenance,
-)
+from recolor_cli.image.encode import ImageEncoding, encode_all, encode_to_file, record_provenance
 from recolor_cli.image.failures import page_errors
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.probe import Header, probe

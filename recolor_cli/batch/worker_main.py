@@ -13,13 +13,7 @@ from typing import Any
 
 import cv2
 
-from recolor_cli.batch.messages import (
-    Distribute,
-    InitMessage,
-    Predict,
-    ReadyMessage,
-    Reserve,
-)
+from recolor_cli.batch.messages import Distribute, InitMessage, Predict, ReadyMessage, Reserve
 from recolor_cli.batch.task_desk import TaskDesk
 from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.errors import RecolorError

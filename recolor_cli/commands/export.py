@@ -10,10 +10,7 @@ import click
 
 from recolor_cli.commands.options import SETTINGS, quiet_option
 from recolor_cli.commands.report import missing_extra
-from recolor_cli.errors import (
-    ExitCode,
-    UsageError,
-)
+from recolor_cli.errors import ExitCode, UsageError
 from recolor_cli.system.texts import counted
 
 if TYPE_CHECKING:

@@ -14,10 +14,7 @@ import click
 from recolor_cli.commands.options import SETTINGS, device_option, quiet_option, verbose_option
 from recolor_cli.commands.report import missing_extra
 from recolor_cli.commands.signals import signals
-from recolor_cli.errors import (
-    ExitCode,
-    UsageError,
-)
+from recolor_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from recolor_cli.evaluation.metrics import Figures
