@@ -130,7 +130,7 @@ def expect_results(jobs: Iterable[Job], options: OutputOptions) -> None:
             return  # what holds them all may hold much more: each folder is listed
         first, last = min(first, stem), max(last, stem)
     if first:
-        # What the first and the last of them share, all between them do.
+        # All addresses between the first and the last one share their common beginning.
         LISTINGS.expect(os.path.commonprefix((first, last)))  # noqa: RUF071, of characters
 
 

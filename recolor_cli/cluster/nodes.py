@@ -45,13 +45,13 @@ class Node:
 
     @property
     def strategy(self) -> NodeAffinitySchedulingStrategy:
-        """What makes Ray run a task there, and nowhere else."""
+        """The strategy by which Ray runs a task there, and nowhere else."""
         return NodeAffinitySchedulingStrategy(self.id, soft=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Software:
-    """What is installed on a node: the version of Python, and of `PACKAGES` or an empty text."""
+    """The version of Python on a node, and those of `PACKAGES`, empty where one is missing."""
 
     python: str
     packages: Mapping[str, str]

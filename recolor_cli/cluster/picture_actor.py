@@ -1,4 +1,4 @@
-"""What runs on the machines of a cluster: an actor of Ray's with a process that recolors.
+"""Recolor pictures on the machines of a cluster: an actor of Ray's with a process that recolors.
 
 The process is a pool of one, as a run on one machine has one of several. So a picture that kills it
 is tried again and named by the same code there, and the actor outlives it.
@@ -22,7 +22,7 @@ from recolor_cli.cluster.work import ClusterWork, Task
 
 @dataclass(frozen=True, slots=True)
 class _Config:
-    """What an actor needs to begin.
+    """The configuration of an actor.
 
     Parameters
     ----------

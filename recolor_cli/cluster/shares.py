@@ -12,7 +12,7 @@ from recolor_cli.system.device import Device, parse_device
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one actor of a machine gets.
+    """The part of a machine that one actor gets.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the actors of a cluster do: pictures, or films."""
+"""The work of the actors of a cluster: pictures, or films."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Task = tuple[Job, MissingOutputs]
 
 
 class Actor(Protocol):
-    """What Ray holds on a machine. It is made without arguments."""
+    """An object that Ray holds on a machine. It is made without arguments."""
 
     def start(self, config: Any) -> ReadyMessage:
         """Load the network; raises RecolorError."""
@@ -43,7 +43,7 @@ class Actor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClusterWork:
-    """What the actors of a run are, and how they begin.
+    """The class of the actors of a run, their shares of machines, and their configuration.
 
     Parameters
     ----------

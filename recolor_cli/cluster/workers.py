@@ -153,7 +153,7 @@ class ClusterWorkers:
                 raise
         return None
 
-    # What follows runs in the thread of the loop.
+    # The methods below run in the thread of the loop.
 
     def _serve_all(self) -> None:
         try:

@@ -37,7 +37,7 @@ _SHOWN_BY_BROWSERS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif",
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What the page says about the whole run."""
+    """Facts about the whole run, which the page shows."""
 
     seconds: float
     version: str

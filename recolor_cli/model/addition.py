@@ -52,7 +52,7 @@ class Addition:
 
     @property
     def advice(self) -> str:
-        """How to add the model from a file that the user has got otherwise; ends a hint."""
+        """The command that adds the model from a file of the user's; it ends a hint."""
         what = self.profile_path if self.profile_path and not self.is_known else self.name
         if self.profile_path is None:
             return "recolor models add /path/to/file.onnx"

@@ -41,7 +41,7 @@ _SPARE = 1 << 24  # bytes that stay free on the disk
 
 
 class Watcher(Protocol):
-    """What is told about a download while it runs."""
+    """Takes news of a download while it runs."""
 
     def on_size(self, total: int | None) -> None:
         """Take the size of the file in bytes, if the server tells it, before the first byte."""
@@ -55,7 +55,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """What tells one version of a file from another: its address, size, tag and time."""
+    """The address, size, tag and time by which versions of a file differ."""
 
     address: str
     total: int | None = None

@@ -34,7 +34,7 @@ _TEMPERATURES = (0.01, 10)
 
 
 class OutputKind(StrEnum):
-    """What a network's output holds."""
+    """The contents of a network's output."""
 
     AB = "ab"
     RGB = "rgb"

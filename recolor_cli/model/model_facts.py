@@ -1,4 +1,4 @@
-"""What a model says of itself, for tables and JSON."""
+"""Collect the facts about a model, for tables and JSON."""
 
 from __future__ import annotations
 

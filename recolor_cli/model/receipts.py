@@ -1,4 +1,4 @@
-"""What is kept of each model that the user added: where it is from, and how far it was verified."""
+"""Keep a receipt of each model that the user added: its origin, and how far it was verified."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHECKSUMS = ".checksums.json"  # of all downloads so far, by address; it outliv
 
 
 class Verified(StrEnum):
-    """What the checksum of a network was found equal to."""
+    """The checksum that a network's own was found equal to."""
 
     PUBLISHED = "published"  # the one that its publisher states
     GIVEN = "given"  # the one that the user gave
@@ -27,7 +27,7 @@ class Verified(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What is kept of an added model, in a JSON file beside it.
+    """The facts that are kept of an added model, in a JSON file beside it.
 
     Parameters
     ----------

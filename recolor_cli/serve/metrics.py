@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""Count requests, pictures and seconds for Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask, and what pages may do.
+"""Refuse requests of strangers, and restrict what the pages may do.
 
 A page of another origin must not use a server on this machine: neither by its address (`Origin`,
 `Sec-Fetch-Site`), nor by a name of its own that it lets point here (DNS rebinding, `Host`).

@@ -59,7 +59,7 @@ async def recolor(request: Request) -> Response:
     """Recolor the picture of a request, and answer with the file."""
     service: Service = request.app.state.service
     options = request.query_params.multi_items()
-    # What is wrong already is told before the body is read.
+    # Report wrong options before the body is read.
     service.options.parse(options)
     service.work.check_room()
     holding = Holding(service.memory)

@@ -59,7 +59,7 @@ class RequestOptions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may cost.
+    """The limits of a request.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ _IN_BUCKETS = ("s3", *_ON_GOOGLE, *_ON_AZURE)
 
 
 class Listings:
-    """What the stores held when they were listed: once for each folder or prefix in a run."""
+    """Listings of stores. Each folder or prefix is listed once in a run."""
 
     def __init__(self) -> None:
         self._folders: dict[tuple[str, bool], Listing] = {}

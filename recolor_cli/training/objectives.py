@@ -32,7 +32,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # of a prediction in float32 and its 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What a training step minimises.
+    """The loss that a training step minimises, and the prediction that it compares.
 
     Parameters
     ----------

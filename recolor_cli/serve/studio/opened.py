@@ -56,7 +56,7 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class ReadPicture:
-    """What the studio needs of a file.
+    """The pixels of a file, and facts about it.
 
     Parameters
     ----------

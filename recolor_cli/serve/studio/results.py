@@ -33,7 +33,7 @@ _DEFAULT_MODEL, _DEFAULT_DEVICE = "poster", "auto"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What makes a result: options as a command line has them, and the files that they name.
+    """The options that make a result, as a command line has them, and the files that they name.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the page can ask for, without HTTP."""
+"""The answers to all requests of the page, without HTTP."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ExistsError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a save or a command has led to.
+    """The outcome of a save or of a request for a command.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a person wishes for one picture, as the page sends it."""
+"""The wishes of a person for one picture, as the page sends them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ADVICE = "reload the page"
 
 @dataclass(frozen=True, slots=True)
 class PaletteWish:
-    """Where a palette comes from.
+    """The source of a palette.
 
     Parameters
     ----------

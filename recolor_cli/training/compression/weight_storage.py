@@ -30,7 +30,7 @@ StoredWeight = dict[str, NDArray[Any]]
 
 
 class WeightStorage(StrEnum):
-    """How convolutions and matrices are stored. Norms and biases stay in float32."""
+    """The storage of convolutions and matrices. Norms and biases stay in float32."""
 
     INT8 = "8 bits"  # large weights: symmetric, one scale per output channel; small ones: float16
     HALF = "half precision"
