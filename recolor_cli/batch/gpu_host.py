@@ -48,7 +48,7 @@ def open_gpu_host(config: WorkerConfig) -> tuple[GpuHost | None, str]:
     -------
     GpuHost or None
     str
-        Why there is none, if CUDA was tried; else empty.
+        Why the network is not on a GPU, if CUDA was tried; else empty.
 
     Raises
     ------

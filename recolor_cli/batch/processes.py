@@ -178,7 +178,7 @@ class ProcessWorkers:
             except RecolorError as error:
                 self._give_up(item, error)
                 return
-            except Exception as bug:  # nobody is to wait for ever for this future
+            except Exception as bug:  # the caller must not wait for ever
                 outcome = failed_unexpectedly(task.job, bug)
             future.set_result(outcome)
         supervisor.end()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from recolor_cli.image.provenance import Provenance, pick_options, plain_text
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
@@ -54,7 +53,7 @@ def describe_colors(
     ----------
     options : RecolorOptions
     mask, palette : str or None
-        As they were given. Files are told by their names and by a hash of what was read.
+        As they were given. A file is described by its name and a hash of its contents.
     hints : sequence of str
         As they were given.
     """
@@ -77,8 +76,8 @@ def number_text(number: float) -> str:
     return f"{number:.12g}"
 
 
-def digest_arrays(*parts: NDArray[np.generic] | bytes | Any) -> str:
-    """Return a hash of what was read of files: arrays, or bytes."""
+def digest_arrays(*parts: NDArray[Any] | bytes) -> str:
+    """Return a hash of the contents of files, as arrays or bytes."""
     digest = hashlib.blake2b(digest_size=_DIGEST_SIZE)
     for part in parts:
         digest.update(repr(getattr(part, "shape", "")).encode())

@@ -138,7 +138,7 @@ class Supervisor:
                         held = message.needed
                     elif self._host:
                         answer = self._host.answer(message)
-                except RecolorError as error:  # belongs to whoever asked
+                except RecolorError as error:  # raised again in the process that asked
                     answer = error
                 self._process.send(answer)
         finally:

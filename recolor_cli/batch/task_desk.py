@@ -53,7 +53,7 @@ class TaskDesk:
         return PictureWork(recolorizer, output, self._budget, request.picture)
 
     def _network(self, model: str) -> ColorNetwork:
-        """Return the network of a model, which is loaded if it is none of the last used."""
+        """Return the network of a model. It is loaded unless it is one of the last used."""
         if model == self._config.model:
             return self._own
         network = self._others.pop(model, None)

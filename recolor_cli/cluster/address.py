@@ -29,7 +29,7 @@ def check_cluster_address(address: str) -> str:
     Raises
     ------
     UsageError
-        If it is none, or one of Ray's client, through which all results would go.
+        If it is no address, or one of Ray's client, through which all results would go.
     """
     if address.startswith("ray://"):
         raise UsageError(

@@ -18,7 +18,7 @@ _OBJECTS = 100 * 2**20  # bytes for Ray's objects on this machine. Outcomes are 
 # Of a cluster that this process starts.
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # it would report the run to its makers
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # no card for who asked for none, and no warning
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # actors without a card see none, and no warning
     "RAY_worker_niceness": "0",  # Ray's 15 is for a cluster, not for one's own machine
 }
 _START_ADVICE = "start a node there with `ray start --head`, or leave the address out"
@@ -88,7 +88,7 @@ def _check_answers(address: str) -> None:
 
 
 def _explain(address: str, error: BaseException) -> RecolorError:
-    """Return the error of Ray's that the user is told."""
+    """Translate an error of Ray's for the user."""
     text = " ".join(str(error).split())
     if "Version mismatch" in text:
         versions = text.partition("Version mismatch:")[2].strip()

@@ -158,7 +158,7 @@ class ClusterWorkers:
     def _serve_all(self) -> None:
         try:
             self._loop.run_until_complete(self._look_after_nodes())
-        except Exception as bug:  # nobody is to wait for ever
+        except Exception as bug:  # the caller must not wait for ever
             self._give_up(RecolorError(f"a bug in recolor: {bug!r}", "please report it"))
         finally:
             self._loop.close()

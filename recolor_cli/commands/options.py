@@ -77,7 +77,7 @@ class _ModelOption(click.Option):
         parser.add_option(obj=self, opts=self.opts, dest=self.name, action="append")
 
     def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> Any:
-        """Return the only value, or where there is none that of the variable or the default."""
+        """Return the only value; without one, that of the variable or the default."""
         given = opts.get(self.name or "", ())
         if len(given) > 1:
             raise UsageError(

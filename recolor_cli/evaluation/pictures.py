@@ -169,7 +169,7 @@ def _find_in_tar(path: Path) -> list[Picture]:
 
 
 def _is_picture(path: Path) -> bool:
-    """Tell by a path within a folder or tar file; thumbnails are none, as for `recolor`."""
+    """Tell by its path whether a file is a picture; thumbnails do not count, as in `recolor`."""
     is_hidden = any(name.startswith(".") and name != ".." for name in path.parts)
     is_visible = not is_hidden and not any(map(is_machine_made, path.parts))
     return is_visible and ImageFormat.of_suffix(path.suffix) is not None

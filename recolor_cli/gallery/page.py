@@ -48,7 +48,7 @@ class RunFacts:
 
 
 def check_replaceable(page: Path, mark: bytes, advice: str) -> None:
-    """Check that a page may be written: there is none, or one of the same kind.
+    """Check that no page exists, or one of the same kind, which may be replaced.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from pathlib import Path
 from recolor_cli.errors import ModelError
 
 DEFAULT_MODEL = "poster"
-PROFILE_SUFFIX = ".toml"  # of a profile of somebody else's network
+PROFILE_SUFFIX = ".toml"  # of the profile of a foreign network
 _BUILDS = {8: ".int8", 16: ".fp16"}  # the end of a build's file name, by the bits it computes in
 
 # The profiles that come along, by name. `recolor models add` downloads their networks.

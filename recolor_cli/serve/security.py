@@ -136,7 +136,7 @@ def is_token(given: str, token: str) -> bool:
 
 
 def host_name(host: str) -> str:
-    """Return a Host header without its port; empty if it is none."""
+    """Return a Host header without its port; empty if it is malformed."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -31,7 +31,7 @@ def objects(fs: Any, container: str, prefix: str, recursive: bool) -> Iterator[t
 
 
 async def _next_page(pages: Any) -> list[tuple[str, bool]] | None:
-    """Return names, and which are empty, of the blobs of a page; None if there is none."""
+    """Return the names of the next blobs, and whether each is empty; None at the end."""
     async for page in pages:
         return [_noted(blob) async for blob in page]
     return None

@@ -84,7 +84,7 @@ class HashedSet:
     """
 
     def __init__(self, members: Iterable[Hashable] = ()) -> None:
-        # 0 where there is none, so that a hash of 0 is kept as 1.
+        # A free place holds 0, so that a hash of 0 is kept as 1.
         self._hashes = array("q", bytes(8 * 8))
         self._count = 0
         for member in members:

@@ -26,7 +26,7 @@ class NamedFiles(Protocol):
         Raises
         ------
         OSError, ValueError
-            If it cannot be read, or its name is none.
+            If it cannot be read, or no file can have the name.
         """
         ...
 

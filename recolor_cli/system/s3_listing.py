@@ -40,7 +40,7 @@ def objects(fs: Any, bucket: str, prefix: str, recursive: bool) -> Iterator[tupl
         yield item["Key"], not item["Size"]
     if not page.get("IsTruncated"):
         return
-    parts = [(request | _next(page), "")]  # each with its last possible key; "" is none
+    parts = [(request | _next(page), "")]  # each with its last possible key, or ""
     if recursive and page.get("Contents"):
         last = page["Contents"][-1]["Key"]
         ends = _folders(ask(request | {"Delimiter": "/", "StartAfter": last}), last)
@@ -65,7 +65,7 @@ def _next(page: dict[str, Any]) -> _Request:
 
 
 def _folders(page: dict[str, Any], last: str) -> list[str]:
-    """Return folders behind a key that part what is left; none if there are none."""
+    """Return some of the folders behind a key, which divide the rest of the listing."""
     folders = [item["Prefix"] for item in page.get("CommonPrefixes", ()) if item["Prefix"] > last]
     return folders[:: -(-len(folders) // _PARTS)] if folders else []
 

@@ -111,7 +111,7 @@ def to_utf8(chunks: Iterable[bytes]) -> Iterator[bytes]:
     Raises
     ------
     ValueError
-        If a mark says UTF-16 or UTF-32, and the text is none.
+        If a mark says UTF-16 or UTF-32, and the text is not in it.
     """
     chunks = iter(chunks)
     start = b""

@@ -138,7 +138,7 @@ class Shelf:
     def beside(self, picture: ShelfPicture, name: str) -> Path | None:
         """Return the path of a file beside a picture's result; None if there is none.
 
-        A link that leads out of the folders is none.
+        A link that leads out of the folders does not count.
         """
         path = picture.destination.with_name(Path(name).name)
         is_own = path.is_file() and (picture.is_dropped or self._is_inside(str(path)))

@@ -1,4 +1,4 @@
-"""Join a foreign network with its profile: one ONNX graph with the inputs and outputs of ours.
+"""Join a foreign network with its profile into one ONNX graph, with the inputs and outputs of ours.
 
 The conversions of the profile are torch modules here, traced to ONNX. In numpy,
 `ForeignProfile.prepare_input` and `ForeignProfile.convert_output` compute the same; the graph is
@@ -169,7 +169,7 @@ def graphs_in(graph: Any) -> Iterator[Any]:
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):  # g is an empty one where there is none
+            for inner in (attribute.g, *attribute.graphs):  # g is empty where it is not set
                 yield from graphs_in(inner)
 
 
