@@ -24,8 +24,8 @@ from recolor_cli.system.stores import LISTINGS
 # Paths within the searched folder are text with slashes: path objects would double the time of
 # planning a million pictures.
 _Enters = Callable[[str], bool]
-# A folder within the searched one, "" for that itself, and names of its files in order. Of a store
-# it may be a part.
+# A folder within the searched one, "" for that itself, and names of its files in order. On a store
+# they may be some of its files.
 _Group = tuple[str, list[str]]
 _AT_ONCE = 1000  # names in a group of a store
 
@@ -173,7 +173,7 @@ def _walk_store(
         return is_entered(parts[:-1]) and enters(path) and not is_out
 
     paths = map(_parted, LISTINGS.of_folder(folder, recursive))
-    # As folders of disks are walked.
+    # In the order in which folders of disks are walked.
     for parts, group in groupby(sorted_compactly(paths), itemgetter(0)):
         names = (name for _, name in group)
         if not {"", ".", ".."}.isdisjoint(parts):

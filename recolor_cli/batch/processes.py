@@ -48,7 +48,7 @@ def _try_network(config: WorkerConfig, preamble: str) -> int:
     try:
         return process.ready().memory
     except WorkerDied:
-        return 0  # those that follow tell how, and are replaced
+        return 0  # the next ones report the reason, and are replaced
     finally:
         process.end()
 

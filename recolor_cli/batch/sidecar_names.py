@@ -18,7 +18,7 @@ COMPARE = "compare"  # before | after
 VARIANTS = "variants"  # a sheet of all variants; each but the result is labelled with its number
 CONFIDENCE = "confidence"  # a map of how certain the network was
 
-STUDIO, MASK, PALETTE = "studio", "mask", "palette"  # what a person chose; made by `serve`
+STUDIO, MASK, PALETTE = "studio", "mask", "palette"  # choices of a person; made by `serve`
 
 MAX_VARIANTS = 16
 

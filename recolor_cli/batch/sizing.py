@@ -28,7 +28,7 @@ def pictures_at_a_time(config: WorkerConfig, on_gpu: bool, seen: int = 0) -> int
     """
     wanted = config.count or min(
         cpu_count() * processes_per_cpu(on_gpu, config.on_store),
-        # A picture takes some, too.
+        # A picture needs memory, too.
         max(1, available_memory() // (PROCESS_MEMORY + max(seen, PROCESS_MEMORY))),
     )
     return min(wanted, config.total or MAX_PROCESSES, MAX_PROCESSES)

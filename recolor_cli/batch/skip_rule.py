@@ -127,7 +127,7 @@ def expect_results(jobs: Iterable[Job], options: OutputOptions) -> None:
     first = last = os.path.splitext(next(on_stores, ""))[0]
     for stem, _ in map(os.path.splitext, on_stores):
         if out is None and folder_of(stem) != folder_of(first):
-            return  # what holds them all may hold much more: each folder is listed
+            return  # their common folder may hold much more, so each is listed
         first, last = min(first, stem), max(last, stem)
     if first:
         # All addresses between the first and the last one share their common beginning.

@@ -71,7 +71,7 @@ def film(**values: Any) -> ExitCode:
     options, raw = _make_film_options(given), _parse_raw_frames(given)
     output = make_output_options(given, options)
     jobs = plan_films(given.inputs, given.recursive, output)
-    jobs.sort(key=lambda job: job.error is None)  # told before hours of work
+    jobs.sort(key=lambda job: job.error is None)  # errors come before hours of work
     _check_streams(given, jobs)
     _check_encoders(jobs, options.encoding)
     # Machines of a cluster have devices of their own.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from recolor_cli.serve.settings import ServeSettings
     from recolor_cli.terminal.console import Console
 
-# What requests are made of, so that the first one need not wait for it.
+# Imports the modules that requests need, so that the first one need not wait for them.
 _PREAMBLE = "import recolor_cli.commands.request_options"
 _SHORTEST_TOKEN = 16  # characters
 

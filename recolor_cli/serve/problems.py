@@ -20,7 +20,7 @@ from recolor_cli.errors import (
     UsageError,
 )
 
-# The first kind that an error is of.
+# By the class of the error; the first entry that fits counts.
 _STATUS: dict[type[RecolorError], HTTPStatus] = {
     UsageError: HTTPStatus.BAD_REQUEST,
     ModelError: HTTPStatus.BAD_REQUEST,

@@ -78,7 +78,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: Starlette, seconds: float, on_start: Callable[[], None]) -> None:
-        # A request that is no HTTP is answered with 400, and is no line of the log.
+        # uvicorn answers a malformed request with 400. That need not be in the log.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         config = uvicorn.Config(
             app,

@@ -8,8 +8,8 @@ import contextlib
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# What is read of a body that is refused. Most clients send all of it before they read the answer,
-# and lose the answer if the connection is closed before.
+# Bytes and time to read on in a refused body. Most clients send all of it before they read the
+# answer, and lose the answer if the connection is closed before.
 _MOST = 16 << 20  # bytes
 _SECONDS = 2.0
 

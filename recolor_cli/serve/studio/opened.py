@@ -34,7 +34,7 @@ PREVIEW_SIDE = 1024  # px, the longest side
 MAX_DETAIL = 2560  # px, the longest side of a detail
 VARIANTS, _VARIANT_SIDE = 4, 240
 _QUALITY = 92
-_MIDDLE_SIDE = 2560  # px, of the copy that details are cut from where the picture is larger
+_MIDDLE_SIDE = 2560  # px, of the copy from which details of no finer scale are cut
 _SUGGESTED_LIGHTNESS = (25.0, 85.0)  # L*; hardly any color can be shown beyond
 
 

@@ -146,7 +146,7 @@ def _convert_nodes(graph: Any, chosen: set[str]) -> None:
                     node.input[i] = cast(name, TensorProto.FLOAT, _TO_SINGLE)
         nodes.append(node)
     _replace_nodes(graph, nodes)
-    del graph.value_info[:]  # the types there are those of before
+    del graph.value_info[:]  # it holds the types from before
 
 
 def _replace_nodes(graph: Any, nodes: list[Any]) -> None:
