@@ -32,19 +32,11 @@ def file_identity(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def is_same_file(path: str, other: str) -> bool:
-    """Tell whether two paths lead to one file; False if one is missing."""
-    try:
-        return Path(path).samefile(other)
-    except (OSError, ValueError):
-        return False
-
-
 @cache
 def _ignores_case(folder: str) -> bool:
     """Tell whether names in a folder that differ in case alone are of one file."""
     for path in (folder, *map(str, Path(folder).parents)):
         other = path.swapcase()
-        if other != path and os.path.exists(path):
-            return is_same_file(path, other)
+        if other != path and (identity := file_identity(path)):
+            return file_identity(other) == identity
     return False
