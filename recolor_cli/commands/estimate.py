@@ -30,12 +30,7 @@ _LONGEST = 10.0  # seconds; a picture that seems to take longer is not measured
 
 
 class _Tally:
-    """The pictures that would be recolored: how many, how large, and some of them.
-
-    Attributes
-    ----------
-    count : int
-    """
+    """The pictures that would be recolored: how many, how large, and some of them."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -21,13 +21,7 @@ if TYPE_CHECKING:
 
 
 class GalleryWriter:
-    """Puts outcomes on the gallery page, if there is one.
-
-    Parameters
-    ----------
-    console : Console
-    gallery : Gallery or None
-    """
+    """Puts outcomes on the gallery page, if there is one."""
 
     def __init__(self, console: Console, gallery: Gallery | None) -> None:
         self._console = console

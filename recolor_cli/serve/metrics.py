@@ -56,13 +56,7 @@ class Metrics:
 
 
 class CountRequests:
-    """Middleware that counts requests by their route and status.
-
-    Parameters
-    ----------
-    app : ASGIApp
-    metrics : Metrics
-    """
+    """Middleware that counts requests by their route and status."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app

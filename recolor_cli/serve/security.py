@@ -48,13 +48,7 @@ _HEADERS = {
 
 
 class Guard:
-    """Middleware that refuses who may not ask, and restricts what the pages may do.
-
-    Parameters
-    ----------
-    app : ASGIApp
-    settings : ServeSettings
-    """
+    """Middleware that refuses requests of strangers, and restricts what the pages may do."""
 
     def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
         self._app = app

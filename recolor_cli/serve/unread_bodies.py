@@ -15,12 +15,7 @@ _SECONDS = 2.0
 
 
 class UnreadBodies:
-    """Middleware that reads a little more of a refused body, and closes its connection.
-
-    Parameters
-    ----------
-    app : ASGIApp
-    """
+    """Middleware that reads a little more of a refused body, and closes its connection."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -56,12 +56,7 @@ class Saved:
 
 
 class Studio:
-    """The pictures, the network and the open pictures of a server.
-
-    Parameters
-    ----------
-    settings : ServeSettings
-    """
+    """The pictures, the network and the open pictures of a server."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
