@@ -78,7 +78,7 @@ class _Static(StaticFiles):
 
 
 class _Api:
-    """The answers to the page. Starlette calls those that await nothing in threads."""
+    """The answers to the page. Starlette runs the methods that are not async in threads."""
 
     def __init__(self, studio: Studio, max_bytes: int, memory: Memory) -> None:
         self._studio = studio
