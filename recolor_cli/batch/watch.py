@@ -11,8 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from recolor_cli.batch.destination import (
     check_base,
@@ -36,20 +36,13 @@ EMPTY_PATIENCE = 30.0  # seconds; some programs make a file long before they fil
 _POLL_SHARE = 0.2  # part of the time that polls may take: large folders are polled less often
 _TICK = 0.2  # seconds in which a stop is noticed
 
-Fingerprint = tuple[int, int, int]  # size, time of the last change in ns, inode
 
-
-@dataclass(frozen=True, slots=True)
-class _InboxFile:
+class _InboxFile(NamedTuple):
     """A file in an inbox."""
 
     path: str
     relative: str
     status: os.stat_result
-
-    @property
-    def fingerprint(self) -> Fingerprint:
-        return self.status.st_size, self.status.st_mtime_ns, self.status.st_ino
 
 
 def arrivals(
@@ -239,7 +232,7 @@ class _KnownFiles:
 
     def job_of(self, found: _InboxFile, options: OutputOptions, suffix: str) -> Job | None:
         """Return the job of a file if it is complete and was not yielded as it is."""
-        name, fingerprint = hash(found.path), hash(found.fingerprint)
+        name, fingerprint = hash(found.path), _fingerprint(found.status)
         self._present.add(name)
         before = self._yielded.get(name)
         if before == fingerprint or not self._is_complete(name, fingerprint, found):
@@ -271,7 +264,7 @@ class _KnownFiles:
         # A share's client remembers sizes for a while; opening makes it ask.
         try:
             with Path(found.path).open("rb") as file:
-                fresh = hash(replace(found, status=os.fstat(file.fileno())).fingerprint)
+                fresh = _fingerprint(os.fstat(file.fileno()))
         except OSError:
             return True  # the job will fail with the reason
         self._waiting[name] = fresh, since if fresh == fingerprint else now
@@ -316,6 +309,11 @@ class _KnownFiles:
 
     def __len__(self) -> int:
         return len(self._yielded) + len(self._waiting) + len(self._writer)
+
+
+def _fingerprint(status: os.stat_result) -> int:
+    """Return a number that changes with a file."""
+    return hash((status.st_size, status.st_mtime_ns, status.st_ino))
 
 
 def _is_picture(name: str) -> bool:

@@ -121,12 +121,12 @@ def _check_sources(
 
 
 def _load_pictures(sources: tuple[str, ...], console: Console) -> list[Picture]:
-    from recolor_cli.evaluation.pictures import load_pictures, usable
+    from recolor_cli.evaluation.pictures import load_pictures, spread, usable
 
     found = load_pictures(sources)
     if not found:
         raise UsageError("export compares on real pictures, too", "name some with --pictures")
-    chosen = usable(found[:: -(-len(found) // _MAX_MEASURED)])
+    chosen = usable(spread(found, _MAX_MEASURED))
     console.note(f"comparing and measuring on {counted(len(chosen), 'picture')}")
     return chosen
 

@@ -48,7 +48,7 @@ def quantize(
     from recolor_cli.terminal.console import Console
 
     try:
-        from recolor_cli.evaluation.pictures import load_pictures, usable
+        from recolor_cli.evaluation.pictures import load_pictures, spread, usable
         from recolor_cli.training.compression.float16 import to_float16
         from recolor_cli.training.compression.int8 import to_int8
     except ImportError as error:
@@ -62,8 +62,7 @@ def quantize(
         raise UsageError(f"{destination} must end in .onnx", f"name it {destination}.onnx")
     if destination.resolve() == path.resolve():
         raise UsageError(f"{destination} is the model itself", "choose another name with -o")
-    found = load_pictures(pictures)
-    chosen = usable(found[:: -(-len(found) // _PICTURES)])
+    chosen = usable(spread(load_pictures(pictures), _PICTURES))
     report = (to_int8 if bits == "8" else to_float16)(path, destination, chosen)
     first = "the first " if bits == "8" else ""
     console.note(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import math
 import os
 import stat
 import tarfile
@@ -173,6 +174,11 @@ def _is_picture(path: Path) -> bool:
     is_hidden = any(name.startswith(".") and name != ".." for name in path.parts)
     is_visible = not is_hidden and not any(map(is_machine_made, path.parts))
     return is_visible and ImageFormat.of_suffix(path.suffix) is not None
+
+
+def spread(pictures: Sequence[Picture], most: int) -> Sequence[Picture]:
+    """Return at most so many pictures, evenly spread over all; there must be some."""
+    return pictures[:: math.ceil(len(pictures) / most)]
 
 
 def usable(pictures: Sequence[Picture]) -> list[Picture]:

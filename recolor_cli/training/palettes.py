@@ -21,7 +21,7 @@ import numpy as np
 
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.resize import shrink_to_side
-from recolor_cli.evaluation.pictures import Picture, load_pictures
+from recolor_cli.evaluation.pictures import Picture, load_pictures, spread
 from recolor_cli.guidance.palette_bank import CLUSTERS, PERIOD
 from recolor_cli.guidance.palette_matching import LIKE_COLORS, Palette, blur_matrix
 from recolor_cli.system.files import write_atomic
@@ -94,7 +94,7 @@ def main() -> None:
     posters = [p for p in load_pictures(arguments.posters) if arguments.only in p.name]
     periods = dict(period.split("=", 1) for period in arguments.period)
     bank = make_bank(
-        posters[:: -(-len(posters) // arguments.most)],
+        spread(posters, arguments.most),
         {name: load_pictures([source]) for name, source in periods.items()},
     )
     write_atomic(arguments.out, bank)

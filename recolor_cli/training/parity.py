@@ -15,7 +15,7 @@ from onnx import helper
 from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.metrics import Accumulator
-from recolor_cli.evaluation.pictures import Picture
+from recolor_cli.evaluation.pictures import Picture, spread
 from recolor_cli.model.manifest import Manifest
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.recolorizer import Recolorizer
@@ -59,8 +59,7 @@ def make_inputs(
     inputs: list[FloatArray] = [
         random.uniform(0, 100, (n, 1, h, w)).astype(np.float32) for n, h, w in shapes
     ]
-    some = pictures[:: math.ceil(len(pictures) / _COMPARISON_COUNT)]
-    return inputs + list(network_inputs(manifest, some))
+    return inputs + list(network_inputs(manifest, spread(pictures, _COMPARISON_COUNT)))
 
 
 def write_verified(

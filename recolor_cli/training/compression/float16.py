@@ -21,7 +21,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from recolor_cli.errors import ModelError, UsageError
-from recolor_cli.evaluation.pictures import Picture
+from recolor_cli.evaluation.pictures import Picture, spread
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.system.files import write_atomic
 from recolor_cli.training.compression.build import BuildReport, Comparison, fold_norms
@@ -67,7 +67,7 @@ def to_float16(model: Path, destination: Path, pictures: list[Picture]) -> Build
     if not pictures:
         raise UsageError("half precision is compared on pictures", "name some with --pictures")
     network = OnnxColorNetwork.load(model, "cpu")
-    comparison = Comparison(network, pictures[:: -(-len(pictures) // _COMPARISON_COUNT)])
+    comparison = Comparison(network, spread(pictures, _COMPARISON_COUNT))
     with tempfile.TemporaryDirectory() as folder:
         folded, candidate, simulation = (Path(folder) / name for name in "abc")
         fold_norms(model, folded)
