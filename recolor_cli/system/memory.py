@@ -17,8 +17,8 @@ from recolor_cli.errors import InputError
 NO_MEMORY = "there is not enough memory for it"
 MEMORY_ADVICE = "make it smaller, use fewer --jobs, or close other programs"
 _SHARE = 0.9  # part of the free memory that pictures may take
-# How libraries say it that raise errors of their own: OpenCV, onnxruntime, decoders, the loader of
-# shared libraries, and Python where no thread can be started.
+# Messages of libraries that raise errors of their own when memory is lacking: OpenCV, onnxruntime,
+# decoders, the loader of shared libraries, and Python where no thread can be started.
 _LACK = re.compile(
     r"out of memory|(not enough|insufficient|no) memory|bad.?alloc|can(no|')t start new thread|"
     r"(cannot|can't|could not|unable to|failed to) (allocate|map segment)",

@@ -19,7 +19,7 @@ from recolor_cli.system.listing import Listing
 from recolor_cli.system.places import folder_of, names_folder, password_error, scheme_of, sibling
 from recolor_cli.system.store_errors import store_errors
 
-# What a server writes under a name can be read before it is whole.
+# Others may read a file of such a server before it is whole.
 _WRITES_ARE_NOT_ATOMIC = ("sftp",)
 _HAS_FOLDERS = ("sftp",)
 _READ_ARGUMENTS = {"s3": {"max_concurrency": 1}}  # with more, s3fs asks for the size first

@@ -15,7 +15,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
-# How two ASCII characters begin a text without a mark: 0 is a NUL.
+# Encodings without a mark, by the first bytes of two ASCII characters in them: 0 is a NUL.
 _WIDE_ASCII = {
     "x000": "utf-32-le",
     "000x": "utf-32-be",

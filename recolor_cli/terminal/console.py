@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from recolor_cli.terminal.progress_bar import Bar
 
-_LONGEST_MESSAGE = 1000  # characters; a name in it may be a line of a file that is no list
+_LONGEST_MESSAGE = 1000  # characters; a file that was taken for a list may have long lines
 
 
 class Swatch(NamedTuple):
