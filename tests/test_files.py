@@ -10,7 +10,7 @@ from conftest import draw, encoded
 from recolor_cli.errors import InputError, OutputError
 from recolor_cli.image.unsupported import check_format
 from recolor_cli.system import files, memory
-from recolor_cli.system.files import back_up, mount_point, read, read_pipe, write_atomic
+from recolor_cli.system.files import back_up, mount_point, read, read_pipe, write_atomic, writing
 
 
 def test_a_file_larger_than_the_memory_is_not_read(tmp_path, monkeypatch):
@@ -204,8 +204,10 @@ def test_nothing_is_written_where_a_disk_was_mounted_before(tmp_path, monkeypatc
     disk.mkdir()
     mounted = True
     monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == disk and mounted)
-    write_atomic(disk / "a.jpg", b"x", mount=disk)
+    with writing(disk / "a.jpg", mount=disk) as file:
+        file.write(b"x")
     mounted = False
-    with pytest.raises(OutputError, match=f"mounted on {disk} is gone"):
-        write_atomic(disk / "sub" / "b.jpg", b"x", mount=disk)
+    gone = pytest.raises(OutputError, match=f"mounted on {disk} is gone")
+    with gone, writing(disk / "sub" / "b.jpg", mount=disk):
+        pass
     assert [path.name for path in disk.iterdir()] == ["a.jpg"]

@@ -106,11 +106,10 @@ def write_atomic(
     data: bytes,
     like: os.stat_result | None = None,
     keep_times: bool = False,
-    mount: Path | None = None,
     durable: bool = True,
 ) -> None:
     """Write bytes to a file as `writing` does."""
-    with writing(path, like, keep_times, mount, durable) as file:
+    with writing(path, like, keep_times, durable=durable) as file:
         file.write(data)
 
 
