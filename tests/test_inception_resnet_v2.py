@@ -13,6 +13,7 @@ from conftest import draw
 from recolor_cli.color.lab import rgb_to_gray, rgb_to_lightness
 from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.training.config import TrainConfig
+from recolor_cli.training.foreign.keras_loading import load_keras
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.inception_resnet_v2 import InceptionResNetV2, load_weights
 from recolor_cli.training.networks.semantics import SemanticBranch
@@ -137,7 +138,10 @@ def test_what_holds_no_such_weights_is_refused(network, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_broken_keras_file_is_refused(network, tmp_path):
+def test_a_broken_keras_file_is_refused(network, tmp_path, monkeypatch):
+    keras = load_keras()
+    small = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])  # in no time
+    monkeypatch.setattr(keras.applications, "InceptionResNetV2", lambda **options: small)
     (tmp_path / "x.h5").write_bytes(b"once upon a time")
     with pytest.raises(ModelError, match=r"x\.h5 holds no weights"):
         load_weights(network, tmp_path / "x.h5")
