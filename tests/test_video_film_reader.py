@@ -98,7 +98,7 @@ def test_frames_before_moment_0_keep_their_times(tmp_path, network):
     path = tmp_path / "early.mkv"
     options = {"avoid_negative_ts": "disabled"}
     with av.open(str(path), "w", options=options) as container:
-        picture = container.add_stream("libx264", rate=10, options={"bf": "0"})
+        picture = container.add_stream("libx264", rate=10, options={"bf": "0", "g": "2"})
         picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
         sound = container.add_stream("pcm_s16le", rate=8000, layout="mono")
         for number in range(10):
@@ -111,8 +111,11 @@ def test_frames_before_moment_0_keep_their_times(tmp_path, network):
         for stream in (picture, sound):
             container.mux(stream.encode(None))
     film = FilmReader(str(path))
-    times = [float(ticks * film.info.time_base) for ticks, _ in film.frames()]
+    ticks = [ticks for ticks, _ in film.frames()]
+    times = [float(tick * film.info.time_base) for tick in ticks]
     assert times == pytest.approx([number / 10 - 0.4 for number in range(10)], abs=2e-3)
+    for count, after in enumerate(ticks, 1):  # as a run that is resumed reads them
+        assert [tick for tick, _ in film.frames(after)] == ticks[count:]
     assert film.info.start == pytest.approx(-0.4, abs=2e-3)
     film.close()
     for suffix in ("mkv", "mp4"):

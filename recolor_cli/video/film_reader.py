@@ -234,7 +234,8 @@ class FilmReader:
     def _start_decoding(self, after: int | None) -> Any:
         """Return the picture stream of a fresh container that stands a little before a tick.
 
-        A pipe, a source without times and a container whose seek fails start at their beginning.
+        A pipe, a source without times and a container whose seek fails start at their beginning,
+        and so does a film whose beginning is near.
         """
         if not self.is_pipe:
             self._reopen()
@@ -242,9 +243,11 @@ class FilmReader:
         stream.thread_type = "AUTO"
         if after is None or self.is_pipe or not self._has_times or self.clock.is_joined:
             return stream
-        margin = round(_SEEK_MARGIN / self.info.time_base)
+        place = after - round(_SEEK_MARGIN / self.info.time_base)
+        if place <= self._first_time:
+            return stream
         try:
-            self._container.seek(max(after - margin, 0), stream=stream, backward=True)
+            self._container.seek(place, stream=stream, backward=True)
         except av.error.FFmpegError:  # the position is now undefined
             self._reopen()
             stream = self.find_picture_stream(self._container)

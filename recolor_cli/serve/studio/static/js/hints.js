@@ -241,8 +241,9 @@ export class Hints {
   // Go on to the likely colors by keyboard, once the server has told them.
   async #enterSuggestions(hint) {
     const found = hint && (await this.#ask(hint));
-    if (!found || this.current !== hint) return;
-    this.#showSuggestions(found, hint);
+    const now = this.current; // another object if the hint got another color meanwhile
+    if (!found || now?.id !== hint.id || now.x !== hint.x || now.y !== hint.y) return;
+    this.#showSuggestions(found, now);
     find("suggestions").querySelector("input")?.focus();
   }
 
