@@ -19,6 +19,7 @@ _MAX_SLOPE = 1.5  # L* a cell; more is an edge
 _MIN_SHARE = 0.002  # of the picture that an area must cover
 # Cells so near to an area, and so like its border in L*, belong to it: edges are blurred.
 _REACH, _MAX_STEP = 3, 6.0
+_PACKED = 128  # L* is packed in parts of this, which exceeds 100 and a step on either side
 _MAX_SPREAD = 14.0  # standard deviation of L*; an area with more of it is no single surface
 _OUTLIER = 12.0  # ab units from an area's color at which a pixel has little say in it
 _SLOPE_PENALTY = 9.0  # variance of L* at which color follows lightness by half
@@ -125,14 +126,14 @@ def _grow(labels: FloatArray, lightness: FloatArray) -> FloatArray:
     """Let areas take the cells around them, step by step, that are as light as their border."""
     # OpenCV dilates no pairs of numbers, so that label and L* are packed into one: the label is its
     # whole part. There are at most 1 / _MIN_SHARE labels, and float32 keeps L* to a hundredth.
-    fraction = lightness / 128
+    fraction = lightness / _PACKED
     packed = labels + fraction * (labels > 0)
-    fraction -= _MAX_STEP / 128
+    lowest = fraction - _MAX_STEP / _PACKED  # L* of a border that a cell just joins
     for _ in range(_REACH):
         near = cast(FloatArray, cv2.dilate(packed, np.ones((3, 3), np.uint8)))
-        step = near - fraction
-        step -= np.floor(step)
-        joins = (step < 2 * _MAX_STEP / 128) & (packed == 0)
+        above = near - lowest
+        above -= np.floor(above)  # without the label
+        joins = (above < 2 * _MAX_STEP / _PACKED) & (packed == 0)
         cv2.copyTo(near, joins.view(np.uint8), packed)
     return np.floor(packed)
 
