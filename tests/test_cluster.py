@@ -88,12 +88,13 @@ def add_node(cluster):
     return cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def second_node(cluster):
-    """Return a second node, which stays: the tests that want one node stand before its first."""
+    """Return a second node, for one test."""
     node = add_node(cluster)
     cluster.wait_for_nodes()
-    return node
+    yield node
+    cluster.remove_node(node)
 
 
 @pytest.fixture
@@ -414,9 +415,6 @@ def test_a_card_takes_its_part_of_the_cpus():
     assert share_of(replace(node, gpus=0), "cuda").siblings == 0
     assert share_of(replace(node, memory=1 << 30), "cpu").siblings == 2
     assert share_of(replace(node, memory=3 << 30), "cpu", on_store=True).siblings == 2
-
-
-# With two nodes.
 
 
 def test_a_folder_is_recolored_as_on_one_machine_and_in_its_order(
