@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, cast
@@ -75,26 +75,30 @@ class _RunByDefault(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Where pictures and films are named, run both, one after the other."""
         if _CHOSEN not in ctx.meta:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            return result() if callable(result) else result
         ctx.ensure_object(GlobalFlags).pictures_alone = False
-        # The options of both are parsed before one of them begins its work.
         contexts = [
             self.commands[name].make_context(name, arguments, parent=ctx)
             for name, arguments in ctx.meta[_CHOSEN]
         ]
-        codes: list[ExitCode] = []
+        # The options and inputs of both are checked before one of them begins its work.
+        checked: list[Callable[[], ExitCode]] = []
         nothing: list[NoInputsError] = []
         for inner in contexts:
             with inner:
                 try:
-                    codes.append(inner.command.invoke(inner))
+                    checked.append(inner.command.invoke(inner))
                 except NoInputsError as error:  # --exclude, say, leaves it no file of a folder
                     nothing.append(error)
-            if ExitCode.INTERRUPTED in codes:
-                break
-        if not codes:
+        if not checked:
             raise nothing[0]
-        return max(codes)
+        code = ExitCode.OK
+        for work in checked:
+            code = max(code, work())
+            if code == ExitCode.INTERRUPTED:
+                break
+        return code
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write help that fits a screen."""

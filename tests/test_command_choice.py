@@ -88,9 +88,19 @@ def test_a_bad_job_of_one_kind_does_not_stop_the_other(folder, recolor):
     assert out == b"a-recolored.mp4\n"
 
 
-def test_wrong_options_are_said_before_anything_is_done(folder, recolor):
-    recolor(".", "--crf", "99", exit_code=2)
-    recolor(".", "--nothing", exit_code=2)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--crf", "99"],
+        ["--nothing"],
+        ["--encoder-option", "slow"],
+        ["--codec", "nothing"],
+        ["--reference", "1=nothing.png"],
+        ["--quality", "101"],
+    ],
+)
+def test_wrong_options_are_said_before_anything_is_done(folder, recolor, wrong):
+    recolor(".", *wrong, "--device", "cpu", exit_code=2)
     assert names(folder) == ["a.mp4", "b.jpg"]
 
 

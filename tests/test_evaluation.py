@@ -57,6 +57,9 @@ def test_a_broken_tar_file_is_named_without_the_words_of_a_library(tmp_path):
     data = whole.getvalue()
     (tmp_path / "whole.tar").write_bytes(data)
     assert [p.data for p in load_pictures([f"{tmp_path}/*.tar"])] == [p.data for p in PICTURES]
+    (tmp_path / "[1].tar").write_bytes(data)
+    assert len(load_pictures([f"{tmp_path}/[1].tar"])) == len(PICTURES)  # a name, and no glob
+    (tmp_path / "[1].tar").unlink()
     for broken in (b"once upon a time", data[: len(data) // 2]):
         (tmp_path / "whole.tar").write_bytes(broken)
         with pytest.raises(InputError, match=r"whole\.tar: cannot be read") as caught:

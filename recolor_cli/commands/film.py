@@ -7,9 +7,10 @@ ICC profile and masks mean nothing to a film.
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 @color_options
 @suffix_option("-recolored, -part, -preview")
 @film_options
-def film(**values: Any) -> ExitCode:
+def film(**values: Any) -> Callable[[], ExitCode]:
     """Recolor films: files, folders, numbered pictures (frames/%05d.png), or - for stdin.
 
     Luma, sound, subtitles, chapters and times stay as they are; only chroma is new. Results that
@@ -77,14 +78,7 @@ def film(**values: Any) -> ExitCode:
     # Machines of a cluster have devices of their own.
     device = Device.CPU if given.cluster else given.device
     check_model(given.model, device, bool(options.recolor.steering))
-    code = _recolor(given, jobs, output, options, raw, Console(given.quiet, given.verbose))
-    if given.dry_run and not given.quiet:
-        from recolor_cli.commands.film_estimate import print_estimate
-        from recolor_cli.commands.film_plan import is_finished
-
-        undone = [job for job in jobs if not (job.error or is_finished(job, output))]
-        print_estimate(undone, given.model, given.device, options, given.rate)
-    return code
+    return partial(_recolor, given, jobs, output, options, raw, Console(given.quiet, given.verbose))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,4 +217,10 @@ def _recolor(
             console.error(f"interrupted: {report}", "the same command goes on from here")
             return ExitCode.INTERRUPTED
     print_lists(report, console)
+    if given.dry_run and not given.quiet:
+        from recolor_cli.commands.film_estimate import print_estimate
+        from recolor_cli.commands.film_plan import is_finished
+
+        undone = [job for job in jobs if not (job.error or is_finished(job, output))]
+        print_estimate(undone, given.model, given.device, options, given.rate)
     return report.exit_code

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -178,7 +179,7 @@ _SECTIONS = {
 @click.option(
     "--watch", is_flag=True, help="Go on with what arrives in the folders INPUT, until stopped."
 )
-def run(**values: Any) -> ExitCode:
+def run(**values: Any) -> Callable[[], ExitCode]:
     """Recolor pictures: files, folders, or - for standard input.
 
     Each result goes beside its input as NAME-recolored, or to -o. What exists is skipped, so a run
@@ -207,7 +208,7 @@ def run(**values: Any) -> ExitCode:
     # A picture alone needs no other process, and other processes lack the streams of this one.
     in_threads = planned.total == 1 or any(is_stream(name) for name in given.inputs)
     opener = WorkerOpener(config, console, in_threads, given.cluster)
-    return _run(given, planned, opener, console)
+    return partial(_run, given, planned, opener, console)
 
 
 @dataclass(frozen=True, slots=True)

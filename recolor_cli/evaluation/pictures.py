@@ -111,10 +111,14 @@ def load_pictures(sources: Sequence[str]) -> list[Picture]:
     """
     pictures: list[Picture] = []
     for source in sources:
-        matches = sorted(glob.glob(str(Path(source).expanduser())))
+        path = Path(source).expanduser()
+        # A name may have the characters of a glob, too.
+        matches = [path] if os.path.exists(path) else sorted(map(Path, glob.glob(str(path))))
         if not matches:
-            raise NoInputsError(f"no pictures at {source}", "check --data and --validation")
-        for match in map(Path, matches):
+            raise NoInputsError(
+                f"no pictures at {source}: no such file or folder", "check the name"
+            )
+        for match in matches:
             found = _find_in_folder(match) if os.path.isdir(match) else _find_in_tar(match)
             if not found:
                 raise NoInputsError(
