@@ -82,6 +82,11 @@ def test_pictures_and_films_are_recolored_by_one_command(folder, recolor, args):
     assert err.count("exists, skipped") == 2
 
 
+def test_names_of_both_kinds_end_alike(folder, recolor):
+    out, _ = recolor(".", "--null", "--device", "cpu")
+    assert out == b"b-recolored.jpg\0a-recolored.mp4\0"
+
+
 def test_a_bad_job_of_one_kind_does_not_stop_the_other(folder, recolor):
     (folder / "c.jpg").write_bytes(b"no picture")
     out, _ = recolor("c.jpg", "a.mp4", "--device", "cpu", exit_code=1)

@@ -78,7 +78,8 @@ def film(**values: Any) -> Callable[[], ExitCode]:
     # Machines of a cluster have devices of their own.
     device = Device.CPU if given.cluster else given.device
     check_model(given.model, device, bool(options.recolor.steering))
-    return partial(_recolor, given, jobs, output, options, raw, Console(given.quiet, given.verbose))
+    console = Console(given.quiet, given.verbose, given.null)
+    return partial(_recolor, given, jobs, output, options, raw, console)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

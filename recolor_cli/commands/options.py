@@ -234,6 +234,12 @@ json_option = click.option(
     envvar="RECOLOR_JSON",
     help="Print JSON to stdout, one object a line.",
 )
+null_option = click.option(
+    "-0",
+    "--null",
+    is_flag=True,
+    help="Names on stdout and in lists end in NUL, not newline.",
+)
 quiet_option = click.option(
     "-q",
     "--quiet",
@@ -315,6 +321,7 @@ class SharedValues:
     no_provenance: bool
     dry_run: bool
     as_json: bool
+    null: bool
     quiet: bool
     verbose: bool
 
@@ -350,6 +357,7 @@ def shared_options(command: Command) -> Command:
         no_provenance_option,
         dry_run_option,
         json_option,
+        null_option,
         quiet_option,
         verbose_option,
     )

@@ -168,12 +168,6 @@ _SECTIONS = {
     shell_complete=files,
     help="Read inputs from a file, one a line; - is stdin.",
 )
-@click.option(
-    "-0",
-    "--null",
-    is_flag=True,
-    help="End names in NUL, not newline: in --files-from and on stdout.",
-)
 @jobs_option
 @cluster_option
 @click.option(

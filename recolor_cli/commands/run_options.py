@@ -38,7 +38,6 @@ class OptionValues(SharedValues):
     damaged: str
     max_pixels: int
     files_from: str | None
-    null: bool
     jobs: int | None
     cluster: str | None
     watch: bool
