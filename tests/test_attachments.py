@@ -140,6 +140,18 @@ def test_large_xmp_that_is_broken_is_left_out(xmp):
     assert any("XMP is left out" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(
+    ("namespace", "warnings"),
+    [
+        ("http://ns.adobe.com/xmp/note/", ()),
+        ("http://ns.adobe.com/hdr-gain-map/1.0/", ("its XMP, which is broken, is left out",)),
+    ],
+)
+def test_xmp_whose_elements_lie_too_deep_is_no_reason_to_refuse_a_picture(namespace, warnings):
+    xmp = packet("<a>" * 3_000 + "</a>" * 3_000, f'xmlns:n="{namespace}" n:Version="1"')
+    assert decode(encoded(RGB, ImageFormat.JPEG, xmp=xmp)).warnings == warnings
+
+
 def large_exif(size: int) -> bytes:
     child = Directory("<", {0x9003: ExifEntry(2, 20, b"1921:02:06 12:00:00\0")})
     child.entries[0x927C] = ExifEntry(7, size, b"m" * size)  # makers' notes

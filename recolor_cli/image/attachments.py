@@ -14,7 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from xml.dom import minidom
 
-from recolor_cli.image.xmp_document import XmpError, elements_of, parse_packet, serialize
+from recolor_cli.image.xmp_document import (
+    Property,
+    XmpError,
+    parse_packet,
+    properties_of,
+    serialize,
+)
 from recolor_cli.system.texts import listed
 
 GAIN_MAP = "its gain map (HDR)"
@@ -65,8 +71,11 @@ def remove_claims(packet: bytes) -> tuple[bytes, tuple[str, ...]]:
         return b"", (_BROKEN,)
     names: dict[str, None] = {}
     for description in document.getElementsByTagNameNS("*", "Description"):
-        for node in list(_claims(description)):
-            names |= dict.fromkeys(_names_of(node))
+        for node in properties_of(description):
+            found = _name_of(node)
+            if found is None:
+                continue
+            names |= dict.fromkeys([found, *_names_within(node)])
             if isinstance(node, minidom.Attr):
                 description.removeAttributeNode(node)
             else:
@@ -88,24 +97,15 @@ def say_left_out(names: Iterable[str]) -> str:
     return f"{listed(found)} {'is' if is_one else 'are'} left out"
 
 
-def _claims(description: minidom.Element) -> Iterator[minidom.Element | minidom.Attr]:
-    nodes: list[minidom.Element | minidom.Attr] = [*elements_of(description)]
-    nodes += description.attributes.values()
-    return (node for node in nodes if _name_of(node) is not None)
-
-
-def _name_of(node: minidom.Element | minidom.Attr) -> str | None:
+def _name_of(node: Property) -> str | None:
     """Return the attachment that a property tells of, which may be empty; None if of none."""
-    namespace, name = node.namespaceURI or "", str(node.localName)
-    if name.startswith(_VIDEO_PROPERTIES):
+    namespace = node.namespaceURI or ""
+    if str(node.localName).startswith(_VIDEO_PROPERTIES):
         return VIDEO
-    if namespace.startswith("http://www.w3.org/"):
-        return None  # declarations
     return next((what for start, what in _NAMESPACES.items() if namespace.startswith(start)), None)
 
 
-def _names_of(node: minidom.Element | minidom.Attr) -> Iterator[str]:
-    yield _name_of(node) or ""
+def _names_within(node: Property) -> Iterator[str]:
     if isinstance(node, minidom.Element):
         for item in node.getElementsByTagName("*"):
             values = [attribute.value for attribute in item.attributes.values()]

@@ -1,7 +1,4 @@
-"""XMP packets: add how a result was made to the packet of its source.
-
-A packet is RDF in XML: elements `rdf:Description`, whose attributes or children are properties. It
-is parsed and written with everything that is in it: comments, processing instructions, prefixes.
+"""Add how a result was made to the XMP packet of its source.
 
 References
 ----------
@@ -16,13 +13,14 @@ from xml.dom import XMLNS_NAMESPACE, Node, minidom
 from recolor_cli.image.provenance import DIGITAL_SOURCE_TYPE, PROGRAM, Provenance
 from recolor_cli.image.xmp_document import (
     RDF,
-    XmpError,
+    Property,
     about_of,
     append_description,
     declare_prefixes,
     elements_of,
     find_rdf,
     parse_packet,
+    properties_of,
     serialize,
 )
 from recolor_cli.image.xmp_reader import IPTC, MEDIA, NAMESPACE, REFERENCE, XMP
@@ -72,11 +70,8 @@ def add_provenance(packet: bytes, provenance: Provenance) -> bytes:
         If the packet is not XMP.
     """
     document = parse_packet(packet or _EMPTY.encode())
-    try:
-        rdf = find_rdf(document)
-        _append_facts(rdf, provenance, list(_take_replaced(rdf)))
-    except RecursionError as error:
-        raise XmpError("its elements lie too deep in each other") from error
+    rdf = find_rdf(document)
+    _append_facts(rdf, provenance, list(_take_replaced(rdf)))
     return serialize(document)
 
 
@@ -116,20 +111,19 @@ def _append_facts(
 def _take_replaced(rdf: minidom.Element) -> Iterator[minidom.Element]:
     """Remove the properties that a result has of its own, and yield them as elements."""
     for description in elements_of(rdf):
-        own = [child for child in elements_of(description) if _is_own(child)]
-        for child in own:
-            declare_prefixes(child)
-            description.removeChild(child)
-            yield child
-        attributes = [node for node in description.attributes.values() if _is_own(node)]
-        for attribute in attributes:
-            description.removeAttributeNode(attribute)
-            yield _element(rdf, str(attribute.namespaceURI), attribute.name, attribute.value)
-        if (own or attributes) and _is_empty(description):
+        own = [node for node in properties_of(description) if _is_own(node)]
+        for node in own:
+            if isinstance(node, minidom.Attr):
+                description.removeAttributeNode(node)
+                yield _element(rdf, str(node.namespaceURI), node.name, node.value)
+            else:
+                declare_prefixes(node)
+                yield description.removeChild(node)
+        if own and _is_empty(description):
             rdf.removeChild(description)
 
 
-def _is_own(node: minidom.Element | minidom.Attr) -> bool:
+def _is_own(node: Property) -> bool:
     name = (node.namespaceURI, node.localName)
     return node.namespaceURI == NAMESPACE or name in _OWN_STANDARD
 

@@ -16,6 +16,9 @@ from xml.dom import XMLNS_NAMESPACE, Node, minidom
 from xml.parsers.expat import ExpatError
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+Property = minidom.Element | minidom.Attr
+_W3C = "http://www.w3.org/"  # namespaces of RDF and XML begin so
+_MOST_DEPTH = 200  # elements in each other; minidom walks them by recursion
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 _ATTRIBUTE_ESCAPES = _ESCAPES | str.maketrans({'"': "&quot;", "\n": "&#10;", "\t": "&#9;"})
 
@@ -30,14 +33,19 @@ def parse_packet(packet: bytes) -> minidom.Document:
     Raises
     ------
     XmpError
-        If it is not XMP.
+        If it is not XML, declares a document type, or has elements that lie too deep in each other.
     """
     try:
         document = minidom.parseString(without_padding(packet))
-    except (ExpatError, ValueError, LookupError, RecursionError) as error:
+    except (ExpatError, ValueError, LookupError) as error:
         raise XmpError(f"it is not XML: {error}") from error
     if document.doctype:  # XMP has none, and entities may be bombs
         raise XmpError("it declares a document type")
+    level: list[minidom.Node] = [document]
+    for _ in range(_MOST_DEPTH):
+        level = [child for node in level for child in node.childNodes]
+    if level:
+        raise XmpError("its elements lie too deep in each other")
     return document
 
 
@@ -58,6 +66,19 @@ def find_rdf(document: minidom.Document) -> minidom.Element:
 def elements_of(parent: minidom.Element) -> list[minidom.Element]:
     """Return the elements that lie right in another."""
     return [child for child in parent.childNodes if child.nodeType == Node.ELEMENT_NODE]
+
+
+def properties_of(description: minidom.Element) -> list[Property]:
+    """Return the properties of a description, as elements and as attributes.
+
+    RDF's own attributes, and declarations of namespaces, are no properties.
+    """
+    attributes = [
+        node
+        for node in description.attributes.values()
+        if node.namespaceURI and not node.namespaceURI.startswith(_W3C)
+    ]
+    return [*elements_of(description), *attributes]
 
 
 def about_of(rdf: minidom.Element) -> str:
@@ -93,27 +114,16 @@ def declare_prefixes(element: minidom.Element) -> None:
             node = node.parentNode
 
 
-def serialize(document: minidom.Document) -> bytes:
-    """Write a document in UTF-8; raises `XmpError` if elements lie too deep in each other."""
-    try:
-        return _write(document).encode()
-    except RecursionError as error:
-        raise XmpError("its elements lie too deep in each other") from error
-
-
-def size_of(node: minidom.Element | minidom.Attr) -> int:
-    """Return how many bytes an element, or the value of an attribute, takes; as `serialize`."""
-    try:
-        if isinstance(node, minidom.Attr):
-            return len(node.value.translate(_ATTRIBUTE_ESCAPES).encode())
-        return len(_write(node).encode())
-    except RecursionError as error:
-        raise XmpError("its elements lie too deep in each other") from error
+def serialize(node: minidom.Node) -> bytes:
+    """Write a document, an element or the value of an attribute in UTF-8."""
+    return _write(node).encode()
 
 
 def _write(node: Any) -> str:
     """Write a node. minidom's own writer loses line breaks in attributes in Python 3.11.2."""
     kind = node.nodeType
+    if kind == Node.ATTRIBUTE_NODE:
+        return str(node.value.translate(_ATTRIBUTE_ESCAPES))
     if kind == Node.TEXT_NODE:
         return str(node.data.translate(_ESCAPES))
     if kind == Node.CDATA_SECTION_NODE:
@@ -125,8 +135,5 @@ def _write(node: Any) -> str:
     inside = "".join(map(_write, node.childNodes))
     if kind == Node.DOCUMENT_NODE:
         return inside
-    attributes = "".join(
-        f' {name}="{value.translate(_ATTRIBUTE_ESCAPES)}"'
-        for name, value in node.attributes.items()
-    )
+    attributes = "".join(f' {each.name}="{_write(each)}"' for each in node.attributes.values())
     return f"<{node.tagName}{attributes}>{inside}</{node.tagName}>"

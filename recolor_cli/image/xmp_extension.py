@@ -21,8 +21,8 @@ from recolor_cli.image.xmp_document import (
     elements_of,
     find_rdf,
     parse_packet,
+    properties_of,
     serialize,
-    size_of,
 )
 
 PACKET_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
@@ -89,12 +89,19 @@ def split_extension(packet: bytes) -> tuple[bytes, list[bytes]]:
     rdf, other = find_rdf(document), parse_packet(_EMPTY)
     target = append_description(find_rdf(other), about_of(rdf))
     left = len(serialize(document)) - _MOST_PACKET + _ROOM_FOR_NOTE
-    for size, description, node in sorted(_properties(rdf), key=lambda found: -found[0]):
+    properties = (
+        (len(serialize(node)), description, node)
+        for description in elements_of(rdf)
+        for node in properties_of(description)
+    )
+    for size, description, node in sorted(properties, key=lambda found: -found[0]):
         if left <= 0:
             break
         if isinstance(node, minidom.Attr):
             description.removeAttributeNode(node)
-            element = _as_element(node, document)
+            element = document.createElementNS(node.namespaceURI, node.name)
+            element.setAttributeNS(XMLNS_NAMESPACE, f"xmlns:{node.prefix}", str(node.namespaceURI))
+            element.appendChild(document.createTextNode(node.value))
         else:
             declare_prefixes(node)
             element = description.removeChild(node)
@@ -121,29 +128,6 @@ def _descriptions(extension: bytes) -> list[minidom.Element]:
         return elements_of(find_rdf(parse_packet(extension)))
     except XmpError:
         return []
-
-
-def _properties(
-    rdf: minidom.Element,
-) -> list[tuple[int, minidom.Element, minidom.Element | minidom.Attr]]:
-    """Return all properties, each with its size in bytes and its description."""
-    found: list[tuple[int, minidom.Element, minidom.Element | minidom.Attr]] = []
-    for description in elements_of(rdf):
-        for element in elements_of(description):
-            found.append((size_of(element), description, element))
-        for attribute in description.attributes.values():
-            if not (attribute.namespaceURI or "").startswith("http://www.w3.org/"):
-                found.append((size_of(attribute), description, attribute))
-    return found
-
-
-def _as_element(attribute: minidom.Attr, document: minidom.Document) -> minidom.Element:
-    """Return a property that was written as an attribute as an element."""
-    namespace = attribute.namespaceURI or ""
-    element = document.createElementNS(namespace, attribute.name)
-    element.setAttributeNS(XMLNS_NAMESPACE, f"xmlns:{attribute.prefix}", namespace)
-    element.appendChild(document.createTextNode(attribute.value))
-    return element
 
 
 def _take_note(rdf: minidom.Element) -> str:
