@@ -21,7 +21,7 @@ from recolor_cli.image.formats.jpeg_stream import (
 from recolor_cli.image.probe import probe
 
 END = b"\xff\xd9"
-SCAN, FRAME = 0xDA, 0xC0
+SCAN, FRAME, TABLES = 0xDA, 0xC0, 0xC4
 
 
 def picture(mode: str = "RGB", **options) -> bytes:
@@ -138,6 +138,27 @@ def test_a_progressive_picture_that_ends_between_two_scans_is_damaged():
         )
         assert damage_of(jpeg[:tables]) == "its end is missing"
         assert damage_of(jpeg[: scan.head]) == "its end is missing"
+
+
+def test_of_a_progressive_picture_that_ends_within_tables_the_scans_before_are_decoded():
+    jpeg = KINDS["progressive"]
+    tables = [part for part in walk_segments(jpeg) if part.marker == TABLES][-1]
+    expected, _ = JpegStream(jpeg[: tables.head]).decode()
+    for end in range(tables.head + 1, tables.end):
+        levels, damage = JpegStream(jpeg[:end]).decode()
+        assert np.array_equal(levels, expected)
+        assert damage == "its end is missing"
+
+
+def test_rows_that_the_decoder_does_not_reach_are_gray():
+    jpeg = KINDS["progressive"]
+    tables = [part for part in walk_segments(jpeg) if part.marker == TABLES][-1]
+    broken = bytearray(jpeg)
+    broken[tables.start + 1 : tables.start + 17] = b"\xff" * 16  # too many codes: it gives up
+    broken[tables.head - 20 : tables.head] = b""  # it warns of these, and would raise otherwise
+    levels, damage = JpegStream(bytes(broken)).decode()
+    assert (levels == 128).all()
+    assert damage == "a part of its data is missing or wrong"
 
 
 @pytest.mark.parametrize("hole", [b"\0" * 512, b"\xff\0" * 256, b""], ids=["0", "1", "removed"])

@@ -45,6 +45,7 @@ _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _ARITHMETIC = (0xC9, 0xCA, 0xCB)
 _COEFFICIENTS = 64
+_GRAY = 128  # level of missing parts
 # The first marker behind the data of a scan: restart markers and escaped bytes belong to the data.
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
@@ -114,6 +115,12 @@ class JpegStream:
     def bits(self) -> int:
         """Bits of a channel, 2..16."""
         return self.data[self.frame.start]
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Height and width, px."""
+        at = self.frame.start + 1
+        return int.from_bytes(self.data[at : at + 2]), int.from_bytes(self.data[at + 2 : at + 4])
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -190,7 +197,9 @@ class JpegStream:
             levels = simplejpeg.decode_jpeg(data, color)
         except ValueError as error:
             warning = str(error)
-            levels = simplejpeg.decode_jpeg(data, color, strict=False)  # raises unless it warned
+            # If libjpeg warns and then gives up, this does not raise, and writes no further rows.
+            levels = np.full((*self._size, len(self.channels)), _GRAY, np.uint8)
+            levels = simplejpeg.decode_jpeg(data, color, buffer=levels, strict=False)
         return (levels[..., 0] if color == "GRAY" else levels), warning
 
     def _declare_8_bits(self, data: bytes) -> bytes:
@@ -254,7 +263,8 @@ class JpegStream:
     def _in_order(self) -> bytes:
         """Return the file with an end, and without what libjpeg warns of and reads all the same.
 
-        It reports only its first warning, which must not hide one of damage.
+        It reports only its first warning, which must not hide one of damage. A segment that is cut
+        off is left out, because libjpeg would give up there.
         """
         changes = dict(self._harmless_changes())
         if not changes and self.has_end:
@@ -263,8 +273,17 @@ class JpegStream:
         for at, value in changes.items():
             changed[at] = value
         if not self.has_end:
-            changed += bytes([0xFF, _END])
+            changed[self._start_of_rest() :] = bytes([0xFF, _END])
         return bytes(changed)
+
+    def _start_of_rest(self) -> int:
+        """Return where a segment begins that the end of the file cuts off, or else that end."""
+        marker = _find_marker(self.data, self.segments[-1].end)
+        if marker is None:
+            return len(self.data)
+        length = int.from_bytes(self.data[marker.end() : marker.end() + 2])
+        is_whole = marker.end() + max(length, 2) <= len(self.data)
+        return len(self.data) if is_whole else marker.start()
 
     def _harmless_changes(self) -> Iterator[tuple[int, int]]:
         """Yield places and values: of odd JFIF versions, color transforms, scans and profiles.
