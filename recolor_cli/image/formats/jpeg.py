@@ -22,7 +22,7 @@ from recolor_cli.image.codec import NewPage
 from recolor_cli.image.color_profiles import Space
 from recolor_cli.image.failures import damage_error
 from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.formats.jpeg_stream import PHOTOSHOP, JpegStream, walk_segments
+from recolor_cli.image.formats.jpeg_stream import PHOTOSHOP, JpegStream
 from recolor_cli.image.metadata import Metadata, clean_photoshop, clean_xmp
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
 from recolor_cli.image.xmp_document import XmpError
@@ -34,7 +34,9 @@ from recolor_cli.image.xmp_extension import (
 )
 
 _FULL_COLOR_QUALITY = 90  # from here on, color has the full resolution
-_QUANTIZATION_TABLES, _APP1, _APP2, _APP13 = 0xDB, 0xE1, 0xE2, 0xED
+_HEADER_END = 20  # 2 bytes of the start marker, 18 of the segment of JFIF
+_TABLE = b"\xff\xdb"  # the marker of a quantization table
+_APP1, _APP2, _APP13 = 0xE1, 0xE2, 0xED
 _MOST_IN_SEGMENT, _SEGMENT_SIZE = 65_533, 65_000  # bytes; the latter leaves room for a head
 _MP_ENTRIES = 0xB002  # the list of pictures in the multi-picture format
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1"
@@ -68,7 +70,8 @@ class _JpegReader(PillowReader):
 
     def attachments(self) -> tuple[str, ...]:
         data, names = self._stream.data, []
-        kinds = [str(entry["Attribute"]["MPType"]) for entry in self._multi_picture_entries()[1:]]
+        entries: Any = (getattr(self.image, "mpinfo", None) or {}).get(_MP_ENTRIES, ())
+        kinds = [str(entry["Attribute"]["MPType"]) for entry in entries[1:]]
         if any("Disparity" in kind for kind in kinds):
             names.append(OTHER_EYE)
         elif not all("Thumbnail" in kind for kind in kinds):
@@ -97,10 +100,6 @@ class _JpegReader(PillowReader):
         parts = (data[s.start : s.end] for s in self._stream.segments if s.marker == marker)
         return [part for part in parts if part.startswith(head)]
 
-    def _multi_picture_entries(self) -> list[dict[str, Any]]:
-        found = getattr(self.image, "mpinfo", None) or {}
-        return list(found.get(_MP_ENTRIES, ()))
-
 
 class _Jpeg(PillowCodec):
     format = ImageFormat.JPEG
@@ -118,8 +117,7 @@ class _Jpeg(PillowCodec):
                 subsampling="444" if quality >= _FULL_COLOR_QUALITY else "420",
             )
         )
-        head = self._metadata_segments(page.metadata)
-        return data[:2] + head + data[_start_of_tables(data) :]
+        return data[:2] + self._metadata_segments(page.metadata) + data[_HEADER_END:]
 
     def quality_options(self, page: NewPage, quality: int) -> dict[str, Any]:
         return {"quality": quality, "subsampling": 0 if quality >= _FULL_COLOR_QUALITY else 2}
@@ -158,15 +156,11 @@ class _Jpeg(PillowCodec):
         return options
 
     def _metadata_segments(self, metadata: Metadata) -> bytes:
-        """Return the head that Pillow writes: the segments of the metadata and its own."""
+        """Return the segments that Pillow writes for JFIF and the metadata."""
         buffer = io.BytesIO()
-        Image.new("RGB", (8, 8)).save(buffer, "JPEG", **self.metadata_options(metadata))
+        Image.new("L", (1, 1)).save(buffer, "JPEG", **self.metadata_options(metadata))
         data = buffer.getvalue()
-        return data[2 : _start_of_tables(data)]
-
-
-def _start_of_tables(data: bytes) -> int:
-    return next(part.head for part in walk_segments(data) if part.marker == _QUANTIZATION_TABLES)
+        return data[2 : data.rindex(_TABLE)]  # gray has one table, and then no metadata
 
 
 CODEC = _Jpeg()
