@@ -1,6 +1,7 @@
 """The XMP of a file by its header."""
 
 import shutil
+import struct
 import subprocess
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from recolor_cli.image.encode import ImageEncoding, encode_all
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.image.xmp import add_provenance
-from recolor_cli.image.xmp_reader import read_provenance, read_xmp
+from recolor_cli.image.xmp_reader import _AVIF_HEAD, read_provenance, read_xmp
 
 PACKET = add_provenance(SOURCE.replace(b"<![CDATA[<c>]]>", b"c"), MADE)  # exiftool knows no CDATA
 FORMATS = [f for f in ImageFormat if f not in (ImageFormat.BMP, ImageFormat.PPM)]
@@ -84,7 +85,19 @@ def test_the_head_of_a_file_is_enough(image_format, tmp_path):
     data = with_packet(image_format, noise)
     assert len(data) > 100_000
     path = tmp_path / "a"
-    path.write_bytes(data[:20_000])
+    path.write_bytes(data[:20_000].ljust(len(data), b"\0"))
+    assert read_xmp(str(path)) == PACKET
+
+
+def test_the_packet_of_an_avif_may_lie_behind_its_pixels(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    data = with_packet(ImageFormat.AVIF, noise)
+    assert len(data) > _AVIF_HEAD
+    place = struct.pack(">I", data.index(PACKET))
+    assert data.count(place) == 1
+    moved = data.replace(PACKET, bytes(len(PACKET))).replace(place, struct.pack(">I", len(data)))
+    path = tmp_path / "a"
+    path.write_bytes(moved + PACKET)
     assert read_xmp(str(path)) == PACKET
 
 

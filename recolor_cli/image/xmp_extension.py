@@ -25,7 +25,6 @@ from recolor_cli.image.xmp_document import (
     serialize,
 )
 
-PACKET_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 EXTENSION_HEAD = b"http://ns.adobe.com/xmp/extension/\0"
 _NOTE = "http://ns.adobe.com/xmp/note/"
 _MOST_PACKET, _MOST_PART = 65_502, 65_400  # bytes in a segment

@@ -5,16 +5,19 @@ to load. A run that skips 200,000 results needs neither.
 
 References
 ----------
-Adobe XMP specification, part 3 (storage in files). TIFF 6.0, section 2. ISO/IEC 14496-12 (boxes).
+Adobe XMP specification, part 3 (storage in files). TIFF 6.0, section 2. ISO/IEC 15444-1, annex I
+(boxes of JPEG 2000).
 """
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
+from recolor_cli.errors import InputError
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.provenance import Provenance
 from recolor_cli.image.xmp_document import RDF, without_padding
@@ -25,12 +28,14 @@ MEDIA = "http://ns.adobe.com/xap/1.0/mm/"
 REFERENCE = "http://ns.adobe.com/xap/1.0/sType/ResourceRef#"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 
-_LIMIT = 16 << 20  # bytes of a packet, or of the boxes that lead to one
+_LIMIT = 16 << 20  # bytes of a packet
+_AVIF_HEAD = 1 << 16  # bytes
 _BUFFER = 4096  # bytes
-_JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+# The bytes that announce XMP in each format.
+JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+JP2_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # uncompressed, without a language
-_JP2_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-_TIFF_XMP = 700
+_TIFF_XMP = 700  # a tag
 _GIF_XMP = b"XMP DataXMP"
 GIF_XMP_END = b"\1" + bytes(range(255, -1, -1)) + b"\0"
 """The bytes behind the XMP of a GIF: wherever a decoder enters, they lead it to the end."""
@@ -45,7 +50,7 @@ def read_xmp(path: str) -> bytes:
             find = _FINDERS.get(image_format) if image_format else None
             file.seek(0)
             return find(file) if find else b""
-    except (OSError, ValueError, struct.error, IndexError):
+    except (OSError, ValueError, struct.error, IndexError, InputError):
         return b""
 
 
@@ -104,8 +109,8 @@ def _in_jpeg(file: BinaryIO) -> bytes:
             return b""
         if marker == 0xE1:
             content = file.read(size)
-            if content.startswith(_JPEG_XMP):
-                return content.removeprefix(_JPEG_XMP)
+            if content.startswith(JPEG_XMP):
+                return content.removeprefix(JPEG_XMP)
         else:
             file.seek(size, 1)
     return b""
@@ -145,7 +150,7 @@ def _in_tiff(file: BinaryIO) -> bytes:
     number, start = ("Q", 8) if is_big else ("I", 4)
     (offset,) = struct.unpack_from(order + number, head, start)
     file.seek(offset)
-    count = _unpack(file, order + ("Q" if is_big else "H"))
+    (count,) = struct.unpack(order + ("Q" if is_big else "H"), file.read(8 if is_big else 2))
     entry = struct.Struct(f"{order}HH{number}{number}")
     records = file.read(min(count, 1 << 16) * entry.size)
     for tag, _, size, place in entry.iter_unpack(records):
@@ -156,13 +161,16 @@ def _in_tiff(file: BinaryIO) -> bytes:
 
 
 def _in_jpeg_2000(file: BinaryIO) -> bytes:
-    for name, size in _boxes(file):
-        if name == b"uuid" and size <= _LIMIT:
-            content = file.read(size)
-            if content.startswith(_JP2_XMP):
-                return content.removeprefix(_JP2_XMP)
-        elif name == b"jp2c":  # pixels follow
+    while len(head := file.read(8)) == 8:
+        size, name = struct.unpack(">I4s", head)
+        if name == b"jp2c" or size < 8:  # pixels follow, or the box is larger than 32 bits tell
             return b""
+        if name == b"uuid" and size <= _LIMIT:
+            content = file.read(size - 8)
+            if content.startswith(JP2_XMP):
+                return content.removeprefix(JP2_XMP)
+        else:
+            file.seek(size - 8, 1)
     return b""
 
 
@@ -180,81 +188,20 @@ def _in_gif(file: BinaryIO) -> bytes:
 
 
 def _in_avif(file: BinaryIO) -> bytes:
-    """Read the item of the box ``meta`` whose content type is that of XMP."""
-    for name, size in _boxes(file):
-        if name == b"meta" and size <= _LIMIT:
-            end = file.tell() + size
-            file.seek(4, 1)  # version and flags
-            places = {inner: file.tell() for inner, _ in _boxes(file, end)}
-            file.seek(places.get(b"iinf", end))
-            item = _xmp_item(file)
-            file.seek(places.get(b"iloc", end))
-            return _item(file, item) if item is not None else b""
-    return b""
+    """Let libavif find it. Pixels, in front of which it usually lies, are not read then."""
+    from PIL import Image  # takes as long as many skipped pictures
 
+    from recolor_cli.image.failures import decoder_errors
 
-def _boxes(file: BinaryIO, end: int | None = None) -> Iterator[tuple[bytes, int]]:
-    """Yield name and size of each box, with the file at its content; go on behind it."""
-    at = file.tell()
-    while (end is None or at < end) and len(head := file.read(8)) == 8:
-        size, name = struct.unpack(">I4s", head)
-        begin = at + 8
-        if size == 1:
-            size, begin = _unpack(file, ">Q"), at + 16
-        if size and at + size < begin:
-            return
-        yield name, at + size - begin if size else _LIMIT + 1  # 0: up to the end of the file
-        if not size:
-            return
-        at += size
-        file.seek(at)
-
-
-def _xmp_item(file: BinaryIO) -> int | None:
-    """Return the number of the XMP item, with the file in a box ``iinf``."""
-    version = file.read(4)[0]
-    count = _unpack(file, ">H" if version == 0 else ">I")
-    entries = _boxes(file)
-    for _ in range(count):
-        name, size = next(entries, (b"", 0))
-        content = file.read(min(size, 256))
-        if name != b"infe" or content[0] < 2:
-            return None
-        wide = content[0] > 2
-        kind = content[10:14] if wide else content[8:12]
-        if kind == b"mime" and b"\0application/rdf+xml\0" in content:
-            return int.from_bytes(content[4:8] if wide else content[4:6])
-    return None
-
-
-def _item(file: BinaryIO, wanted: int) -> bytes:
-    """Return the content of an item that lies in the file in one piece, by its box ``iloc``."""
-    version = file.read(4)[0]
-    sizes = file.read(2)
-    offset_size, length_size = sizes[0] >> 4, sizes[0] & 15
-    base_size, index_size = sizes[1] >> 4, sizes[1] & 15 if version else 0
-    number = ">I" if version == 2 else ">H"
-    for _ in range(_unpack(file, number)):
-        item = _unpack(file, number)
-        method = _unpack(file, ">H") & 15 if version else 0
-        file.seek(2, 1)  # in this file
-        base = int.from_bytes(file.read(base_size))
-        extents = []
-        for _ in range(_unpack(file, ">H")):
-            file.seek(index_size, 1)
-            offset = base + int.from_bytes(file.read(offset_size))
-            extents.append((offset, int.from_bytes(file.read(length_size))))
-        if item == wanted:
-            if method or len(extents) != 1 or extents[0][1] > _LIMIT:
-                return b""
-            file.seek(extents[0][0])
-            return file.read(extents[0][1])
-    return b""
-
-
-def _unpack(file: BinaryIO, code: str) -> int:
-    (number,) = struct.unpack(code, file.read(struct.calcsize(code)))
-    return int(number)
+    packet, size = b"", file.seek(0, io.SEEK_END)
+    for length in (_AVIF_HEAD, size):
+        file.seek(0)
+        data = file.read(length).ljust(size, b"\0")
+        with decoder_errors(), Image.open(io.BytesIO(data), formats=["AVIF"]) as image:
+            packet = bytes(image.info.get("xmp", b""))
+        if not packet.endswith(b"\0"):  # else some of it lies behind the head
+            break
+    return packet
 
 
 _FINDERS: dict[ImageFormat, Callable[[BinaryIO], bytes]] = {

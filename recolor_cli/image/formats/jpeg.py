@@ -28,10 +28,10 @@ from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, sp
 from recolor_cli.image.xmp_document import XmpError
 from recolor_cli.image.xmp_extension import (
     EXTENSION_HEAD,
-    PACKET_HEAD,
     join_extension,
     split_extension,
 )
+from recolor_cli.image.xmp_reader import JPEG_XMP
 
 _FULL_COLOR_QUALITY = 90  # from here on, color has the full resolution
 _HEADER_END = 20  # 2 bytes of the start marker, 18 of the segment of JFIF
@@ -148,7 +148,7 @@ class _Jpeg(PillowCodec):
         ]
         if metadata.xmp:
             packet, extension = split_extension(metadata.xmp)
-            segments += [(_APP1, part) for part in (PACKET_HEAD + packet, *extension)]
+            segments += [(_APP1, part) for part in (JPEG_XMP + packet, *extension)]
         options["extra"] = b"".join(
             struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
             for marker, content in segments

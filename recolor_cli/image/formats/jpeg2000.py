@@ -25,9 +25,9 @@ from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.levels import stretch_to_16_bits
 from recolor_cli.image.metadata import Metadata, clean_xmp, orientation_of
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
+from recolor_cli.image.xmp_reader import JP2_XMP
 
 _EXIF = b"JpgTiffExif->JP2"
-_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _EMBEDDED_PROFILE = 2  # a method of telling the color
 _PIXELS = b"jp2c"  # the name of a box
 _CODE_STREAM, _END = b"\xff\x4f\xff\x51", b"\xff\xd9"
@@ -142,7 +142,7 @@ def raw_exif(data: bytes) -> bytes:
 
 def xmp(data: bytes) -> bytes:
     """Return the XMP of a file, or nothing."""
-    return _uuid(data, _XMP)
+    return _uuid(data, JP2_XMP)
 
 
 def icc_profile(data: bytes) -> bytes:
@@ -172,7 +172,7 @@ def with_metadata(data: bytes, metadata: Metadata) -> bytes:
             if metadata.exif:
                 result += _box(b"uuid", _EXIF + metadata.exif.removeprefix(PREFIX))
             if metadata.xmp:
-                result += _box(b"uuid", _XMP + metadata.xmp)
+                result += _box(b"uuid", JP2_XMP + metadata.xmp)
         else:
             result += _box(name, content)
     return result
