@@ -42,8 +42,8 @@ def parse(data: bytes) -> None:
     assert len(kept) <= len(data)
     jpeg2000.raw_exif(data), jpeg2000.xmp(data), jpeg2000.icc_profile(data)
     assert jpeg2000.with_metadata(data, metadata.Metadata(dpi=(300.0, 300.0))) is not None
-    head = ppm._HEADER.match(data)
-    if head and int(head[2]) * int(head[3]) < _NUMBERS:
+    head = ppm._match_header(data)
+    if head and head[1] in b"56" and int(head[2]) * int(head[3]) < _NUMBERS:
         try:
             ppm.decode_16_bit(data)
         except (ValueError, RecolorError):

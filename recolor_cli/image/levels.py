@@ -9,12 +9,15 @@ from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.types import AnyPlanes
 
 
-def stretch_to_16_bits(levels: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
-    """Stretch levels of `bits` bits to 0..65535."""
-    if bits == 16:
-        return levels
-    highest = (1 << bits) - 1
-    return np.rint(levels * np.float64(65535 / highest)).astype(np.uint16)
+def stretch(levels: AnyPlanes, highest: int, dtype: type[np.uint8 | np.uint16]) -> AnyPlanes:
+    """Stretch levels of 0..highest to all levels of a type, 0..255 or 0..65535."""
+    top = int(np.iinfo(dtype).max)
+    if highest == top:
+        return levels.astype(dtype, copy=False)
+    factor = np.float64(top / highest)
+    return map_row_strips(
+        lambda rows: np.rint(levels[rows] * factor), levels.shape, np.dtype(dtype)
+    )
 
 
 def reduce_to_8_bits(levels: AnyPlanes) -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from recolor_cli.image.codec import BYTES_PER_PIXEL_SLOW_CODECS, NewPage
 from recolor_cli.image.exif import PREFIX
 from recolor_cli.image.failures import damage_error, fill
 from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.levels import stretch_to_16_bits
+from recolor_cli.image.levels import stretch
 from recolor_cli.image.metadata import Metadata, clean_xmp, orientation_of
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
 from recolor_cli.image.xmp_reader import JP2_XMP
@@ -59,7 +59,7 @@ class _Jpeg2000Reader(PillowReader):
         if self._is_signed:
             raise damage_error("its numbers have a sign")
         levels = np.asarray(imagecodecs.jpeg2k_decode(self.data))
-        return split_alpha(stretch_to_16_bits(levels, self._bits))
+        return split_alpha(stretch(levels, (1 << self._bits) - 1, np.uint16))
 
     def color_profile(self) -> tuple[bytes, str]:
         return icc_profile(self._file), ""

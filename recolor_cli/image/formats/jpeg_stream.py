@@ -25,7 +25,7 @@ import numpy as np
 import simplejpeg
 
 from recolor_cli.image.failures import damage_error
-from recolor_cli.image.levels import stretch_to_16_bits
+from recolor_cli.image.levels import stretch
 from recolor_cli.image.unsupported import jpeg_ls_error
 from recolor_cli.types import AnyPlanes
 
@@ -184,7 +184,9 @@ class JpegStream:
         except ValueError:  # of a kind that simplejpeg does not read
             warning, damage = "", damage or self._missing_end()
         if levels is None or not is_plain:
-            levels = self._stretch(np.asarray(imagecodecs.jpeg8_decode(data)))
+            stored = np.asarray(imagecodecs.jpeg8_decode(data))
+            dtype = np.uint16 if self.bits > 8 else np.uint8
+            levels = stretch(stored, (1 << self.bits) - 1, dtype)
         if warning and not self._is_padding(warning, data):
             damage = damage or self._missing_end() or "a part of its data is missing or wrong"
         return levels, damage
@@ -211,13 +213,6 @@ class JpegStream:
                 if part.marker == _START_OF_SCAN and part.end > part.start:
                     changed[part.end - 1] &= 0xF0
         return bytes(changed)
-
-    def _stretch(self, levels: AnyPlanes) -> AnyPlanes:
-        if self.bits > 8:
-            return stretch_to_16_bits(levels.astype(np.uint16, copy=False), self.bits)
-        if self.bits == 8:
-            return levels
-        return np.rint(levels * (255 / ((1 << self.bits) - 1))).astype(np.uint8)
 
     def _missing_end(self) -> str:
         return "" if self.has_end else "its end is missing"

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recolor_cli.image.attachments import FURTHER
 from recolor_cli.image.codec import NewPage
 from recolor_cli.image.failures import damage_error, fill
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.levels import stretch
 from recolor_cli.image.pillow_codec import PillowCodec, PillowReader, Pixels, split_alpha
+from recolor_cli.types import AnyPlanes
 
 _GAP = rb"(?:\s+|#[^\n]*\n)+"
 _BITMAP_HEADER = re.compile(rb"P([14])%b(\d{1,9})%b(\d{1,9})()\s" % (_GAP, _GAP))
@@ -28,7 +29,6 @@ _COLOR_KINDS = (3, 6)
 _BINARY_KINDS = {1: 4, 2: 5, 3: 6}  # by the kind that is text
 _COMMENT = re.compile(rb"#[^\n]*")
 _WORD, _LEVEL = re.compile(rb"\S+"), re.compile(rb"\d{1,9}")
-_HEADER = re.compile(rb"P([56])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GAP, _GAP))
 
 
 class _PnmReader(PillowReader):
@@ -46,8 +46,8 @@ class _PnmReader(PillowReader):
 
     @property
     def is_16_bit(self) -> bool:
-        header = _HEADER.match(self.data)
-        return header is not None and int(header[4]) > 255
+        header = _match_header(self.data)
+        return header is not None and int(header[4] or 0) > 255
 
     def decode_pixels(self) -> Pixels | None:
         return split_alpha(decode_16_bit(self.data)) if self.is_16_bit else None
@@ -118,7 +118,7 @@ class _Pnm(PillowCodec):
         return f"P6\n{width} {height}\n65535\n".encode() + page.pixels.astype(">u2").tobytes()
 
 
-def decode_16_bit(data: bytes) -> NDArray[np.uint16]:
+def decode_16_bit(data: bytes) -> AnyPlanes:
     """Return the pixels of a PGM or PPM with 2 bytes a channel, 0..65535.
 
     Raises
@@ -128,15 +128,15 @@ def decode_16_bit(data: bytes) -> NDArray[np.uint16]:
     ValueError
         If pixels are missing.
     """
-    header = _HEADER.match(data)
+    header = _match_header(data)
     if header is None:
         raise damage_error("its header")
-    width, height, highest = (int(number) for number in header.groups()[1:])
-    shape = (height, width, 3) if header[1] == b"6" else (height, width)
+    kind, width, height, highest = (int(number) for number in header.groups())
+    shape = (height, width, 3) if kind in _COLOR_KINDS else (height, width)
     levels = np.frombuffer(data, ">u2", int(np.prod(shape)), header.end()).reshape(shape)
     if int(levels.max()) > highest:
         raise damage_error(_TOO_HIGH)
-    return np.rint(levels * np.float64(65535 / highest)).astype(np.uint16)
+    return stretch(levels, highest, np.uint16)
 
 
 CODEC = _Pnm()

@@ -16,13 +16,15 @@ from typing import BinaryIO
 
 import numpy as np
 import tifffile
+from tifffile import PHOTOMETRIC
 
 from recolor_cli.errors import InputError
 from recolor_cli.image.codec import Codec, ContentSize, Reader, StoredPage
 from recolor_cli.image.exif import ORIENTATION, Directory, upright_size
 from recolor_cli.image.failures import damage_error
 from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.formats.tiff_levels import CIELAB, ICCLAB, decode_page
+from recolor_cli.image.formats.tiff_levels import LAB, channels_of, pixels_of_levels
+from recolor_cli.image.formats.tiff_segments import read_levels
 from recolor_cli.image.formats.tiff_writer import PHOTOSHOP_TAG, XMP_TAG, TiffWriter
 from recolor_cli.image.metadata import Metadata, clean_photoshop, clean_xmp
 from recolor_cli.image.unsupported import raw_error, unsupported_format
@@ -31,12 +33,10 @@ from recolor_cli.types import ImageSize
 # tifffile logs what it repairs or doubts in a file; what it cannot read, it raises.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
-_REDUCED, _MASK = 1, 4  # kinds of pages that belong to another one
-_OLD_KIND, _OLD_REDUCED = 255, 2  # the tag of a kind before TIFF 6.0
 _BELOW = -1  # index of a page that is none of the file's own
 _MOST_ROUNDING = 1  # px by which a level of a pyramid differs from an exact fraction
-_DNG_VERSION, _CFA, _LINEAR_RAW = 50706, 32803, 34892
-_ICC_TAG = 34675
+_RAW = (PHOTOMETRIC.CFA, PHOTOMETRIC.LINEAR_RAW)
+_DNG_VERSION, _ICC_TAG = 50706, 34675
 _NEXT_IS_EARLIER = "its directory names an earlier page as the next one"
 _NEXT_IS_MISSING = "its directory names a next page, which is missing"
 # Tags that describe how pixels lie in this one file.
@@ -85,8 +85,7 @@ class _PageHeader:
     @property
     def is_reduced(self) -> bool:
         """Whether it is a small copy, or a mask, of another page by its tags."""
-        old_kind = self.directory.number(_OLD_KIND)
-        return bool(self.page.subfiletype & (_REDUCED | _MASK)) or old_kind == _OLD_REDUCED
+        return self.page.is_reduced or self.page.is_mask
 
     def is_level_of(self, full: _PageHeader) -> bool:
         """Tell whether it is a level of a pyramid that begins with another page.
@@ -104,7 +103,7 @@ class _PageHeader:
     @property
     def is_lab(self) -> bool:
         """Whether the channels are CIELAB."""
-        return self.page.photometric in (CIELAB, ICCLAB)
+        return self.page.photometric in LAB
 
     @property
     def is_float(self) -> bool:
@@ -175,7 +174,7 @@ class _TiffReader(Reader):
     def _checked_pages(self) -> Iterator[tifffile.TiffPage]:
         for page in self._listed_pages():
             inner = [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
-            is_raw = any(sub.photometric in (_CFA, _LINEAR_RAW) for sub in (page, *inner))
+            is_raw = any(sub.photometric in _RAW for sub in (page, *inner))
             if is_raw or _DNG_VERSION in page.tags:
                 raise raw_error()
             yield page
@@ -212,9 +211,11 @@ class _TiffReader(Reader):
         embedded = header.directory.entries.get(_ICC_TAG)
         profile = embedded.data if embedded and not header.is_lab else b""
         keeps_lost = len(self._headers) > 1  # the other pages count
-        (pixels, space, alpha), damage, warnings = decode_page(
+        channels_of(header.page)  # raises before decoders do, whose errors would not name the kind
+        levels, damage = read_levels(
             self._data, header.page, header.index, self.keeps_damaged, keeps_lost
         )
+        (pixels, space, alpha), warnings = pixels_of_levels(levels, header.page)
         if header is self._headers[-1] and self._damage_behind_pages:
             damage = damage or self._damage_behind_pages
             if not self.keeps_damaged:

@@ -17,13 +17,11 @@ from functools import partial
 
 import imagecodecs
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
+from tifffile import COMPRESSION, FILLORDER, TiffPage
 
-_RUNS, _GROUP_3, _GROUP_4 = 2, 3, 4
-FAX_COMPRESSIONS = (_RUNS, _GROUP_3, _GROUP_4)
+FAX_COMPRESSIONS = (COMPRESSION.CCITTRLE, COMPRESSION.CCITT_T4, COMPRESSION.CCITT_T6)
 _T4_OPTIONS = 292
-_REVERSED_BITS = 2
 _END_OF_DATA = "000000000001" * 2  # bits of group 4
 _MOST_ZEROS = 3  # bits with which a code may end
 _BLACK_ROW = "00100110101"  # horizontal mode, no white; a run of black follows
@@ -36,11 +34,11 @@ _MOST_PIXELS_OF_A_BYTE = 2000  # of kinds other than group 4: 2560 need 12 bits
 _MOST_COUNTED = 1 << 28  # pixels, a byte each, that are decoded at a time to count rows
 
 
-def holds_all_rows(page: tifffile.TiffPage, number: int, segment: bytes) -> bool:
+def holds_all_rows(page: TiffPage, number: int, segment: bytes) -> bool:
     """Tell whether a segment of a page, by its number, holds the rows that it is to hold."""
     rows = _expected_rows(page, number)
     segment = _in_bit_order(page, segment)
-    if page.compression == _GROUP_4:
+    if page.compression == COMPRESSION.CCITT_T6:
         filled_up = page.rowsperstrip or 0  # some programs fill up the last strip
         return any(
             _ends_behind(_width(page), segment, count) for count in {rows, max(rows, filled_up)}
@@ -56,7 +54,7 @@ def holds_all_rows(page: tifffile.TiffPage, number: int, segment: bytes) -> bool
     return False
 
 
-def decode_rows(page: tifffile.TiffPage, number: int, segment: bytes) -> NDArray[np.uint8]:
+def decode_rows(page: TiffPage, number: int, segment: bytes) -> NDArray[np.uint8]:
     """Decode a segment as far as possible.
 
     Returns
@@ -112,23 +110,23 @@ def _without_end(segment: bytes) -> Iterator[str]:
     yield from (bits + "0" * count for count in range(_MOST_ZEROS + 1))
 
 
-def _decoder(page: tifffile.TiffPage) -> partial[NDArray[np.uint8]]:
-    if page.compression == _GROUP_4:
+def _decoder(page: TiffPage) -> partial[NDArray[np.uint8]]:
+    if page.compression == COMPRESSION.CCITT_T6:
         return partial(imagecodecs.ccittfax4_decode)
-    if page.compression == _RUNS:
+    if page.compression == COMPRESSION.CCITTRLE:
         return partial(imagecodecs.ccittrle_decode)
     options = page.tags.valueof(_T4_OPTIONS) or 0
     return partial(imagecodecs.ccittfax3_decode, t4options=options)
 
 
-def _in_bit_order(page: tifffile.TiffPage, segment: bytes) -> bytes:
-    is_reversed = page.fillorder == _REVERSED_BITS
+def _in_bit_order(page: TiffPage, segment: bytes) -> bytes:
+    is_reversed = page.fillorder == FILLORDER.LSB2MSB
     return bytes(imagecodecs.bitorder_decode(segment)) if is_reversed else segment
 
 
-def _expected_rows(page: tifffile.TiffPage, number: int) -> int:
+def _expected_rows(page: TiffPage, number: int) -> int:
     return int(page.decode(None, number)[2][1])
 
 
-def _width(page: tifffile.TiffPage) -> int:
+def _width(page: TiffPage) -> int:
     return int(page.tilewidth if page.is_tiled else page.imagewidth)

@@ -12,25 +12,18 @@ from typing import Any, cast
 
 import imagecodecs
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffPage
 
-from recolor_cli.errors import InputError
 from recolor_cli.image.failures import damage_error
 from recolor_cli.image.formats.jpeg_stream import JpegStream
 from recolor_cli.image.formats.tiff_fax import FAX_COMPRESSIONS, decode_rows, holds_all_rows
 
-YCBCR = 6
-_UNCOMPRESSED, _OLD_JPEG, _JPEG = 1, 6, 7
 _MISSING = "a part of its data is missing or wrong"
 
 
 def read_levels(
-    data: bytes,
-    page: tifffile.TiffPage,
-    index: int,
-    keeps_damaged: bool = False,
-    keeps_lost: bool = False,
+    data: bytes, page: TiffPage, index: int, keeps_damaged: bool, keeps_lost: bool
 ) -> tuple[NDArray[Any], str]:
     """Decode the levels of a page as they are stored, but JPEG and YCbCr as gray or RGB.
 
@@ -62,44 +55,41 @@ def read_levels(
         Whatever a broken file, or an unknown compression, leads the decoders to.
     """
     damage = _find_damage(data, page)
-    if not damage:
+    if damage:
+        rest, found = _decode_segments(data, page)
+    else:
         try:
             return _decode(data, page, index), ""
-        except (InputError, MemoryError):
+        except MemoryError:
             raise
-        except Exception as error:
+        except Exception:
             rest, found = _decode_segments(data, page)
             if not (found or keeps_lost):
                 raise
             damage = _MISSING if found else "nothing of it can be decoded"
-            if not keeps_damaged:
-                raise damage_error(damage, some_is_left=True) from error
-            return rest, damage
-    rest, found = _decode_segments(data, page)
-    is_kept = bool(found) or keeps_lost
-    if not (is_kept and keeps_damaged):
-        raise damage_error(damage, some_is_left=is_kept)
+    some_is_left = bool(found) or keeps_lost
+    if not (some_is_left and keeps_damaged):
+        raise damage_error(damage, some_is_left)
     return rest, damage
 
 
-def _decode(data: bytes, page: tifffile.TiffPage, index: int) -> NDArray[Any]:
+def _decode(data: bytes, page: TiffPage, index: int) -> NDArray[Any]:
     """Decode a page by the reader that knows it; raises the first one's error if none does."""
     readers = [_decode_by_tifffile, _decode_by_libtiff]
-    if page.photometric == YCBCR and page.compression == _UNCOMPRESSED:
+    if page.photometric == PHOTOMETRIC.YCBCR and page.compression == COMPRESSION.NONE:
         readers.reverse()  # tifffile would return YCbCr
-    failure: Exception | None = None
+    failures = []
     for read in readers:
         try:
             return read(data, page, index)
-        except (InputError, MemoryError):
+        except MemoryError:
             raise
         except Exception as error:
-            failure = failure or error
-    assert failure
-    raise failure
+            failures.append(error)
+    raise failures[0]
 
 
-def _decode_by_tifffile(data: bytes, page: tifffile.TiffPage, index: int) -> NDArray[Any]:
+def _decode_by_tifffile(data: bytes, page: TiffPage, index: int) -> NDArray[Any]:
     height, width, samples = page.imagelength, page.imagewidth, page.samplesperpixel
     dtype = cast("np.dtype[Any]", page.dtype)
     is_stored_so = (
@@ -115,11 +105,11 @@ def _decode_by_tifffile(data: bytes, page: tifffile.TiffPage, index: int) -> NDA
     return _in_order(np.asarray(page.asarray(maxworkers=1)), page)
 
 
-def _decode_by_libtiff(data: bytes, page: tifffile.TiffPage, index: int) -> NDArray[Any]:
+def _decode_by_libtiff(data: bytes, page: TiffPage, index: int) -> NDArray[Any]:
     return _in_order(np.asarray(imagecodecs.tiff_decode(data, index)), page)
 
 
-def _in_order(levels: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
+def _in_order(levels: NDArray[Any], page: TiffPage) -> NDArray[Any]:
     """Return levels as shape (H, W, C), and bits as numbers."""
     if levels.ndim == 3 and page.planarconfig == 2 and levels.shape[0] == page.samplesperpixel:
         levels = np.moveaxis(levels, 0, -1)
@@ -127,9 +117,9 @@ def _in_order(levels: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
     return levels.view(np.uint8) if levels.dtype == np.bool_ else levels
 
 
-def _find_damage(data: bytes, page: tifffile.TiffPage) -> str:
+def _find_damage(data: bytes, page: TiffPage) -> str:
     """Return what the directory and JPEGs tell of missing data; decoders find other damage."""
-    if page.compression == _OLD_JPEG:
+    if page.compression == COMPRESSION.OJPEG:
         return ""  # it has other tags
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     for start, size in segments:
@@ -138,7 +128,7 @@ def _find_damage(data: bytes, page: tifffile.TiffPage) -> str:
         if start + (_pixel_bytes(page) or size) > len(data):
             return "its end is missing"
     contents = (data[start : start + size] for start, size in segments)
-    if page.compression == _JPEG:
+    if page.compression == COMPRESSION.JPEG:
         return next(filter(None, (_find_jpeg_damage(each, page) for each in contents)), "")
     if page.compression in FAX_COMPRESSIONS:
         is_whole = all(holds_all_rows(page, *each) for each in enumerate(contents))
@@ -146,17 +136,17 @@ def _find_damage(data: bytes, page: tifffile.TiffPage) -> str:
     return ""
 
 
-def _pixel_bytes(page: tifffile.TiffPage) -> int:
+def _pixel_bytes(page: TiffPage) -> int:
     """Return the size of pixels that lie in the file as they are; it counts, whatever is declared.
 
     0 if they are compressed, or lie in several places.
     """
     is_plain = page.is_contiguous and int(np.min(page.bitspersample)) >= 8
-    is_plain = is_plain and page.photometric != YCBCR  # may have fewer levels of color
+    is_plain = is_plain and page.photometric != PHOTOMETRIC.YCBCR  # may have fewer levels of color
     return page.nbytes if is_plain and len(page.dataoffsets) == 1 else 0
 
 
-def _find_jpeg_damage(segment: bytes, page: tifffile.TiffPage) -> str:
+def _find_jpeg_damage(segment: bytes, page: TiffPage) -> str:
     """Decode a segment as a JPEG of its own, with the tables that all segments share."""
     if page.jpegtables:
         segment = page.jpegtables.removesuffix(b"\xff\xd9") + segment.removeprefix(b"\xff\xd8")
@@ -166,7 +156,7 @@ def _find_jpeg_damage(segment: bytes, page: tifffile.TiffPage) -> str:
         return ""  # of a kind of its own; the readers tell
 
 
-def _decode_segments(data: bytes, page: tifffile.TiffPage) -> tuple[NDArray[Any], int]:
+def _decode_segments(data: bytes, page: TiffPage) -> tuple[NDArray[Any], int]:
     """Decode the segments one by one; return the levels, and how many could be decoded."""
     levels = np.zeros(page.shaped, page.dtype)
     found = 0
@@ -174,7 +164,7 @@ def _decode_segments(data: bytes, page: tifffile.TiffPage) -> tuple[NDArray[Any]
         zip(page.dataoffsets, page.databytecounts, strict=False)
     ):
         encoded = data[start : start + size]
-        if page.compression == _UNCOMPRESSED and encoded:
+        if page.compression == COMPRESSION.NONE and encoded:
             encoded = encoded.ljust(min(size, page.nbytes), b"\0")
         try:
             part, place = _decode_segment(page, number, encoded)
@@ -190,7 +180,7 @@ def _decode_segments(data: bytes, page: tifffile.TiffPage) -> tuple[NDArray[Any]
 
 
 def _decode_segment(
-    page: tifffile.TiffPage, number: int, encoded: bytes
+    page: TiffPage, number: int, encoded: bytes
 ) -> tuple[NDArray[Any] | None, tuple[int, int, int, int, int]]:
     """Return the levels, shape (1, rows, columns, C), and where they lie in the page."""
     if page.compression in FAX_COMPRESSIONS and encoded:
