@@ -58,20 +58,18 @@ def decode_pages(
     with decoder_errors():
         count = reader.page_count(all_pages)
     pages = reader.pages(all_pages)
-    number, noun = 1, reader.codec.page_noun
+    noun = reader.codec.page_noun
     faults: dict[int, InputError] = {}  # by the number of the page
     try:
-        while True:
+        for number in range(1, count + 1):
             try:
                 picture = _next_picture(pages, reader, codec)
             except InputError as error:
                 faults[number] = error
-                number += 1
                 continue
-            if picture is None or number > count:
+            if picture is None:
                 break
             if faults:
-                number += 1
                 continue  # only to find the other faults
             if picture.damage:
                 is_one = count == 1 or picture.animation  # whose damage is that of the file
@@ -81,7 +79,6 @@ def decode_pages(
             if not picture.is_hidden or codec.holds_hidden_pictures:
                 yield picture
             del picture  # so that only one page is in memory
-            number += 1
         if faults:
             raise faults_of_pages(faults, count, noun)
     finally:
