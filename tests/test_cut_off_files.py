@@ -110,7 +110,7 @@ def test_what_is_left_is_kept_on_demand(name, share):
         assert np.abs(page.rgb[:40, :60] - whole[:40, :60]).mean() < 2
 
 
-@pytest.mark.parametrize("image_format", ["GIF", "WEBP"])
+@pytest.mark.parametrize("image_format", ["GIF", "WEBP", "AVIF"])
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.99])
 def test_the_frames_before_the_end_are_kept(image_format, share):
     turns = [Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.ROTATE_180]

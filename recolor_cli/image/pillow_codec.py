@@ -197,7 +197,7 @@ class PillowReader(Reader):
         metadata = None
         frames = ImageSequence.Iterator(self.image)
         while True:
-            is_hidden = self.has_hidden_picture and metadata is None
+            is_first = metadata is None
             try:
                 with self._nothing_left():
                     frame = next(frames)
@@ -206,7 +206,7 @@ class PillowReader(Reader):
             except StopIteration:
                 return
             except InputError:
-                if metadata is None:
+                if is_first:
                     raise
                 return  # the frames before are left
             milliseconds = float(frame.info.get("duration", 0))
@@ -215,10 +215,10 @@ class PillowReader(Reader):
             yield StoredPage(
                 pixels, space, alpha, profile, metadata,
                 warnings=(warning,) if warning else (),
-                animation=animation, milliseconds=milliseconds, is_hidden=is_hidden,
-                damage=self.damage,
+                animation=animation, milliseconds=milliseconds,
+                is_hidden=self.has_hidden_picture and is_first,
+                damage=self.damage if is_first else "",  # said once
             )  # fmt: skip
-            self.damage = ""  # is said once
 
 
 class PillowCodec(Codec):
