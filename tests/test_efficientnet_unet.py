@@ -1,13 +1,11 @@
 """The architecture of the default model."""
 
-import numpy as np
 import pytest
 import torch
 
 from conftest import with_changes
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import UsageError
-from recolor_cli.training.checkpoint import InitialWeights
 from recolor_cli.training.networks import build_network
 
 BINS = AbBins.srgb()
@@ -32,29 +30,6 @@ def test_a_photograph_gets_less_color(config):
             torch.testing.assert_close(strength, torch.full_like(strength, factor))
             torch.testing.assert_close(logits, expected[0])
     assert expected[1] is None
-
-
-def test_doubt_raises_the_logit_of_gray_alone(config):
-    network = build_network(config, len(BINS), False).eval()
-    lightness = torch.rand(1, 1, 64, 64) * 100
-    gray = int(BINS.index_of(np.zeros(2, np.float32)))
-    with torch.inference_mode():
-        before = network(lightness)
-        network.doubt[-1].bias.fill_(3.0)
-        change = network(lightness) - before
-    expected = torch.zeros_like(change)
-    expected[:, gray] = 3
-    torch.testing.assert_close(change, expected)
-
-
-def test_weights_from_before_there_was_doubt_fit(config):
-    network, other = (build_network(config, len(BINS), False).eval() for _ in range(2))
-    weights = {k: v for k, v in other.state_dict().items() if not k.startswith("doubt.")}
-    weights["head.weight"] = weights["head.weight"][:, :-1]
-    InitialWeights(weights, np.ones(len(BINS), np.float32), 0, "old").load_into(network)
-    lightness = torch.rand(1, 1, 64, 64) * 100
-    with torch.inference_mode():
-        assert torch.equal(network(lightness), other(lightness))
 
 
 @pytest.mark.parametrize(("widths", "stride"), [((8, 8, 8), 8), ((8,) * 4, 4), ((8,) * 5, 2)])

@@ -34,17 +34,6 @@ def test_the_gate_alone_is_trained_where_photographs_are_named(
     assert changes == {"gate.weight", "gate.bias"}  # and no norm has gathered statistics
 
 
-def test_doubt_alone_is_trained_where_the_config_says_so(
-    shipped_checkpoint, shipped_config, tmp_path
-):
-    changed = with_changes(shipped_config, doubt=True, learning_rate=0.1)
-    train(changed, tmp_path / "doubt", "cpu", init=str(shipped_checkpoint))
-    before = load_checkpoint(shipped_checkpoint)["average"]
-    after = load_checkpoint(tmp_path / "doubt" / CHECKPOINT)["average"]
-    changes = {k for k, v in after.items() if not torch.equal(v, before[k])}
-    assert changes == {f"doubt.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")}
-
-
 def test_the_gate_wants_photographs_and_others(
     shipped_checkpoint, shipped_config, config, tmp_path
 ):
@@ -56,10 +45,10 @@ def test_the_gate_wants_photographs_and_others(
         with_changes(config, architecture="film", photo_strength=0.5)
 
 
-@pytest.mark.parametrize("part", [{"photographs": ("0.png",)}, {"doubt": True}])
-def test_a_part_wants_a_network_that_it_is_of(shipped_config, tmp_path, part):
-    with pytest.raises(UsageError, match="only a part of a trained network"):
-        train(with_changes(shipped_config, **part), tmp_path / "part", "cpu")
+def test_the_gate_wants_a_network_that_it_is_for(shipped_config, tmp_path):
+    changed = with_changes(shipped_config, photographs=("0.png",))
+    with pytest.raises(UsageError, match="only the gate of a trained network"):
+        train(changed, tmp_path / "gate", "cpu")
 
 
 def test_a_run_from_before_the_gate_cannot_be_gone_on_with(

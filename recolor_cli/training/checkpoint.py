@@ -27,10 +27,9 @@ _Value = TypeVar("_Value")
 
 WEIGHTS_SUFFIX = ".safetensors"
 # Names in state dicts.
-_GATE, _DOUBT = "gate.", "doubt."  # prefixes; of EfficientNetUNet
+_GATE = "gate."  # prefix; of EfficientNetUNet
 _TRUNK = "trunk."  # prefix; of the networks with a semantic branch: all but the decoder
-_HEAD_WEIGHT = "head.weight"  # of the layer that gives the logits
-_HEAD = {_HEAD_WEIGHT, "head.bias"}
+_HEAD = {"head.weight", "head.bias"}  # of the layer that gives the logits
 # Keys of a weights file's metadata.
 _PRIOR, _CENTERS, _SAMPLES = "recolor.prior", "recolor.centers", "recolor.samples"
 
@@ -62,17 +61,12 @@ class InitialWeights:
     def load_into(self, network: nn.Module) -> None:
         """Load the weights into a network; raise ModelError if its architecture is another."""
         # Some weights may be missing: the counters of the batch norms, which no computation uses
-        # and no model file keeps, and the gate and the doubt, which older networks did not have.
+        # and no model file keeps, and the gate, which older networks did not have.
         own = network.state_dict()
         counters = {k: v for k, v in own.items() if v.dtype == torch.int64}
-        newer = {k: v for k, v in own.items() if k.startswith((_GATE, _DOUBT))}
-        weights = counters | newer | self.weights
-        lacks_doubt = any(key.startswith(_DOUBT) for key in newer.keys() - self.weights.keys())
+        gate = {k: v for k, v in own.items() if k.startswith(_GATE)}
         try:
-            if lacks_doubt and _HEAD_WEIGHT in weights:
-                of_doubt = own[_HEAD_WEIGHT][:, -1:]  # what the head makes of the doubt
-                weights[_HEAD_WEIGHT] = torch.cat((weights[_HEAD_WEIGHT], of_doubt), dim=1)
-            network.load_state_dict(weights)
+            network.load_state_dict(counters | gate | self.weights)
         except RuntimeError as error:
             raise ModelError(
                 f"{self.source} is of another architecture: {error}",

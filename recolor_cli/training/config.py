@@ -32,8 +32,6 @@ class TrainConfig:
     # Pictures whose name contains one of these are photographs. If any are given, the run trains
     # only the gate that tells photographs from posters, and no other weights.
     photographs: tuple[str, ...] = ()
-    # Train only the layers that raise the logit of gray where the network is unsure of a color.
-    doubt: bool = False
     description: str = ""  # of the pictures; goes into the model file
     license: str = "MIT"  # of the weights
     seed: int = 0
@@ -104,11 +102,10 @@ class TrainConfig:
                 self.calibration, self.strength, self.photo_strength
             )
             > 0,
-            "only efficientnet_unet has a gate for photographs, and doubt": (
+            "only efficientnet_unet has a gate for photographs": (
                 self.architecture == "efficientnet_unet"
-                or (self.photographs, self.photo_strength, self.doubt) == ((), 1.0, False)
+                or (self.photographs, self.photo_strength) == ((), 1.0)
             ),
-            "photographs and doubt train one part each": not (self.photographs and self.doubt),
             "neighbours must be at least 1, sigma positive": self.neighbours >= 1
             and self.sigma > 0,
             "uv_bins must lie in 1..100": 1 <= self.uv_bins <= 100,

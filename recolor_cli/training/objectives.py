@@ -1,4 +1,4 @@
-"""Compute the loss that a training step minimises: of the color, the gate, or the doubt."""
+"""Compute the loss that a training step minimises, of the color or of the gate for photographs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Objective:
 
 
 def make_objective(run: RunState, pictures: Sequence[Picture]) -> Objective:
-    """Return the objective of a run: the color of pixels, the gate for photographs, or the doubt.
+    """Return the objective of a run: the color of pixels, or the gate for photographs.
 
     Raises
     ------
@@ -87,8 +87,6 @@ def make_objective(run: RunState, pictures: Sequence[Picture]) -> Objective:
     if isinstance(network, AbNetwork):
         return Objective(predict_color, squared_distance)
     centers, prior = (torch.from_numpy(a).to(device) for a in (run.centers, run.prior))
-    if config.doubt:
-        return Objective(predict_color, _doubt_loss(config, centers), trains_norms=False)
     return Objective(predict_color, _classification_loss(config, centers, prior))
 
 
@@ -104,16 +102,6 @@ def _classification_loss(config: TrainConfig, centers: Tensor, prior: Tensor) ->
             return entropy
         distance = color_distance(logits, true, centers, config.temperature)
         return entropy + config.color_loss * distance
-
-    return loss
-
-
-def _doubt_loss(config: TrainConfig, centers: Tensor) -> Loss:
-    """Return the loss of logits (P, Q): the squared distance of the color that they decode to."""
-    temperature = config.temperature * config.calibration  # as in the model file
-
-    def loss(logits: Tensor, true: Tensor) -> Tensor:
-        return squared_distance(torch.softmax(logits / temperature, dim=1) @ centers, true)
 
     return loss
 

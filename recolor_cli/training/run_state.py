@@ -147,12 +147,6 @@ def gated_network(config: TrainConfig, network: ColorModule) -> EfficientNetUNet
     return None
 
 
-def _freeze(network: ColorModule, config: TrainConfig) -> None:
-    """Freeze all but the part that the config trains alone, if it does."""
-    if isinstance(network, EfficientNetUNet) and (config.photographs or config.doubt):
-        network.freeze_all_but(network.gate if config.photographs else network.doubt)
-
-
 def open_run(
     config: TrainConfig,
     path: Path,
@@ -168,14 +162,14 @@ def open_run(
     Raises
     ------
     UsageError
-        If the checkpoint is of another config, or one part is trained and there are no weights.
+        If the checkpoint is of another config, or the gate is trained and there are no weights.
     ModelError
         If weights cannot be read, or do not fit the network.
     """
     saved = load_checkpoint(path) if path.exists() else None
-    if (config.photographs or config.doubt) and not (saved or init):
+    if config.photographs and not (saved or init):
         raise UsageError(
-            "a config with `photographs` or `doubt` trains only a part of a trained network",
+            "a config with `photographs` trains only the gate of a trained network",
             "name the network with --init",
         )
     torch.manual_seed(config.seed)  # for the first weights
@@ -190,7 +184,8 @@ def open_run(
     else:
         centers, prior = measure_classes(pictures, config, network)
         earlier = 0
-    _freeze(network, config)
+    if gated := gated_network(config, network):
+        gated.freeze_all_but_gate()
     network.to(device)
     if device.type == "cuda":
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -121,7 +121,7 @@ def _mean_chroma(answers: list[FloatArray]) -> float:
 def _quantize(
     plain: Path, destination: Path, names: list[str], shown: list[FloatArray], manifest: Manifest
 ) -> None:
-    """Write a folded model with these convolutions, and the sums of their results, in 8 bits."""
+    """Write a folded model with these convolutions, and the sums between them, in 8 bits."""
     chosen = set(names)
     quantized = set()  # tensors
     for node in onnx.load(plain).graph.node:
@@ -129,7 +129,7 @@ def _quantize(
         if node.op_type == "Conv" and node.name in chosen:
             quantized.update(node.output)
         elif (node.op_type in ("Clip", "Relu") and node.input[0] in quantized) or (
-            node.op_type in ("Add", "Concat") and all_inputs
+            node.op_type == "Add" and all_inputs
         ):
             quantized.update(node.output)
             chosen.add(node.name)
@@ -145,7 +145,7 @@ def _quantize(
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_quantize=sorted(chosen),
-                op_types_to_quantize=["Conv", "Clip", "Relu", "Add", "Concat"],
+                op_types_to_quantize=["Conv", "Clip", "Relu", "Add"],
             )
         finally:
             logging.disable(logging.NOTSET)

