@@ -8,8 +8,9 @@ pixel: some formats decode and encode their pixels without it.
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
@@ -40,7 +41,9 @@ class PillowReader(Reader):
 
     def __init__(self, data: bytes, codec: PillowCodec) -> None:
         super().__init__(codec)
-        self.data = self.fill_up(data)
+        self.data = data
+        with suppress(struct.error, ZeroDivisionError):  # a broken header, which Pillow refuses
+            self.data = self.fill_up(data)
         self.damage = "its end is missing" if self.data is not data else ""
         self._holds_dpi_in_exif = codec.holds_dpi_in_exif
         try:
@@ -53,7 +56,8 @@ class PillowReader(Reader):
     def fill_up(self, data: bytes) -> bytes:
         """Return a file that is cut off with filling in place of its end.
 
-        All others are returned as they are, the same object.
+        All others are returned as they are, the same object. It may raise `struct.error` or
+        `ZeroDivisionError` for a broken header.
         """
         return data
 

@@ -14,10 +14,7 @@ _RUNS = (1, 2)  # kinds of compression
 
 class _BmpReader(PillowReader):
     def fill_up(self, data: bytes) -> bytes:
-        try:
-            return fill(data, _length(data))
-        except struct.error:  # in the header
-            return data
+        return fill(data, _length(data))
 
 
 class _Bmp(PillowCodec):

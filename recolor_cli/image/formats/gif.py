@@ -8,6 +8,8 @@ GIF89a specification (CompuServe 1990), appendix A. Adobe XMP specification, par
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +30,21 @@ _RESTORE_BACKGROUND = 2  # frames may be transparent where the one before is not
 
 class _GifReader(PillowReader):
     def fill_up(self, data: bytes) -> bytes:
-        return fill_up(data)
+        # Pixels of the first color take the place of those that are missing. A frame of which
+        # nothing is there is left out.
+        begin, has_frame = 0, False
+        try:
+            for begin in _blocks(data):
+                if data[begin] == _FRAME:
+                    across, down = struct.unpack_from("<HH", data, begin + 5)
+                    codes = _start_of_codes(data, begin)
+                    if codes < len(data) and not _ends_in_file(data, codes):
+                        return _with_codes(data, codes, across * down)
+                    has_frame |= codes < len(data)
+        except (IndexError, struct.error):
+            if has_frame:
+                return data[:begin] + bytes([_TRAILER])
+        return data
 
     def metadata(self, exif_block: bytes) -> Metadata:
         # Pillow steps over it.
@@ -76,49 +92,32 @@ def canvas_pixels(data: bytes) -> int:
     Of a GIF that is cut off, the frames that are left count.
     """
     width = height = 0
-    try:
+    with suppress(IndexError, struct.error):
         width, height = struct.unpack_from("<HH", data, 6)
-        at = _HEADER_SIZE + _table_size(data[10])
-        while data[at] != _TRAILER:
+        for at in _blocks(data):
             if data[at] == _FRAME:
                 left, top, across, down = struct.unpack_from("<HHHH", data, at + 1)
                 width, height = max(width, left + across), max(height, top + down)
-                at = _end_of_blocks(data, at + 11 + _table_size(data[at + 9]))
-            elif data[at] == _EXTENSION:
-                at = _end_of_blocks(data, at + 2)
-            else:
-                at += 1  # decoders step over unknown bytes
-    except (IndexError, struct.error):
-        pass  # cut off
     return int(width * height)
 
 
-def fill_up(data: bytes) -> bytes:
-    """Return a file that is cut off within a frame with pixels of the first color and an end.
+def _blocks(data: bytes) -> Iterator[int]:
+    """Yield where the frames, extensions and unknown bytes of a file begin, up to its end.
 
-    Where nothing of the last frame is there, it is left out. Other files are returned as they are.
+    Raises
+    ------
+    IndexError
+        If the last one is cut off.
     """
-    begin, has_frame = 0, False
-    try:
-        begin = at = _HEADER_SIZE + _table_size(data[10])
-        while data[at] != _TRAILER:
-            begin = at
-            if data[at] == _FRAME:
-                across, down = struct.unpack_from("<HH", data, at + 5)
-                at += 11 + _table_size(data[at + 9])
-                if at < len(data) and not _ends_in_file(data, at):
-                    return _with_codes(data, at, across * down)
-                at = _end_of_blocks(data, at)
-                has_frame = True
-            elif data[at] == _EXTENSION:
-                at = _end_of_blocks(data, at + 2)
-            else:
-                at += 1
-    except (IndexError, struct.error):
-        is_cut = has_frame and begin < len(data) and data[begin] in (_FRAME, _EXTENSION)
-        if is_cut and at != len(data):
-            return data[:begin] + bytes([_TRAILER])
-    return data
+    at = _HEADER_SIZE + _table_size(data[10])
+    while at < len(data) and data[at] != _TRAILER:
+        yield at
+        if data[at] == _FRAME:
+            at = _end_of_blocks(data, _start_of_codes(data, at))
+        elif data[at] == _EXTENSION:
+            at = _end_of_blocks(data, at + 2)
+        else:
+            at += 1  # decoders step over unknown bytes
 
 
 def _ends_in_file(data: bytes, at: int) -> bool:
@@ -135,6 +134,10 @@ def _with_codes(data: bytes, at: int, pixels: int) -> bytes:
     data += bytes(at + 1 + data[at] - len(data))
     count = -(-pixels * _MOST_BITS // 8 // 255) + 1
     return fill(data, len(data) + 256 * count, b"\xff" + bytes(255)) + bytes([0, _TRAILER])
+
+
+def _start_of_codes(data: bytes, frame: int) -> int:
+    return frame + 11 + _table_size(data[frame + 9])
 
 
 def _table_size(flags: int) -> int:

@@ -34,6 +34,7 @@ _CODE_STREAM, _END = b"\xff\x4f\xff\x51", b"\xff\xd9"
 _TILE, _TILE_DATA = b"\xff\x90", b"\xff\x93"
 _MOST_TILES = 65_535
 _PACKETS = 1024  # empty ones, of a byte each, in place of a tile
+_SIGNED = 0x80
 _INCHES_PER_METRE = 1 / 0.0254
 _DEPTH = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)  # SOC, and SIZ up to Ssiz
 
@@ -44,10 +45,30 @@ class _Jpeg2000Reader(PillowReader):
         super().__init__(data[: _end_of_pixels(data)], codec)
 
     def fill_up(self, data: bytes) -> bytes:
-        try:
-            return fill_up(data)
-        except (struct.error, ZeroDivisionError):  # in the header
+        # Empty packets take the place of those that are missing. A packet of zeros says that it
+        # brings nothing, so the picture loses sharpness, or tiles.
+        at = data.find(_CODE_STREAM) + 2
+        if at < 2:
             return data
+        right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, at + 6)
+        tiles = -(-(right - left) // width) * -(-(bottom - top) // height)
+        while data[at : at + 2] != _TILE:
+            at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+        found, length = set(), 0
+        while data[at : at + 2] == _TILE:
+            tile, length = struct.unpack_from(">HI", data, at + 4)
+            found.add(tile)
+            if length == 0 or at + length > len(data):
+                break
+            at, length = at + length, 0
+        if data[at : at + 2] == _END or (length == 0 and len(found) == tiles):
+            return data
+        missing = {*range(tiles)} - found if tiles < _MOST_TILES else set()
+        filled = fill(data, at + length)
+        for tile in sorted(missing):
+            head = struct.pack(">2sHHIBB2s", _TILE, 10, tile, 14 + _PACKETS, 0, 1, _TILE_DATA)
+            filled = fill(filled + head, len(filled + head) + _PACKETS)
+        return filled + _END
 
     @property
     def is_16_bit(self) -> bool:
@@ -56,7 +77,7 @@ class _Jpeg2000Reader(PillowReader):
     def decode_pixels(self) -> Pixels | None:
         if not self.is_16_bit:
             return None
-        if self._is_signed:
+        if self._depth & _SIGNED:
             raise damage_error("its numbers have a sign")
         levels = np.asarray(imagecodecs.jpeg2k_decode(self.data))
         return split_alpha(stretch(levels, (1 << self._bits) - 1, np.uint16))
@@ -79,13 +100,13 @@ class _Jpeg2000Reader(PillowReader):
 
     @property
     def _bits(self) -> int:
-        depth = _DEPTH.search(self.data)
-        return (depth[1][0] & 0x7F) + 1 if depth else 8
+        return (self._depth & 0x7F) + 1
 
     @property
-    def _is_signed(self) -> bool:
-        depth = _DEPTH.search(self.data)
-        return depth is not None and depth[1][0] & 0x80 != 0
+    def _depth(self) -> int:
+        """Bits of a channel less 1, and `_SIGNED`, as the header holds them."""
+        found = _DEPTH.search(self.data)
+        return found[1][0] if found else 7
 
 
 class _Jpeg2000(PillowCodec):
@@ -102,36 +123,6 @@ class _Jpeg2000(PillowCodec):
             return None
         pixels = np.ascontiguousarray(page.pixels)
         return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="jp2", reversible=True))
-
-
-def fill_up(data: bytes) -> bytes:
-    """Return a file that is cut off with empty packets in place of those that are missing.
-
-    A packet of zeros says that it brings nothing, so the picture loses sharpness, or tiles. Other
-    files are returned as they are.
-    """
-    at = data.find(_CODE_STREAM) + 2
-    if at < 2:
-        return data
-    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, at + 6)
-    tiles = -(-(right - left) // width) * -(-(bottom - top) // height)
-    while data[at : at + 2] != _TILE:
-        at += 2 + struct.unpack_from(">H", data, at + 2)[0]
-    found, length = set(), 0
-    while data[at : at + 2] == _TILE:
-        tile, length = struct.unpack_from(">HI", data, at + 4)
-        found.add(tile)
-        if length == 0 or at + length > len(data):
-            break
-        at, length = at + length, 0
-    if data[at : at + 2] == _END or (length == 0 and len(found) == tiles):
-        return data
-    missing = [tile for tile in range(tiles) if tile not in found] if tiles < _MOST_TILES else []
-    filled = fill(data, at + length)
-    for tile in missing:
-        head = struct.pack(">2sHHIBB2s", _TILE, 10, tile, 14 + _PACKETS, 0, 1, _TILE_DATA)
-        filled = fill(filled + head, len(filled + head) + _PACKETS)
-    return filled + _END
 
 
 def raw_exif(data: bytes) -> bytes:
