@@ -87,14 +87,17 @@ class SharedModel:
             )
 
 
-class SharedPlacesFinder(ExitStack):
+class SharedPlacesFinder:
     """Tells, once for each machine, what it must see. The first local picture stands for all.
 
-    Files that it makes are removed at the end of its block.
+    Parameters
+    ----------
+    at_end : ExitStack
+        Removes the files that are made.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, at_end: ExitStack) -> None:
+        self._at_end = at_end
         self._own_node = ray.get_runtime_context().get_node_id()
         self._checked: set[str] = set()  # ids of nodes
         self._markers: dict[Path, str] = {}  # by folder
@@ -120,7 +123,7 @@ class SharedPlacesFinder(ExitStack):
         """Return a file of ours in a folder."""
         if folder not in self._markers:
             try:
-                path, _ = self.enter_context(temporary_file(folder))
+                path, _ = self._at_end.enter_context(temporary_file(folder))
             except OSError:  # the results say why nothing can be written there
                 return ""
             self._markers[folder] = str(path.absolute())

@@ -106,7 +106,7 @@ class ClusterWorkers:
         self._opened: Future[ReadyMessage] = Future()
         self._connection = ExitStack()
         self._connection.enter_context(connected(address))
-        self._places = self._connection.enter_context(SharedPlacesFinder())
+        self._places = SharedPlacesFinder(self._connection)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve_all, name="recolor-cluster", daemon=True)
         self._thread.start()

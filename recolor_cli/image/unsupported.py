@@ -8,7 +8,7 @@ from recolor_cli.image.formats import READABLE, ImageFormat
 
 # What a file is, with its article, and the command that helps.
 _Kind = tuple[str, str]
-_RAW: _Kind = ("a camera RAW file", "develop it first: darktable-cli FILE out.tif")
+RAW: _Kind = ("a camera RAW file", "develop it first: darktable-cli FILE out.tif")
 _HEIC: _Kind = ("a HEIC file", "convert it first: heif-convert FILE out.png")
 _PDF: _Kind = ("a PDF file", "extract the pictures first: pdfimages -all FILE prefix")
 _POSTSCRIPT: _Kind = (
@@ -17,7 +17,7 @@ _POSTSCRIPT: _Kind = (
 )
 _PHOTOSHOP: _Kind = ("a Photoshop file", "flatten it first: magick 'FILE[0]' out.tif")
 _JPEG_XL: _Kind = ("a JPEG XL file", "convert it first: djxl FILE out.png")
-_JPEG_LS: _Kind = ("a JPEG-LS file", "convert it first: ffmpeg -i FILE out.png")
+JPEG_LS: _Kind = ("a JPEG-LS file", "convert it first: ffmpeg -i FILE out.png")
 _DJVU: _Kind = ("a DjVu file", "convert it first: ddjvu -format=tiff FILE out.tif")
 _SVG: _Kind = ("an SVG file", "render it first: rsvg-convert FILE -o out.png")
 _OTHER = "convert it first: magick FILE out.png"
@@ -31,12 +31,12 @@ _UNSUPPORTED_SIGNATURES: tuple[tuple[bytes, int, _Kind], ...] = (
     (b"%PDF", 0, _PDF),
     (b"%!PS", 0, _POSTSCRIPT),
     *((b"ftyp" + brand, 4, _HEIC) for brand in (b"heic", b"heix", b"heim", b"hevc", b"mif1")),
-    (b"ftypcrx ", 4, _RAW),  # Canon CR3
-    (b"CR\2\0", 8, _RAW),  # Canon CR2, else a TIFF
-    (b"FUJIFILMCCD-RAW", 0, _RAW),
-    (b"IIU\0", 0, _RAW),  # Panasonic
-    (b"IIRO", 0, _RAW),  # Olympus
-    (b"IIRS", 0, _RAW),
+    (b"ftypcrx ", 4, RAW),  # Canon CR3
+    (b"CR\2\0", 8, RAW),  # Canon CR2, else a TIFF
+    (b"FUJIFILMCCD-RAW", 0, RAW),
+    (b"IIU\0", 0, RAW),  # Panasonic
+    (b"IIRO", 0, RAW),  # Olympus
+    (b"IIRS", 0, RAW),
     (b"8BPS", 0, _PHOTOSHOP),
     (b"\xff\x0a", 0, _JPEG_XL),
     (b"\0\0\0\x0cJXL ", 0, _JPEG_XL),
@@ -71,10 +71,10 @@ _UNSUPPORTED_SUFFIXES: dict[str, _Kind] = {
         (".ps .eps", _POSTSCRIPT),
         (".psd .psb", _PHOTOSHOP),
         (".jxl", _JPEG_XL),
-        (".jls", _JPEG_LS),
+        (".jls", JPEG_LS),
         (".djvu .djv", _DJVU),
         (".svg .svgz", _SVG),
-        (".dng .cr2 .cr3 .nef .nrw .arw .srf .sr2 .raf .rw2 .orf .pef .srw .x3f .iiq .3fr", _RAW),
+        (".dng .cr2 .cr3 .nef .nrw .arw .srf .sr2 .raf .rw2 .orf .pef .srw .x3f .iiq .3fr", RAW),
     )
     for suffix in suffixes.split()
 } | dict.fromkeys(FILM_SUFFIXES, _FILM)
@@ -84,19 +84,19 @@ def unsupported_format(data: bytes) -> InputError | None:
     """Return an error that names the format of a file, if it is a known one that is not read."""
     for signature, offset, kind in _UNSUPPORTED_SIGNATURES:
         if data.startswith(signature, offset):
-            return _error(kind)
+            return unsupported_kind(kind)
     head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<!doctype html", b"<html")):
-        return _error(_WEB_PAGE)
+        return unsupported_kind(_WEB_PAGE)
     if head.startswith((b"<svg", b"<?xml", b"<!doctype svg")) and b"<svg" in head:
-        return _error(_SVG)
+        return unsupported_kind(_SVG)
     return None
 
 
 def unsupported_suffix(suffix: str) -> InputError | None:
     """Return the error of `unsupported_format` by a file-name ending such as ``.heic``."""
     kind = _UNSUPPORTED_SUFFIXES.get(suffix.lower())
-    return _error(kind) if kind else None
+    return unsupported_kind(kind) if kind else None
 
 
 def check_format(data: bytes) -> None:
@@ -120,17 +120,8 @@ def not_a_picture() -> InputError:
     )
 
 
-def raw_error() -> InputError:
-    """Return the error for a camera RAW file that is stored as a TIFF."""
-    return _error(_RAW)
-
-
-def jpeg_ls_error() -> InputError:
-    """Return the error for a JPEG-LS file, which begins like a JPEG."""
-    return _error(_JPEG_LS)
-
-
-def _error(kind: _Kind) -> InputError:
+def unsupported_kind(kind: _Kind) -> InputError:
+    """Return the error for a file of a kind that is not read, such as `RAW`."""
     name, advice = kind
     if kind in (_FILM, _WEB_PAGE):
         return InputError(f"it is {name}, not a picture", advice)

@@ -26,7 +26,7 @@ import simplejpeg
 
 from recolor_cli.image.failures import damage_error
 from recolor_cli.image.levels import stretch
-from recolor_cli.image.unsupported import jpeg_ls_error
+from recolor_cli.image.unsupported import JPEG_LS, unsupported_kind
 from recolor_cli.types import AnyPlanes
 
 _TEMPORARY, _START, _END, _START_OF_SCAN, _LINES = 0x01, 0xD8, 0xD9, 0xDA, 0xDC
@@ -90,7 +90,7 @@ class JpegStream:
         self.segments = list(walk_segments(data))
         frame = next((part for part in self.segments if part.marker in _FRAMES), None)
         if any(part.marker == _LS_FRAME for part in self.segments):
-            raise jpeg_ls_error()
+            raise unsupported_kind(JPEG_LS)
         content = data[frame.start : frame.end] if frame else b""
         if frame is None or len(content) < 6 or len(content) < 6 + 3 * content[5]:
             raise damage_error("its header")

@@ -27,7 +27,7 @@ from recolor_cli.image.formats.tiff_levels import LAB, channels_of, pixels_of_le
 from recolor_cli.image.formats.tiff_segments import read_levels
 from recolor_cli.image.formats.tiff_writer import PHOTOSHOP_TAG, XMP_TAG, TiffWriter
 from recolor_cli.image.metadata import Metadata, clean_photoshop, clean_xmp
-from recolor_cli.image.unsupported import raw_error, unsupported_format
+from recolor_cli.image.unsupported import RAW, unsupported_format, unsupported_kind
 from recolor_cli.types import ImageSize
 
 # tifffile logs what it repairs or doubts in a file; what it cannot read, it raises.
@@ -176,7 +176,7 @@ class _TiffReader(Reader):
             inner = [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
             is_raw = any(sub.photometric in _RAW for sub in (page, *inner))
             if is_raw or _DNG_VERSION in page.tags:
-                raise raw_error()
+                raise unsupported_kind(RAW)
             yield page
 
     def _listed_pages(self) -> Iterator[tifffile.TiffPage]:
