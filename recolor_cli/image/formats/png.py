@@ -16,7 +16,6 @@ from PIL.PngImagePlugin import PngInfo, iTXt
 from recolor_cli.image.codec import NewPage, StoredPage
 from recolor_cli.image.decoded_image import Animation
 from recolor_cli.image.exif import PREFIX
-from recolor_cli.image.failures import damage_error
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.formats.png_chunks import (
     check_chunks,
@@ -42,7 +41,11 @@ _LONG_TEXT = 1000  # characters from which a text is compressed
 class _PngReader(PillowReader):
     def __init__(self, data: bytes, codec: PillowCodec) -> None:
         self._checked = check_chunks(data)
-        super().__init__(self._checked.data, codec)
+        self._open(self._checked.data, codec)
+
+    def _open(self, data: bytes, codec: PillowCodec) -> None:
+        super().__init__(data, codec)
+        self.damage = self._checked.damage
         self._match_transparent_gray()
 
     @property
@@ -54,14 +57,9 @@ class _PngReader(PillowReader):
         return bool(getattr(self.image, "default_image", False))
 
     def pages(self, all_pages: bool) -> Iterator[StoredPage]:
-        damage, names = self._checked.damage, ", ".join(self._checked.left_out)
-        if damage and not self.keeps_damaged:
-            raise damage_error(damage, some_is_left=True)
-        if damage:
-            self.damage = damage
-            super().__init__(with_pixels_that_are_there(self.data), cast(PillowCodec, self.codec))
-            self.damage = damage
-            self._match_transparent_gray()
+        if self.damage and self.keeps_damaged:
+            self._open(with_pixels_that_are_there(self.data), cast(PillowCodec, self.codec))
+        names = ", ".join(self._checked.left_out)
         for page in super().pages(all_pages):
             warning = (f"what it holds as {names} is broken or too large, and left out",)
             yield replace(page, warnings=page.warnings + warning) if names else page
