@@ -22,6 +22,7 @@ from recolor_cli.image.formats.gif import canvas_pixels
 from recolor_cli.image.formats.jpeg2000 import with_metadata
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.image.probe import probe
+from recolor_cli.image.unsupported import check_format
 
 ORIENTATION = 0x0112
 
@@ -299,6 +300,12 @@ def test_what_is_no_picture_is_named(data, words):
     with pytest.raises(InputError, match=words) as caught:
         decode(data)
     assert caught.value.hint
+
+
+def test_an_avif_whose_first_brand_is_that_of_heic_is_read():
+    data = encoded(draw(), "AVIF").replace(b"ftypavif", b"ftypmif1", 1)
+    check_format(data)
+    assert decode(data).format is ImageFormat.AVIF
 
 
 def declared_png(width: int, height: int) -> bytes:
