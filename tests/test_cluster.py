@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -327,7 +328,8 @@ def test_a_machine_is_asked_for_its_folders_until_it_was_seen_to_have_them(clust
     ray.init(cluster.address, log_to_driver=False)
     try:
         (node,) = [node for node in nodes.alive_nodes() if node.cpus]
-        with shared_places.SharedPlacesFinder() as finder:
+        with ExitStack() as at_end:
+            finder = shared_places.SharedPlacesFinder(at_end)
             finder._own_node = "another"
             job = Job(str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg"))
             assert finder.to_check(node, job) == finder.to_check(node, job) is not None
