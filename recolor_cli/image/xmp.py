@@ -12,6 +12,7 @@ from xml.dom import XMLNS_NAMESPACE, Node, minidom
 
 from recolor_cli.image.provenance import DIGITAL_SOURCE_TYPE, PROGRAM, Provenance
 from recolor_cli.image.xmp_document import (
+    EMPTY,
     RDF,
     Property,
     about_of,
@@ -33,10 +34,8 @@ _PREFIXES = {
     "Iptc4xmpExt": IPTC,
     PROGRAM: NAMESPACE,
 }
-_EMPTY = (
-    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
-    f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"></rdf:RDF></x:xmpmeta>\n'
-    '<?xpacket end="w"?>'
+_EMPTY_PACKET = (
+    f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n{EMPTY}\n<?xpacket end="w"?>'
 )
 # Standard properties that a result has only once. Those of the source move to `_REPLACED`.
 _OWN_STANDARD = {
@@ -69,7 +68,7 @@ def add_provenance(packet: bytes, provenance: Provenance) -> bytes:
     XmpError
         If the packet is not XMP.
     """
-    document = parse_packet(packet or _EMPTY.encode())
+    document = parse_packet(packet or _EMPTY_PACKET.encode())
     rdf = find_rdf(document)
     _append_facts(rdf, provenance, list(_take_replaced(rdf)))
     return serialize(document)

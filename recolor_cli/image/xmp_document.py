@@ -16,6 +16,7 @@ from xml.dom import XMLNS_NAMESPACE, Node, minidom
 from xml.parsers.expat import ExpatError
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"></rdf:RDF></x:xmpmeta>'
 Property = minidom.Element | minidom.Attr
 _W3C = "http://www.w3.org/"  # namespaces of RDF and XML begin so
 _MOST_DEPTH = 200  # elements in each other; minidom walks them by recursion

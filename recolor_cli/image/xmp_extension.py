@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from xml.dom import XMLNS_NAMESPACE, minidom
 
 from recolor_cli.image.xmp_document import (
-    RDF,
+    EMPTY,
     XmpError,
     about_of,
     append_description,
@@ -30,9 +30,6 @@ _NOTE = "http://ns.adobe.com/xmp/note/"
 _MOST_PACKET, _MOST_PART = 65_502, 65_400  # bytes in a segment
 _ROOM_FOR_NOTE = 200  # bytes
 _GUID_SIZE = 32
-_EMPTY = (
-    f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"></rdf:RDF></x:xmpmeta>'
-).encode()
 
 
 def join_extension(packet: bytes, segments: Iterable[bytes]) -> bytes:
@@ -85,7 +82,7 @@ def split_extension(packet: bytes) -> tuple[bytes, list[bytes]]:
     if len(packet) <= _MOST_PACKET:
         return packet, []
     document = parse_packet(packet)
-    rdf, other = find_rdf(document), parse_packet(_EMPTY)
+    rdf, other = find_rdf(document), parse_packet(EMPTY.encode())
     target = append_description(find_rdf(other), about_of(rdf))
     left = len(serialize(document)) - _MOST_PACKET + _ROOM_FOR_NOTE
     properties = (

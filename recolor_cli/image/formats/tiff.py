@@ -154,9 +154,12 @@ class _TiffReader(Reader):
     def _headers(self) -> list[_PageHeader]:
         """Headers of the pages that are pictures, without thumbnails, masks and pyramids."""
         found: list[_PageHeader] = []
-        for index, page in enumerate(self._checked_pages()):
-            header = self._header_of(page, index)
+        for index, page in enumerate(self._listed_pages()):
             inner = [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
+            is_raw = any(sub.photometric in _RAW for sub in (page, *inner))
+            if is_raw or _DNG_VERSION in page.tags:
+                raise unsupported_kind(RAW)
+            header = self._header_of(page, index)
             if header.is_reduced:  # the picture may lie in a directory below that of its thumbnail
                 full = (self._header_of(sub, _BELOW) for sub in inner)
                 found += [header for header in full if not header.is_reduced]
@@ -170,14 +173,6 @@ class _TiffReader(Reader):
         if not found:
             raise InputError("there is no picture in it", "scan it again")
         return found
-
-    def _checked_pages(self) -> Iterator[tifffile.TiffPage]:
-        for page in self._listed_pages():
-            inner = [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
-            is_raw = any(sub.photometric in _RAW for sub in (page, *inner))
-            if is_raw or _DNG_VERSION in page.tags:
-                raise unsupported_kind(RAW)
-            yield page
 
     def _listed_pages(self) -> Iterator[tifffile.TiffPage]:
         """Yield the pages of the list that their directories form, as far as it leads."""
