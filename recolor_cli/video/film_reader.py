@@ -23,7 +23,7 @@ from recolor_cli.video.frames import convert_frame
 from recolor_cli.video.image_sequence import escape_pattern, find_first_number
 from recolor_cli.video.open_errors import REPAIR_ADVICE, make_open_error
 from recolor_cli.video.raw_frames import RawFrames
-from recolor_cli.video.side_data import FrameSideData, Hdr10Metadata, read_side_data
+from recolor_cli.video.side_data import Hdr10Metadata, read_side_data
 
 DEFAULT_RATE = Fraction(24)  # frames a second; for numbered pictures and raw frames
 _PROGRESSIVE, _BOTTOM_FIRST = 1, (3, 5)  # AVFieldOrder
@@ -239,20 +239,21 @@ class FilmReader:
         """
         if not self.is_pipe:
             self._reopen()
+            if after is not None and self._has_times and not self.clock.is_joined:
+                self._seek(after - round(_SEEK_MARGIN / self.info.time_base))
         stream = self.find_picture_stream(self._container)
         stream.thread_type = "AUTO"
-        if after is None or self.is_pipe or not self._has_times or self.clock.is_joined:
-            return stream
-        place = after - round(_SEEK_MARGIN / self.info.time_base)
+        return stream
+
+    def _seek(self, place: int) -> None:
+        """Go to the last key frame up to a tick, if that lies behind the first frame."""
         if place <= self._first_time:
-            return stream
+            return
+        stream = self.find_picture_stream(self._container)
         try:
             self._container.seek(place, stream=stream, backward=True)
         except av.error.FFmpegError:  # the position is now undefined
             self._reopen()
-            stream = self.find_picture_stream(self._container)
-            stream.thread_type = "AUTO"
-        return stream
 
     def _check_end(self, stream: Any, end: int) -> None:
         """Warn if the film ends at this tick, before its header says. Raw streams have none."""
@@ -327,7 +328,7 @@ class FilmReader:
         if self._frames_before:
             start = float(self._first_time * time_base - self._frames_before / Fraction(rate))
         order = context.field_order
-        side_data = FrameSideData() if first is None else read_side_data(first)
+        matrix, hdr10 = (None, Hdr10Metadata()) if first is None else read_side_data(first)
         return FilmInfo(
             size=ImageSize(*size),
             pixel_format=pixel_format or "yuv420p",
@@ -336,13 +337,13 @@ class FilmReader:
             frames=stream.frames or (round(length * rate) if length and length > 0 else None),
             start=start,
             pixel_aspect=stream.sample_aspect_ratio or None,
-            matrix=side_data.display_matrix,
+            matrix=matrix,
             rotation=0 if first is None else int(first.rotation),
             interlaced=bool((first is not None and first.interlaced_frame) or order > _PROGRESSIVE),
             field_order=order,
             colors=(*colors, described.color_range),
             codec=context.codec.canonical_name,
-            hdr10=side_data.hdr10,
+            hdr10=hdr10,
         )
 
     def _decode_first_frame(self, stream: Any) -> av.VideoFrame:

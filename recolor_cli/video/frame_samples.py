@@ -1,8 +1,9 @@
-"""Take frames from all parts of a film, without decoding all of it where that can be avoided."""
+"""Take the frames of a span from a film: all, or some that are spread evenly over it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import av
@@ -15,6 +16,21 @@ _Sample = TypeVar("_Sample")
 
 # Frames. A shorter part is decoded as a whole, because it may have only a few key frames to seek.
 _SHORT = 1500
+
+
+def frames_in_span(
+    film: FilmReader, span: Span, after: int | None = None
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yield the frames of a span, each with its time in ticks; only those later than a tick."""
+    base, film_start = film.info.time_base, film.info.start
+    if after is None and span.start:
+        after = math.floor((span.start + film_start) / base) - 1
+    for ticks, frame in film.frames(after):
+        moment = float(ticks * base) - film_start
+        if span.end is not None and moment >= span.end:
+            return
+        if span.is_all or span.holds(moment):
+            yield ticks, frame
 
 
 def sample_frames(
@@ -46,7 +62,7 @@ def sample_frames(
             found = _seek_frames(film, span.start, end, count, convert)
             if found:
                 return found
-    return _thin_frames(_frames_of(film, span), count, convert)
+    return _thin_frames((frame for _, frame in frames_in_span(film, span)), count, convert)
 
 
 def _seek_frames(
@@ -72,15 +88,6 @@ def _seek_frames(
             if frame is not None and frame.pts not in found:
                 found[frame.pts] = convert(film.fit_size(frame))
     return list(found.values())
-
-
-def _frames_of(film: FilmReader, span: Span) -> Iterable[av.VideoFrame]:
-    base = film.info.time_base
-    after = round((span.start + film.info.start) / base) - 1 if span.start else None
-    for ticks, frame in film.frames(after):
-        if span.end is not None and ticks * base - film.info.start >= span.end:
-            return
-        yield frame
 
 
 def _thin_frames(

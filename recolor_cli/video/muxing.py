@@ -7,6 +7,7 @@ import io
 import math
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,12 @@ def assemble(
     Stopped
         If `stop` is set.
     """
-    source = None if film.is_pipe else film.open()
+    fast_start = is_mov(encoding.container)
     try:
-        with _open_target(f"file:{path}", encoding, source, is_mov(encoding.container)) as target:
+        with (
+            _open_source(film) as source,
+            _open_target(f"file:{path}", encoding, source, fast_start) as target,
+        ):
             stream, others = _add_streams(target, film, encoding, source, span, provenance)
             pictures = _picture_packets(stream, encoding, store, _picture_end(film, source, span))
             packets = others.packets() if others else ()
@@ -83,9 +87,6 @@ def assemble(
             f"the result cannot be written as {encoding.container}: {error.strerror or error}",
             "check that the disk has room, or use another format with -o",
         ) from error
-    finally:
-        if source:
-            source.close()
     if others and damaged:
         others.warnings.append(f"its sound is damaged: {counted(damaged, 'packet')} left out")
     return others.warnings if others else []
@@ -100,18 +101,17 @@ def check_streams(film: FilmReader, encoding: VideoEncoding, span: Span) -> None
         As `assemble`.
     """
     _try_picture(film, encoding)
-    source = None if film.is_pipe else film.open()
     try:
-        with _open_target(io.BytesIO(), encoding, source, False) as target:
+        with (
+            _open_source(film) as source,
+            _open_target(io.BytesIO(), encoding, source, False) as target,
+        ):
             _add_streams(target, film, encoding, source, span)
     except av.error.FFmpegError as error:
         raise OutputError(
             f"{encoding.container} cannot hold it: {error.strerror or error}",
             "use another format with -o, such as NAME.mkv",
         ) from error
-    finally:
-        if source:
-            source.close()
 
 
 def _try_picture(film: FilmReader, encoding: VideoEncoding) -> None:
@@ -140,6 +140,11 @@ def _cannot_hold_picture(encoding: VideoEncoding) -> OutputError:
         f"{encoding.container} cannot hold its picture as {encoding.codec}",
         "leave --codec out, or use -o NAME.mkv",
     )
+
+
+def _open_source(film: FilmReader) -> Any:
+    """Open the source once more; a pipe, which is read only once, gives None."""
+    return nullcontext() if film.is_pipe else film.open()
 
 
 def _open_target(file: Any, encoding: VideoEncoding, source: Any, fast_start: bool) -> Any:

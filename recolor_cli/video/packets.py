@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import av.error
@@ -13,15 +14,8 @@ _ADTS = 0xFFF  # the first 12 bits of a header [ISO 14496-3]
 
 def readable_packets(container: Any, streams: Any = None) -> Iterator[Any]:
     """Yield the packets of some streams, or of all, to the end or to where the file breaks off."""
-    packets = container.demux(streams)
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.error.FFmpegError, OSError):  # the file is truncated
-            return
-        if packet is None:
-            return
-        yield packet
+    with suppress(av.error.FFmpegError, OSError):  # the file is truncated
+        yield from container.demux(streams)
 
 
 def mux_undamaged(target: Any, packet: Any, is_picture: bool = False) -> bool:

@@ -18,7 +18,7 @@ from recolor_cli.types import FloatArray
 from recolor_cli.video.film_options import FilmOptions
 from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.frame_predictor import PALETTE_FRAMES, FramePredictor
-from recolor_cli.video.frame_samples import sample_frames
+from recolor_cli.video.frame_samples import frames_in_span, sample_frames
 from recolor_cli.video.frames import (
     FrameGeometry,
     ShareOfFrame,
@@ -142,17 +142,7 @@ class FramePipeline:
 
     def _decode(self, after: int | None) -> Iterator[PipelineFrame]:
         """Decode the frames of the span and make the network's canvas of each."""
-        base, span = self.film.info.time_base, self.options.span
-        film_start = self.film.info.start
-        if after is None and span.start:
-            after = math.floor((span.start + film_start) / base) - 1
-        for ticks, frame in self.film.frames(after):
-            moment = float(ticks * base) - film_start
-            if not span.is_all:
-                if span.end is not None and moment >= span.end:
-                    return
-                if not span.holds(moment):
-                    continue
+        for ticks, frame in frames_in_span(self.film, self.options.span, after):
             yield PipelineFrame(*self._canvas(frame), ticks)
 
     def _canvas(self, frame: av.VideoFrame) -> tuple[av.VideoFrame, FloatArray]:

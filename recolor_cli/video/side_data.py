@@ -41,16 +41,8 @@ class Hdr10Metadata:
     light_level: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FrameSideData:
-    """Side data of a film's first frame."""
-
-    display_matrix: tuple[int, ...] | None = None
-    hdr10: Hdr10Metadata = Hdr10Metadata()
-
-
-def read_side_data(frame: av.VideoFrame) -> FrameSideData:
-    """Read the side data of a frame.
+def read_side_data(frame: av.VideoFrame) -> tuple[tuple[int, ...] | None, Hdr10Metadata]:
+    """Return the display matrix of a film's first frame, if it has one, and its HDR10 metadata.
 
     Only the probed frame may be asked: PyAV crashes in `make_writable` of a frame whose side data
     was read.
@@ -66,7 +58,7 @@ def read_side_data(frame: av.VideoFrame) -> FrameSideData:
         elif data.type is Type.CONTENT_LIGHT_LEVEL:
             levels = np.frombuffer(bytes(data), np.uint32)[:2]
             light_level = ",".join(map(str, levels))
-    return FrameSideData(matrix, Hdr10Metadata(mastering_display, light_level))
+    return matrix, Hdr10Metadata(mastering_display, light_level)
 
 
 def _format_mastering_display(data: bytes) -> str:
