@@ -9,24 +9,26 @@ import pytest
 
 from conftest import encoded
 from recolor_cli.color.ab_bins import AbBins
-from recolor_cli.color.annealed_mean import annealed_mean, softmax
+from recolor_cli.color.annealed_mean import Distribution, annealed_mean, softmax
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.evaluation.pictures import Picture
-from recolor_cli.guidance import palette_matching
+from recolor_cli.guidance import palette_matching, prediction
 from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.confidence import confidence_map, entropy
 from recolor_cli.guidance.guided_filter import guided_filter
 from recolor_cli.guidance.hint_propagation import HintConstraints, _link_pixels, propagate_hints
-from recolor_cli.guidance.palette_bank import (
-    DESCRIPTIONS,
-    bank_palettes,
-    main_colors,
-    named_palette,
+from recolor_cli.guidance.hints import Hint, Hints
+from recolor_cli.guidance.palette_bank import DESCRIPTIONS, main_colors, named_palette
+from recolor_cli.guidance.palette_matching import (
+    Palette,
+    match_palette,
+    smooth_logits,
+    smoothing,
 )
-from recolor_cli.guidance.palette_matching import Palette, match_palette
-from recolor_cli.guidance.recolor_options import MAX_VARIANTS
-from recolor_cli.guidance.variants import generate_variants, mean_distribution, select_palettes
+from recolor_cli.guidance.prediction import ColorFactors, Prediction
+from recolor_cli.guidance.recolor_options import MAX_VARIANTS, Steering
+from recolor_cli.guidance.variants import mean_distribution, select_palettes
 from recolor_cli.training import palettes as training_palettes
 from recolor_cli.types import ImageSize
 
@@ -53,11 +55,16 @@ def halves() -> tuple[np.ndarray, np.ndarray]:
     return lightness, logits.astype(np.float32)
 
 
+def predicted(lightness, logits, steering=None, temperature=0.38, factors=None, refined=False):
+    """Return a prediction for a picture of 32 x 32 that fills its canvas."""
+    box = Letterbox.fit(ImageSize(32, 32), 32)
+    distribution = Distribution(logits[None], BINS, np.ones(1, np.float32))
+    factors, steering = factors or ColorFactors(1, 1), steering or Steering()
+    return Prediction(distribution, lightness, box, temperature, factors, steering, refined)
+
+
 def some_variants(count=4, seed=0):
-    lightness, logits = halves()
-    distribution = mean_distribution(logits, 0.38)
-    palettes = select_palettes(distribution, BINS, bank_palettes(), count - 1, seed)
-    return generate_variants(logits, BINS, lightness, 0.38, 1.0, palettes)
+    return predicted(*halves(), Steering(seed=seed)).variants(count)
 
 
 def apart(one, other):
@@ -92,8 +99,7 @@ def test_what_the_network_is_sure_of_stays():
     lightness, logits = halves()
     sure = logits_of(((40, 30), 1.0))
     logits[:, :, :16] = 8 * sure[:, :, :16]
-    palettes = select_palettes(mean_distribution(logits, 0.38), BINS, bank_palettes(), 3, 0)
-    own, *others = generate_variants(logits, BINS, lightness, 0.38, 1.0, palettes)
+    own, *others = predicted(lightness, logits).variants(4)
     for ab in others:
         change = np.linalg.norm(ab - own, axis=-1)
         assert change[:, 2:12].mean() < 0.6 * change[:, 20:30].mean()
@@ -155,40 +161,41 @@ def test_a_bank_is_made_of_posters(monkeypatch):
     )
 
 
+def pulled(palette: Palette, strength: float = 1.0) -> np.ndarray:
+    """Return the logits of `halves`, pulled toward a palette."""
+    lightness, logits = halves()
+    smooth = smooth_logits(logits, strength, smoothing(logits, lightness))
+    return match_palette(smooth, BINS, palette, strength, 0.38)
+
+
 def distance_to(palette: Palette, logits: np.ndarray) -> float:
     p = softmax(logits / np.float32(0.38)).mean(axis=(1, 2))
     return 0.5 * float(np.abs(p - palette.histogram(BINS, 6.0)).sum())
 
 
 def test_a_palette_pulls_the_histogram_as_far_as_its_strength():
-    lightness, logits = halves()
     palette = Palette.of_equal_shares(levels_to_ab([[200, 16, 46], [242, 193, 78], [17, 34, 51]]))
-    distances = [
-        distance_to(palette, match_palette(logits, BINS, palette, strength, 0.38, lightness))
-        for strength in (0.0, 0.4, 0.8, 1.0)
-    ]
+    strengths = (0.0, 0.4, 0.8, 1.0)
+    distances = [distance_to(palette, pulled(palette, strength)) for strength in strengths]
     assert distances == sorted(distances, reverse=True)
-    assert distances[0] == distance_to(palette, logits)
+    assert distances[0] == distance_to(palette, halves()[1])
     assert distances[1] == pytest.approx(0.6 * distances[0], rel=0.15)
     assert distances[3] < 0.1 * distances[0]
 
 
 def test_a_palette_leaves_places_to_the_network():
     """Of two colors each goes where the network thinks it more likely."""
-    lightness, logits = halves()
     palette = Palette(np.float32([[-30, 20], [10, 50]]), np.float32([0.5, 0.5]))
-    new = match_palette(logits, BINS, palette, 1.0, 0.38, lightness)
-    ab = annealed_mean(new[None], BINS, 0.38)[0]
+    ab = annealed_mean(pulled(palette)[None], BINS, 0.38)[0]
     np.testing.assert_allclose(ab[:, 8:24, 3:12].mean(axis=(1, 2)), (-30, 20), atol=8)
     np.testing.assert_allclose(ab[:, 8:24, 20:29].mean(axis=(1, 2)), (10, 50), atol=8)
 
 
 def test_a_palette_makes_neighbours_less_different():
-    lightness, logits = halves()
     palette = Palette.of_equal_shares(levels_to_ab([[200, 16, 46], [42, 157, 143]]))
-    before = annealed_mean(logits[None], BINS, 0.38)[0]
-    new = match_palette(logits, BINS, palette, 1.0, 0.38, lightness)
-    after = annealed_mean(new[None], BINS, 0.38)[0]
+    before, after = (
+        annealed_mean(logits[None], BINS, 0.38)[0] for logits in (halves()[1], pulled(palette))
+    )
     chroma = [np.linalg.norm(ab, axis=0).mean() for ab in (before, after)]
     rough = [np.abs(np.diff(ab, axis=1)).mean() for ab in (before, after)]
     assert rough[1] / chroma[1] < 0.5 * rough[0] / chroma[0]
@@ -236,14 +243,6 @@ def constraints_at(*hints: tuple[int, int, tuple[float, float]]) -> HintConstrai
 
 
 def test_work_that_other_wishes_leave_as_it_is_is_not_done_again(monkeypatch):
-    from recolor_cli.color.annealed_mean import Distribution
-    from recolor_cli.guidance import prediction as module
-    from recolor_cli.guidance.hints import Hint, Hints
-    from recolor_cli.guidance.prediction import ColorFactors, Prediction
-    from recolor_cli.guidance.recolor_options import Steering
-
-    lightness, logits = halves()
-    box = Letterbox.fit(ImageSize(32, 32), 32)
     palette, others = Palette.of_colors(["#c8102e", "gold"]), Palette.of_colors(["navy"])
     steerings = [
         Steering(),
@@ -257,13 +256,11 @@ def test_work_that_other_wishes_leave_as_it_is_is_not_done_again(monkeypatch):
     ]
     smoothed = []
     monkeypatch.setattr(
-        module, "smoothing", lambda *a: smoothed.append(0) or palette_matching.smoothing(*a)
+        prediction, "smoothing", lambda *a: smoothed.append(0) or palette_matching.smoothing(*a)
     )
 
     def fresh(steering, temperature, strength):
-        factors = ColorFactors(1.1, strength)
-        distribution = Distribution(logits[None], BINS, np.ones(1, np.float32))
-        return Prediction(distribution, lightness, box, temperature, factors, steering, True)
+        return predicted(*halves(), steering, temperature, ColorFactors(1.1, strength), True)
 
     kept = fresh(Steering(), 0.38, 1)
     for temperature, strength in ((0.38, 1), (0.38, 0.5), (0.7, 0.5)):

@@ -85,9 +85,9 @@ class Palette:
         """Take n colors, float32 (n, 2), CIELAB units, each with the same share."""
         return cls(ab, np.full(len(ab), 1 / max(len(ab), 1), np.float32))
 
-    def scaled(self, factor: float) -> Palette:
-        """Return the palette with its chroma multiplied by a factor."""
-        return Palette(self.ab * np.float32(factor), self.shares)
+    def before_factor(self, factor: float) -> Palette:
+        """Return the palette whose chroma, multiplied by a factor, is that of this one."""
+        return Palette(self.ab * np.float32(1 / max(factor, 1e-3)), self.shares)
 
     def histogram(self, bins: AbBins, sigma: float = 0.0) -> FloatArray:
         """Return the share of each bin, float32 (Q,).
@@ -120,20 +120,14 @@ def _blur_matrix(centers: bytes, sigma: float) -> FloatArray:
 
 
 def match_palette(
-    logits: FloatArray,
-    bins: AbBins,
-    palette: Palette,
-    strength: float,
-    temperature: float,
-    lightness: FloatArray,
-    smooth: FloatArray | None = None,
+    smooth: FloatArray, bins: AbBins, palette: Palette, strength: float, temperature: float
 ) -> FloatArray:
     """Pull a distribution toward the colors of a palette.
 
     Parameters
     ----------
-    logits : float32 array, shape (Q, h, w)
-        Unnormalised log-probabilities over the Q bins, of the picture without padding.
+    smooth : float32 array, shape (Q, h, w)
+        What `smooth_logits` returns for this strength and a picture without padding.
     bins : AbBins
     palette : Palette
     strength : float
@@ -141,20 +135,12 @@ def match_palette(
         20 iterations reach it.
     temperature : float
         Temperature of the annealed mean that decodes the result, dimensionless, > 0.
-    lightness : float32 array, shape (h, w), 0..100
-        Of the picture. Colors may change at its edges.
-    smooth : float32 array, shape (Q, h, w), or None
-        The `smooth_logits` of that strength, if they are known.
 
     Returns
     -------
     float32 array, shape (Q, h, w)
         New logits.
     """
-    if strength == 0:
-        return logits
-    if smooth is None:
-        smooth = smooth_logits(logits, strength, smoothing(logits, lightness))
     weights = fit_weights(sample_places(smooth), bins, palette, strength, temperature)
     return apply_weights(smooth, weights, temperature)
 
@@ -166,8 +152,10 @@ def smoothing(logits: FloatArray, lightness: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    logits, lightness
-        As for `match_palette`.
+    logits : float32 array, shape (Q, h, w)
+        Unnormalised log-probabilities over the Q bins, of the picture without padding.
+    lightness : float32 array, shape (h, w), 0..100
+        Of the picture.
 
     Returns
     -------

@@ -12,16 +12,12 @@ import cv2
 import numpy as np
 
 from recolor_cli.color.ab_bins import AbBins
-from recolor_cli.color.annealed_mean import Distribution, softmax
+from recolor_cli.color.annealed_mean import Distribution, annealed_mean, softmax
 from recolor_cli.color.flat_areas import unify_flat_areas
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.refinement import refine
 from recolor_cli.guidance.confidence import confidence_map, entropy
-from recolor_cli.guidance.hint_propagation import (
-    DRAFT_ITERATIONS,
-    MAX_ITERATIONS,
-    propagate_hints,
-)
+from recolor_cli.guidance.hint_propagation import DRAFT_ITERATIONS, MAX_ITERATIONS, propagate_hints
 from recolor_cli.guidance.likely_colors import LikelyColor, likely_colors
 from recolor_cli.guidance.palette_bank import bank_palettes
 from recolor_cli.guidance.palette_matching import (
@@ -33,12 +29,7 @@ from recolor_cli.guidance.palette_matching import (
     smoothing,
 )
 from recolor_cli.guidance.recolor_options import MAX_VARIANTS, Steering
-from recolor_cli.guidance.variants import (
-    STRENGTH,
-    generate_variants,
-    mean_distribution,
-    select_palettes,
-)
+from recolor_cli.guidance.variants import STRENGTH, mean_distribution, select_palettes
 from recolor_cli.types import FloatArray, RgbImage
 
 _Stage = TypeVar("_Stage")
@@ -161,26 +152,17 @@ class Prediction:
 
     def _decode(self, palettes: list[Palette]) -> list[FloatArray]:
         """Return the ab of the picture without padding and factors, as `_colorings`."""
-        logits = self._content_logits
-        smooth = None
-        if palettes and logits is self._own_content_logits:
-            smooth = self._smooth_own_logits(STRENGTH)
-        elif palettes:
-            light = self._content_lightness
-            smooth = self._stage(
-                "matched smooth",
-                self._palette_key,
-                lambda: smooth_logits(logits, STRENGTH, smoothing(logits, light)),
-            )
-        return generate_variants(
-            logits,
-            self._bins,
-            self._content_lightness,
-            self.temperature,
-            self.factors.without_user,
-            palettes,
-            smooth,
-        )
+        variants = [self._content_logits]
+        if palettes:
+            smooth = self._smooth_content_logits()
+            variants += [self._match(smooth, palette, STRENGTH) for palette in palettes]
+        decoded = (annealed_mean(one[None], self._bins, self.temperature)[0] for one in variants)
+        return [np.ascontiguousarray(ab.transpose(1, 2, 0)) for ab in decoded]
+
+    def _match(self, smooth: FloatArray, palette: Palette, strength: float) -> FloatArray:
+        """Pull smoothed logits toward a palette, which is seen after the factors are applied."""
+        palette = palette.before_factor(self.factors.without_user)
+        return match_palette(smooth, self._bins, palette, strength, self.temperature)
 
     @property
     def _palette_key(self) -> tuple[Hashable, ...]:
@@ -283,16 +265,17 @@ class Prediction:
         smooth = self._smooth_own_logits(strength)
         if steering.palette_weights is not None:
             return apply_weights(smooth, steering.palette_weights, self.temperature)
-        # The palette is matched before the factors are applied, so divide by them.
-        palette = steering.palette.scaled(1 / max(self.factors.without_user, 1e-3))
-        return match_palette(
-            self._own_content_logits,
-            self._bins,
-            palette,
-            strength,
-            self.temperature,
-            self._content_lightness,
-            smooth,
+        return self._match(smooth, steering.palette, strength)
+
+    def _smooth_content_logits(self) -> FloatArray:
+        """Return the logits of `_content_logits`, smoothed for the palettes of variants."""
+        logits, light = self._content_logits, self._content_lightness
+        if logits is self._own_content_logits:
+            return self._smooth_own_logits(STRENGTH)
+        return self._stage(
+            "matched smooth",
+            self._palette_key,
+            lambda: smooth_logits(logits, STRENGTH, smoothing(logits, light)),
         )
 
     def _refine(self, ab: FloatArray) -> FloatArray:

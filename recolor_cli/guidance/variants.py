@@ -1,4 +1,4 @@
-"""Generate several colorings of one picture, each in the colors of another kind of poster.
+"""Select the palettes of a picture's variants, each the colors of another kind of poster.
 
 The program comes with a bank of palettes: the color histograms of thousands of posters, clustered.
 A variant takes the colors of one of them, as `--palette` does, and the network still decides which
@@ -13,66 +13,14 @@ from functools import lru_cache
 import numpy as np
 
 from recolor_cli.color.ab_bins import AbBins
-from recolor_cli.color.annealed_mean import annealed_mean, softmax
-from recolor_cli.guidance.palette_matching import (
-    LIKE_COLORS,
-    Palette,
-    apply_weights,
-    blur_matrix,
-    fit_weights,
-    sample_places,
-    smooth_logits,
-    smoothing,
-)
+from recolor_cli.color.annealed_mean import softmax
+from recolor_cli.guidance.palette_matching import LIKE_COLORS, Palette, blur_matrix
 from recolor_cli.types import FloatArray
 
 STRENGTH = 0.8  # of a palette of the bank
 _COST_OF_UNLIKELINESS = 0.35  # Hellinger distance per nat, in the selection
 _PALETTES_A_SEED = 3  # those of four variants; their number must not change what a seed gives
 _MIN_SHARE = 1e-5  # of a bin, so that relative entropies are finite
-
-
-def generate_variants(
-    logits: FloatArray,
-    bins: AbBins,
-    lightness: FloatArray,
-    temperature: float,
-    factor: float,
-    palettes: list[Palette],
-    smooth: FloatArray | None = None,
-) -> list[FloatArray]:
-    """Return the network's own coloring, and one in the colors of each palette.
-
-    Parameters
-    ----------
-    logits : float32 array, shape (Q, h, w)
-        Unnormalised log-probabilities over the Q bins, of the picture without padding.
-    bins : AbBins
-    lightness : float32 array, shape (h, w), 0..100
-    temperature : float
-        Of the annealed mean, dimensionless, > 0.
-    factor : float
-        Factor on ab before it is shown. Palettes are matched without it, so they are divided by it.
-    palettes : list of Palette
-    smooth : float32 array, shape (Q, h, w), or None
-        The `smooth_logits` of `STRENGTH`, if they are known.
-
-    Returns
-    -------
-    list of float32 arrays, shape (h, w, 2), CIELAB units
-        Without the factor.
-    """
-    variants = [logits]
-    if palettes:
-        if smooth is None:
-            smooth = smooth_logits(logits, STRENGTH, smoothing(logits, lightness))
-        samples = sample_places(smooth)
-        for palette in palettes:
-            unscaled = palette.scaled(1 / max(factor, 1e-3))
-            weights = fit_weights(samples, bins, unscaled, STRENGTH, temperature)
-            variants.append(apply_weights(smooth, weights, temperature))
-    decoded = (annealed_mean(variant[None], bins, temperature)[0] for variant in variants)
-    return [np.ascontiguousarray(ab.transpose(1, 2, 0)) for ab in decoded]
 
 
 def mean_distribution(logits: FloatArray, temperature: float) -> FloatArray:

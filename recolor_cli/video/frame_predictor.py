@@ -79,7 +79,7 @@ class FramePredictor:
         weights = fit_weights(
             samples,
             bins,
-            steering.palette.scaled(1 / max(factor, 1e-3)),
+            steering.palette.before_factor(factor),
             steering.palette_strength,
             self._temperature,
         )
