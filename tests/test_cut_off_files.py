@@ -132,7 +132,9 @@ def test_a_gif_cut_between_two_frames_keeps_those_before():
     turns = [Image.Transpose.FLIP_TOP_BOTTOM]
     data = encoded("GIF", save_all=True, append_images=turns, duration=70)
     second = data.rindex(b"\x21\xf9")  # the extension in front of a frame
-    for end in (second + 3, data.index(b"\x2c", second) + 4):
+    frame = data.index(b"\x2c", second)
+    colors = 2 << (data[frame + 9] & 7) if data[frame + 9] & 0x80 else 0
+    for end in (second + 3, frame + 4, frame + 11 + 3 * colors):
         (page,) = decode_pages(data[:end], keep_damaged=True)
         assert page.damage == "its end is missing"
         assert np.array_equal(page.rgb, next(decode_pages(data)).rgb)

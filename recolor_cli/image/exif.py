@@ -90,11 +90,9 @@ class Directory:
         number, width, head = ("Q", 8, 8) if big else ("I", 4, 2)
         directory = cls(order)
         count = _unpack(order + ("Q" if big else "H"), data, offset)
-        for at in range(
-            offset + head, min(offset + head + count * (4 + 2 * width), len(data)), 4 + 2 * width
-        ):
-            if at + 4 + 2 * width > len(data):
-                break
+        step = 4 + 2 * width
+        end = min(offset + head + count * step, len(data) - step + 1)
+        for at in range(offset + head, end, step):
             tag, kind = struct.unpack_from(order + "HH", data, at)
             values = _unpack(order + number, data, at + 4)
             size = _SIZES.get(kind, 0) * values

@@ -32,17 +32,15 @@ class _GifReader(PillowReader):
     def fill_up(self, data: bytes) -> bytes:
         # Pixels of the first color take the place of those that are missing. A frame of which
         # nothing is there is left out.
-        begin, has_frame = 0, False
+        begin = frames = 0
         try:
             for begin in _blocks(data):
-                if data[begin] == _FRAME:
-                    across, down = struct.unpack_from("<HH", data, begin + 5)
-                    codes = _start_of_codes(data, begin)
-                    if codes < len(data) and not _ends_in_file(data, codes):
-                        return _with_codes(data, codes, across * down)
-                    has_frame |= codes < len(data)
-        except (IndexError, struct.error):
-            if has_frame:
+                frames += data[begin] == _FRAME
+        except IndexError:
+            is_frame = data[begin] == _FRAME
+            if is_frame and begin + 9 < len(data) and _start_of_codes(data, begin) < len(data):
+                return _with_codes(data, begin)
+            if frames > is_frame:
                 return data[:begin] + bytes([_TRAILER])
         return data
 
@@ -120,19 +118,14 @@ def _blocks(data: bytes) -> Iterator[int]:
             at += 1  # decoders step over unknown bytes
 
 
-def _ends_in_file(data: bytes, at: int) -> bool:
-    try:
-        return _end_of_blocks(data, at) <= len(data)
-    except IndexError:
-        return False
-
-
-def _with_codes(data: bytes, at: int, pixels: int) -> bytes:
-    """Return a file whose last block is cut off with codes for so many pixels, all of them 0."""
+def _with_codes(data: bytes, frame: int) -> bytes:
+    """Return a file that is cut off within a frame with codes of 0 for all pixels of the frame."""
+    across, down = struct.unpack_from("<HH", data, frame + 5)
+    at = _start_of_codes(data, frame)
     while at + 1 + data[at] < len(data):
         at += 1 + data[at]
     data += bytes(at + 1 + data[at] - len(data))
-    count = -(-pixels * _MOST_BITS // 8 // 255) + 1
+    count = -(-across * down * _MOST_BITS // 8 // 255) + 1
     return fill(data, len(data) + 256 * count, b"\xff" + bytes(255)) + bytes([0, _TRAILER])
 
 

@@ -152,7 +152,7 @@ def with_metadata(data: bytes, metadata: Metadata) -> bytes:
     for name, content in _boxes(data):
         if name == b"jp2h":
             inner = b"".join(
-                _box(part, _color(metadata.icc_profile))
+                _box(part, bytes([_EMBEDDED_PROFILE, 0, 0]) + metadata.icc_profile)
                 if part == b"colr" and metadata.icc_profile
                 else _box(part, value)
                 for part, value in _boxes(content)
@@ -207,10 +207,6 @@ def _uuid(data: bytes, number: bytes) -> bytes:
         if name == b"uuid" and content.startswith(number):
             return content[16:]
     return b""
-
-
-def _color(profile: bytes) -> bytes:
-    return struct.pack(">BBB", _EMBEDDED_PROFILE, 0, 0) + profile
 
 
 def _resolution(dpi: tuple[float, float]) -> bytes:
