@@ -115,9 +115,13 @@ def test_numbered_pictures_get_a_folder_beside_theirs(tmp_path, monkeypatch, rec
     out, _ = recolor("frames/%05d.png", "--device", "cpu")
     assert out == b"frames-recolored/%05d.png\n"
     names = sorted(path.name for path in (tmp_path / "frames-recolored").iterdir())
-    assert names == ["00001.png", "00002.png"]
+    assert names == ["00000.png", "00001.png"]
     out, err = recolor("frames/%05d.png")
     assert "exists, skipped" in err
+    part = ["frames/%05d.png", "--start", "0.1", "--rate", "10", "--device", "cpu"]
+    assert recolor(*part)[0] == b"frames-part/%05d.png\n"
+    assert [path.name for path in (tmp_path / "frames-part").iterdir()] == ["00001.png"]
+    assert "exists, skipped" in recolor(*part)[1]
     _, err = recolor("frames/%05d.png", "-o", "frames/%05d.png", "--overwrite", exit_code=1)
     assert "would overwrite an input" in err
     _, err = recolor("frames/%05d.png", "-o", "frames/b%05d.png", exit_code=1)
@@ -189,6 +193,8 @@ def test_raw_frames(tmp_path, monkeypatch, recolor):
         (["-o", "x.doc"], "cannot be written"),
         (["-o", "frames/%05d.jpg"], "cannot be written"),
         (["--codec", "nothing"], "no encoder nothing"),
+        (["-o", "frames/%05d.png", "--codec", "ffv1"], "numbered pictures are PNG"),
+        (["-o", "-", "--crf", "20"], "uncompressed frames"),
     ],
 )
 def test_usage(film, recolor, arguments, message):

@@ -222,6 +222,10 @@ def _recolor(
         from recolor_cli.commands.film_estimate import print_estimate
         from recolor_cli.commands.film_plan import is_finished
 
-        undone = [job for job in jobs if not (job.error or is_finished(job, output))]
+        undone = [
+            job
+            for job in jobs
+            if not (job.error or is_finished(job, output, given.start, given.rate))
+        ]
         print_estimate(undone, given.model, given.device, options, given.rate)
     return report.exit_code

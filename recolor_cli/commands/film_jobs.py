@@ -111,7 +111,7 @@ class FilmJobs:
 
     def _early_outcome(self, job: Job) -> Outcome | None:
         """Return the outcome of a film that needs no work; None if it needs some."""
-        finished = not job.error and is_finished(job, self.output)
+        finished = not job.error and is_finished(job, self.output, self.options.start, self.rate)
         untried = make_untried_outcome(job, finished, self.options.provenance)
         if finished:
             if not (self.dry_run or is_address(job.destination)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.image.film_names import has_film_suffix, is_film, is_sequence
 from recolor_cli.system.places import is_address
 from recolor_cli.video.containers import CONTAINERS, choose_suffix, is_writable, names_pictures
-from recolor_cli.video.image_sequence import format_frame_path
+from recolor_cli.video.image_sequence import first_result_number, format_frame_path
 from recolor_cli.video.provenance_tag import read_film_provenance, source_file
 
 if TYPE_CHECKING:
@@ -77,10 +78,17 @@ def _refuse_picture(job: Job) -> Job:
     return job._replace(error=error)
 
 
-def is_finished(job: Job, output: OutputOptions) -> bool:
-    """Tell whether the result exists. Of numbered pictures, the first one is written last."""
+def is_finished(job: Job, output: OutputOptions, start: float, rate: Fraction | None) -> bool:
+    """Tell whether the result exists. Of numbered pictures, the first one is written last.
+
+    `start` (s) and `rate` (frames a second) are those of the options.
+    """
     if names_pictures(job.destination):
-        job = job._replace(destination=str(format_frame_path(job.destination, 1)))
+        try:
+            number = first_result_number(job.source, start, rate)
+        except InputError:  # which the job tells of
+            return False
+        job = job._replace(destination=str(format_frame_path(job.destination, number)))
     return has_result(job, output)
 
 

@@ -263,7 +263,13 @@ def _choose_codec(container: str, destination: str, options: VideoEncodingOption
             )
         return "rawvideo"
     if container == SEQUENCE:
-        return SEQUENCE_CODECS[Path(destination).suffix.lower()]
+        codec = SEQUENCE_CODECS[Path(destination).suffix.lower()]
+        if options.codec not in (None, codec) or options.quality is not None:
+            raise UsageError(
+                f"numbered pictures are {codec.upper()} by their ending, and lossless",
+                "leave --codec and --crf out, or make one file of them: -o NAME.mkv",
+            )
+        return codec
     name = options.codec or ("vp9" if container == "webm" else "h264")
     return _ENCODERS.get(name, name)
 

@@ -20,12 +20,11 @@ from recolor_cli.types import ImageSize
 from recolor_cli.video.clock import FrameClock, JoinedClock, has_clocks, scan_clock
 from recolor_cli.video.declared_end import count_missing_bytes, read_declared_end
 from recolor_cli.video.frames import convert_frame
-from recolor_cli.video.image_sequence import escape_pattern, find_first_number
+from recolor_cli.video.image_sequence import DEFAULT_RATE, escape_pattern, find_first_number
 from recolor_cli.video.open_errors import REPAIR_ADVICE, make_open_error
 from recolor_cli.video.raw_frames import RawFrames
 from recolor_cli.video.side_data import Hdr10Metadata, read_side_data
 
-DEFAULT_RATE = Fraction(24)  # frames a second; for numbered pictures and raw frames
 _PROGRESSIVE, _BOTTOM_FIRST = 1, (3, 5)  # AVFieldOrder
 # Seconds to seek before the resumed frame. The frames that it refers to lie in between.
 _SEEK_MARGIN = 5.0

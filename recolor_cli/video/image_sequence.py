@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
+from fractions import Fraction
 from pathlib import Path
 
 from recolor_cli.errors import InputError
-from recolor_cli.image.film_names import NUMBER
+from recolor_cli.image.film_names import NUMBER, is_sequence
 from recolor_cli.system.texts import counted
+
+DEFAULT_RATE = Fraction(24)  # frames a second; for numbered pictures and raw frames
 
 
 def format_frame_name(name: str, number: int) -> str:
@@ -66,3 +70,29 @@ def find_first_number(pattern: str) -> int:
             "number them without gaps",
         )
     return first
+
+
+def first_result_number(source: str, start: float, rate: Fraction | None) -> int:
+    """Return the number of a result's first picture: of numbered pictures that of its source.
+
+    Parameters
+    ----------
+    source : str
+    start : float
+        First moment of the source to recolor, s.
+    rate : Fraction or None
+        Frames a second of numbered pictures; None takes `DEFAULT_RATE`.
+
+    Raises
+    ------
+    InputError
+        As `find_first_number`.
+    """
+    if not is_sequence(source):
+        return 1
+    return find_first_number(source) + count_frames_before(start, rate or DEFAULT_RATE)
+
+
+def count_frames_before(start: float, rate: Fraction) -> int:
+    """Return the number of frames, of even steps, that lie before a time (s)."""
+    return math.ceil(Fraction(start).limit_denominator(10_000) * rate)

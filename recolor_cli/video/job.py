@@ -22,7 +22,7 @@ from recolor_cli.video.encoding import VideoEncoding, choose_encoding
 from recolor_cli.video.film_options import FilmOptions, FilmReport
 from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.fingerprint import compute_fingerprint
-from recolor_cli.video.image_sequence import format_frame_path
+from recolor_cli.video.image_sequence import first_result_number, format_frame_path
 from recolor_cli.video.muxing import Stopped, assemble, check_streams
 from recolor_cli.video.pipeline import FramePipeline
 from recolor_cli.video.segment_encoder import encode_segments
@@ -123,7 +123,8 @@ def _write_result(
         if not report.frames:
             raise _empty_span()
         if encoding.container == SEQUENCE:
-            _write_pictures(store, destination)
+            first = first_result_number(film.source, options.start, film.info.rate)
+            _write_pictures(store, destination, first)
             times = list(store.read_times())
             report.warnings += _describe_lost_times(
                 film, encoding, max(times) - min(times), len(times)
@@ -157,13 +158,13 @@ def _place_of(destination: Path) -> Path:
     return destination
 
 
-def _write_pictures(store: SegmentStore, pattern: Path) -> None:
-    """Write the packets as numbered pictures. The first one is written last: then all exist."""
+def _write_pictures(store: SegmentStore, pattern: Path, first: int) -> None:
+    """Write the packets as pictures numbered from `first` on, which is written last, as a sign."""
     packets = store.read_packets()
-    first = next(packets)
-    for number, packet in enumerate(packets, 2):
+    sign = next(packets)
+    for number, packet in enumerate(packets, first + 1):
         write_atomic(format_frame_path(pattern, number), packet.data)
-    write_atomic(format_frame_path(pattern, 1), first.data)
+    write_atomic(format_frame_path(pattern, first), sign.data)
 
 
 def _write_stream(

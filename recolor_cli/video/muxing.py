@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import io
-import math
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -23,6 +22,7 @@ from recolor_cli.video.containers import STARTS_AT_ZERO, is_mov
 from recolor_cli.video.encoding import VideoEncoding
 from recolor_cli.video.film_options import Span
 from recolor_cli.video.film_reader import FilmReader
+from recolor_cli.video.image_sequence import count_frames_before
 from recolor_cli.video.other_streams import OtherStreams, read_tags
 from recolor_cli.video.packets import mux_undamaged
 from recolor_cli.video.provenance_tag import with_record
@@ -211,7 +211,7 @@ def _shift_timecodes(holders: Iterable[Any], span: Span, film: FilmReader) -> No
     rate = film.info.rate
     for holder in holders:
         if "timecode" in holder.metadata and span.start:
-            skipped = math.ceil(Fraction(span.start).limit_denominator(10_000) * rate)
+            skipped = count_frames_before(span.start, rate)
             code = shift_timecode(holder.metadata["timecode"], skipped, rate)
             holder.metadata["timecode"] = code
 
