@@ -231,6 +231,9 @@ def test_numbered_pictures_in_and_out(tmp_path, network):
         Image.fromarray(luma(index, *SIZE)).save(folder / f"f{index + 7:04d}.png")
     recolored(folder / "f%04d.png", tmp_path / "out" / "n%d.png", network)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out"]
+    part = recolored(folder / "f%04d.png", tmp_path / "out" / "n%d.png", network, duration=0.08)
+    (warning,) = part.warnings
+    assert "n9.png is of an earlier run" in warning
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["n7.png", "n8.png", "n9.png"]
     rgb = np.asarray(Image.open(tmp_path / "out" / "n8.png")).astype(float)
     kept = rgb @ (0.299, 0.587, 0.114) - luma(1, *SIZE)

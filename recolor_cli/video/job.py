@@ -124,7 +124,7 @@ def _write_result(
             raise _empty_span()
         if encoding.container == SEQUENCE:
             first = first_result_number(film.source, options.start, film.info.rate)
-            _write_pictures(store, destination, first)
+            report.warnings += _write_pictures(store, destination, first)
             times = list(store.read_times())
             report.warnings += _describe_lost_times(
                 film, encoding, max(times) - min(times), len(times)
@@ -158,13 +158,21 @@ def _place_of(destination: Path) -> Path:
     return destination
 
 
-def _write_pictures(store: SegmentStore, pattern: Path, first: int) -> None:
-    """Write the packets as pictures numbered from `first` on, which is written last, as a sign."""
+def _write_pictures(store: SegmentStore, pattern: Path, first: int) -> list[str]:
+    """Write the packets as pictures numbered from `first` on, which is written last, as a sign.
+
+    Return a warning if pictures of an earlier, longer result follow.
+    """
     packets = store.read_packets()
     sign = next(packets)
+    number = first
     for number, packet in enumerate(packets, first + 1):
         write_atomic(format_frame_path(pattern, number), packet.data)
     write_atomic(format_frame_path(pattern, first), sign.data)
+    behind = format_frame_path(pattern, number + 1)
+    if not os.path.lexists(behind):
+        return []
+    return [f"{behind} is of an earlier run, as may be those after it; remove them"]
 
 
 def _write_stream(
