@@ -35,6 +35,13 @@ def test_a_film_needs_no_command(film, recolor):
         assert [stream.type for stream in container.streams] == ["video", "audio"]
 
 
+def test_a_rate_does_not_change_that_of_a_film(film, recolor):
+    _, err = recolor("casablanca.mp4", "--rate", "50", "--device", "cpu")
+    assert "so --rate does not count" in err
+    before, after = decoded(film), decoded("casablanca-recolored.mp4")
+    assert [time for time, _ in after] == [time for time, _ in before]
+
+
 def test_what_exists_is_skipped_and_redone_when_asked(film, recolor):
     result = film.with_name("casablanca-recolored.mp4")
     result.write_bytes(b"kept")

@@ -316,6 +316,9 @@ class FilmReader:
         rate = stream.guessed_rate or stream.average_rate or self._rate or DEFAULT_RATE
         if not self._has_times and self._rate:
             rate = self._rate
+        if self._rate and rate != self._rate:
+            declared = f"it declares {float(rate):g} frames a second"
+            self.warnings[f"{declared}, so --rate does not count"] = None
         time_base = stream.time_base or 1 / rate
         length = float(stream.duration * time_base) if stream.duration else None
         if self.clock.is_joined:
