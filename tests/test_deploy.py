@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -173,11 +174,8 @@ def test_the_steps_of_the_dockerfile_make_a_server_in_a_plain_folder(tmp_path):
     health[-1] = health[-1].replace(last("Dockerfile", "EXPOSE").text, port)
     server = subprocess.Popen([*command, "--device", "cpu"], cwd=folder, env=environment)
     try:
-        end = time.monotonic() + 60
-        while subprocess.run(health, stderr=subprocess.DEVNULL).returncode:
-            assert server.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.2)
+        wait_for(server, port)
+        subprocess.run(health, check=True)
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/v1/recolor",
             picture(),
@@ -194,6 +192,17 @@ def copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
         shutil.copy(source, target)
+
+
+def wait_for(server: subprocess.Popen, port: str) -> None:
+    """Wait until a server answers. It is asked from here, without a process for each question."""
+    end = time.monotonic() + 60
+    while True:
+        assert server.poll() is None
+        assert time.monotonic() < end
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz"):
+            return
+        time.sleep(0.1)
 
 
 def free_port() -> int:
