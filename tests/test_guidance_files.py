@@ -156,6 +156,11 @@ def test_colors():
             parse_color(text)
 
 
+def test_a_color_keeps_its_name_after_pillow_has_used_it():
+    Image.new("RGB", (1, 1), "orchid")  # Pillow then has numbers for it in place of a text
+    assert parse_color("orchid") == (218, 112, 214)
+
+
 def test_a_misspelt_color_gets_the_name_that_is_near():
     with pytest.raises(UsageError, match="'crimsn' is not a color") as caught:
         load_palette("gold,crimsn")

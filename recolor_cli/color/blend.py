@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.gray_detection import detect_gray
 from recolor_cli.color.lab import lab_to_rgb16_cie, lab_to_rgb_cv2, rgb_to_lab_by_depth
-from recolor_cli.color.resize import check_same_aspect
+from recolor_cli.color.resize import check_same_aspect, resize_mask
 from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
 
 
@@ -55,7 +55,9 @@ class BlendMask:
         """
         weights = None
         if mask is not None:
-            weights = _resize_mask(mask, rgb)
+            picture = ImageSize(*rgb.shape[:2])
+            check_same_aspect("the mask", ImageSize(*mask.shape), picture)
+            weights = resize_mask(mask, picture)
         if only_gray:
             gray = detect_gray(rgb).weights(rgb)
             if weights is not None:
@@ -96,25 +98,3 @@ class BlendMask:
         between = to_rgb(lightness, clip_chroma(lightness, color))
         # The round trip through Lab is not exact in 8 bits, so unmixed pixels are copied.
         return np.where(share == 0, rgb, np.where(share == 1, painted, between))
-
-
-def check_mask_fit(mask: NDArray[np.uint8], picture: ImageSize) -> None:
-    """Raise InputError if a mask has another shape than its picture."""
-    check_same_aspect("the mask", ImageSize(*mask.shape), picture)
-
-
-def _resize_mask(mask: NDArray[np.uint8], rgb: AnyRgbImage) -> NDArray[np.uint8]:
-    """Resize a mask to the size of its picture.
-
-    Raises
-    ------
-    InputError
-        If it has another shape.
-    """
-    size, picture = ImageSize(*mask.shape), ImageSize(*rgb.shape[:2])
-    if size == picture:
-        return mask
-    check_mask_fit(mask, picture)
-    interpolation = cv2.INTER_AREA if size.width > picture.width else cv2.INTER_LINEAR
-    resized = cv2.resize(mask, (picture.width, picture.height), interpolation=interpolation)
-    return np.asarray(resized, np.uint8)

@@ -1,9 +1,10 @@
-"""Sizes of pictures: shrink one to a longest side, compare the shapes of two."""
+"""Sizes of pictures and masks: shrink a picture, resize a mask, compare two shapes."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from recolor_cli.errors import InputError
 from recolor_cli.types import AnyRgbImage, ImageSize
@@ -38,6 +39,15 @@ def shrink_to_side(rgb: AnyRgbImage, longest: int, shortest: int = 1) -> AnyRgbI
     """
     size = shrunk_size(ImageSize(*rgb.shape[:2]), longest, shortest)
     return np.asarray(cv2.resize(rgb, (size.width, size.height), interpolation=cv2.INTER_AREA))
+
+
+def resize_mask(mask: NDArray[np.uint8], size: ImageSize) -> NDArray[np.uint8]:
+    """Resize a mask, (h, w), by area averaging if it becomes narrower, else bilinearly."""
+    if mask.shape == (size.height, size.width):
+        return mask
+    interpolation = cv2.INTER_AREA if mask.shape[1] > size.width else cv2.INTER_LINEAR
+    resized = cv2.resize(mask, (size.width, size.height), interpolation=interpolation)
+    return np.asarray(resized, np.uint8)
 
 
 def check_same_aspect(name: str, size: ImageSize, picture: ImageSize) -> None:

@@ -32,21 +32,15 @@ def parse_color(text: str) -> tuple[int, int, int]:
     (255, 215, 0)
     """
     name = text.strip().lower()
-    digits = str(ImageColor.colormap.get(name, name)).removeprefix("#")
-    if not re.fullmatch(r"[0-9a-f]{3}|[0-9a-f]{6}", digits):
+    code = "#" + name.removeprefix("#")
+    if re.fullmatch(r"#([0-9a-f]{3}|[0-9a-f]{6})", code):
+        name = code
+    elif name not in ImageColor.colormap:
         near = get_close_matches(name, ImageColor.colormap, 1)
         raise UsageError(
             f"{text!r} is not a color", f"did you mean {near[0]}? {_ADVICE}" if near else _ADVICE
         )
-    return hex_levels(
-        "#" + ("".join(2 * digit for digit in digits) if len(digits) == 3 else digits)
-    )
-
-
-def hex_levels(code: str) -> tuple[int, int, int]:
-    """Return red, green and blue, 0..255, of ``#rrggbb`` or ``rrggbb``."""
-    red, green, blue = bytes.fromhex(code.removeprefix("#"))
-    return red, green, blue
+    return ImageColor.getrgb(name)[:3]
 
 
 def levels_to_ab(colors: ArrayLike) -> FloatArray:

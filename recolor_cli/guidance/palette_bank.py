@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import NamedTuple
 
 import numpy as np
 
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.lab import lab_to_rgb_cv2
-from recolor_cli.guidance.color_texts import hex_levels, levels_to_ab
+from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.types import FloatArray
 
@@ -55,23 +54,19 @@ _LOOK_TEXTS = {
 DESCRIPTIONS = _PERIODS | _LOOK_TEXTS  # of the named palettes, in the order of their list
 
 
-class _Bank(NamedTuple):
-    periods: dict[str, FloatArray]  # histogram (Q,) by name
-    clusters: FloatArray  # (K, Q)
-
-
 def named_palette(name: str) -> Palette:
     """Return the palette of a name in `DESCRIPTIONS`; KeyError if there is none."""
     if name in _PERIODS:
-        return _palette_of(_bank().periods[name])
+        return _palette_of(_bank()[PERIOD.format(name)])
+    colors = [parse_color(code) for code in _LOOKS[name]]
     shares = np.array([*_LOOKS[name].values()], np.float32)
-    return Palette(levels_to_ab([hex_levels(code) for code in _LOOKS[name]]), shares / shares.sum())
+    return Palette(levels_to_ab(colors), shares / shares.sum())
 
 
 @cache
 def bank_palettes() -> list[Palette]:
     """Return the palettes that variants are chosen from."""
-    return [_palette_of(histogram) for histogram in _bank().clusters]
+    return [_palette_of(histogram) for histogram in _bank()[CLUSTERS]]
 
 
 def main_colors(palette: Palette, count: int = 6) -> list[str]:
@@ -97,7 +92,7 @@ def _palette_of(histogram: FloatArray) -> Palette:
 
 
 @cache
-def _bank() -> _Bank:
+def _bank() -> dict[str, FloatArray]:
+    """Return the histograms of periods, (Q,), and of clusters, (K, Q), by their names there."""
     with resources.files(__package__).joinpath(BANK).open("rb") as file, np.load(file) as stored:
-        periods = {name: stored[PERIOD.format(name)].astype(np.float32) for name in _PERIODS}
-        return _Bank(periods, stored[CLUSTERS].astype(np.float32))
+        return {name: array.astype(np.float32) for name, array in stored.items()}

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import av
-import cv2
 import numpy as np
 
 from recolor_cli.color.gray_detection import Grayness, detect_gray
-from recolor_cli.color.resize import check_same_aspect, shrunk_size
+from recolor_cli.color.resize import check_same_aspect, resize_mask, shrunk_size
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
 from recolor_cli.video.frames import FrameGeometry, convert_frame
@@ -71,13 +70,7 @@ class OwnColor:
         """
         share: FloatArray = np.full((size.height, size.width), self._new_share, np.float32)
         if self._mask is not None:
-            shrinks = self._mask.shape[1] > size.width
-            mask = cv2.resize(
-                self._mask,
-                (size.width, size.height),
-                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-            )
-            share *= mask.astype(np.float32) / np.float32(255)
+            share *= resize_mask(self._mask, size).astype(np.float32) / np.float32(255)
         if grayness is not None:
             weights = grayness.weights(_to_rgb(frame, size))
             share *= weights.astype(np.float32) / np.float32(255)

@@ -20,6 +20,7 @@ import numpy as np
 from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.lab import rgb_to_lab_cie
 from recolor_cli.color.letterbox import Letterbox
+from recolor_cli.color.row_strips import row_strips
 from recolor_cli.types import AnyPlanes, FloatArray
 
 # Weights of red and blue in Y', by the number of the matrix in H.273, table 4.
@@ -161,13 +162,10 @@ def compute_chroma(
     kr, kb = _MATRICES[coding.matrix]
     weights = np.array([kr, 1 - kr - kb, kb], np.float32)
     differences = np.eye(3, dtype=np.float32) - weights  # rows: R - Y, G - Y, B - Y
-    height, width = luma.shape
     cb, cr = np.empty_like(luma), np.empty_like(luma)
     largest = (1 << coding.bits) - 1
     upsampled = box.upsample(ab)
-    rows = max(1, _STRIP_PIXELS // width)
-    for start in range(0, height, rows):
-        strip = slice(start, min(start + rows, height))
+    for strip in row_strips(luma.shape[0], luma.shape[1], _STRIP_PIXELS):
         lightness = coding.lightness(luma[strip])
         wanted = np.moveaxis(upsampled.rows(strip.start, strip.stop), 0, -1)
         color = clip_chroma(lightness, np.ascontiguousarray(wanted))
