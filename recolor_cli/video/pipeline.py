@@ -50,9 +50,8 @@ class PipelineFrame:
     ab: FloatArray | None = None  # prediction for the stored canvas, shape (h, w, 2)
     matches: list[ReferenceMatch] = field(default_factory=list)  # one for each still
     grayness: Grayness | None = None  # of the frame, then of its shot
-    smoother_state: SmootherState | None = None  # after this frame
     cuts: int = 0  # up to this frame
-    shot_state: dict[str, FloatArray] = field(default_factory=dict)  # after this frame
+    state: dict[str, FloatArray] = field(default_factory=dict)  # of the pipeline after this frame
 
 
 class FramePipeline:
@@ -83,12 +82,13 @@ class FramePipeline:
         self._shares_of_stills: FloatArray | None = None  # of an earlier run
         self._shot_grayness = ShotGrayness()
 
-    def restore(self, smoother: SmootherState, cuts: int, shot: dict[str, FloatArray]) -> None:
+    def restore(self, state: dict[str, FloatArray], cuts: int) -> None:
         """Continue behind a frame of an earlier run, with the state that it left."""
-        self.smoother.state, self.smoother.cuts = smoother, cuts
-        shot = dict(shot)
-        self._shares_of_stills = shot.pop(_STILLS, None)
-        self._shot_grayness.state = shot
+        state = dict(state)
+        self.smoother.state = SmootherState(*(state.pop(name) for name in SmootherState._fields))
+        self.smoother.cuts = cuts
+        self._shares_of_stills = state.pop(_STILLS, None)
+        self._shot_grayness.state = state
 
     def frames(self, after: int | None, pixel_format: str) -> Iterator[PipelineFrame]:
         """Yield the painted frames of the span that are later than a tick, in this pixel format."""
@@ -173,7 +173,9 @@ class FramePipeline:
             if self._references or item.grayness:
                 self._follow_shot(item)
             item.ab = self.smoother.smooth(item.canvas, item.ab)
-            item.smoother_state, item.cuts = self.smoother.state, self.smoother.cuts
+            assert self.smoother.state
+            item.state |= self.smoother.state._asdict()
+            item.cuts = self.smoother.cuts
             yield item
 
     def _follow_shot(self, item: PipelineFrame) -> None:
@@ -182,11 +184,11 @@ class FramePipeline:
         begins_shot = self.smoother.begins_shot(item.canvas)
         if item.grayness:
             item.grayness = self._shot_grayness.update(item.grayness, begins_shot)
-            item.shot_state = dict(self._shot_grayness.state)
+            item.state |= self._shot_grayness.state
         if self._references:
             time = float(item.ticks * self.film.info.time_base) - self.film.info.start
             item.ab = self._references.apply(item.ab, item.matches, time, begins_shot)
-            item.shot_state[_STILLS] = self._references.state
+            item.state[_STILLS] = self._references.state
 
     def _paint(self, item: PipelineFrame, pixel_format: str) -> PipelineFrame:
         """Color a frame; for a preview, put the original to its left."""

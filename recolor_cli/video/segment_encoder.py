@@ -30,8 +30,8 @@ def encode_segments(
     Call `advance` with 1 after each frame. Once `stop` is set, finish the current segment early.
     """
     done = store.progress
-    if done.smoother:
-        pipeline.restore(done.smoother, done.cuts, done.shot)
+    if done.frames:
+        pipeline.restore(done.state, done.cuts)
     items = pipeline.frames(done.last, encoding.pixel_format)
     first = pipeline.film.first_moment(encoding.container, pipeline.options.span.start)
     shift = round(first / pipeline.film.info.time_base)
@@ -104,8 +104,7 @@ class _SegmentEncoder:
             frames=self._done.frames + self.frames,
             cuts=self._last.cuts,
             last=self._last.ticks,
-            smoother=self._last.smoother_state,
-            shot=self._last.shot_state,
+            state=self._last.state,
         )
         self._store.commit(self._file, progress)
 

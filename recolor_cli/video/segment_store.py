@@ -23,12 +23,11 @@ from recolor_cli.errors import OutputError
 from recolor_cli.system.file_lock import is_at, try_lock
 from recolor_cli.system.files import write_atomic, write_error
 from recolor_cli.types import FloatArray
-from recolor_cli.video.temporal_smoothing import SmootherState
 
 SEGMENT = 500  # frames; each segment begins with a key frame
 _PACKET_HEAD = struct.Struct("<qqBI")  # pts, duration, whether it is a key frame, bytes
 _STATE = "state.npz"
-_SHOT = "shot_"  # begins the names of the arrays of `FilmProgress.shot`
+_PROGRESS = "progress"  # name there of the numbers, beside the arrays of `FilmProgress.state`
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,7 @@ class FilmProgress:
     frames: int = 0
     cuts: int = 0
     last: int | None = None  # time of the last finished frame, ticks of the source
-    smoother: SmootherState | None = None  # state after that frame
-    shot: dict[str, FloatArray] = field(default_factory=dict)  # what else is known of its shot
+    state: dict[str, FloatArray] = field(default_factory=dict)  # of the pipeline after that frame
 
 
 class SegmentStore:
@@ -87,20 +85,16 @@ class SegmentStore:
         """Return the progress of an earlier run with the same fingerprint, else none."""
         with (
             contextlib.suppress(OSError, ValueError, KeyError, EOFError),
-            np.load(self.folder / _STATE, allow_pickle=False) as state,
+            np.load(self.folder / _STATE, allow_pickle=False) as stored,
         ):
-            fields = json.loads(str(state["progress"]))
+            state = dict(stored)
+            fields = json.loads(str(state.pop(_PROGRESS)))
             if fields.pop("fingerprint") != self._fingerprint:
                 return FilmProgress()
             sizes = fields.pop("sizes")
             if self._segment_sizes(fields["segments"]) != sizes:
                 return FilmProgress()
-            smoother = None
-            if "total" in state:
-                smoother = SmootherState(state["lightness"], state["total"], state["weight"])
-            prefix = len(_SHOT)
-            shot = {name[prefix:]: state[name] for name in state if name.startswith(_SHOT)}
-            return FilmProgress(**fields, smoother=smoother, shot=shot)
+            return FilmProgress(**fields, state=state)
         return FilmProgress()
 
     def commit(self, segment: BinaryIO, progress: FilmProgress) -> None:
@@ -120,13 +114,8 @@ class SegmentStore:
             "cuts": progress.cuts,
             "last": progress.last,
         }
-        arrays = {"progress": np.array(json.dumps(fields))}
-        if state := progress.smoother:
-            arrays |= {
-                "lightness": state.lightness, "total": state.total, "weight": state.weight,
-            }  # fmt: skip
-        arrays |= {_SHOT + name: array for name, array in progress.shot.items()}
         buffer = io.BytesIO()
+        arrays = {_PROGRESS: np.array(json.dumps(fields)), **progress.state}
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
         write_atomic(self.folder / _STATE, buffer.getvalue())
         self.progress = progress

@@ -9,8 +9,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -24,8 +23,7 @@ _TRUST_SCALE = 10.0
 _LEVELS_PER_LIGHTNESS = 2.55
 
 
-@dataclass
-class SmootherState:
+class SmootherState(NamedTuple):
     """Everything that a smoother needs to continue after a frame.
 
     Parameters
