@@ -16,7 +16,6 @@ from typing import Any
 
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
-from recolor_cli.color.resize import check_same_aspect
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.system import stores
@@ -160,10 +159,8 @@ def recolor_job(
 
 def find_misfit(source: FilmSource, options: FilmOptions) -> InputError | None:
     """Return why a mask or a still does not fit a film whose result exists; opens it for these."""
-    overlays = {f"the reference {still.name}": still.rgb for still in options.references}
-    if options.recolor.mask is not None:
-        overlays["the mask"] = options.recolor.mask
-    if not overlays or source.name == STREAM or is_address(source.name):
+    has_overlays = options.references or options.recolor.mask is not None
+    if not has_overlays or source.name == STREAM or is_address(source.name):
         return None
     try:
         with source.open() as film:
@@ -171,8 +168,7 @@ def find_misfit(source: FilmSource, options: FilmOptions) -> InputError | None:
     except RecolorError:  # would be reported if there were anything to do
         return None
     try:
-        for name, overlay in overlays.items():
-            check_same_aspect(name, ImageSize(*overlay.shape[:2]), displayed)
+        options.check_fit(displayed)
     except InputError as error:
         return error
     return None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from recolor_cli.color.resize import check_same_aspect
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.provenance import Provenance
+from recolor_cli.types import ImageSize
 from recolor_cli.video.encoding import VideoEncodingOptions
 from recolor_cli.video.references import Reference
 from recolor_cli.video.scenes import CUT_THRESHOLD
@@ -74,6 +76,14 @@ class FilmOptions:
         """The part of the film to recolor."""
         length = PREVIEW_LENGTH if self.preview and self.duration is None else self.duration
         return Span(self.start, None if length is None else self.start + length)
+
+    def check_fit(self, displayed: ImageSize) -> None:
+        """Raise InputError if the mask or a still has another shape than a film of this size."""
+        if self.recolor.mask is not None:
+            check_same_aspect("the mask", ImageSize(*self.recolor.mask.shape), displayed)
+        for still in self.references:
+            size = ImageSize(*still.rgb.shape[:2])
+            check_same_aspect(f"the reference {still.name}", size, displayed)
 
 
 @dataclass(slots=True)

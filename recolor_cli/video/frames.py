@@ -91,13 +91,10 @@ class FrameGeometry:
         Its source is the stored frame; its inner rectangle has the displayed aspect ratio.
     turns : int
         Counterclockwise quarter turns that rotate a stored canvas upright.
-    displayed : ImageSize
-        Size of a frame as a player displays it, upright and with square pixels.
     """
 
     box: Letterbox
     turns: int
-    displayed: ImageSize
 
     @classmethod
     def fit(
@@ -118,8 +115,7 @@ class FrameGeometry:
         """
         square = ImageSize(stored.height, max(1, round(stored.width * pixel_aspect)))
         box = replace(manifest.box(square), source=stored)
-        turns = round(rotation / 90) % 4
-        return cls(box, turns, ImageSize(square.width, square.height) if turns % 2 else square)
+        return cls(box, round(rotation / 90) % 4)
 
     @property
     def inside(self) -> tuple[slice, slice]:

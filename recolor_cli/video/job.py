@@ -62,7 +62,7 @@ def recolor_film(
     Raises
     ------
     InputError
-        If the film cannot be decoded, or has no frame in the span.
+        If the film cannot be decoded, has no frame in the span, or a mask or still does not fit.
     OutputError
         If the result cannot be written.
     InferenceError
@@ -72,6 +72,7 @@ def recolor_film(
     """
     stop = stop or threading.Event()
     check_size(film.info.size)
+    options.check_fit(film.info.displayed)
     pipeline = FramePipeline(film, network, options)
     encoding, warnings = choose_encoding(
         film.info, pipeline.coding, destination, options.encoding, options.preview

@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from recolor_cli.color.gray_detection import Grayness, detect_gray
-from recolor_cli.color.resize import check_same_aspect, resize_mask, shrunk_size
+from recolor_cli.color.resize import resize_mask, shrunk_size
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
 from recolor_cli.video.frames import FrameGeometry, convert_frame
@@ -23,18 +23,13 @@ class OwnColor:
     Parameters
     ----------
     options : RecolorOptions
-        `keep_original`, `only_gray` and `mask` are used.
+        `keep_original`, `only_gray` and `mask` are used. The mask must have the film's shape.
     geometry : FrameGeometry
 
     Attributes
     ----------
     only_gray : bool
         Whether the frames' grays are needed.
-
-    Raises
-    ------
-    InputError
-        If the mask has another shape than the film as it is displayed.
     """
 
     def __init__(self, options: RecolorOptions, geometry: FrameGeometry) -> None:
@@ -42,7 +37,6 @@ class OwnColor:
         self._new_share = np.float32(1 - options.keep_original)
         self._mask = options.mask
         if self._mask is not None:
-            check_same_aspect("the mask", ImageSize(*self._mask.shape), geometry.displayed)
             self._mask = np.ascontiguousarray(np.rot90(self._mask, -geometry.turns))
 
     @property

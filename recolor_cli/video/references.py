@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
-from recolor_cli.color.resize import check_same_aspect, shrink_to_side
+from recolor_cli.color.resize import shrink_to_side
 from recolor_cli.color.smoothstep import smoothstep
 from recolor_cli.errors import InputError, UsageError
 from recolor_cli.guidance.reference_matching import ReferencePlaces, describe_places, match_places
@@ -19,7 +19,7 @@ from recolor_cli.image.decode import decode
 from recolor_cli.image.unsupported import check_format
 from recolor_cli.system.places import local_name
 from recolor_cli.system.storage import read
-from recolor_cli.types import FloatArray, ImageSize, RgbImage
+from recolor_cli.types import FloatArray, RgbImage
 from recolor_cli.video.frame_predictor import FramePredictor
 from recolor_cli.video.frames import FrameGeometry
 from recolor_cli.video.scenes import CUT_THRESHOLD, measure_difference
@@ -97,15 +97,11 @@ class ReferenceColors:
     Parameters
     ----------
     references : sequence of Reference
+        They must have the film's shape.
     geometry : FrameGeometry
     predictor : FramePredictor
     fill : float
         L* of the padding of a canvas.
-
-    Raises
-    ------
-    InputError
-        If a still has another shape than the film as it is displayed.
 
     Attributes
     ----------
@@ -245,9 +241,6 @@ class ReferenceColors:
 
 def _fit_still(reference: Reference, geometry: FrameGeometry) -> RgbImage:
     """Return a still in the orientation of the stored frames, of the size in the canvas."""
-    check_same_aspect(
-        f"the reference {reference.name}", ImageSize(*reference.rgb.shape[:2]), geometry.displayed
-    )
     stored = np.ascontiguousarray(np.rot90(reference.rgb, -geometry.turns))
     inner = geometry.box.inner
     return np.asarray(
