@@ -139,19 +139,18 @@ class Prediction:
         """
         if not 1 <= count <= MAX_VARIANTS:
             raise ValueError(f"expected 1 to {MAX_VARIANTS} variants, not {count}")
-        return self._colorings(self._palettes(count - 1))
+        refined = (self._refine(ab) for ab in self._decode(self._palettes(count - 1)))
+        return [self._apply_hints(ab) for ab in refined]
 
     def detached(self) -> Prediction:
         """Return a copy that keeps its work to itself, for another thread than this one."""
         return replace(self, _stages=dict(self._stages))
 
-    def _colorings(self, palettes: list[Palette]) -> list[FloatArray]:
-        """Return the steered coloring, and one in the colors of each palette."""
-        refined = (self._refine(ab) for ab in self._decode(palettes))
-        return [self._apply_hints(ab) for ab in refined]
-
     def _decode(self, palettes: list[Palette]) -> list[FloatArray]:
-        """Return the ab of the picture without padding and factors, as `_colorings`."""
+        """Return the ab of the picture, and one in the colors of each palette.
+
+        They are without padding, factors and hints.
+        """
         variants = [self._content_logits]
         if palettes:
             smooth = self._smooth_content_logits()

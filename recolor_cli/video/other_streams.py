@@ -23,22 +23,11 @@ from recolor_cli.video.stream_writers import (
 )
 
 # Tags that a muxer writes itself, or that do not hold for the new stream.
-_OWN_TAGS = (
-    "major_brand",
-    "minor_version",
-    "compatible_brands",
-    "encoder",
-    "vendor_id",
-    PROGRAM,
-)
+_OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id", PROGRAM)
 _OWN_STREAM_TAGS = (
-    "encoder",
-    "vendor_id",
-    "duration",
-    "bps",
-    "number_of_frames",
-    "number_of_bytes",
-)
+    "encoder", "vendor_id", "duration", "bps", "number_of_frames", "number_of_bytes",
+)  # fmt: skip
+_NOUNS = {"audio": "sound", "subtitle": "subtitle"}
 
 
 def read_tags(thing: Any) -> dict[str, str]:
@@ -49,9 +38,6 @@ def read_tags(thing: Any) -> dict[str, str]:
         for key, value in thing.metadata.items()
         if key.lower().split("-")[0] not in own and not key.upper().startswith("_STATISTICS")
     }
-
-
-_NOUNS = {"audio": "sound", "subtitle": "subtitle"}
 
 
 class OtherStreams:

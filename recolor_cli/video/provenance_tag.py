@@ -71,9 +71,10 @@ def with_record(
     """
     kept = {}
     for key, value in tags.items():
-        rest = _RECORD.sub("", value).strip()
-        if rest or not _RECORD.search(value):
-            kept[key] = rest if _RECORD.search(value) else value
+        if not _RECORD.search(value):
+            kept[key] = value
+        elif rest := _RECORD.sub("", value).strip():
+            kept[key] = rest
     if provenance:
         key = _KEYS.get(container, _OTHER_KEY)
         provenance = provenance.with_version()

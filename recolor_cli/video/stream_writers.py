@@ -106,7 +106,8 @@ def _add_copy(target: Any, source: Any) -> Any:
     try:
         return target.add_stream_from_template(source, opaque=True)
     except ValueError:
-        if target.format.name != "matroska" or not _is_decodable_sound(source):
+        is_decodable_sound = source.type == "audio" and source.codec_context is not None
+        if target.format.name != "matroska" or not is_decodable_sound:
             raise
     # Matroska takes all sound of WAV, but PyAV asks for codecs that have a name of their own there.
     # So a stream is added in such a codec. Then a filter that changes nothing replaces its codec.
@@ -117,10 +118,6 @@ def _add_copy(target: Any, source: Any) -> Any:
     stream.codec_context.codec_tag = "\0\0\0\0"  # the muxer chooses its own
     stream.time_base = source.time_base
     return stream
-
-
-def _is_decodable_sound(stream: Any) -> bool:
-    return stream.type == "audio" and stream.codec_context is not None
 
 
 class _Copier:
