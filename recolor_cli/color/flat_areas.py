@@ -62,7 +62,7 @@ def unify_flat_areas(
     # A pixel on the picture's rim that is half in the padding belongs to its other half's area.
     margins = rows.start % 2, rows.stop % 2, columns.start % 2, columns.stop % 2
     framed = cv2.copyMakeBorder(found, *margins, cv2.BORDER_REPLICATE)
-    labels = framed.astype(np.intp)  # numpy takes twice as fast by these
+    labels = framed.astype(np.intp)  # `take` is twice as fast with these
     shown = tuple(slice(side.start // 2, (side.stop + 1) // 2) for side in (rows, columns))
     cells = cells[tuple(slice(2 * pixels.start, 2 * pixels.stop) for pixels in shown)]
     result = ab.copy()
@@ -107,12 +107,12 @@ class _Areas(NamedTuple):
 
 def _label_areas(cells: FloatArray) -> FloatArray:
     """Return the label of each cell's area, a whole number from 1 on, or 0."""
-    # Of this size, the filter smooths as well, so that grain makes no edges.
+    # A filter of 5 x 5 smooths, too, so that grain makes no edges.
     slope_x, slope_y = (
         cv2.Sobel(cells, cv2.CV_32F, dx, dy, ksize=5, scale=1 / 128) for dx, dy in ((1, 0), (0, 1))
     )
     is_smooth = (cv2.magnitude(slope_x, slope_y) < _MAX_SLOPE).view(np.uint8)
-    # Opened, because chains of single cells run all over a rough texture.
+    # The opening removes chains of single cells, which run all over a rough texture.
     is_flat = cv2.morphologyEx(is_smooth, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, numbered = cv2.connectedComponents(is_flat, connectivity=4)
     parts = numbered.astype(np.intp)
@@ -124,8 +124,8 @@ def _label_areas(cells: FloatArray) -> FloatArray:
 
 def _grow(labels: FloatArray, lightness: FloatArray) -> FloatArray:
     """Let areas take the cells around them, step by step, that are as light as their border."""
-    # OpenCV dilates no pairs of numbers, so that label and L* are packed into one: the label is its
-    # whole part. There are at most 1 / _MIN_SHARE labels, and float32 keeps L* to a hundredth.
+    # OpenCV cannot dilate pairs of numbers. So one number holds both: the label is its whole part,
+    # and L* the rest. There are at most 1 / _MIN_SHARE labels, and float32 keeps L* to a hundredth.
     fraction = lightness / _PACKED
     packed = labels + fraction * (labels > 0)
     lowest = fraction - _MAX_STEP / _PACKED  # L* of a border that a cell just joins

@@ -15,8 +15,8 @@ from av.format import Flags
 
 from recolor_cli.video.packets import readable_packets
 
-_BACK = 1.0  # s; times of a stream that go back by more are those of another clock
-_AHEAD = 10.0  # s; so are times that are farther ahead than this of all streams
+_BACK = 1.0  # s; a time that goes back by more than this belongs to another clock
+_AHEAD = 10.0  # s; so does a time that is ahead of all streams by more than this
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ _SHORT = 1500
 def frames_in_span(
     film: FilmReader, span: Span, after: int | None = None
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yield the frames of a span, each with its time in ticks; only those later than a tick."""
+    """Yield the frames of a span later than the tick `after`, each with its time in ticks."""
     base, film_start = film.info.time_base, film.info.start
     if after is None and span.start:
         after = math.floor((span.start + film_start) / base) - 1

@@ -21,15 +21,15 @@ def readable_packets(container: Any, streams: Any = None) -> Iterator[Any]:
 def mux_undamaged(target: Any, packet: Any, is_picture: bool = False) -> bool:
     """Write a packet unless it is damaged; tell whether it was written.
 
-    Damage is what the muxer refuses of a source, and frames of AAC that lack their header. A new
-    picture is not damaged, so that its errors are raised.
+    A packet of a source is damaged if the muxer refuses it, or if it is a frame of AAC without its
+    header. A packet of the new picture is never damaged, so its errors are raised.
     """
     if _lacks_header(packet):
         return False
     try:
         target.mux_one(packet)
     except av.error.FFmpegError as error:
-        # The muxer calls a malformed frame of AAC so, while it writes the packet after it.
+        # The muxer reports a malformed frame of AAC by EPERM, when it writes the next packet.
         malformed = error.errno == errno.EPERM
         if not malformed and (is_picture or isinstance(error, OSError | MemoryError)):
             raise

@@ -15,7 +15,7 @@ from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.packets import mux_undamaged, readable_packets
 from recolor_cli.video.stream_writers import add_writer, list_ways
 
-_PACKETS = 1000  # of all streams, in which packets of the stream are looked for
+_PACKETS = 1000  # packets of all streams that are searched for those of one stream
 _TRIED = 20  # packets that are written
 _DEMUXERS = {"webm": "matroska", "mp4": "mov", "3gp": "mov"}  # by muxer, where the names differ
 _ALTERNATIVES = {".mkv": "matroska", ".mov": "mov", ".nut": "nut"}
@@ -52,7 +52,7 @@ def find_alternative(film: FilmReader, index: int, container: str) -> str | None
 
 
 def _holds(film: FilmReader, index: int, container: str, way: str) -> bool:
-    """Tell whether a stream that is written in a way can be read again."""
+    """Tell whether a container keeps a stream that is written in one of `list_ways`."""
     memory = io.BytesIO()
     written = refused = 0
     with film.open() as source:

@@ -60,7 +60,7 @@ def _list_sound_ways(stream: Any, container: str) -> list[str]:
 
 
 def is_lossy(way: str) -> bool:
-    """Tell whether sound loses quality in a way."""
+    """Tell whether sound loses quality when it is written in this way."""
     return way in _USUAL_SOUND.values()
 
 
