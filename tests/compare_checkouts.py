@@ -29,6 +29,7 @@ from fuzz import corpus
 from PIL import Image
 
 from conftest import draw
+from recolor_cli.video.containers import CONTAINERS
 from video_clips import make as make_clip
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
@@ -95,13 +96,15 @@ def same_content(one: Path, other: Path) -> bool:
 
 
 def content(path: Path) -> str:
-    """Return a digest of a film's packets, or of a picture's pixels and metadata."""
+    """Return a digest of a film's packets or bytes, or of a picture's pixels and metadata."""
     digest = hashlib.sha256()
-    if path.suffix == ".mkv":
+    if path.suffix in (".mkv", ".webm"):
         with av.open(str(path)) as film:
             for packet in film.demux():
                 digest.update(repr((packet.stream.index, packet.pts, packet.dts)).encode())
                 digest.update(bytes(packet))
+    elif path.suffix in CONTAINERS:
+        digest.update(path.read_bytes())
     else:
         with Image.open(path) as image:
             profile = bytearray(image.info.pop("icc_profile", b""))
