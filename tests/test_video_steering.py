@@ -125,7 +125,7 @@ def test_a_palette_needs_a_distribution(tmp_path, manifest):
     network = OneColor()
     network.manifest = manifest
     source = scenes(tmp_path / "a.mkv", scene(1))
-    with pytest.raises(ModelError, match="one color, not a choice"):
+    with pytest.raises(ModelError, match="one color for a place, not a choice"):
         recolored(source, tmp_path / "b.mkv", network, recolor=steered([(40, 30)]))
 
 

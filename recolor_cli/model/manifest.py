@@ -148,6 +148,6 @@ class Manifest:
 def no_distribution(name: str) -> ModelError:
     """Return the error of a model without a distribution where one is needed."""
     return ModelError(
-        f"the model {name} gives one color, not a choice of colors",
-        "use a classification model of ours, such as poster",
+        f"the model {name} gives one color for a place, not a choice of colors",
+        "use a model with classes in the ab plane: poster or classification",
     )
