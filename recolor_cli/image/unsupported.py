@@ -82,7 +82,8 @@ _UNSUPPORTED_SUFFIXES: dict[str, _Kind] = {
 
 def unsupported_format(data: bytes) -> InputError | None:
     """Return an error that names the format of a file, if it is a known one that is not read."""
-    if b"avif" in data[8 : int.from_bytes(data[:4])] and data.startswith(b"ftyp", 4):
+    # The first bytes of other formats may read as the size of a box that is as large as the file.
+    if data.startswith(b"ftyp", 4) and b"avif" in data[8 : int.from_bytes(data[:4])]:
         return None  # HEIC shares its first brand with some AVIFs
     for signature, offset, kind in _UNSUPPORTED_SIGNATURES:
         if data.startswith(signature, offset):
