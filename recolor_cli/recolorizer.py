@@ -16,7 +16,7 @@ from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.painting import paint
 from recolor_cli.color.refinement import refine
-from recolor_cli.color.resize import check_same_aspect
+from recolor_cli.color.resize import check_mask_fit
 from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InferenceError, InputError
 from recolor_cli.guidance.prediction import ColorFactors, Prediction
@@ -290,7 +290,7 @@ def check_size(size: ImageSize) -> None:
 def check_fit(size: ImageSize, options: RecolorOptions) -> None:
     """Raise InputError if the mask or a hint does not fit a picture of this size."""
     if options.mask is not None:
-        check_same_aspect("the mask", ImageSize(*options.mask.shape), size)
+        check_mask_fit(options.mask, size)
     if options.steering and options.steering.hints:
         options.steering.hints.check_fit(size)
 

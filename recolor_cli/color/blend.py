@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.gray_detection import detect_gray
 from recolor_cli.color.lab import lab_to_rgb16_cie, lab_to_rgb_cv2, rgb_to_lab_by_depth
-from recolor_cli.color.resize import check_same_aspect, resize_mask
+from recolor_cli.color.resize import check_mask_fit, resize_mask
 from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
 
 
@@ -56,7 +56,7 @@ class BlendMask:
         weights = None
         if mask is not None:
             picture = ImageSize(*rgb.shape[:2])
-            check_same_aspect("the mask", ImageSize(*mask.shape), picture)
+            check_mask_fit(mask, picture)
             weights = resize_mask(mask, picture)
         if only_gray:
             gray = detect_gray(rgb).weights(rgb)

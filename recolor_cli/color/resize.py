@@ -50,6 +50,11 @@ def resize_mask(mask: NDArray[np.uint8], size: ImageSize) -> NDArray[np.uint8]:
     return np.asarray(resized, np.uint8)
 
 
+def check_mask_fit(mask: NDArray[np.uint8], picture: ImageSize) -> None:
+    """Raise InputError if a mask, (h, w), has another shape than its picture or film."""
+    check_same_aspect("the mask", ImageSize(*mask.shape), picture)
+
+
 def check_same_aspect(name: str, size: ImageSize, picture: ImageSize) -> None:
     """Check that an overlay, such as a mask, has the shape of its picture, at any size.
 

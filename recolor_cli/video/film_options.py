@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from recolor_cli.color.resize import check_same_aspect
+from recolor_cli.color.resize import check_mask_fit, check_same_aspect
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.provenance import Provenance
 from recolor_cli.types import ImageSize
@@ -80,7 +80,7 @@ class FilmOptions:
     def check_fit(self, displayed: ImageSize) -> None:
         """Raise InputError if the mask or a still has another shape than a film of this size."""
         if self.recolor.mask is not None:
-            check_same_aspect("the mask", ImageSize(*self.recolor.mask.shape), displayed)
+            check_mask_fit(self.recolor.mask, displayed)
         for still in self.references:
             size = ImageSize(*still.rgb.shape[:2])
             check_same_aspect(f"the reference {still.name}", size, displayed)
