@@ -76,6 +76,7 @@ class _RunByDefault(click.Group):
         """Run the command. Where pictures and films are named, run both, one after the other."""
         if _CHOSEN not in ctx.meta:
             result = super().invoke(ctx)
+            # `run` and `film` only check what is given, and return their work.
             return result() if callable(result) else result
         ctx.ensure_object(GlobalFlags).pictures_alone = False
         contexts = [

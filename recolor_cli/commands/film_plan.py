@@ -86,7 +86,7 @@ def is_finished(job: Job, output: OutputOptions, start: float, rate: Fraction | 
     if names_pictures(job.destination):
         try:
             number = first_result_number(job.source, start, rate)
-        except InputError:  # which the job tells of
+        except InputError:  # the job fails with it, too
             return False
         job = job._replace(destination=str(format_frame_path(job.destination, number)))
     return has_result(job, output)

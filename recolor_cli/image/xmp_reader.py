@@ -189,7 +189,7 @@ def _in_gif(file: BinaryIO) -> bytes:
 
 def _in_avif(file: BinaryIO) -> bytes:
     """Let libavif find it. Pixels, in front of which it usually lies, are not read then."""
-    from PIL import Image  # takes as long as many skipped pictures
+    from PIL import Image  # here, because loading it takes as long as skipping many pictures
 
     from recolor_cli.image.failures import decoder_errors
 

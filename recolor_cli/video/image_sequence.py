@@ -73,7 +73,9 @@ def find_first_number(pattern: str) -> int:
 
 
 def first_result_number(source: str, start: float, rate: Fraction | None) -> int:
-    """Return the number of a result's first picture: of numbered pictures that of its source.
+    """Return the number of a result's first picture.
+
+    Of numbered pictures, a result keeps the numbers. Of any other film, it begins with 1.
 
     Parameters
     ----------

@@ -160,16 +160,16 @@ def _place_of(destination: Path) -> Path:
 
 
 def _write_pictures(store: SegmentStore, pattern: Path, first: int) -> list[str]:
-    """Write the packets as pictures numbered from `first` on, which is written last, as a sign.
+    """Write the packets as pictures that are numbered from `first` on.
 
-    Return a warning if pictures of an earlier, longer result follow.
+    The first one is written last: once it is there, all are. Return a warning if pictures of an
+    earlier, longer result follow.
     """
     packets = store.read_packets()
-    sign = next(packets)
-    number = first
+    first_packet, number = next(packets), first
     for number, packet in enumerate(packets, first + 1):
         write_atomic(format_frame_path(pattern, number), packet.data)
-    write_atomic(format_frame_path(pattern, first), sign.data)
+    write_atomic(format_frame_path(pattern, first), first_packet.data)
     behind = format_frame_path(pattern, number + 1)
     if not os.path.lexists(behind):
         return []
