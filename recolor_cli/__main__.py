@@ -15,15 +15,19 @@ def main() -> int:
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as nohup sets it
         signal.signal(signal.SIGINT, _end)
     from recolor_cli.cli import main as run_command
+    from recolor_cli.terminal.streams import tolerate_lost_messages
 
+    tolerate_lost_messages()
     code = run_command()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done; the interpreter only cleans up
     return code
 
 
 def _end(number: int, frame: object) -> None:
-    os.write(2, b"interrupted\n")
-    os._exit(130)
+    try:
+        os.write(2, b"interrupted\n")
+    finally:  # also where standard error is closed
+        os._exit(130)
 
 
 if __name__ == "__main__":

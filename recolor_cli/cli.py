@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import click
 from click.core import ParameterSource
@@ -199,7 +199,7 @@ def main(argv: list[str] | None = None) -> int:
             from recolor_cli.terminal.streams import abandon_stdout
 
             abandon_stdout()
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: cannot write to standard output: {error.strerror}", err=True)
             return ExitCode.SOME_FAILED
         if message := _explain(error):
             click.echo(message, err=True)
@@ -251,7 +251,7 @@ def _explain(error: Exception) -> str:
     return ""
 
 
-def _is_output_error(error: Exception) -> bool:
+def _is_output_error(error: Exception) -> TypeGuard[OSError]:
     """Tell whether an error was raised by printing, which click and rich do."""
     if not isinstance(error, OSError):
         return False

@@ -200,6 +200,19 @@ def test_the_pictures_are_worth_more_than_the_list_of_their_names(poster, tmp_pa
     assert "poster-recolored.jpg" in files_below(tmp_path)
 
 
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&1 >/dev/null | head -c 1"])
+def test_the_pictures_are_worth_more_than_the_messages(poster, tmp_path, redirection):
+    """A log on a full disk, or a reader that has ended, does not stop the work."""
+    (tmp_path / "a.jpg").write_bytes(b"broken")
+    command = f"{sys.executable} -m recolor_cli '{tmp_path}' -m fruitnet -o '{tmp_path}/out'"
+    script = f"({command}; echo $? > '{tmp_path}/code') {redirection}"
+    subprocess.run(["sh", "-c", script], check=True)
+    assert (tmp_path / "code").read_text() == "1\n"
+    assert files_below(tmp_path / "out") == ["poster.jpg"]
+    wrong = subprocess.run(["sh", "-c", f"{command} --quality 0 2>/dev/full"])
+    assert wrong.returncode == 2
+
+
 @pytest.mark.parametrize("redirection", [">&-", "<&- >&-"])
 def test_closed_streams(poster, tmp_path, redirection):
     command = f"{sys.executable} -m recolor_cli '{poster}' {redirection}"

@@ -1,13 +1,17 @@
-"""Standard input and output as bytes, whether buffered or not; errors if closed or full."""
+"""Standard input and output as bytes, whether buffered or not; errors if closed or full.
+
+Standard error, where messages go, never stops the work.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import sys
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from recolor_cli.errors import InputError, OutputError
 
@@ -67,11 +71,9 @@ def write_stdout(data: bytes) -> None:
     OutputError
         If it is closed, its reader is gone, or its disk is full.
     """
-    rest = memoryview(data)
     try:
-        while rest:  # unbuffered (PYTHONUNBUFFERED), a write may take only a part
-            rest = rest[sys.stdout.buffer.write(rest) :]
-        sys.stdout.buffer.flush()
+        sys.stdout.flush()
+        _write_all(_unbuffered(sys.stdout), data)
     except (AttributeError, OSError, ValueError) as error:
         abandon_stdout()
         if isinstance(error, BrokenPipeError):
@@ -89,6 +91,63 @@ def abandon_stdout() -> None:
     with contextlib.suppress(AttributeError, OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.stdout.flush()
+
+
+class _Messages(io.RawIOBase):
+    """Standard error that drops what it cannot write.
+
+    Parameters
+    ----------
+    raw : BinaryIO
+        Standard error without a buffer.
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the number of the file."""
+        return self._raw.fileno()
+
+    def isatty(self) -> bool:
+        """Tell whether it is a terminal."""
+        return self._raw.isatty()
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """Write bytes, or drop them."""
+        with contextlib.suppress(OSError):
+            _write_all(self._raw, data)
+        return len(data)
+
+
+def tolerate_lost_messages() -> None:
+    """Let the program go on where standard error cannot be written to.
+
+    A log on a full disk, or a reader that has ended, must not stop the work in the middle.
+    """
+    if sys.stderr is not None:
+        raw = _Messages(_unbuffered(sys.stderr))
+        sys.stderr = io.TextIOWrapper(
+            raw, sys.stderr.encoding, sys.stderr.errors, write_through=True
+        )
+
+
+def _unbuffered(stream: TextIO) -> BinaryIO:
+    return getattr(stream.buffer, "raw", stream.buffer)
+
+
+def _write_all(raw: BinaryIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        count: int | None = raw.write(rest)
+        if count is None:  # no room yet, because another program has set the pipe to not block
+            select.select([], [raw], [])
+            continue
+        rest = rest[count:]
 
 
 def stdin_is_terminal() -> bool:
