@@ -145,11 +145,32 @@ def test_colors_of_hints_and_palettes_are_texts_or_levels():
     assert len(Hints([Hint(1, 2, "#123")]).points) == 1
     with pytest.raises(UsageError, match="'glod' is not a color"):
         Hint(1, 2, "glod")
+    with pytest.raises(ValueError, match=r"0..255, not \(300, 0, 0\)"):
+        Hint(1, 2, (300, 0, 0))
+    with pytest.raises(ValueError, match="at least one color"):
+        Palette.of_colors([])
 
 
-@pytest.mark.parametrize("mask", [np.ones((4, 4), bool), np.zeros((4, 4, 3), np.uint8)])
-def test_a_mask_of_another_kind_is_refused(mask):
-    with pytest.raises(ValueError, match="uint8 array"):
+def test_a_palette_is_taken_of_whatever_picture_can_be_recolored():
+    rgb = draw(90, 60)
+    expected = Palette.of_picture(rgb).ab
+    for same in (rgb.astype(np.uint16) * 257, Image.fromarray(rgb)):
+        np.testing.assert_array_equal(Palette.of_picture(same).ab, expected)
+    assert np.abs(Palette.of_picture(rgb[..., 0]).ab).max() < 0.5
+    with pytest.raises(ValueError, match="not float64"):
+        Palette.of_picture(rgb / 255)
+
+
+@pytest.mark.parametrize(
+    ("mask", "error"),
+    [
+        (np.ones((4, 4), bool), ValueError),
+        (np.zeros((4, 4, 3), np.uint8), ValueError),
+        (Image.new("L", (4, 4)), TypeError),
+    ],
+)
+def test_a_mask_of_another_kind_is_refused(mask, error):
+    with pytest.raises(error, match="uint8 array"):
         RecolorOptions(mask=mask)
 
 
@@ -194,11 +215,13 @@ def test_a_result_takes_the_place_of_its_picture(recolorizer):
     [
         ("1", "RGB"), ("L", "RGB"), ("P", "RGB"), ("RGB", "RGB"), ("CMYK", "RGB"), ("YCbCr", "RGB"),
         ("HSV", "RGB"), ("I;16", "RGB"), ("LA", "RGBA"), ("RGBA", "RGBA"), ("PA", "RGBA"),
+        ("La", "RGBA"), ("RGBa", "RGBA"),
     ],
 )  # fmt: skip
 def test_a_picture_of_pillows_stays_one(recolorizer, mode, result):
     rgb = Image.fromarray(draw(90, 60))
-    picture = rgb.convert("L").convert(mode) if mode in ("I;16", "PA") else rgb.convert(mode)
+    through = {"I;16": "L", "PA": "L", "La": "LA", "RGBa": "RGBA"}.get(mode, "RGB")
+    picture = rgb.convert(through).convert(mode)
     if mode in ("LA", "RGBA"):
         picture.putalpha(77)
     picture.info["dpi"] = (300, 300)

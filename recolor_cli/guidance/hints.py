@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -41,7 +42,7 @@ class Hint:
     UsageError
         If a text is no color of `parse_color`.
     ValueError
-        If the radius is not more than 0.
+        If the radius is not more than 0, or a level does not lie in 0..255.
     """
 
     x: float
@@ -52,6 +53,8 @@ class Hint:
     def __post_init__(self) -> None:
         if isinstance(self.color, str):
             object.__setattr__(self, "color", parse_color(self.color))
+        if not all(0 <= level <= 255 for level in self.levels):
+            raise ValueError(f"a color's levels must lie in 0..255, not {self.color}")
         if self.radius is not None and not 0 < self.radius < math.inf:
             raise ValueError(f"a hint's radius must be more than 0, not {self.radius:g}")
 
@@ -94,7 +97,7 @@ class Scribble:
 class Hints:
     """All hints of a run, as points and as scribbles."""
 
-    points: tuple[Hint, ...]
+    points: Sequence[Hint]
     scribbles: tuple[Scribble, ...] = ()
 
     def check_fit(self, picture: ImageSize) -> None:

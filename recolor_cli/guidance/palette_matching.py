@@ -29,6 +29,8 @@ from recolor_cli.color.annealed_mean import softmax
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.guided_filter import guided_filter
+from recolor_cli.image.given_picture import Picture, take_picture
+from recolor_cli.image.levels import reduce_to_8_bits
 from recolor_cli.types import FloatArray, RgbImage
 
 LIKE_COLORS = 6.0
@@ -65,9 +67,17 @@ class Palette:
             raise ValueError(f"colors of shape {self.ab.shape}, shares of {self.shares.shape}")
 
     @classmethod
-    def of_picture(cls, rgb: RgbImage) -> Self:
-        """Take the colors of a picture, uint8 (H, W, 3), sRGB, as often as they occur there."""
-        return cls.of_equal_shares(rgb_to_lab_cv2(rgb)[..., 1:].reshape(-1, 2))
+    def of_picture(cls, picture: Picture) -> Self:
+        """Take the colors of a picture, as often as they occur there.
+
+        Parameters
+        ----------
+        picture : array or PIL.Image.Image
+            What `take_picture` takes. It has the errors, too.
+        """
+        rgb = take_picture(picture).rgb
+        levels = reduce_to_8_bits(rgb) if rgb.dtype == np.uint16 else cast(RgbImage, rgb)
+        return cls.of_equal_shares(rgb_to_lab_cv2(levels)[..., 1:].reshape(-1, 2))
 
     @classmethod
     def of_colors(cls, colors: Sequence[str]) -> Self:
@@ -75,9 +85,13 @@ class Palette:
 
         Raises
         ------
+        ValueError
+            If there is none.
         UsageError
             If one is no color of `parse_color`.
         """
+        if not colors:
+            raise ValueError("a palette needs at least one color")
         return cls.of_equal_shares(levels_to_ab([parse_color(color) for color in colors]))
 
     @classmethod

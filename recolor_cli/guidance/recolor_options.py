@@ -80,6 +80,8 @@ class RecolorOptions:
 
     Raises
     ------
+    TypeError
+        If the mask is no array.
     ValueError
         If a value is out of its range.
     """
@@ -104,6 +106,13 @@ class RecolorOptions:
             raise ValueError(f"strength must lie in 0..3, not {self.strength}")
         if not 0 <= self.keep_original <= 1:
             raise ValueError(f"keep_original must lie in 0..1, not {self.keep_original}")
-        if self.mask is not None and (self.mask.dtype != np.uint8 or self.mask.ndim != 2):
-            found = f"{self.mask.dtype} {self.mask.shape}"
-            raise ValueError(f"the mask must be a uint8 array (h, w), 0..255, not {found}")
+        if self.mask is not None:
+            _check_mask(self.mask)
+
+
+def _check_mask(mask: object) -> None:
+    wanted = "the mask must be a uint8 array (h, w), 0..255"
+    if not isinstance(mask, np.ndarray):
+        raise TypeError(f"{wanted}, not {type(mask).__name__}; convert it with numpy.asarray")
+    if mask.dtype != np.uint8 or mask.ndim != 2:
+        raise ValueError(f"{wanted}, not {mask.dtype} {mask.shape}")

@@ -125,6 +125,8 @@ def _take_pillow_picture(picture: Image.Image) -> GivenPicture:
     profile = picture.info.get("icc_profile") or b""
     with decoder_errors():
         picture.load()
+        if picture.mode == "La":  # Pillow converts it to nothing else
+            picture = picture.convert("LA")
         if picture.mode == "HSV":
             page = StoredPage(np.asarray(picture.convert("RGB")), Space.RGB)
         elif picture.mode in _WIDE_GRAY:
