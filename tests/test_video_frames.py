@@ -42,6 +42,19 @@ def test_a_preview_has_both_side_by_side(tmp_path, network):
     assert np.median(after[2][:, middle:]) > 135
 
 
+@pytest.mark.parametrize(("codec", "width"), [("h264", 61), ("ffv1", 31)])
+def test_a_preview_of_odd_width(tmp_path, network, codec, width):
+    """H.264 has no halved chroma of odd sizes; FFV1 has, and its halves are 31 wide."""
+    source = make(tmp_path / "a.mkv", 2, "ffv1", "yuv444p", size=(61, 45))
+    encoding = VideoEncodingOptions(codec, lossless=True)
+    recolored(source, tmp_path / "b.mkv", network, encoding=encoding, preview=True)
+    (_, before), (_, after) = decoded(source)[1], decoded(tmp_path / "b.mkv")[1]
+    np.testing.assert_array_equal(after[0], np.hstack((before[0], before[0])))
+    left, right = np.array_split(after[2], [width], axis=1)
+    assert (left == 128).all()
+    assert np.median(right) > 135
+
+
 def test_turned_film_is_seen_upright_and_stays_turned(tmp_path, network):
     def turned(stream):
         stream.set_display_rotation(90)

@@ -198,7 +198,8 @@ def choose_encoding(
     source = av.VideoFormat(info.pixel_format, 16, 16)
     # RGB of 14 bits is colored in 16, and RGB of 5 and 6 in 8.
     bits = min(coding.bits, max(8, *(component.bits for component in source.components)))
-    pixel_format = _choose_format_of_codec(codec, options.pixel_format, bits, size)
+    # The chroma of each half of a preview has the width that it has alone.
+    pixel_format = _choose_format_of_codec(codec, options.pixel_format, bits, info.size)
     layout = av.VideoFormat(pixel_format, 16, 16)
     warnings = []
     if layout.components[0].bits < bits:

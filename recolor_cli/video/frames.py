@@ -224,12 +224,17 @@ def copy_planes(frame: av.VideoFrame, target: str) -> list[AnyPlanes]:
 
 
 def preview_frame(before: Sequence[AnyPlanes], after: av.VideoFrame) -> av.VideoFrame:
-    """Return a frame of twice the width: the planes of `copy_planes` left, a frame right."""
+    """Return a frame of twice the width: the planes of `copy_planes` left, a frame right.
+
+    Of an odd width, two rows of halved chroma have a sample more than one row of the whole. The
+    last one is left out.
+    """
     both = av.VideoFrame(2 * after.width, after.height, after.format.name)
     both.pts, both.time_base, both.duration = after.pts, after.time_base, after.duration
     both.colorspace, both.color_range = after.colorspace, after.color_range
     for index, left in enumerate(before):
-        _view_any_plane(both, index)[:] = np.hstack((left, _view_any_plane(after, index)))
+        plane = _view_any_plane(both, index)
+        plane[:] = np.hstack((left, _view_any_plane(after, index)))[:, : plane.shape[1]]
     return both
 
 
