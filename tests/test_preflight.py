@@ -69,7 +69,7 @@ def test_a_model_and_a_device_are_looked_at_although_all_is_done(
         (["-m", "fruitnet", "--confidence"], 4, "fruitnet gives one color"),
         (["--hint", "60,5,#123"], 1, "the hint 60,5 lies outside the picture, 60x90"),
         (["--hint", "5,90,#123", "-n"], 1, "the hint 5,90 lies outside the picture, 60x90"),
-        (["--hint", "wide.png"], 1, "the scribble wide.png, 90x60, has another shape"),
+        (["--hint", "wide.png"], 1, "the drawing wide.png, 90x60, has another shape"),
         (["--mask", "wide.png"], 1, "the mask, 90x60, has another shape"),
         (["--mask", "gone.png"], 2, "--mask gone.png: no such file"),
         (["--palette", "gone.gpl"], 2, "cannot read the palette gone.gpl"),

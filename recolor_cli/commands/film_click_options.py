@@ -106,6 +106,7 @@ _TIME_OPTIONS = (
     click.option(
         "--scene-threshold",
         type=Number(0, 2),
+        metavar="N",
         default=0.6,
         show_default=True,
         help="Difference of two frames, 0 to 2, above which there is a cut; 2 finds none.",
@@ -129,10 +130,15 @@ _ENCODING_OPTIONS = (
     click.option(
         "--crf",
         type=click.IntRange(0, 63),
+        metavar="N",
         help="Quality on the codec's scale, lower is better. [near-transparent]",
     ),
     click.option("--lossless", is_flag=True, help="With h264, hevc, vp9 or ffv1."),
-    click.option("--pixel-format", help="FFmpeg's name. [4:2:0 of the source's depth]"),
+    click.option(
+        "--pixel-format",
+        metavar="FORMAT",
+        help="FFmpeg's name. [4:2:0 of the source's depth; odd sizes 4:2:2 or 4:4:4]",
+    ),
     click.option(
         "--encoder-option",
         multiple=True,

@@ -35,7 +35,7 @@ def inputs_and_list(inputs: Sequence[str], path: str, null: bool) -> Iterator[st
         return itertools.chain(inputs, [first], listed)
     if not inputs:
         raise NoInputsError(
-            f"the list {path} is empty", "name files or folders, or - for standard input"
+            f"--files-from {path}: the list is empty", "see what the program that makes it found"
         )
     return iter(inputs)
 

@@ -185,7 +185,7 @@ mask_option = click.option(
     metavar="FILE",
     callback=_read_place,
     shell_complete=files,
-    help="A picture that is white where there is to be color.",
+    help="A picture that is white where color may change.",
 )
 palette_option = click.option(
     "--palette",
@@ -225,7 +225,7 @@ dry_run_option = click.option(
     "-n",
     "--dry-run",
     is_flag=True,
-    help="Say what would be done and how long it would take, and do nothing.",
+    help="Say what would be done and how long it would take, and write nothing.",
 )
 json_option = click.option(
     "--json",

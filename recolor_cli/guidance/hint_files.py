@@ -112,10 +112,10 @@ def _decode_scribble(name: str, data: bytes) -> Scribble:
     rgb, alpha = picture.rgb, picture.alpha
     if alpha is None:
         raise UsageError(
-            f"the scribble {name} has no transparency", "leave it transparent where no hint is"
+            f"the drawing {name} has no transparency", "leave it transparent where no hint is"
         )
     drawn = alpha >= 1 << 7
     if not drawn.any():
-        raise UsageError(f"the scribble {name} is empty", "draw some strokes of color on it")
+        raise UsageError(f"the drawing {name} is empty", "draw some strokes of color on it")
     rows, columns = np.nonzero(drawn)
     return Scribble(name, picture.size, rows, columns, levels_to_ab(rgb[drawn]))

@@ -115,7 +115,7 @@ class Hints:
                     "count pixels from the upper left corner of the picture as it is displayed",
                 )
         for scribble in self.scribbles:
-            check_same_aspect(f"the scribble {scribble.name}", scribble.size, picture)
+            check_same_aspect(f"the drawing {scribble.name}", scribble.size, picture)
 
     def constraints(self, letterbox: Letterbox) -> HintConstraints:
         """Map the hints to the pixels of a network's canvas.
