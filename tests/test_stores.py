@@ -168,6 +168,7 @@ def test_a_store_that_is_busy_is_asked_again(recolor, s3, server):
 def test_a_store_that_stays_busy_costs_the_picture_alone(recolor, s3, server, monkeypatch):
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # of each of the tries of s3fs
     fill(s3, "posters/in", ["a.jpg", "b.jpg", "c.jpg"])
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # it had read the variable before
     server.fails = lambda method, path: (
         (method, path)
         in (
