@@ -14,7 +14,7 @@ from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.commands.request_options import RunOptions
 from recolor_cli.errors import UsageError
 from recolor_cli.model.onnx_network import OnnxColorNetwork
-from recolor_cli.serve import bodies, connection, results
+from recolor_cli.serve import bodies, connection, results, unread_bodies
 from recolor_cli.serve.app import create_app
 from recolor_cli.serve.server import Server, listen
 from recolor_cli.serve.settings import Limits, ServeSettings
@@ -73,6 +73,7 @@ def serving(workers, **values):
     app = create_app(settings, RunOptions(settings), workers)
     started = threading.Event()
     server = Server(app, 3, started.set)
+    server.config.timeout_keep_alive = 1
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, args=[[listener]])
         thread.start()
@@ -82,6 +83,12 @@ def serving(workers, **values):
         finally:
             server.should_exit = True
             thread.join()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Read on in a refused body for a moment only, because the client will send no more of it."""
+    monkeypatch.setattr(unread_bodies, "_SECONDS", 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +103,7 @@ def until(condition, seconds: float = 10) -> bool:
     return condition()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_slow_bodies_keep_nobody_waiting_and_are_cut(workers, monkeypatch):
     monkeypatch.setattr(bodies, "IDLE_SECONDS", 1.0)
     with serving(workers, limits=Limits(waiting=0)) as server:
@@ -112,6 +120,7 @@ def test_slow_bodies_keep_nobody_waiting_and_are_cut(workers, monkeypatch):
         assert server.service.memory.used == 0
 
 
+@pytest.mark.usefixtures("impatient")
 def test_slow_bodies_are_cut_on_the_addresses_of_the_page_too(workers, monkeypatch):
     monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.5)
     with serving(workers) as server:
@@ -122,6 +131,7 @@ def test_slow_bodies_are_cut_on_the_addresses_of_the_page_too(workers, monkeypat
         assert server.service.memory.used == 0
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_body_that_trickles_is_cut(workers, monkeypatch):
     monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.5)
     with serving(workers) as server, server.connect() as client:
@@ -220,6 +230,7 @@ def test_a_large_body_is_refused_without_being_read(workers):
         assert server.ask(head + 3 * chunk + b"0\r\n\r\n")[0] == 413
 
 
+@pytest.mark.usefixtures("impatient")
 def test_who_has_no_token_cannot_make_the_server_read(workers):
     with serving(workers, token=TOKEN) as server, server.connect() as client:
         client.sendall(server.head(100_000_000) + b"x" * 1000)
