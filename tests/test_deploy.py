@@ -130,8 +130,8 @@ def test_systemd_knows_the_unit_and_finds_it_hardened(tmp_path):
 def test_the_steps_of_the_dockerfile_make_a_server_in_a_plain_folder(tmp_path):
     """Run COPY, RUN, HEALTHCHECK and ENTRYPOINT below a folder instead of the root of an image.
 
-    Packages that the wheel needs are those of this environment, and the system's libraries those of
-    this machine.
+    Pip and the packages that the wheel needs are those of this environment, and the system's
+    libraries those of this machine.
     """
 
     def below(text: str) -> str:
@@ -158,13 +158,19 @@ def test_the_steps_of_the_dockerfile_make_a_server_in_a_plain_folder(tmp_path):
             command = below(step.text)
             if step.stage == 1:
                 environment["PIP_NO_DEPS"] = "1"
+            makes_environment = "venv" in command
+            if makes_environment:
+                command += " --without-pip"
             done = subprocess.run(
                 ["sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
             )
             assert done.returncode == 0, done.stderr
-            if "venv" in command:
-                site = next((tmp_path / "opt/recolor/lib").glob("python*/site-packages"))
+            if makes_environment:
+                made = tmp_path / "opt/recolor"
+                site = next((made / "lib").glob("python*/site-packages"))
                 (site / "own.pth").write_text(sysconfig.get_path("purelib"))
+                (made / "bin/pip").write_text(f'#!/bin/sh\nexec {made}/bin/python -m pip "$@"\n')
+                (made / "bin/pip").chmod(0o755)
     (tmp_path / "run/secrets").mkdir(parents=True)
     (tmp_path / "run/secrets/recolor-token").write_text(TOKEN)
     port = str(free_port())
