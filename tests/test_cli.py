@@ -538,6 +538,7 @@ def test_gray_pictures_cannot_be_measured_on(recolor, tmp_path):
         (["POSTER", "--device", "gpu"], 2, "no device gpu"),
         (["POSTER", "-T", "nan"], 2, "not a number"),
         (["POSTER", "-o", ""], 2, "-o is empty"),
+        (["POSTER", "-o", "/dev/null"], 2, "-o /dev/null exists, and is no folder"),
         ([""], 2, "name is empty"),
         (["POSTER", "--no-such"], 2, "--no-such"),
         (["POSTER", "-o", "-", "--json"], 2, "standard output"),
