@@ -69,6 +69,12 @@ def test_an_excluded_file_of_another_kind_is_not_reported(tree):
     assert len(plan(["in"], False, OutputOptions(out="out", exclude=("*.heic",)))) == 2
 
 
+def test_the_pattern_is_named_where_it_leaves_nothing(tree):
+    with pytest.raises(NoInputsError) as caught:
+        plan(["in"], True, OutputOptions(exclude=("*",)))
+    assert caught.value.hint.endswith(" files, or leave --exclude out")
+
+
 def test_a_named_file_is_not_excluded(tree):
     assert len(plan(["in/b.jpg"], False, OutputOptions(exclude=("*.jpg",)))) == 1
 

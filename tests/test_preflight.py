@@ -109,9 +109,9 @@ def test_overlays_of_films_are_looked_at_although_all_is_done(recolor, done):
     Image.fromarray(np.full((60, 20), 255, np.uint8)).save("thin.png")
     Image.fromarray(np.full((30, 40), 255, np.uint8)).save("fits.png")
     _, err = recolor("b.mp4", "--mask", "thin.png", exit_code=1)
-    assert "the mask, 20x60, has another shape than the picture, 64x48" in err
+    assert "the mask, 20x60, has another shape than the film, 64x48" in err
     _, err = recolor("b.mp4", "--reference", "0=thin.png", exit_code=1)
-    assert "has another shape than the picture, 64x48" in err
+    assert "has another shape than the film, 64x48" in err
     _, err = recolor("b.mp4", "--mask", "fits.png")
     assert "exists, skipped" in err
     _, err = recolor("b.mp4", "--palette", "#123", "-m", "fruitnet", exit_code=4)

@@ -153,11 +153,12 @@ def _check_any(
     names = ", ".join(inputs)
     if not jobs:
         kind = options.kind
-        advice = f"name a folder with {kind.readable.replace(' and', ' or')} files"
-        raise NoInputsError(
-            f"no {kind.noun} in {names}",
-            advice if recursive else f"{advice}, or search deeper with -r",
-        )
+        advice = [f"name a folder with {kind.readable.replace(' and', ' or')} files"]
+        if options.exclude:
+            advice.append("leave --exclude out")
+        if not recursive:
+            advice.append("search deeper with -r")
+        raise NoInputsError(f"no {kind.noun} in {names}", ", or ".join(advice))
     if all(job.is_unsupported for job in jobs):
         first = jobs[0]
         assert first.error

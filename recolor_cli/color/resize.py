@@ -50,13 +50,15 @@ def resize_mask(mask: NDArray[np.uint8], size: ImageSize) -> NDArray[np.uint8]:
     return np.asarray(resized, np.uint8)
 
 
-def check_mask_fit(mask: NDArray[np.uint8], picture: ImageSize) -> None:
+def check_mask_fit(mask: NDArray[np.uint8], picture: ImageSize, of_film: bool = False) -> None:
     """Raise InputError if a mask, (h, w), has another shape than its picture or film."""
-    check_same_aspect("the mask", ImageSize(*mask.shape), picture)
+    check_same_aspect("the mask", ImageSize(*mask.shape), picture, of_film)
 
 
-def check_same_aspect(name: str, size: ImageSize, picture: ImageSize) -> None:
-    """Check that an overlay, such as a mask, has the shape of its picture, at any size.
+def check_same_aspect(
+    name: str, size: ImageSize, picture: ImageSize, of_film: bool = False
+) -> None:
+    """Check that an overlay, such as a mask, has the shape of its picture or film, at any size.
 
     Raises
     ------
@@ -65,7 +67,8 @@ def check_same_aspect(name: str, size: ImageSize, picture: ImageSize) -> None:
     """
     ratio = (picture.width * size.height) / (picture.height * size.width)
     if abs(ratio - 1) > _MAX_ASPECT_DEVIATION:
+        whole, copy = ("film", "a frame of it") if of_film else ("picture", "a copy of it")
         raise InputError(
-            f"{name}, {size}, has another shape than the picture, {picture}",
-            "draw it over a copy of this picture, of any size",
+            f"{name}, {size}, has another shape than the {whole}, {picture}",
+            f"draw it over {copy}, of any size",
         )

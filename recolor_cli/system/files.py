@@ -179,7 +179,7 @@ def writing(
 def write_error(path: Path, error: OSError) -> OutputError:
     """Return the error of a file that cannot be written, with its cause if others share that."""
     message = f"cannot write {path}: {error.strerror or error}"
-    advice = "choose a folder that you may write to and that has room, with -o"
+    advice = "see that you may write there and that there is room, or choose another folder with -o"
     number = error.errno
     if number == errno.ENOENT and is_working_folder_gone():
         message = f"cannot write {path}: {NO_WORKING_FOLDER}"

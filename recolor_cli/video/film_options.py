@@ -80,10 +80,10 @@ class FilmOptions:
     def check_fit(self, displayed: ImageSize) -> None:
         """Raise InputError if the mask or a still has another shape than a film of this size."""
         if self.recolor.mask is not None:
-            check_mask_fit(self.recolor.mask, displayed)
+            check_mask_fit(self.recolor.mask, displayed, of_film=True)
         for still in self.references:
             size = ImageSize(*still.rgb.shape[:2])
-            check_same_aspect(f"the reference {still.name}", size, displayed)
+            check_same_aspect(f"the reference {still.name}", size, displayed, of_film=True)
 
 
 @dataclass(slots=True)
