@@ -29,9 +29,7 @@ from recolor_cli.color.annealed_mean import softmax
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.guided_filter import guided_filter
-from recolor_cli.image.given_picture import Picture, take_picture
-from recolor_cli.image.levels import reduce_to_8_bits
-from recolor_cli.types import FloatArray, RgbImage
+from recolor_cli.types import AnyRgbImage, FloatArray
 
 LIKE_COLORS = 6.0
 """Standard deviation of the Gaussian by which histograms are blurred, ab units, so that similar
@@ -67,16 +65,26 @@ class Palette:
             raise ValueError(f"colors of shape {self.ab.shape}, shares of {self.shares.shape}")
 
     @classmethod
-    def of_picture(cls, picture: Picture) -> Self:
+    def of_picture(cls, rgb: AnyRgbImage) -> Self:
         """Take the colors of a picture, as often as they occur there.
 
         Parameters
         ----------
-        picture : array or PIL.Image.Image
-            What `take_picture` takes. It has the errors, too.
+        rgb : uint8 or uint16 array, shape (H, W, 3)
+            sRGB.
+
+        Raises
+        ------
+        ValueError
+            If it is another array.
         """
-        rgb = take_picture(picture).rgb
-        levels = reduce_to_8_bits(rgb) if rgb.dtype == np.uint16 else cast(RgbImage, rgb)
+        found = np.asarray(rgb)
+        if found.dtype not in (np.uint8, np.uint16) or found.ndim != 3 or found.shape[2] != 3:
+            raise ValueError(
+                "a palette is taken of an array (H, W, 3) of uint8 or uint16, "
+                f"not of {found.dtype} {found.shape}"
+            )
+        levels = found if found.dtype == np.uint8 else np.rint(found / 257).astype(np.uint8)
         return cls.of_equal_shares(rgb_to_lab_cv2(levels)[..., 1:].reshape(-1, 2))
 
     @classmethod
