@@ -106,14 +106,12 @@ def single_destination(options: OutputOptions, several: bool) -> str | None:
         raise UsageError(
             f"several results do not fit in the file {out}", f"a folder's name ends in /: {out}/"
         )
-    if several:
-        return None
-    if not ending:
-        if os.path.exists(out):
-            raise UsageError(
-                f"-o {out} exists, and is no folder",
-                "name a folder, or a file with an ending; - is standard output",
-            )
+    if not ending and os.path.exists(out):
+        raise UsageError(
+            f"-o {out} exists, and is no folder",
+            "name a folder, or a file with an ending; - is standard output",
+        )
+    if several or not ending:
         return None
     if not options.kind.writes(out):
         raise UsageError(

@@ -67,8 +67,8 @@ def check_same_aspect(
     """
     ratio = (picture.width * size.height) / (picture.height * size.width)
     if abs(ratio - 1) > _MAX_ASPECT_DEVIATION:
-        whole, copy = ("film", "a frame of it") if of_film else ("picture", "a copy of it")
+        whole, copy = ("film", "a frame") if of_film else ("picture", "a copy")
         raise InputError(
             f"{name}, {size}, has another shape than the {whole}, {picture}",
-            f"draw it over {copy}, of any size",
+            f"draw it over {copy} of this {whole}, of any size",
         )

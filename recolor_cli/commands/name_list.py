@@ -35,7 +35,7 @@ def inputs_and_list(inputs: Sequence[str], path: str, null: bool) -> Iterator[st
         return itertools.chain(inputs, [first], listed)
     if not inputs:
         raise NoInputsError(
-            f"--files-from {path}: the list is empty", "see what the program that makes it found"
+            f"--files-from {path}: the list is empty", "check the command that writes the list"
         )
     return iter(inputs)
 

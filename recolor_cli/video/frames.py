@@ -226,8 +226,8 @@ def copy_planes(frame: av.VideoFrame, target: str) -> list[AnyPlanes]:
 def preview_frame(before: Sequence[AnyPlanes], after: av.VideoFrame) -> av.VideoFrame:
     """Return a frame of twice the width: the planes of `copy_planes` left, a frame right.
 
-    Of an odd width, two rows of halved chroma have a sample more than one row of the whole. The
-    last one is left out.
+    Where chroma of an odd width is halved, both halves of a row have together one sample more than
+    the row of the result. The last one is left out.
     """
     both = av.VideoFrame(2 * after.width, after.height, after.format.name)
     both.pts, both.time_base, both.duration = after.pts, after.time_base, after.duration
