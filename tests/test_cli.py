@@ -340,6 +340,15 @@ def test_in_place_keeps_the_picture_under_another_name_and_is_done_once(recolor,
     assert "backup" in err
 
 
+def test_results_in_place_are_named_as_their_pictures_were(recolor, poster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert recolor(poster.name, "--in-place", ".orig", "--device", "cpu")[0] == b"poster.jpg\n"
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    names = "link/poster.jpg", "poster.jpg"  # one file
+    out, _ = recolor(*names, "--in-place", ".other", "-n", "--device", "cpu")
+    assert out.decode() == f"link/poster.jpg -> {poster}\n"
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_a_picture_in_place_whose_result_failed_is_done_by_the_next_run(
     recolor, poster, tmp_path, monkeypatch, links

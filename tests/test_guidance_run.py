@@ -139,7 +139,8 @@ def test_more_variants_make_all_anew_unless_the_result_is_of_other_options(recol
         _, err = recolor(*run, 3, *other, exit_code=1)
         assert f"{other[0]} {other[1]}" in err.replace("--seed 0 instead of", "--seed")
         assert {path: path.read_bytes() for path in scans.iterdir()} == before
-    out, _ = recolor(*run, 3)
+    out, err = recolor(*run, 3)
+    assert f"{stem}.png exists, and was not redone" in err
     labels = ("2", "3", "variants")
     assert out.decode().split() == [f"{stem}-{label}.png" for label in labels]
     after = {path: path.read_bytes() for path in scans.iterdir()}

@@ -147,6 +147,8 @@ def _print_messages(outcome: Outcome, console: Console, alone: bool, is_repeated
             write(f"{job.source}: {outcome.reason}, skipped")
         elif job.backup:
             write(f"{job.source} was recolored before, skipped; move {job.backup} back to redo it")
+        elif outcome.written:
+            write(f"{job.destination} exists, and was not redone; --overwrite does that")
         else:
             write(f"{job.destination} exists, skipped; --overwrite redoes it")
 
