@@ -87,7 +87,8 @@ class AbBins:
         """Return the index of the bin nearest to each cell of the whole grid, shape (32, 32)."""
         axis = (np.arange(_CELLS) - _CELLS // 2) * GRID_STEP
         grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)  # (32, 32, 2)
-        distance = np.square(grid[:, :, None] - self.centers).sum(axis=-1)  # (32, 32, Q)
+        # |g - c|^2, without |g|^2, which is the same for all bins of a cell
+        distance = np.square(self.centers).sum(axis=1) - 2 * grid @ self.centers.T  # (32, 32, Q)
         nearest: NDArray[np.int64] = distance.argmin(axis=-1)
         return nearest
 
