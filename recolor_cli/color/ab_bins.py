@@ -9,7 +9,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -79,18 +79,21 @@ class AbBins:
         """
         cell = cells_of(ab) + _CELLS // 2
         np.clip(cell, 0, _CELLS - 1, out=cell)
-        index: NDArray[np.int64] = self._nearest_of_cell[cell[..., 0], cell[..., 1]]
+        nearest = _nearest_of_cell(self.centers.tobytes())
+        index: NDArray[np.int64] = nearest[cell[..., 0], cell[..., 1]]
         return index
 
-    @cached_property
-    def _nearest_of_cell(self) -> NDArray[np.int64]:
-        """Return the index of the bin nearest to each cell of the whole grid, shape (32, 32)."""
-        axis = (np.arange(_CELLS) - _CELLS // 2) * GRID_STEP
-        grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)  # (32, 32, 2)
-        # |g - c|^2, without |g|^2, which is the same for all bins of a cell
-        distance = np.square(self.centers).sum(axis=1) - 2 * grid @ self.centers.T  # (32, 32, Q)
-        nearest: NDArray[np.int64] = distance.argmin(axis=-1)
-        return nearest
+
+@lru_cache(4)  # the same bins come with each picture
+def _nearest_of_cell(centers: bytes) -> NDArray[np.int64]:
+    """Return the index of the bin nearest to each cell of the whole grid, shape (32, 32)."""
+    bins = np.frombuffer(centers, np.float32).reshape(-1, 2)
+    axis = (np.arange(_CELLS) - _CELLS // 2) * GRID_STEP
+    grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)  # (32, 32, 2)
+    # |g - c|^2, without |g|^2, which is the same for all bins of a cell
+    distance = np.square(bins).sum(axis=1) - 2 * grid @ bins.T  # (32, 32, Q)
+    nearest: NDArray[np.int64] = distance.argmin(axis=-1)
+    return nearest
 
 
 def cells_of(ab: FloatArray) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -69,9 +70,13 @@ def annealed_mean(logits: FloatArray, bins: AbBins, temperature: float = TEMPERA
         raise ValueError(f"temperature must be positive, not {temperature}")
     if logits.ndim != 4 or logits.shape[1] != len(bins):
         raise ValueError(f"expected logits of shape (N, {len(bins)}, h, w), not {logits.shape}")
-    weights = softmax(logits / np.float32(temperature), axis=1)
-    ab: FloatArray = np.einsum("nqhw,qc->nchw", weights, bins.centers, optimize=True)
-    return ab
+    count, _, height, width = logits.shape
+    weights = (logits / np.float32(temperature)).reshape(count, len(bins), -1)
+    weights -= weights.max(axis=1, keepdims=True)
+    np.exp(weights, out=weights)
+    # The sums of a, of b and of the weights, in one product
+    summed = np.column_stack((bins.centers, np.ones(len(bins), np.float32))).T @ weights
+    return cast(FloatArray, summed[:, :2] / summed[:, 2:]).reshape(count, 2, height, width)
 
 
 @dataclass(frozen=True, slots=True)

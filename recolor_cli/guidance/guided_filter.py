@@ -9,8 +9,6 @@ import numpy as np
 
 from recolor_cli.types import FloatArray
 
-_CHANNELS = 4  # OpenCV's box filter takes no more at a time
-
 
 def guided_filter(planes: FloatArray, guide: FloatArray, radius: int, epsilon: float) -> FloatArray:
     """Smooth planes, but not across the edges of a guide [He2013]_.
@@ -32,27 +30,20 @@ def guided_filter(planes: FloatArray, guide: FloatArray, radius: int, epsilon: f
     ----------
     .. [He2013] He, Sun, Tang: Guided image filtering, PAMI 35(6), 2013.
     """
-    stack = np.ascontiguousarray(planes.transpose(1, 2, 0), np.float32)
-    guide_plane: FloatArray = guide[..., None]
-    mean = _box_mean(guide_plane, radius)
-    square: FloatArray = guide_plane * guide_plane
-    variance = _box_mean(square, radius) - mean * mean
-    means = _box_mean(stack, radius)
-    product: FloatArray = stack * guide_plane
-    slope = _box_mean(product, radius) - mean * means
-    slope = cast(FloatArray, slope / (variance + np.float32(epsilon)))
-    offset = means - slope * mean
-    smooth = _box_mean(slope, radius) * guide_plane + _box_mean(offset, radius)
-    return np.ascontiguousarray(smooth.transpose(2, 0, 1))
+    size = 2 * radius + 1, 2 * radius + 1
 
+    def box_mean(plane: FloatArray) -> FloatArray:
+        return cast(FloatArray, cv2.blur(plane, size, borderType=cv2.BORDER_REFLECT))
 
-def _box_mean(stack: FloatArray, radius: int) -> FloatArray:
-    """Return the mean over the window around each pixel of an array (h, w, C)."""
-    height, width, channels = stack.shape
-    window = (2 * radius + 1, 2 * radius + 1)
-    result = np.empty(stack.shape, np.float32)
-    for first in range(0, channels, _CHANNELS):
-        part = np.ascontiguousarray(stack[..., first : first + _CHANNELS], np.float32)
-        blurred = cv2.blur(part, window, borderType=cv2.BORDER_REFLECT)
-        result[..., first : first + _CHANNELS] = blurred.reshape(height, width, -1)
+    mean = box_mean(guide)
+    inverse = 1 / (box_mean(guide * guide) - mean * mean + np.float32(epsilon))
+    result = np.empty(planes.shape, np.float32)
+    for plane, smooth in zip(planes, result, strict=True):  # one at a time: they fit the cache
+        offset = box_mean(plane)
+        slope = box_mean(plane * guide)
+        slope -= mean * offset
+        slope *= inverse
+        offset -= slope * mean
+        np.multiply(box_mean(slope), guide, out=smooth)
+        smooth += box_mean(offset)
     return result

@@ -25,7 +25,6 @@ from typing import Self, cast
 import numpy as np
 
 from recolor_cli.color.ab_bins import AbBins
-from recolor_cli.color.annealed_mean import softmax
 from recolor_cli.color.lab import rgb_to_lab_cv2
 from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.guided_filter import guided_filter
@@ -217,15 +216,18 @@ def fit_weights(
     float32 array, shape (Q,)
         Logarithms of the weights.
     """
-    samples = samples / np.float32(temperature)
+    likelihood = np.exp((samples - samples.max(axis=0)) / temperature, dtype=np.float64)
+    likelihood /= likelihood.sum(axis=0)
     wanted = palette.histogram(bins, LIKE_COLORS) + np.float32(_MIN_SHARE)
     wanted /= wanted.sum()
-    wanted = strength * wanted + (1 - strength) * softmax(samples).mean(axis=1)
-    log_weights = np.zeros(len(bins), np.float32)
+    wanted = strength * wanted + (1 - strength) * likelihood.mean(axis=1)
+    log_weights = np.zeros(len(bins))
     for _ in range(_ITERATIONS):
-        found = softmax(samples + log_weights[:, None]).mean(axis=1)
+        # The mean of the weighted likelihoods, each normalised, by two products with a vector
+        weights = np.exp(log_weights - log_weights.max())
+        found = weights * (likelihood @ (1 / (weights @ likelihood))) / likelihood.shape[1]
         log_weights += np.log(wanted + 1e-9) - np.log(found + 1e-9)
-    return log_weights
+    return log_weights.astype(np.float32)
 
 
 def apply_weights(logits: FloatArray, weights: FloatArray, temperature: float) -> FloatArray:

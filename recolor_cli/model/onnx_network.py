@@ -32,6 +32,7 @@ from recolor_cli.types import FloatArray, ModelKind
 # The output of an int8 build in place of `logits`: the logits divided by the temperature, with the
 # classes on the last axis (`recolor_cli.training.compression.int8`).
 ANNEALED_LOGITS = "annealed_logits"
+_FACTOR_STEP = 4  # px; the factor of a picture is fitted to one pixel of 16
 _SAME_AB = 0.5  # ab units, mean difference of answers that differ by rounding only
 
 
@@ -241,10 +242,12 @@ class OnnxColorNetwork:
             logits = np.moveaxis(annealed * temperature, -1, 1)
         else:
             ab, logits = self._run(["ab", "logits"], feeds)
-        # A graph may multiply its ab by one factor per picture (the gate for photographs). Fit it.
-        plain = annealed_mean(logits, manifest.bins, manifest.temperature)
+        # A graph may multiply its ab by one factor per picture (the gate for photographs). Fit it
+        # to a part of the pixels.
+        some = np.s_[..., ::_FACTOR_STEP, ::_FACTOR_STEP]
+        plain = annealed_mean(logits[some], manifest.bins, manifest.temperature)
         square = np.square(plain).sum(axis=(1, 2, 3))
-        factor = (ab * plain).sum(axis=(1, 2, 3)) / np.maximum(square, np.float32(1e-12))
+        factor = (ab[some] * plain).sum(axis=(1, 2, 3)) / np.maximum(square, np.float32(1e-12))
         return Distribution(logits, manifest.bins, factor)
 
     def _run(self, outputs: list[str], feeds: dict[str, Any]) -> list[FloatArray]:
