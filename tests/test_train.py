@@ -34,6 +34,21 @@ def test_the_gate_alone_is_trained_where_photographs_are_named(
     assert changes == {"gate.weight", "gate.bias"}  # and no norm has gathered statistics
 
 
+def test_of_whole_pictures_the_decoder_alone_can_learn(
+    shipped_checkpoint, shipped_config, folder, tmp_path
+):
+    Image.fromarray(draw(40, 64)).save(folder / "wide.png")  # another canvas
+    changed = with_changes(shipped_config, whole_pictures=True, frozen_blocks=16)
+    train(changed, tmp_path / "whole", "cpu", init=str(shipped_checkpoint))
+    before = load_checkpoint(shipped_checkpoint)["average"]
+    after = load_checkpoint(tmp_path / "whole" / CHECKPOINT)["average"]
+    changes = {k for k, v in after.items() if not torch.equal(v, before[k])}
+    assert {k.split(".")[0] for k in changes} == {"decoder", "overview", "head"}
+    assert not [k for k in changes if "running" in k]  # norms keep their statistics
+    with pytest.raises(UsageError, match="whole_pictures"):
+        with_changes(shipped_config, architecture="fruitnet", whole_pictures=True)
+
+
 def test_the_gate_wants_photographs_and_others(
     shipped_checkpoint, shipped_config, config, tmp_path
 ):

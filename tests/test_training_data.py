@@ -6,13 +6,17 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import draw, encoded, with_changes
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
+from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.errors import InputError, NoInputsError, UsageError
 from recolor_cli.evaluation.pictures import FileSpan, Picture, load_pictures
+from recolor_cli.recolorizer import network_input
 from recolor_cli.training.data import PAD_LIGHTNESS, batches, make_sample
 from recolor_cli.training.picture_order import PictureOrder
+from recolor_cli.types import ImageSize
 
 
 def test_a_sample_is_the_picture_taken_apart(config):
@@ -26,6 +30,32 @@ def test_a_sample_is_the_picture_taken_apart(config):
     np.testing.assert_allclose(
         ab, np.broadcast_to(rgb_to_lab_cv2(rgb)[0, 0, 1:], ab.shape), atol=0.5
     )
+
+
+@pytest.mark.parametrize("size", [(90, 60), (60, 91), (12, 80), (64, 64)])
+def test_a_whole_picture_lies_as_in_a_run(shipped_config, size):
+    config = with_changes(shipped_config, whole_pictures=True)
+    picture = Picture("x", encoded(draw(*size), "PNG"))
+    box = Letterbox.fit(ImageSize(*size), config.run_size, 32)
+    expected = network_input(picture.rgb(), box, PAD_LIGHTNESS)[0]
+    found = [make_sample(picture, config, 4, number) for number in range(6)]
+    for lightness, color, inside in found:
+        assert lightness.shape == (1, box.canvas.height, box.canvas.width)
+        assert color.shape == (*inside.shape, 2)
+        mirrored = expected.copy()
+        mirrored[:, *box.inside] = expected[:, *box.inside][..., ::-1]
+        assert min(np.abs(lightness - e).mean() for e in (expected, mirrored)) < 0.5
+        area = box.inner.height * box.inner.width / 16
+        assert area * 0.4 < inside.sum() <= area  # without the pixels that the rim crosses
+    assert len({lightness.tobytes() for lightness, _, _ in found}) == 2  # mirrored or not
+
+
+def test_whole_pictures_of_one_shape_are_a_batch(shipped_config, folder):
+    config = with_changes(shipped_config, whole_pictures=True, batch_size=7)
+    Image.fromarray(draw(20, 64)).save(folder / "wide.png")
+    with closing(batches(load_pictures([str(folder)]), config, 4, 0)) as stream:
+        shapes = [batch.lightness.shape for batch in next(stream)]
+    assert sorted(shapes) == [(1, 1, 32, 64), (6, 1, 64, 64)]
 
 
 def test_a_small_picture_is_padded_and_the_padding_is_known(config):
@@ -61,7 +91,8 @@ def test_batches_go_on_where_a_run_stopped(config, folder):
     pictures = load_pictures([str(folder)])
     stream, later = batches(pictures, config, 4, 0), batches(pictures, config, 4, 2)
     next(stream), next(stream)
-    np.testing.assert_array_equal(next(stream).lightness, next(later).lightness)
+    (batch,), (same,) = next(stream), next(later)
+    np.testing.assert_array_equal(batch.lightness, same.lightness)
     stream.close(), later.close()
 
 
@@ -69,7 +100,7 @@ def test_batches_tell_photographs_by_their_names(shipped_config, folder):
     pictures = load_pictures([str(folder)])
     config = with_changes(shipped_config, photographs=("0.png", "2.png"))
     with closing(batches(pictures, config, 4, 0)) as stream:
-        found = [next(stream).photograph for _ in range(3)]
+        found = [batch.photograph for _ in range(3) for batch in next(stream)]
     assert np.concatenate(found).sum() == 2  # each once an epoch of six
 
 

@@ -17,8 +17,8 @@ CONFIGS = {path.stem: path for path in sorted((Path(__file__).parent / "configs"
 class TrainConfig:
     """Everything that decides the outcome of a run, besides the pictures themselves.
 
-    Sizes are in px, rates per optimizer step. A sample is one crop of one picture, so that each
-    epoch adds as many samples as there are pictures.
+    Sizes are in px, rates per optimizer step. A sample is one crop of one picture, or all of it, so
+    that each epoch adds as many samples as there are pictures.
     """
 
     name: str  # of the model file
@@ -47,6 +47,8 @@ class TrainConfig:
     semantic_weights: str = ""  # file for inception_resnet_v2: a state dict, or a Keras .h5
     drop_path: float = 0.0  # probability to skip the encoder's last block; less for earlier ones
 
+    # A sample is a whole picture on its canvas of a run, and norms keep their statistics.
+    whole_pictures: bool = False
     size: int = 128  # side of a training crop
     long_side: tuple[int, int] = (128, 224)  # a picture's, scaled at random before the crop
     run_size: int = 256  # long side of the canvas at inference and in validation
@@ -105,6 +107,9 @@ class TrainConfig:
             "only efficientnet_unet has a gate for photographs": (
                 self.architecture == "efficientnet_unet"
                 or (self.photographs, self.photo_strength) == ((), 1.0)
+            ),
+            "only efficientnet_unet learns from whole_pictures": (
+                self.architecture == "efficientnet_unet" or not self.whole_pictures
             ),
             "neighbours must be at least 1, sigma positive": self.neighbours >= 1
             and self.sigma > 0,

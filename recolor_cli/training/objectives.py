@@ -37,14 +37,14 @@ class Objective:
     Parameters
     ----------
     predict : callable
-        Returns the network's prediction for a batch, and the target.
+        Returns the network's prediction for the samples of a step, and the target.
     loss : callable
         Of a prediction in float32 and its target.
     trains_norms : bool
         Whether batch norms gather statistics.
     """
 
-    predict: Callable[[Batch], tuple[Tensor, Tensor]]
+    predict: Callable[[Sequence[Batch]], tuple[Tensor, Tensor]]
     loss: Loss
     trains_norms: bool = True
 
@@ -69,25 +69,32 @@ def make_objective(run: RunState, pictures: Sequence[Picture]) -> Objective:
             return lightness.to(memory_format=torch.channels_last)
         return lightness
 
-    def predict_color(batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return logits (P, Q) or ab (P, 2), and the true color (P, 2), at random pixels."""
+    def predict_some(batch: Batch) -> tuple[Tensor, Tensor]:
         pixels = choose_pixels(to_device(batch.inside), config.loss_pixels)
         true = to_device(batch.color).flatten(0, 2)[pixels]
         return network.predict_at(lightness_of(batch), pixels), true
 
+    def predict_color(samples: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """Return logits (P, Q) or ab (P, 2), and the true color (P, 2), at random pixels."""
+        predicted, true = zip(*map(predict_some, samples), strict=True)
+        return torch.cat(predicted), torch.cat(true)
+
     if gated := gated_network(config, network):
 
-        def predict_photograph(batch: Batch) -> tuple[Tensor, Tensor]:
+        def predict_photograph(samples: Sequence[Batch]) -> tuple[Tensor, Tensor]:
             """Return the gate's logits (N,), and which pictures are photographs (N,)."""
-            return gated.photograph_logits(lightness_of(batch)), to_device(batch.photograph)
+            logits = [gated.photograph_logits(lightness_of(batch)) for batch in samples]
+            return torch.cat(logits), torch.cat([to_device(batch.photograph) for batch in samples])
 
         loss = photograph_loss(_share_of_photographs(pictures, config))
         # Weights that are not trained must not change by statistics either.
         return Objective(predict_photograph, loss, trains_norms=False)
+    trains_norms = not config.whole_pictures
     if isinstance(network, AbNetwork):
-        return Objective(predict_color, squared_distance)
+        return Objective(predict_color, squared_distance, trains_norms)
     centers, prior = (torch.from_numpy(a).to(device) for a in (run.centers, run.prior))
-    return Objective(predict_color, _classification_loss(config, centers, prior))
+    loss = _classification_loss(config, centers, prior)
+    return Objective(predict_color, loss, trains_norms)
 
 
 def _classification_loss(config: TrainConfig, centers: Tensor, prior: Tensor) -> Loss:

@@ -61,12 +61,12 @@ class ProgressLog:
         self._step = run.step
         self._waited_s = 0.0  # since then
 
-    def next_batch(self, stream: Iterator[Batch]) -> Batch:
-        """Take a batch, and count the time until it is there."""
+    def next_samples(self, stream: Iterator[list[Batch]]) -> list[Batch]:
+        """Take the samples of a step, and count the time until they are there."""
         start = time.monotonic()
-        batch = next(stream)
+        samples = next(stream)
         self._waited_s += time.monotonic() - start
-        return batch
+        return samples
 
     def add(self, loss: Tensor, figures: Figures | None) -> None:
         """Take the loss of a step. Report if it is time, or if there are figures of a validation.

@@ -98,11 +98,11 @@ def train(
         ) as stream,
     ):
         while not (run.is_finished or interrupt.is_set()):
-            batch = log.next_batch(stream)
+            samples = log.next_samples(stream)
             # Chance depends on the step alone, so that a resumed run equals an uninterrupted one.
             torch.manual_seed((config.seed << 32) + run.step)
             with torch.autocast(torch_device.type, torch.bfloat16, enabled=bfloat16):
-                prediction, target = objective.predict(batch)
+                prediction, target = objective.predict(samples)
             loss = objective.loss(prediction.float(), target)
             run.take_step(loss)
 
