@@ -98,7 +98,7 @@ def _jobs_of(
             continue
         if options.backup is not None:
             place = os.path.realpath(source)  # a link stays a link
-            if place == os.path.abspath(source):
+            if place == os.path.abspath(source):  # no link: results are told by the name given
                 place = source
             if not _is_sidecar_in_place(place, options.backup):
                 yield Job(source, place, backup=place + options.backup)

@@ -22,11 +22,11 @@ from recolor_cli.types import FloatArray
 TEMPERATURE = 0.38  # [Zhang2016]
 
 
-def softmax(logits: FloatArray, axis: int = 0) -> FloatArray:
-    """Convert unnormalised log-probabilities to probabilities along one axis."""
-    weights: FloatArray = logits - logits.max(axis=axis, keepdims=True)
+def softmax(logits: FloatArray) -> FloatArray:
+    """Convert unnormalised log-probabilities to probabilities along the first axis."""
+    weights: FloatArray = logits - logits.max(axis=0)
     np.exp(weights, out=weights)
-    weights /= weights.sum(axis=axis, keepdims=True)
+    weights /= weights.sum(axis=0)
     return weights
 
 

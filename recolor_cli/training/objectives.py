@@ -89,12 +89,11 @@ def make_objective(run: RunState, pictures: Sequence[Picture]) -> Objective:
         loss = photograph_loss(_share_of_photographs(pictures, config))
         # Weights that are not trained must not change by statistics either.
         return Objective(predict_photograph, loss, trains_norms=False)
-    trains_norms = not config.whole_pictures
     if isinstance(network, AbNetwork):
-        return Objective(predict_color, squared_distance, trains_norms)
+        return Objective(predict_color, squared_distance)
     centers, prior = (torch.from_numpy(a).to(device) for a in (run.centers, run.prior))
     loss = _classification_loss(config, centers, prior)
-    return Objective(predict_color, loss, trains_norms)
+    return Objective(predict_color, loss, trains_norms=not config.whole_pictures)
 
 
 def _classification_loss(config: TrainConfig, centers: Tensor, prior: Tensor) -> Loss:
