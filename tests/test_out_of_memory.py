@@ -13,6 +13,7 @@ from recolor_cli import cli
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import failed_unexpectedly
 from recolor_cli.commands.report import missing_extra
+from recolor_cli.errors import InputError
 from recolor_cli.image.failures import decoder_errors, encoder_errors
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.system.memory import is_out_of_memory
@@ -50,6 +51,19 @@ def test_a_lack_of_memory_is_found_below_other_errors():
     outer.__cause__ = MemoryError()
     assert is_out_of_memory(outer)
     assert not is_out_of_memory(OSError(errno.ENOSPC, "No space left on device"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "Out of Memory.mp4"),
+        FileNotFoundError("posters/no memory.jpg"),
+        InputError("Out of Memory.mp4: it cannot be read"),
+    ],
+    ids=repr,
+)
+def test_a_file_whose_name_speaks_of_memory_does_not_lack_it(error):
+    assert not is_out_of_memory(error)
 
 
 @pytest.mark.parametrize("error", LACKS[:3], ids=str)

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -286,6 +287,8 @@ def test_in_place_gives_the_picture_another_name(tree):
         OutputOptions(backup=""),
         OutputOptions(backup="/x"),
         OutputOptions(backup=".jpg"),
+        OutputOptions(backup="-orig.JPG"),
+        OutputOptions(backup=".old.heic"),
         OutputOptions(backup=".orig", out="out"),
         OutputOptions(backup=".orig", suffix="-x"),
         OutputOptions(backup=".orig", overwrite=True),
@@ -307,6 +310,26 @@ def test_names_that_differ_in_case_alone_are_one_where_the_disk_says_so(tree, mo
     first, second = plan(names, False, options)
     assert first.error is None
     assert "already the result" in second.error.message
+
+
+@pytest.mark.parametrize("out", ["usb", "usb/empty", "usb/new"])
+def test_a_disk_that_ignores_case_is_found_below_one_that_does_not(tree, monkeypatch, out):
+    disk = tree / "usb"
+    (disk / "empty").mkdir(parents=True)
+    real = file_identity.file_identity
+
+    def identity(path):
+        place = Path(path)
+        if place.parent == disk and place.name.casefold() == "empty":
+            place = disk / "empty"
+        return real(str(place))
+
+    monkeypatch.setattr(file_identity, "file_identity", identity)
+    (tree / "B.jpg").write_bytes(encoded(draw(seed=1)))
+    first, second = plan(["in/b.jpg", "B.jpg"], False, OutputOptions(out=f"{out}/"))
+    assert first.error is None
+    assert "already the result" in second.error.message
+    assert not any(job.error for job in plan(["in/b.jpg", "B.jpg"], False, OutputOptions(out="x/")))
 
 
 def test_symbolic_links_that_lead_in_a_circle_end(tree):

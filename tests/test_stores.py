@@ -426,6 +426,13 @@ def test_names_that_would_leave_the_folder_of_results(memory, monkeypatch):
     assert {row[2] for row in rows} == {"its name has an empty part, or one of dots"}
 
 
+@pytest.mark.parametrize("name", ["/b.jpg", "../../etc/b.jpg", "./b.jpg"])
+def test_names_on_the_command_line_that_would_leave_the_folder_of_results(memory, name):
+    address = f"memory://in/1931/{name}"
+    (row,) = plan_of(memory, [address], out="out", base="memory://in")
+    assert row == (address, "", "its name has an empty part, or one of dots")
+
+
 def test_shards_of_a_store_are_those_of_a_disk(memory, tmp_path):
     files = [f"{year}/{i}.jpg" for year in (1931, 1932) for i in range(8)]
     fill(memory, "/in", files)

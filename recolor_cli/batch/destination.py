@@ -218,7 +218,9 @@ def check_backup(options: OutputOptions) -> None:
             "--in-place cannot be combined with --overwrite",
             "leave --overwrite out; to redo a picture, move its backup back",
         )
-    if not backup or "/" in backup or os.sep in backup or ImageFormat.of_suffix(backup):
+    name = f"x{backup}"  # as a backup has it, which the next run must not take for a picture
+    is_picture = options.kind.reads(name) or options.kind.unsupported(os.path.splitext(name)[1])
+    if not backup or "/" in backup or os.sep in backup or is_picture:
         raise UsageError(
             f"{backup!r} cannot be the end of a backup's name", "use one such as .orig"
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from recolor_cli.batch.job import STREAM
-from recolor_cli.system.places import is_address
+from recolor_cli.system.places import is_address, sibling
 
 
 def path_key(path: str) -> str:
@@ -34,9 +35,15 @@ def file_identity(path: str) -> tuple[int, int] | None:
 
 @cache
 def _ignores_case(folder: str) -> bool:
-    """Tell whether names in a folder that differ in case alone are of one file."""
-    for path in (folder, *map(str, Path(folder).parents)):
-        other = path.swapcase()
-        if other != path and (identity := file_identity(path)):
-            return file_identity(other) == identity
+    """Tell whether names in a folder that differ in case alone are of one file.
+
+    Disks below each other may differ in that. So a file of the folder is looked for by its name in
+    the other case, or, where there is none yet, a file of the nearest folder above.
+    """
+    for place in (folder, *map(str, Path(folder).parents)):
+        with suppress(OSError), os.scandir(place) as entries:
+            for entry in entries:
+                other = entry.name.swapcase()
+                if other != entry.name and (identity := file_identity(entry.path)):
+                    return file_identity(sibling(entry.path, other)) == identity
     return False

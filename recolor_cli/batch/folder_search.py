@@ -18,7 +18,7 @@ from recolor_cli.image.film_names import has_film_suffix
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.unsupported import unsupported_suffix
 from recolor_cli.system.compact import HashedSet, sorted_compactly
-from recolor_cli.system.places import below, is_address
+from recolor_cli.system.places import address_error, below, is_address
 from recolor_cli.system.stores import LISTINGS
 
 # Paths within the searched folder are text with slashes: path objects would double the time of
@@ -176,10 +176,10 @@ def _walk_store(
     # In the order in which folders of disks are walked.
     for parts, group in groupby(sorted_compactly(paths), itemgetter(0)):
         names = (name for _, name in group)
-        if not {"", ".", ".."}.isdisjoint(parts):
-            for name in names:  # -o could be left by them
-                error = InputError("its name has an empty part, or one of dots", "rename it")
-                yield Job("/".join((folder.rstrip("/"), *parts, name)), error=error)
+        place = "/".join((folder.rstrip("/"), *parts, ""))
+        if error := address_error(place):
+            for name in names:
+                yield Job(place + name, error=error)
         elif is_entered(parts):
             while some := list(islice(names, _AT_ONCE)):
                 yield "/".join(parts), some

@@ -16,6 +16,7 @@ from recolor_cli.batch.sidecar_names import is_thumbnail, without_label
 from recolor_cli.errors import InputError, UsageError
 from recolor_cli.image.formats import SUFFIXES
 from recolor_cli.system.places import (
+    address_error,
     below,
     is_address,
     is_url,
@@ -81,6 +82,9 @@ def _jobs_of(
     if is_address(name):
         if error := place_error(options, [name]):
             yield Job(without_password(name), error=InputError(error.message, error.hint))
+            return
+        if unusable := address_error(name):
+            yield Job(name, error=unusable)
             return
     elif is_url(name) and not os.path.exists(name):
         yield Job(name, error=_url_error(name))

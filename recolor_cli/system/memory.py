@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from recolor_cli.errors import InputError
+from recolor_cli.errors import InputError, RecolorError
 
 NO_MEMORY = "there is not enough memory for it"
 MEMORY_ADVICE = "make it smaller, use fewer --jobs, or close other programs"
@@ -29,12 +29,22 @@ _LACK = re.compile(
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Tell whether an error, or one that it was raised from, means that memory was lacking."""
     while error is not None:
-        if isinstance(error, MemoryError) or _LACK.search(str(error)):
+        if isinstance(error, MemoryError):
             return True
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
             return True
+        if not _names_file(error) and _LACK.search(str(error)):
+            return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _names_file(error: BaseException) -> bool:
+    """Tell whether an error's text holds the name of a file, which may be any text."""
+    if isinstance(error, OSError):
+        # Decoders raise the plain class, with their own words and without a number.
+        return type(error) is not OSError or error.errno is not None
+    return isinstance(error, RecolorError)
 
 
 def available_memory() -> int:

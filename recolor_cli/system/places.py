@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from recolor_cli.errors import UsageError
+from recolor_cli.errors import InputError, UsageError
 
 # Each with the package, besides fsspec, that opens it.
 SCHEMES = {
@@ -76,6 +76,24 @@ def password_error(address: str) -> UsageError | None:
         "an address has a password in it, which messages would show",
         "leave it out: sftp://USER@HOST/PATH; ssh-add loads a key",
     )
+
+
+def address_error(address: str) -> InputError | None:
+    """Return the error of an address with parts that no folder can have as names, or None.
+
+    `-o` could be left by them. A slash at the end is no empty part.
+
+    Examples
+    --------
+    >>> address_error("s3://posters/1931/"), address_error("s3://posters/1931//a.jpg").message
+    (None, 'its name has an empty part, or one of dots')
+    """
+    _, *parts = address[len(store_of(address)) :].split("/")
+    if parts and not parts[-1]:
+        parts.pop()
+    if {"", ".", ".."}.isdisjoint(parts):
+        return None
+    return InputError("its name has an empty part, or one of dots", "rename it")
 
 
 def local_name(name: str) -> str:
