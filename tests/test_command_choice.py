@@ -49,6 +49,30 @@ def test_the_inputs_choose_the_command(args, command):
     assert choose(*args) == [(command, args)]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "commands"),
+    [
+        ("IF_GRAY", "1", ["run"]),
+        ("IF_GRAY", "no", ["run", "film"]),
+        ("IN_PLACE", ".orig", ["run"]),
+        ("FILES_FROM", "names.txt", ["run"]),
+        ("WATCH", "true", ["run"]),
+        ("WATCH", "", ["run", "film"]),
+    ],
+)
+def test_options_that_variables_give_choose_as_well(folder, monkeypatch, name, value, commands):
+    monkeypatch.setenv(f"RECOLOR_{name}", value)
+    assert [command for command, _ in choose("b.jpg", "a.mp4")] == commands
+
+
+@pytest.mark.parametrize(("value", "command"), [("1", "film"), ("0", "run")])
+def test_a_variable_searches_folders_in_depth(folder, monkeypatch, value, command):
+    (folder / "box/reels").mkdir(parents=True)
+    (folder / "a.mp4").rename(folder / "box/reels/a.mp4")
+    monkeypatch.setenv("RECOLOR_RECURSIVE", value)
+    assert [name for name, _ in choose("box")] == [command]
+
+
 def test_options_go_to_the_command_that_has_them(folder):
     args = ["-rm", "film", "b.jpg", "--quality", "80", "--crf=20", "a.mp4", "--nothing"]
     shared = ["-r", "-m", "film"]

@@ -118,6 +118,11 @@ def test_what_cannot_be_read_is_told_and_left_out(recolor, tmp_path):
     _, err = recolor("compare", tmp_path, *models, "-o", page, "--device", "cpu", "-q", exit_code=1)
     assert "bad.png: " in err
     assert [picture["name"] for picture in facts_of(page)["pictures"]] == ["good.png"]
+    (tmp_path / "bad.png").unlink()
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    _, err = recolor("compare", tmp_path, *models, "-o", page, "--device", "cpu")
+    assert "left out: 1 file of formats that cannot be read" in err
+    assert [picture["name"] for picture in facts_of(page)["pictures"]] == ["good.png"]
     _, err = recolor("compare", tmp_path, "-m", "film", "-m", "film", exit_code=2)
     assert "name two models or more" in err
     _, err = recolor("compare", tmp_path, "-m", "film", "-m", "nobody", exit_code=4)

@@ -82,6 +82,41 @@ def test_a_comparison_overwrites_no_input(recolor, scans):
     np.testing.assert_array_equal(pixels(scans / "gray-compare.png"), draw())
 
 
+@pytest.mark.parametrize("label", ["compare", "2", "variants"])
+def test_a_picture_that_has_the_name_of_a_sidecar_file_is_kept(recolor, scans, label):
+    out = scans.parent / "out"
+    out.mkdir()
+    theirs = out / f"gray-{label}.png"
+    theirs.write_bytes(encoded(draw(), "PNG"))
+    command = ["in/gray.png", "-o", "out/", "--compare", "--variants", "2", "--device", "cpu"]
+    _, err = recolor(*command, exit_code=1)
+    assert f"out/gray-{label}.png exists, and does not say that it is a sidecar file" in err
+    assert names(out) == [theirs.name]
+    np.testing.assert_array_equal(pixels(theirs), draw())
+    recolor(*command, "--overwrite")
+    assert names(out) == ["gray-2.png", "gray-compare.png", "gray-variants.png", "gray.png"]
+    assert (pixels(theirs).shape != draw().shape) or (pixels(theirs) != draw()).any()
+
+
+def test_sidecar_files_that_outlive_their_result_are_replaced(recolor, scans):
+    command = ["in/gray.png", "--compare", "--variants", "2", "--device", "cpu"]
+    recolor(*command)
+    made = names(scans)
+    (scans / "gray-recolored.png").unlink()
+    recolor(*command)
+    assert names(scans) == made
+
+
+def test_in_place_no_picture_is_taken_for_a_sidecar_file(recolor, scans):
+    theirs = scans / "gray-compare.png"
+    theirs.write_bytes(encoded(draw(), "PNG"))
+    before = names(scans)
+    _, err = recolor("in/gray.png", "--in-place", ".orig", "--compare", exit_code=1)
+    assert "gray-compare.png exists, and does not say" in err
+    assert names(scans) == before
+    np.testing.assert_array_equal(pixels(theirs), draw())
+
+
 def test_a_comparison_needs_a_file(recolor, scans):
     recolor("in/gray.png", "-o", "-", "--compare", exit_code=2)
 

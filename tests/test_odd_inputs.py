@@ -91,6 +91,23 @@ def test_substituted_commands_are_inputs_among_others(tmp_path):
 
 
 @needs_descriptors
+@needs_descriptors
+def test_a_result_of_a_pipe_has_the_permissions_of_a_new_file(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encoded(draw()))
+    script = f"umask 022; {sys.executable} -m recolor_cli <(cat a.jpg) -o out.jpg --device cpu"
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, env=ENVIRONMENT, check=True)
+    assert (tmp_path / "out.jpg").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("words", [["./-"], ["--files-from", "list.txt"]])
+def test_a_file_may_have_the_name_of_standard_input(recolor, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").write_bytes(encoded(draw()))
+    (tmp_path / "list.txt").write_text("-\n")
+    recolor(*words, "-o", "out/", "--device", "cpu")
+    assert names(tmp_path / "out") == ["-"]
+
+
 def test_a_list_cannot_name_a_stream_and_it_cannot_be_replaced():
     (job,) = plan_lines(["/dev/fd/63"], False, OutputOptions(out="out"))
     assert "cannot name a pipe" in job.error.message

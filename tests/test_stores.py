@@ -297,10 +297,35 @@ def test_a_full_folder_of_temporary_files_is_told(memory):
             file.write(b"a page")
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(OutputError, match="its temporary file: No space left on device") as caught:
+    with pytest.raises(OutputError, match="written: No space left on device") as caught:
         fill_the_disk()
     assert "TMPDIR" in caught.value.hint
     assert memory.find("/new") == []
+
+
+def test_a_film_that_finds_no_room_for_its_copy_is_told(recolor, memory, monkeypatch):
+    def fill_the_disk(fs, path, file, **options):
+        raise OSError(28, "No space left on device")
+
+    memory.pipe_file("/in/a.mp4", b"x")
+    monkeypatch.setattr(type(memory), "get_file", fill_the_disk)
+    _, err = recolor("memory://in/a.mp4", "-o", "memory://out/", exit_code=1)
+    assert "the temporary file of memory://in/a.mp4 cannot be written: No space left" in err
+    assert "TMPDIR" in err
+
+
+def test_a_long_name_on_a_store_needs_no_long_name_on_the_disk(memory):
+    address = f"memory://new/{'あ' * 90}.jpg"
+    with stores.writing(address) as file:
+        file.write(b"x")
+    assert stores.read(address) == b"x"
+
+
+def test_pictures_on_a_store_are_compared(recolor, memory, tmp_path):
+    fill(memory, "/in")
+    models = ("-m", "fruitnet", "-m", "film")
+    recolor("compare", "memory://in/", *models, "-o", tmp_path / "page.html", "--device", "cpu")
+    assert "a.jpg" in (tmp_path / "page.html").read_text()
 
 
 def test_variants_on_a_store_are_one_set(recolor, memory, poster):

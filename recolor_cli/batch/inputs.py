@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from recolor_cli.batch.destination import DEFAULT_SUFFIX, job_of, place_error, stream_destination
 from recolor_cli.batch.file_identity import path_key
 from recolor_cli.batch.folder_search import is_folder, original_name, search
-from recolor_cli.batch.job import Job, as_stream, is_stream
+from recolor_cli.batch.job import STREAM, Job, as_stream, is_stream
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import is_thumbnail, without_label
 from recolor_cli.errors import InputError, UsageError
@@ -90,6 +90,8 @@ def _jobs_of(
         yield Job(name, error=_url_error(name))
         return
     place = name if is_address(name) else str(Path(name))
+    if place == STREAM:  # a file of this name, given as ./-
+        place = f"{os.curdir}/{STREAM}"
     found: Iterable[tuple[str, str] | Job] = [(place, PurePath(name).name)]
     if is_folder(name):
         found = search(name, recursive, suffix or DEFAULT_SUFFIX, options)

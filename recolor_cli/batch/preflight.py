@@ -8,9 +8,9 @@ from pathlib import Path
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Status, made_otherwise, not_tried
 from recolor_cli.batch.output_options import OutputOptions
-from recolor_cli.batch.skip_rule import MissingOutputs
+from recolor_cli.batch.skip_rule import MissingOutputs, find_foreign_sidecar
 from recolor_cli.batch.targets import Targets
-from recolor_cli.errors import InputError, RecolorError
+from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.system.places import is_address
 
@@ -37,6 +37,8 @@ class Preflight:
         writes = missing.result or missing.sidecars
         if writes and (refusal := self.targets.refusal(job)):
             return Outcome(job, Status.FAILED, refusal)
+        if path := find_foreign_sidecar(job, missing, self._options):
+            return Outcome(job, Status.FAILED, _sidecar_error(job, path))
         if missing.needs_network:
             return None
         if error := self.input_error(job):
@@ -74,3 +76,11 @@ class Preflight:
         except InputError as error:
             return error
         return None
+
+
+def _sidecar_error(job: Job, path: str) -> OutputError:
+    advice = "rename it, or choose another -o or --suffix; --overwrite replaces it"
+    return OutputError(
+        f"{path} exists, and does not say that it is a sidecar file of this result",
+        "rename it" if job.backup else advice,
+    )

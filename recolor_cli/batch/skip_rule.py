@@ -87,6 +87,24 @@ def has_result(job: Job, options: OutputOptions) -> bool:
     return _is_written(job.destination)
 
 
+def find_foreign_sidecar(job: Job, missing: MissingOutputs, options: OutputOptions) -> str | None:
+    """Return a file that has the name of a sidecar file to be made, but may be somebody's picture.
+
+    Where a result is missing, its sidecar files were removed before it, or by the user with it. So
+    a file of such a name is taken for one of them only if it says so itself. One on a store is not
+    read.
+    """
+    if not missing.result or options.overwrite or job.redo:
+        return None
+
+    def is_foreign(path: str) -> bool:
+        if not _is_written(path):
+            return False
+        return is_address(path) or read_provenance(read_xmp(path)) is None
+
+    return next(filter(is_foreign, missing.sidecars), None)
+
+
 def _differences(job: Job, options: OutputOptions) -> dict[str, str]:
     """Return how existing outputs were made, by path, if that is otherwise than now."""
     if is_address(job.destination):  # to read it would be a request a picture

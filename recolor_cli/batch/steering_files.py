@@ -56,8 +56,10 @@ def read_mask(path: str | None, files: NamedFiles = LOCAL_FILES) -> NDArray[np.u
     UsageError
         If it cannot be read.
     """
-    if not path:
+    if path is None:
         return None
+    if not path:
+        raise UsageError("--mask is empty", "check the quotes and variables")
     from recolor_cli.image.decode import decode_mask
     from recolor_cli.image.unsupported import check_format
     from recolor_cli.system.storage import read

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from recolor_cli.batch.job import STREAM, as_stream
+from recolor_cli.commands.variables import VARIABLE_PREFIX
 from recolor_cli.errors import UsageError
 from recolor_cli.image.film_names import has_film_suffix, is_film
 from recolor_cli.image.formats import ImageFormat
@@ -65,6 +66,8 @@ def choose_commands(
     takes_value = {name: _options_of(commands[name]) for name in _COMMANDS}
     arguments = list(_split(args, {**takes_value["film"], **takes_value["run"]}))
     options = {argument.option for argument in arguments if argument.option}
+    decisive = {name: takes_value["run"][name] for name in (*_PICTURES_ONLY, "--recursive")}
+    options |= {name for name, has_value in decisive.items() if _is_in_variable(name, has_value)}
     inputs = [argument for argument in arguments if not argument.option]
     if not inputs or options & _PICTURES_ONLY:
         return [("run", list(args))]
@@ -72,7 +75,7 @@ def choose_commands(
         for_film_only = options & (takes_value["film"].keys() - takes_value["run"].keys())
         to_film = any(has_film_suffix(a.value) for a in arguments if a.option in _OUT)
         return [("film" if for_film_only or to_film else "run", list(args))]
-    recursive = bool(options.intersection(_RECURSIVE) or os.environ.get("RECOLOR_RECURSIVE"))
+    recursive = bool(options.intersection(_RECURSIVE))
     kinds = {item.value: _commands_for(item.value, recursive) for item in inputs}
     chosen = [name for name in _COMMANDS if any(name in kind for kind in kinds.values())]
     if len(chosen) == 1:
@@ -81,6 +84,17 @@ def choose_commands(
         if argument.option in _OUT:
             _check_folder(argument.value)
     return [(name, _arguments_for(name, arguments, kinds, takes_value)) for name in chosen]
+
+
+def _is_in_variable(option: str, takes_value: bool) -> bool:
+    """Tell whether an option is given by its variable."""
+    text = os.environ.get(f"{VARIABLE_PREFIX}_{option[2:].replace('-', '_').upper()}", "")
+    if takes_value or not text:
+        return bool(text)
+    try:
+        return bool(click.BOOL.convert(text, None, None))
+    except click.BadParameter:  # the command reports it
+        return True
 
 
 def _arguments_for(

@@ -26,6 +26,7 @@ from recolor_cli.errors import ExitCode, InputError, RecolorError, UsageError
 from recolor_cli.system.texts import counted
 
 if TYPE_CHECKING:
+    from recolor_cli.batch.job import Job
     from recolor_cli.gallery.comparison import ComparisonPage
     from recolor_cli.guidance.recolor_options import RecolorOptions
     from recolor_cli.terminal.console import Console
@@ -101,7 +102,7 @@ def compare(
         check_model(model, device)
     path = out or Path(NAME)
     comparison = _Comparison(ComparisonPage(path), console)
-    comparison.add_pictures(_choose(inputs, recursive, exclude, count))
+    comparison.add_pictures(_choose(inputs, recursive, exclude, count, console))
     options = RecolorOptions(temperature, strength)
     given = _as_words(recursive, exclude, options)
     columns = []
@@ -125,7 +126,7 @@ class _Comparison:
         self.failed = 0
         self._console = console
 
-    def add_pictures(self, sources: Sequence[str]) -> None:
+    def add_pictures(self, jobs: Sequence[Job]) -> None:
         """Add the pictures that can be read.
 
         Raises
@@ -135,13 +136,15 @@ class _Comparison:
         """
         from recolor_cli.image.compare import draw_thumbnail
 
-        for source in sources:
+        for job in jobs:
             try:
-                rgb = _read(source)
+                if job.error:
+                    raise job.error
+                rgb = _read(job.source)
             except RecolorError as error:
-                self._report(source, error)
+                self._report(job.source, error)
                 continue
-            self.pictures[self.page.add_picture(source, draw_thumbnail(rgb))] = source
+            self.pictures[self.page.add_picture(job.source, draw_thumbnail(rgb))] = job.source
         if not self.pictures:
             raise InputError("none of the pictures can be read", "name others")
 
@@ -178,18 +181,26 @@ class _Comparison:
 
 
 def _choose(
-    inputs: Sequence[str], recursive: bool, exclude: tuple[str, ...], count: int
-) -> list[str]:
-    """Return the paths of some of the inputs, evenly spread over all."""
+    inputs: Sequence[str],
+    recursive: bool,
+    exclude: tuple[str, ...],
+    count: int,
+    console: Console,
+) -> list[Job]:
+    """Return some of the inputs, evenly spread over all that are no unsupported files."""
     from recolor_cli.batch.job import is_stream
     from recolor_cli.batch.output_options import OutputOptions
     from recolor_cli.batch.plan import plan
+    from recolor_cli.system.compact import CompactList
 
     if any(is_stream(name) for name in inputs):
         raise UsageError("standard input cannot be compared", "name a file or a folder")
-    jobs = plan(inputs, recursive, OutputOptions(exclude=exclude))
+    found = plan(inputs, recursive, OutputOptions(exclude=exclude))
+    jobs = CompactList(job for job in found if not job.is_unsupported)
+    if left_out := len(found) - len(jobs):
+        console.warn(f"left out: {counted(left_out, 'file')} of formats that cannot be read")
     count = min(count, len(jobs))
-    return [jobs[number * len(jobs) // count].source for number in range(count)]
+    return [jobs[number * len(jobs) // count] for number in range(count)]
 
 
 def _as_words(recursive: bool, exclude: tuple[str, ...], options: RecolorOptions) -> list[str]:
@@ -207,9 +218,9 @@ def _as_words(recursive: bool, exclude: tuple[str, ...], options: RecolorOptions
 def _read(source: str) -> RgbImage:
     """Return the first page of a picture, uint8 (H, W, 3)."""
     from recolor_cli.image.decode import decode
-    from recolor_cli.system.files import read
+    from recolor_cli.system.storage import read
 
-    return cast("RgbImage", decode(read(Path(source)).data).rgb)
+    return cast("RgbImage", decode(read(source)[0]).rgb)
 
 
 def _describe(count: int, options: RecolorOptions) -> str:

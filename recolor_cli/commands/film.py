@@ -67,6 +67,8 @@ def film(**values: Any) -> Callable[[], ExitCode]:
     given = _OptionValues(**values)
     if given.palette and (given.pick or 1) > 1:
         raise UsageError("--pick and --palette choose one palette each", "leave one of them out")
+    if given.seed is not None and not given.pick:
+        raise UsageError("--seed needs --pick", "add it, or leave --seed out")
     if given.cluster:
         check_cluster(given)
     options, raw = _make_film_options(given), _parse_raw_frames(given)

@@ -71,8 +71,7 @@ class FilmSource:
 @contextmanager
 def _download(address: str) -> Iterator[Path]:
     """Copy an object to a temporary file."""
-    with tempfile.TemporaryDirectory(prefix="recolor-") as folder:
-        path = Path(folder) / Path(address).name
+    with stores.temporary_path(address) as path:
         stores.download(address, path)
         yield path
 
@@ -86,8 +85,7 @@ def _write_result(destination: str) -> Iterator[str]:
     if not is_address(destination):
         yield destination
         return
-    with tempfile.TemporaryDirectory(prefix="recolor-") as folder:
-        path = Path(folder) / Path(destination).name
+    with stores.temporary_path(destination) as path:
         yield str(path)
         if path.exists():
             stores.upload(path, destination)

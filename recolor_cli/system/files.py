@@ -35,10 +35,10 @@ WORKING_FOLDER_ADVICE = "change to a folder that exists, as with cd ~"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The bytes and the status of a file that was read."""
+    """The bytes of a file that was read, and its status; None of a pipe or a device."""
 
     data: bytes
-    status: os.stat_result
+    status: os.stat_result | None
 
 
 def read(path: Path, check: Callable[[bytes], None] | None = None) -> Source:
@@ -59,7 +59,7 @@ def read(path: Path, check: Callable[[bytes], None] | None = None) -> Source:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                return Source(read_pipe(file, check), status)
+                return Source(read_pipe(file, check), None)  # a shell's pipe is private
             if status.st_size > available_memory():
                 raise InputError("the file is larger than the free memory", "use a larger machine")
             return Source(file.read(), status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -66,7 +67,9 @@ def store_errors(address: str, writes: bool = False) -> Iterator[None]:
     except Exception as error:
         from recolor_cli.system.memory import is_out_of_memory
 
-        if is_out_of_memory(error):
+        # Stores have words of their own for that, so the disk of a temporary file is full.
+        is_disk_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        if is_out_of_memory(error) or is_disk_full:
             raise
         raise _translate(error, address, writes) from error
 

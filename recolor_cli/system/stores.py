@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from recolor_cli.errors import OutputError
@@ -104,8 +104,8 @@ LISTINGS = Listings()
 
 
 def addresses_with(prefix: str) -> set[str]:
-    """Return the addresses that begin with a prefix; raises as `Listings.is_written`."""
-    return {prefix + rest for rest, _ in _list(prefix, recursive=True)}
+    """Return the addresses of a folder with a prefix; raises as `Listings.is_written`."""
+    return {prefix + rest for rest, _ in _list(prefix, recursive=False)}
 
 
 def read(address: str, end: int | None = None) -> bytes:
@@ -149,17 +149,29 @@ def writing(address: str) -> Iterator[BinaryIO]:
     OutputError
         If it cannot be written.
     """
+    with temporary_path(address) as path:
+        with path.open("x+b") as file:
+            yield file
+        upload(path, address)
+
+
+@contextmanager
+def temporary_path(address: str) -> Iterator[Path]:
+    """Yield a path for a temporary file of an object, with its ending; the file goes at the end.
+
+    Raises
+    ------
+    OutputError
+        If the block cannot write the file.
+    """
     from tempfile import TemporaryDirectory
 
     try:
         with TemporaryDirectory(prefix="recolor-") as folder:
-            path = Path(folder) / Path(address).name
-            with path.open("x+b") as file:
-                yield file
-            upload(path, address)
+            yield Path(folder) / f"object{PurePosixPath(address).suffix}"
     except OSError as error:
         raise OutputError(
-            f"cannot write {address}: its temporary file: {error.strerror or error}",
+            f"the temporary file of {address} cannot be written: {error.strerror or error}",
             "set TMPDIR to a folder with room",
         ) from error
 
