@@ -423,6 +423,7 @@ def test_the_picked_variant_is_the_result(manifest):
 def test_a_palette_has_a_name_unless_a_file_has_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.testing.assert_array_equal(load_palette(" Modern ").ab, named_palette("modern").ab)
+    (tmp_path / "teal-orange").mkdir()  # posters are often sorted into folders
     assert len(load_palette("teal-orange").ab) == 3
     (tmp_path / "modern").write_text("GIMP Palette\n255 0 0 red\n")
     assert len(load_palette("modern").ab) == 1

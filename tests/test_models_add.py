@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import os
 import shutil
 import signal
 import ssl
@@ -192,6 +193,23 @@ def test_only_what_was_added_is_removed(recolor, name):
     assert find_model("poster").is_file()
 
 
+def test_a_path_is_no_name_of_a_model_to_remove(recolor, tmp_path, folder):
+    own = [tmp_path / f"own/net{ending}" for ending in (".onnx", ".toml", ".json")]
+    own[0].parent.mkdir()
+    for path in own:
+        path.write_text("{}")
+    folder.mkdir(exist_ok=True)
+    for name in (str(tmp_path / "own/net"), os.path.relpath(tmp_path / "own/net", folder)):
+        _, err = recolor("models", "remove", name, exit_code=2)
+        assert "no model" in err
+    assert all(path.exists() for path in own)
+
+
+def test_an_address_that_is_none_is_told(recolor, folder):
+    _, err = recolor("models", "add", "ddcolor", "https://example..com/net.onnx", exit_code=4)
+    assert "is no address" in err
+
+
 def test_a_cut_is_mended_in_the_same_run(recolor, server, data, folder):
     address = server.address("/net.onnx", gives(data, cuts=[70_000, 50_000]))
     _, err = recolor("models", "add", "ddcolor", address)
@@ -372,6 +390,7 @@ def test_two_downloads_of_one_network_are_not_mixed(recolor, server, data, folde
         assert try_lock(file)
         address = server.address("/net.onnx", gives(data))
         _, err = recolor("models", "add", "ddcolor", address, exit_code=4)
+        assert part_path("ddcolor").exists()  # that of the other one
     assert "another process is downloading" in err
 
 

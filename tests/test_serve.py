@@ -380,6 +380,8 @@ def test_a_bug_is_answered_without_its_traceback(monkeypatch):
         ({"Origin": "http://127.0.0.1:9999"}, 403),
         ({"Origin": "http://localhost:8765"}, 403),
         ({"Origin": ORIGIN}, 200),
+        ({"Origin": "null", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, 200),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),

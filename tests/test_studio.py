@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from itertools import cycle
 
 import numpy as np
@@ -249,12 +250,59 @@ def test_saved_choices_are_there_after_a_restart(steered, studio_of):
     later.save(key, Wishes(), replace=True)
     assert studio_of(folder).describe(key)["choices"] == {}
     later.save(other, Wishes(), replace=False)
-    assert not (folder / "b-recolored-studio.json").exists()  # nothing was chosen
+    assert not (folder / "b-recolored.png-studio.json").exists()  # nothing was chosen
+
+
+@pytest.mark.parametrize("through", ["the folder", "the picture", "a link"])
+def test_choices_are_there_again_for_a_picture_that_was_named_itself(tmp_path, studio_of, through):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(picture(), "PNG"))
+    if through == "a link":
+        (tmp_path / "named").mkdir()
+        path = tmp_path / "named/link.png"
+        path.symlink_to(tmp_path / "a.png")
+    named = tmp_path if through == "the folder" else path
+    studio = studio_of(named)
+    (key,) = keys_of(studio).values()
+    mask = studio.guides.add("mask.png", mask_file())
+    studio.save(key, Wishes.parse({"strength": 0.5, "mask": mask}), replace=False)
+    later = studio_of(named)
+    assert later.describe(key)["choices"]["strength"] == 0.5
+    assert later.describe(key)["choices"]["mask"]
+    # Only files of its own: another one beside it, or a link to one, opens nothing.
+    saved = path.with_name(f"{path.stem}-recolored.png-mask.png")
+    saved.replace(path.parent / "other.png")
+    saved.symlink_to(path.parent / "other.png")
+    if through != "the folder":
+        assert "beside it" in later.describe(key)["choices_error"]
+
+
+def test_pictures_of_one_stem_have_choices_of_their_own(tmp_path, studio_of):
+    (tmp_path / "a.png").write_bytes(encoded(picture(1), "PNG"))
+    (tmp_path / "a.jpg").write_bytes(encoded(picture(2), "JPEG"))
+    studio = studio_of(tmp_path)
+    keys = keys_of(studio)
+    for name, strength in (("a.png", 0.5), ("a.jpg", 0.7)):
+        wishes = {"strength": strength, "mask": studio.guides.add("mask.png", mask_file())}
+        studio.save(keys[name], Wishes.parse(wishes), replace=False)
+    for name, strength in (("a.png", 0.5), ("a.jpg", 0.7)):
+        assert studio_of(tmp_path).describe(keys[name])["choices"]["strength"] == strength
+    assert sorted(keys_of(studio_of(tmp_path))) == ["a.jpg", "a.png"]  # masks are no pictures
+
+
+def test_a_palette_in_use_outlives_many_strokes_on_a_mask(tmp_path, studio_of):
+    studio = studio_of(tmp_path)
+    palette = studio.guides.add("my palette.gpl", GPL)
+    for stroke in range(300):
+        studio.guides.add("mask.png", b"%d" % stroke)
+        if stroke % 100 == 0:
+            assert studio.guides.path(palette).is_file()
+    assert studio.guides.path(palette).is_file()
 
 
 def test_choices_that_do_not_fit_are_told_and_not_used(steered, studio_of):
     *_, key, folder = steered
-    path = folder / "a-recolored-studio.json"
+    path = folder / "a-recolored.png-studio.json"
     whole = json.loads(path.read_bytes())
     outside = [{"x": 900, "y": 1, "color": "red"}]
 
@@ -264,15 +312,15 @@ def test_choices_that_do_not_fit_are_told_and_not_used(steered, studio_of):
         return described["choices_error"]
 
     for data, said in (
-        (b"{", "a-recolored-studio.json: "),
+        (b"{", "a-recolored.png-studio.json: "),
         (b"7", "not used"),
         (b"[" * 100_000, "not used"),
         (b" " * (2 << 20), "too large"),
         (json.dumps(whole | {"strength": 9}).encode(), "not within"),
         (json.dumps(whole | {"picture": "0"}).encode(), "made for another picture"),
         (json.dumps(whole | {"hints": outside}).encode(), "outside the picture"),
-        (json.dumps(whole | {"mask": "."}).encode(), "a-recolored-studio.json: "),
-        (json.dumps(whole | {"mask": "a\0"}).encode(), "a-recolored-studio.json: "),
+        (json.dumps(whole | {"mask": "."}).encode(), "a-recolored.png-studio.json: "),
+        (json.dumps(whole | {"mask": "a\0"}).encode(), "a-recolored.png-studio.json: "),
         (json.dumps(whole | {"mask": "/etc/passwd"}).encode(), "no /etc/passwd beside it"),
         (json.dumps(whole | {"palette": {"kind": "file", "text": "x.gpl"}}).encode(), "no x.gpl"),
         (
@@ -377,6 +425,21 @@ def test_a_process_that_dies_once_is_replaced(tmp_path):
     with pytest.raises(UsageError, match="is no size"):
         process.call(refuse)
     process.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no signals")
+def test_its_processes_end_with_a_server_that_is_killed():
+    program = (
+        "import os, time\n"
+        "from recolor_cli.serve.studio.own_process import OwnProcess\n"
+        "if __name__ == '__main__':\n"
+        "    print(OwnProcess().call(os.getpid), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as server:
+        assert int(server.stdout.readline()) != server.pid
+        server.kill()
+        server.communicate(timeout=60)  # as long as any of them has standard output open
 
 
 def test_what_was_dropped_is_gone_at_the_end():

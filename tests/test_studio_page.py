@@ -18,6 +18,7 @@ from conftest import draw, encoded, open_chromium
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 NAMES = ["a it's #1.jpg", "b.png", "c done.png"]
+TOKEN = "0123456789abcdef"
 PATIENCE = 90  # seconds; the machine may be busy
 
 
@@ -57,6 +58,19 @@ def browser(tmp_path_factory):
     with open_chromium(folder, "1280,900", preferences) as chromium:
         chromium.set_script_timeout(PATIENCE)
         yield chromium
+
+
+@pytest.fixture
+def guarded(folder, tmp_path):
+    """A server that asks for a token."""
+    (tmp_path / "token").write_text(TOKEN)
+    command = [sys.executable, "-m", "recolor_cli", "serve", str(folder), "--port", "0"]
+    command += ["--device", "cpu", "-j", "1", "--token-file", str(tmp_path / "token")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        yield process.stdout.readline().strip()
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 def wait(condition, what="it did not happen"):
@@ -202,6 +216,20 @@ class Page:
 @pytest.fixture
 def page(browser, server):
     return Page(browser, server)
+
+
+def test_a_browser_logs_in_with_the_token(guarded, browser):
+    from selenium.webdriver.common.keys import Keys
+
+    def send(text):
+        browser.find_element("css selector", "[name=token]").send_keys(text, Keys.ENTER)
+
+    browser.get(guarded)
+    send("not the token")
+    alerts = wait(lambda: browser.find_elements("css selector", "[role=alert]"))
+    assert alerts[0].text == "This is not its token."
+    send(TOKEN)
+    wait(lambda: browser.execute_script("return document.body.dataset.ready"))
 
 
 def test_hints_by_mouse(page):
@@ -513,10 +541,10 @@ def test_saved_choices_are_there_again(page, folder, tmp_path):
     page.changes(page.find("#reset").click)
     assert page.hints() == 0
 
-    (folder / "c done-recolored-studio.json").write_text("{")
+    (folder / "c done-recolored.png-studio.json").write_text("{")
     page = Page(page.browser, page.address)
     open_done()
-    wait(lambda: "c done-recolored-studio.json: " in page.status())
+    wait(lambda: "c done-recolored.png-studio.json: " in page.status())
     assert page.hints() == 0
     page.assert_clean(409)
 
@@ -551,7 +579,7 @@ def test_drop_paste_and_choose(page, tmp_path):
     wait(lambda: page.find("#command-dialog").is_displayed())
     command = page.value("#command-text")
     assert command.startswith("recolor ./chosen.png -o ./chosen-recolored.png --overwrite")
-    assert page.find("#command-files a").text == "chosen-recolored-studio.json"
+    assert page.find("#command-files a").text == "chosen-recolored.png-studio.json"
     page.find("#command-close").click()
     page.find("#save").click()
     wait(lambda: "Saved" in page.status())

@@ -26,7 +26,7 @@ _LABELS = (COMPARE, VARIANTS, CONFIDENCE)  # as regular expressions
 # DOTALL, because a file's name may have a newline in it.
 _NUMBERED = re.compile(r"(.+)-\d{1,2}", re.DOTALL)
 _LABELLED = re.compile(rf"(.+)-(?:{'|'.join(_LABELS)})", re.DOTALL)
-_CHOSEN = re.compile(rf"(.+)-(?:{MASK}|{PALETTE})", re.DOTALL)
+_CHOSEN = re.compile(rf"(.+?)(?:\.[^.]+)?-(?:{MASK}|{PALETTE})", re.DOTALL)
 _THUMBNAIL_FOLDER = "-thumbnails"
 THUMBNAIL = re.compile(r"([0-9a-f]{16})-(before|after|\d+)\.jpg")  # in a page's folder
 
@@ -41,6 +41,19 @@ def sidecar_path(destination: str, label: str) -> str:
     """
     path = PurePath(destination)
     return sibling(destination, f"{path.stem}-{label}{path.suffix}")
+
+
+def chosen_path(destination: Path, label: str, ending: str) -> Path:
+    """Return the path of a file with what a person chose for a result.
+
+    The ending of the result is in the name, because ``a.jpg`` and ``a.png`` may lie in one folder.
+
+    Examples
+    --------
+    >>> chosen_path(Path("a-recolored.jpg"), MASK, ".png").name
+    'a-recolored.jpg-mask.png'
+    """
+    return destination.with_name(f"{destination.name}-{label}{ending}")
 
 
 def outdated_sidecars(

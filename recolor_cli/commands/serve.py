@@ -22,6 +22,7 @@ from recolor_cli.commands.options import (
 )
 from recolor_cli.commands.report import missing_extra, report_device
 from recolor_cli.errors import ExitCode, UsageError
+from recolor_cli.system.texts import decode_text
 
 if TYPE_CHECKING:
     from recolor_cli.batch.messages import ReadyMessage
@@ -164,7 +165,7 @@ def _read_token(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        token = Path(path).read_text(encoding="utf-8").strip()
+        token = decode_text(Path(path).read_bytes()).strip()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UsageError(

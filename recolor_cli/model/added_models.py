@@ -44,6 +44,7 @@ from recolor_cli.model.registry import (
     available_models,
     part_path,
     receipt_path,
+    unfinished_downloads,
 )
 from recolor_cli.system.files import write_atomic
 from recolor_cli.system.memory import is_out_of_memory
@@ -135,12 +136,12 @@ def remove_model(name: str) -> None:
     """
     if not name:
         raise UsageError("the model's name is empty", "check the quotes and variables")
-    network, part = added_folder() / f"{name}.onnx", part_path(name)
-    if not part.is_file() and (not receipt_path(network).is_file() or not network.is_file()):
-        names = ", ".join(added_names()) or "none"
+    added = added_names()
+    if name not in added and name not in unfinished_downloads():
         place = available_models().get(name)
         problem = f"{place} was not added by `recolor models add`" if place else f"no model {name}"
-        raise UsageError(problem, f"models that were added: {names}")
+        raise UsageError(problem, f"models that were added: {', '.join(added) or 'none'}")
+    network, part = added_folder() / f"{name}.onnx", part_path(name)
     try:
         remove_part(part)
         if receipt_path(network).is_file():

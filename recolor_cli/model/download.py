@@ -21,6 +21,7 @@ from typing import BinaryIO, Protocol
 
 import requests
 import urllib3
+from urllib3.exceptions import LocationParseError
 
 from recolor_cli.errors import DiskFullError, ModelError, OutputError
 from recolor_cli.model.download_errors import explain_request_error, explain_status, short_address
@@ -189,6 +190,10 @@ class _Attempt:
             if self.has_connected and isinstance(error, requests.ConnectionError):
                 raise _CutError("the server cannot be reached any more") from error
             raise explain_request_error(error, self.address, self.advice) from error
+        except LocationParseError as error:  # requests lets it through
+            raise ModelError(
+                f"{short_address(self.address)} is no address, or leads to none", self.advice
+            ) from error
         except OSError as error:  # requests says so of certificates that are not there
             raise ModelError(
                 "the certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names are not there",
@@ -330,6 +335,7 @@ def write_problem(path: Path, error: OSError) -> OutputError:
 @contextlib.contextmanager
 def _writing(part: Path) -> Iterator[BinaryIO]:
     """Open the file of a download for this process alone."""
+    is_ours = False
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("a+b") as file:
@@ -337,6 +343,7 @@ def _writing(part: Path) -> Iterator[BinaryIO]:
                 raise ModelError(
                     f"another process is downloading to {part}", "wait until it has ended"
                 )
+            is_ours = True
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -344,7 +351,7 @@ def _writing(part: Path) -> Iterator[BinaryIO]:
         raise write_problem(part, error) from error
     finally:
         with contextlib.suppress(OSError, OutputError):
-            if not part.stat().st_size:
+            if is_ours and not part.stat().st_size:
                 remove_part(part)
 
 

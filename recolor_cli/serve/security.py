@@ -41,7 +41,8 @@ _HEADERS = {
     "Content-Security-Policy": CONTENT_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    # With no-referrer, browsers send a form with the origin "null".
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -140,9 +141,10 @@ def host_name(host: str) -> str:
 def is_same_origin(method: str, headers: Headers, host: str) -> bool:
     """Tell whether a request comes from the server's own pages, or from no page at all."""
     origin = headers.get("origin")
-    if origin is not None:
-        return origin in (f"http://{host}", f"https://{host}")
     site = headers.get("sec-fetch-site", "none")
+    # A browser may be set to hide where a form comes from, but no page can choose what it sends.
+    if origin is not None and (origin, site) != ("null", "same-origin"):
+        return origin in (f"http://{host}", f"https://{host}")
     if site in ("none", "same-origin"):
         return True
     # A link or a bookmark of another page that leads here.

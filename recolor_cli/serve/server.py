@@ -7,6 +7,7 @@ import logging
 import math
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -23,7 +24,9 @@ from recolor_cli.serve.work import Work
 
 _BACKLOG = 512
 _GRACE = 2  # seconds
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
+if sys.platform != "win32":  # has no terminals that hang up
+    _SIGNALS = (*_SIGNALS, signal.SIGHUP)
 
 
 def serve(
@@ -128,7 +131,7 @@ def listen(host: str, port: int) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # a name that no host can have
         raise UsageError(
             f"cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}",
             "another program may use the port; choose another --port, or 0 for a free one",

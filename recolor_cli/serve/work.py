@@ -6,6 +6,8 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from http import HTTPStatus
 
 from recolor_cli.batch.job import Job
@@ -84,7 +86,12 @@ class Work:
         except BaseException:
             self._end_turn()
             raise
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end_turn))
+
+        def end_turn(_: Future[Outcome]) -> None:
+            with suppress(RuntimeError):  # the server has ended, and nothing waits for a turn
+                loop.call_soon_threadsafe(self._end_turn)
+
+        future.add_done_callback(end_turn)
         outcome = await asyncio.shield(asyncio.wrap_future(future))
         seconds = time.monotonic() - started
         self._mean += _SHARE_OF_LAST * (seconds - self._mean)

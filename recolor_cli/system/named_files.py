@@ -36,7 +36,7 @@ class LocalFiles:
 
     def exists(self, name: str) -> bool:
         """Tell whether there is a file of this name."""
-        return is_address(name) or os.path.exists(name)
+        return is_address(name) or (os.path.exists(name) and not os.path.isdir(name))
 
     def read(self, name: str) -> bytes:
         """Return the contents of a file; raises OSError or ValueError, of an object InputError."""

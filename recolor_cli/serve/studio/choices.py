@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from recolor_cli.batch.sidecar_names import STUDIO
+from recolor_cli.batch.sidecar_names import STUDIO, chosen_path
 from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.serve.studio.guides import Guides
 from recolor_cli.serve.studio.shelf import Shelf, ShelfPicture, picture_key
@@ -20,7 +20,7 @@ _NOTHING = Wishes()
 
 def choices_path(picture: ShelfPicture) -> Path:
     """Return the path of the file for a picture."""
-    return picture.destination.with_name(f"{picture.destination.stem}-{STUDIO}.json")
+    return chosen_path(picture.destination, STUDIO, ".json")
 
 
 def choices_values(wishes: Wishes) -> dict[str, Any]:

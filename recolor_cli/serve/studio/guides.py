@@ -67,6 +67,9 @@ class Guides:
         """Return the path of a file that was sent; UsageError if it is gone."""
         if not _KEY.fullmatch(key) or not (self._room / key).is_file():
             raise UsageError("a file that was sent is gone", "choose it again")
+        with self._lock:
+            if key in self._kept:  # what is in use goes last
+                self._kept.move_to_end(key)
         return self._room / key
 
     def palette_text(self, wish: PaletteWish) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import ParamSpec, TypeVar
 
 from recolor_cli.errors import InputError
@@ -36,7 +37,8 @@ class OwnProcess:
         with self._lock:
             for _ in range(_TRIES):
                 # Not forked: this process has threads, and networks that would be copied.
-                pool = self._pool or ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+                spawn = get_context("spawn")
+                pool = self._pool or ProcessPoolExecutor(1, spawn, _end_with_parent)
                 self._pool = pool
                 try:
                     with blocked_signals():  # Ctrl-C is for the server, which ends its processes
@@ -52,3 +54,18 @@ class OwnProcess:
             pool, self._pool = self._pool, None
         if pool:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Let this process end as soon as its parent has, however that ended.
+
+    It would wait for work for ever, because it holds both ends of the queue.
+    """
+    parent = parent_process()
+    assert parent
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="recolor-parent", daemon=True).start()

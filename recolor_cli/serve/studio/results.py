@@ -12,7 +12,7 @@ from recolor_cli.batch.outcome import Outcome
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.picture import PictureWork
 from recolor_cli.batch.run_provenance import describe_colors, number_text, run_provenance
-from recolor_cli.batch.sidecar_names import MASK, PALETTE
+from recolor_cli.batch.sidecar_names import MASK, PALETTE, chosen_path
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.steering_files import read_mask, steering_of
 from recolor_cli.guidance.recolor_options import DEFAULT_STRENGTH, RecolorOptions
@@ -138,8 +138,7 @@ class Results:
         files: list[tuple[Path, bytes]] = []
 
         def beside(label: str, sent: Path, ending: str) -> str:
-            destination = picture.destination
-            path = destination.with_name(f"{destination.stem}-{label}{ending}")
+            path = chosen_path(picture.destination, label, ending)
             files.append((path, sent.read_bytes()))
             return str(path)
 

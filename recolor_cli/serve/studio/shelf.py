@@ -138,11 +138,15 @@ class Shelf:
     def beside(self, picture: ShelfPicture, name: str) -> Path | None:
         """Return the path of a file beside a picture's result; None if there is none.
 
-        A link that leads out of the folders does not count.
+        A link that leads out of the folders does not count. Of a picture that was named itself,
+        only the files of its own result do.
         """
         path = picture.destination.with_name(Path(name).name)
-        is_own = path.is_file() and (picture.is_dropped or self._is_inside(str(path)))
-        return path if is_own else None
+        if not path.is_file():
+            return None
+        is_of_result = path.name.startswith(f"{picture.destination.name}-")
+        is_own = picture.is_dropped or (is_of_result and not path.is_symlink())
+        return path if is_own or self._is_inside(str(path)) else None
 
     def _is_inside(self, source: str) -> bool:
         """Tell whether a file lies in a folder that was named, and no link leads out of it."""

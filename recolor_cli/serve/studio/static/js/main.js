@@ -260,18 +260,20 @@ async function makeVariants(key, now) {
 }
 
 async function addFiles(files) {
-  let first = null;
+  const added = [];
   for (const file of files) {
     try {
       const { key } = await api.send("/studio/pictures", file, file.name || "pasted.png");
-      first ??= key;
+      added.push(key);
     } catch (error) {
       say(`${file.name}: ${error.message}`, true);
     }
   }
-  if (!first) return;
+  if (!added.length) return;
   await shelf.refresh();
-  await open(shelf.list.find((listed) => listed.key === first));
+  // The server keeps the last ones alone, if there are very many.
+  const kept = added.find((key) => shelf.list.some((listed) => listed.key === key));
+  await open(shelf.list.find((listed) => listed.key === kept));
 }
 
 function setTool(tool) {

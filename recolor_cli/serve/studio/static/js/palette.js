@@ -6,7 +6,7 @@ const find = (id) => document.getElementById(id);
 const MAX_COLORS = 24;
 
 export class Palettes {
-  // `app`: history, say(text), pickPicture() -> listed picture or null.
+  // `app`: history, key(), say(text), pickPicture() -> listed picture or null.
   constructor(app) {
     this.app = app;
     this.named = [];
@@ -104,10 +104,10 @@ export class Palettes {
   }
 
   // Take a palette of a file or a picture, if the server can read it.
-  async #take(wish) {
+  async #take(wish, key) {
     try {
       const colors = await api.palette({ kind: wish.kind, text: wish.text });
-      this.app.history.make({ palette: { ...wish, colors } });
+      if (key === this.app.key()) this.app.history.make({ palette: { ...wish, colors } });
     } catch (error) {
       this.app.say(error.message, true);
     }
@@ -128,17 +128,21 @@ export class Palettes {
     find("palette-file").addEventListener("change", async (event) => {
       const [file] = event.target.files;
       if (!file) return;
+      const picture = this.app.key();
       try {
         const { key } = await api.send("/studio/guides", file, file.name);
-        await this.#take({ kind: "file", text: key, label: file.name });
+        await this.#take({ kind: "file", text: key, label: file.name }, picture);
       } catch (error) {
         this.app.say(error.message, true);
       }
       event.target.value = "";
     });
     find("palette-picture").addEventListener("click", async () => {
+      const picture = this.app.key();
       const listed = await this.app.pickPicture();
-      if (listed) await this.#take({ kind: "picture", text: listed.key, label: listed.name });
+      if (listed) {
+        await this.#take({ kind: "picture", text: listed.key, label: listed.name }, picture);
+      }
     });
   }
 }

@@ -10,24 +10,29 @@ export class Saver {
   constructor(app) {
     this.app = app;
     this.made = new Set(); // keys of results that this page made, and may replace unasked
+    this.asked = null; // the picture and the wishes of the question whether to replace a result
     this.#listen();
   }
 
-  async save(mayReplace = false) {
+  async save() {
     const { app } = this;
     const key = app.key();
-    if (!key) return;
-    const wishes = sent(app.history.now);
+    if (key) await this.#write(key, sent(app.history.now), this.made.has(key));
+  }
+
+  async #write(key, wishes, mayReplace) {
+    const { app } = this;
     find("save").disabled = true;
     app.say("Saving…");
     try {
-      const { result, warnings } = await api.save(key, wishes, mayReplace || this.made.has(key));
+      const { result, warnings } = await api.save(key, wishes, mayReplace);
       if (result.address) download(result);
       app.say([`Saved ${result.name}`, ...warnings].join("; "));
       this.made.add(key);
       await app.saved(key, wishes);
     } catch (error) {
       if (error.status === 409) {
+        this.asked = [key, wishes];
         find("replace-text").textContent = error.message;
         find("replace-dialog").showModal();
         app.say("");
@@ -68,7 +73,7 @@ export class Saver {
     click("replace-no", () => find("replace-dialog").close());
     click("replace-yes", () => {
       find("replace-dialog").close();
-      this.save(true);
+      this.#write(...this.asked, true);
     });
   }
 }
