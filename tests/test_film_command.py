@@ -12,9 +12,11 @@ import av
 import numpy as np
 import pytest
 
-from conftest import draw, encoded, names
+from conftest import draw, encoded, names, pixels
 from recolor_cli.batch import targets
+from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.commands import film_run
+from recolor_cli.video import job
 from video_clips import SIZE, decoded, luma, make
 
 
@@ -135,6 +137,76 @@ def test_numbered_pictures_get_a_folder_beside_theirs(tmp_path, monkeypatch, rec
     assert "lies among its sources" in err
     recolor("frames/%05d.png", "-o", "joined.mp4", "--rate", "12.5", "--device", "cpu")
     assert decoded("joined.mp4")[1][0] == pytest.approx(0.08)
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """A folder with six numbered pictures that become lighter and lighter."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "frames").mkdir()
+    for number in range(1, 7):
+        level = np.full((*SIZE[::-1], 3), 30 * number, np.uint8)
+        (tmp_path / f"frames/{number:03d}.png").write_bytes(encoded(level, "PNG"))
+    return tmp_path
+
+
+def levels(folder):
+    """Return the gray levels of numbered pictures by their numbers, in tens."""
+    return {int(p.stem): round(float(rgb_to_gray(pixels(p)).mean()) / 10) for p in folder.iterdir()}
+
+
+def test_a_damaged_picture_does_not_renumber_those_behind_it(pictures, recolor):
+    broken = pictures / "frames/003.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    _, err = recolor("frames/%03d.png", "-o", "new/%03d.png", "--device", "cpu")
+    assert "frames/003.png cannot be decoded, and is left out" in " ".join(err.split())
+    assert levels(pictures / "new") == {n: 3 * n for n in (1, 2, 4, 5, 6)}
+
+
+def test_an_empty_picture_is_not_the_end(pictures, recolor):
+    (pictures / "frames/003.png").write_bytes(b"")
+    _, err = recolor("frames/%03d.png", "-o", "new/%03d.png", exit_code=1)
+    assert "003.png is empty" in err
+    assert not (pictures / "new").exists()
+
+
+@pytest.mark.parametrize("start", ["0.125", "0.083333", "0.083334", "0.0834"])
+def test_numbers_and_pictures_begin_at_the_same_place(pictures, recolor, start):
+    recolor("frames/%03d.png", "-o", "new/%03d.png", "--start", start, "--device", "cpu")
+    found = levels(pictures / "new")
+    assert found == {n: 3 * n for n in found}
+    assert min(found) == (4 if start in ("0.125", "0.083334", "0.0834") else 3)
+    _, err = recolor("frames/%03d.png", "-o", "new/%03d.png", "--start", start)
+    assert "exists, skipped" in err
+
+
+def test_the_segments_of_pictures_lie_in_their_folder(pictures, recolor, film, monkeypatch):
+    seen = []
+    store = job.SegmentStore
+    monkeypatch.setattr(job, "SegmentStore", lambda place, _: seen.append(place) or store(place, _))
+    recolor("casablanca.mp4", "-o", "%03d.png", "--device", "cpu")
+    recolor("casablanca.mp4", "-o", "new/%03d.png", "--device", "cpu")
+    assert seen == [Path("%03d.png"), Path("new/%03d.png")]
+    assert names(pictures / "new") == ["001.png", "002.png", "003.png"]
+    assert {"001.png", "003.png"} < set(names(pictures))
+
+
+def test_pictures_that_were_replaced_are_not_resumed(pictures, recolor, monkeypatch):
+    made = []
+    compute = job.compute_fingerprint
+    monkeypatch.setattr(job, "compute_fingerprint", lambda *a: made.append(compute(*a)) or made[-1])
+    for _ in range(2):
+        recolor("frames/%03d.png", "-o", "new.mkv", "--overwrite", "--device", "cpu")
+    (pictures / "frames/004.png").write_bytes(encoded(draw(*SIZE[::-1]), "PNG"))
+    recolor("frames/%03d.png", "-o", "new.mkv", "--overwrite", "--device", "cpu")
+    first, same, other = made
+    assert first == same != other
+
+
+def test_a_film_of_a_pipe_has_the_permissions_of_a_new_file(film, recolor, tmp_path):
+    (tmp_path / "new").write_bytes(b"")
+    recolor("-", "-o", "b.mp4", "--device", "cpu", stdin=film.read_bytes())
+    assert (tmp_path / "b.mp4").stat().st_mode == (tmp_path / "new").stat().st_mode
 
 
 def test_a_filter_of_films(film, recolor):

@@ -69,6 +69,22 @@ def test_of_a_film_that_breaks_off_there_is_what_there_is(tmp_path, network):
     assert len(decoded(tmp_path / "b.mkv")) == report.frames
 
 
+@pytest.mark.parametrize("name", ["slides.mkv", "slides.mp4"])
+def test_a_last_frame_that_stays_long_is_no_missing_rest(tmp_path, network, name):
+    given = make(tmp_path / "a.mkv", 4, times=[0, 5, 10, 15], options={"bf": "0"})
+    slides = tmp_path / name
+    with av.open(str(given)) as source, av.open(str(slides), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.duration = round(5 / packet.time_base)
+                packet.stream = stream
+                target.mux(packet)
+    report = recolored(slides, tmp_path / f"b{slides.suffix}", network)
+    assert report.frames == 4
+    assert report.warnings == []
+
+
 def test_of_a_damaged_film_the_sound_parts_are_kept(tmp_path, network):
     source = make(tmp_path / "a.mkv", 48, options={"g": "8", "bf": "0"})
     data = bytearray(source.read_bytes())

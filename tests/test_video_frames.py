@@ -55,6 +55,19 @@ def test_a_preview_of_odd_width(tmp_path, network, codec, width):
     assert np.median(right) > 135
 
 
+@pytest.mark.parametrize("name", ["b.mp4", "b.mov", "b.mkv", "b.flv", "b.ts", "b.nut", "%d.png"])
+def test_a_rotation_is_kept_or_its_loss_told(tmp_path, network, name):
+    def turned(stream):
+        stream.set_display_rotation(90)
+
+    source = make(tmp_path / "a.mp4", 1, configure=turned)
+    report = recolored(source, tmp_path / "new" / name, network)
+    (made,) = (tmp_path / "new").iterdir()
+    with av.open(str(made)) as container:
+        is_kept = next(container.decode(video=0)).rotation == 90
+    assert is_kept != any("turn the film by 90 degrees" in text for text in report.warnings)
+
+
 def test_turned_film_is_seen_upright_and_stays_turned(tmp_path, network):
     def turned(stream):
         stream.set_display_rotation(90)

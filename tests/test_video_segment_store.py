@@ -67,6 +67,26 @@ def test_a_run_that_waited_for_a_lock_does_not_hold_a_deleted_one(tmp_path, monk
     second.close()
 
 
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.01, 0])
+def test_a_damaged_state_begins_anew(tmp_path, share):
+    result = tmp_path / "a.mkv"
+    state = tmp_path / ".a.mkv.recolor-parts/state.npz"
+
+    def damage():
+        begun(result).close()
+        whole = state.read_bytes()
+        state.write_bytes(whole[: int(share * len(whole))])
+
+    damage()
+    store = SegmentStore(result, "same")
+    assert store.progress.segments == 0
+    store.close()
+    damage()
+    result.write_bytes(b"finished")
+    discard_segments(result)
+    assert list(tmp_path.iterdir()) == [result]
+
+
 def test_segments_of_a_finished_film_go_and_those_of_a_new_one_stay(tmp_path):
     result = tmp_path / "a.mkv"
     begun(result).close()

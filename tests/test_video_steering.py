@@ -19,13 +19,14 @@ from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.types import ImageSize
 from recolor_cli.video import frame_samples, segment_encoder
 from recolor_cli.video.encoding import VideoEncodingOptions
-from recolor_cli.video.film_options import FilmOptions, Span
+from recolor_cli.video.film_options import FilmOptions
 from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.frame_samples import sample_frames
 from recolor_cli.video.frames import FrameGeometry
 from recolor_cli.video.own_color import OwnColor
 from recolor_cli.video.pipeline import FramePipeline
 from recolor_cli.video.references import Reference
+from recolor_cli.video.span import Span
 from video_clips import RATE, SIZE, decoded, make, recolored
 
 FULL = VideoEncodingOptions(codec="ffv1", pixel_format="yuv444p")

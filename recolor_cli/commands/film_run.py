@@ -46,7 +46,7 @@ class FilmSource:
         """Open the film. An object, or a container in standard input, is copied to a file first."""
         with ExitStack() as stack:
             if is_address(self.name):
-                film = self._read(str(stack.enter_context(_download(self.name))))
+                film = self._read_copy(stack.enter_context(_download(self.name)))
             else:
                 film = self._open_stream(stack) if self.name == STREAM else self._read(self.name)
             stack.callback(film.close)
@@ -62,10 +62,13 @@ class FilmSource:
             return FilmReader(STREAM, self.raw, self.rate, pipe)
         if begin and is_y4m(begin):
             return FilmReader(STREAM, None, self.rate, pipe)
-        return self._read(str(stack.enter_context(_save_to_file(pipe))))
+        return self._read_copy(stack.enter_context(_save_to_file(pipe)))
 
     def _read(self, path: str) -> FilmReader:
         return FilmReader(path, rate=self.rate)
+
+    def _read_copy(self, path: Path) -> FilmReader:
+        return FilmReader(str(path), rate=self.rate, is_copy=True)
 
 
 @contextmanager

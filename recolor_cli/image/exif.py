@@ -68,7 +68,10 @@ class Directory:
     def of_tiff(
         cls, data: bytes, offset: int, order: str, big: bool = False, depth: int = 0
     ) -> Directory:
-        """Read the directory at an offset of a TIFF file, without entries that are cut off.
+        """Read the directory at an offset of a TIFF file.
+
+        Entries that are cut off are left out, and those with which values would take more bytes
+        than the file has.
 
         Parameters
         ----------
@@ -84,7 +87,7 @@ class Directory:
         Raises
         ------
         ValueError
-            If there is no directory, or its values overlap: together they exceed the file.
+            If there is no directory.
         """
         left = len(data)
         number, width, head = ("Q", 8, 8) if big else ("I", 4, 2)
@@ -101,9 +104,9 @@ class Directory:
                 place = _unpack(order + number, data, place)
             if not size or place + size > len(data):
                 continue
+            if size > left:  # values overlap, and might become many times as large as the file
+                continue
             left -= size
-            if left < 0:
-                raise ValueError("values overlap")
             if tag in CHILDREN and depth < 2:
                 child = _unpack(order + number, data, at + 4 + width)
                 try:
@@ -203,6 +206,25 @@ def reset_orientation(block: bytes) -> bytes:
         size = thumbnail.number(length) if thumbnail else None
         if at and size and at + size <= len(changed):  # it shows the old color
             changed[at : at + size] = b"" if at + size == len(changed) else b"\0" * size
+    return PREFIX + bytes(changed)
+
+
+def swap_resolution(block: bytes) -> bytes:
+    """Exchange the resolutions across and down in an EXIF block, because its picture is turned.
+
+    Raises
+    ------
+    ValueError
+        If it is no EXIF block.
+    """
+    changed = bytearray(block.removeprefix(PREFIX))
+    order = _byte_order(changed)
+    start = _unpack(order + "I", changed, 4)
+    end = start + 2 + 12 * _unpack(order + "H", changed, start)
+    places = {_unpack(order + "H", changed, at): at + 2 for at in range(start + 2, end, 12)}
+    x, y = places.get(X_RESOLUTION), places.get(Y_RESOLUTION)
+    if x and y:
+        changed[x : x + 10], changed[y : y + 10] = changed[y : y + 10], changed[x : x + 10]
     return PREFIX + bytes(changed)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InputError
-from recolor_cli.image import color_profiles
+from recolor_cli.image import color_profiles, exif
 from recolor_cli.image.attachments import remove_claims, say_left_out
 from recolor_cli.image.codec import Codec, StoredPage
 from recolor_cli.image.color_profiles import Space
@@ -18,6 +18,8 @@ from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.levels import reduce_to_8_bits
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.types import AnyPlanes, AnyRgbImage
+
+_ON_ITS_SIDE = range(5, 9)  # orientations of EXIF
 
 
 def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
@@ -29,6 +31,8 @@ def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
     warnings = []
     metadata, lost = _fit_metadata(page, target)
     warnings += lost
+    if page.orientation in _ON_ITS_SIDE:
+        metadata = _turn_resolution(metadata)
     alpha = page.alpha
     rgb: AnyRgbImage | None = None
     foreign_profile = b""
@@ -78,6 +82,14 @@ def _fit_metadata(page: StoredPage, target: Codec) -> tuple[Metadata, list[str]]
     return metadata, [*([left_out] if left_out else []), *warnings]
 
 
+def _turn_resolution(metadata: Metadata) -> Metadata:
+    """Exchange the resolutions across and down."""
+    block, dpi = metadata.exif, metadata.dpi
+    return replace(
+        metadata, exif=block and exif.swap_resolution(block), dpi=dpi and (dpi[1], dpi[0])
+    )
+
+
 def naive_cmyk_to_rgb(cmyk: AnyPlanes) -> AnyRgbImage:
     """Convert CMYK that has no profile, shape (H, W, 4): each ink takes away its share of light."""
     top = int(np.iinfo(cmyk.dtype).max)
@@ -124,7 +136,7 @@ def _turn(plane: AnyPlanes, orientation: int) -> AnyPlanes:
     """Turn pixels upright. The orientation is EXIF's, 1..8; others are ignored."""
     if orientation not in range(2, 9):
         return plane
-    if orientation >= 5:
+    if orientation in _ON_ITS_SIDE:
         plane = plane.swapaxes(0, 1)
     rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
     columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)

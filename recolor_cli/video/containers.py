@@ -31,6 +31,8 @@ Y4M = "yuv4mpegpipe"  # the format of standard output
 STARTS_AT_ZERO = ("flv", "mpegts")
 """Containers without times before 0. A film with such times would be moved as a whole."""
 _MOV = ("mp4", "mov", "3gp")
+HOLD_ROTATION = (*_MOV, "matroska", "webm")
+"""Containers that tell players to turn the picture."""
 
 
 def find_container(path: str) -> str:

@@ -11,26 +11,10 @@ from recolor_cli.types import ImageSize
 from recolor_cli.video.encoding import VideoEncodingOptions
 from recolor_cli.video.references import Reference
 from recolor_cli.video.scenes import CUT_THRESHOLD
+from recolor_cli.video.span import Span
 from recolor_cli.video.temporal_smoothing import ALPHA
 
 PREVIEW_LENGTH = 10.0  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The part of a film to keep, in seconds from its beginning."""
-
-    start: float = 0.0
-    end: float | None = None
-
-    def holds(self, time: float) -> bool:
-        """Tell whether a time lies in the span."""
-        return time >= self.start and (self.end is None or time < self.end)
-
-    @property
-    def is_all(self) -> bool:
-        """Whether the span is the whole film."""
-        return self.start == 0 and self.end is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,12 @@ from recolor_cli.types import ImageSize
 from recolor_cli.video.clock import FrameClock, JoinedClock, has_clocks, scan_clock
 from recolor_cli.video.declared_end import count_missing_bytes, read_declared_end
 from recolor_cli.video.frames import convert_frame
-from recolor_cli.video.image_sequence import DEFAULT_RATE, escape_pattern, find_first_number
+from recolor_cli.video.image_sequence import (
+    DEFAULT_RATE,
+    escape_pattern,
+    find_first_number,
+    format_frame_path,
+)
 from recolor_cli.video.open_errors import REPAIR_ADVICE, make_open_error
 from recolor_cli.video.raw_frames import RawFrames
 from recolor_cli.video.side_data import Hdr10Metadata, read_side_data
@@ -79,6 +84,8 @@ class FilmReader:
         Frames per second, for sources that declare none.
     pipe : BinaryIO or None
         Stream to read instead of the file: raw frames or YUV4MPEG2.
+    is_copy : bool
+        Whether the file is a temporary copy, whose permissions are not those of the film.
 
     Raises
     ------
@@ -92,8 +99,10 @@ class FilmReader:
         raw: RawFrames | None = None,
         rate: Fraction | None = None,
         pipe: BinaryIO | None = None,
+        is_copy: bool = False,
     ) -> None:
         self.source = source
+        self.is_copy = is_copy
         self.is_sequence = pipe is None and is_sequence(source)
         self.warnings: dict[str, None] = {}  # an ordered set
         self._pipe = pipe
@@ -197,30 +206,39 @@ class FilmReader:
         stream = self._start_decoding(after)
         self._bad_packets = 0
         last: int | None = None
-        count = 0
+        count = shown = 0
         timestamps = _TimestampChooser(self._container.format.name)
         clock = FrameClock(self.clock, self.info.time_base)
         step = max(1, round(1 / (self.info.rate * self.info.time_base)))
         begin = self._first_time - self._frames_before * step
         for frame in self.decode(self._container, stream):
             ticks = timestamps.choose(frame)
-            if ticks is None or not self._has_times:
+            if ticks is None or not (self._has_times or self.is_sequence):
                 ticks = begin if last is None else last + step
             ticks = clock.join(ticks - self._delay)
             if last is not None and ticks <= last:
                 ticks = last + 1
-            last = ticks
+            if self.is_sequence:
+                self._warn_of_gap(0 if last is None else last + step, ticks, step)
+            last, shown = ticks, frame.duration or 0
             count += 1
             if after is not None and ticks <= after:
                 continue
             yield ticks, self.fit_size(frame)
         if last is not None:
-            self._check_end(stream, last + step)
-        if self._bad_packets:
+            self._check_end(stream, last + max(step, shown))
+        if self._bad_packets and not self.is_sequence:
             damaged = counted(self._bad_packets, "damaged part")
             self.warnings[f"{damaged} could not be decoded"] = None
         if not count:
             raise InputError("not one of its frames can be decoded", REPAIR_ADVICE)
+
+    def _warn_of_gap(self, wanted: int, found: int, step: int) -> None:
+        """Name the numbered pictures that no frame came of; the others keep their numbers."""
+        first = int(self._options["start_number"])
+        for number in range(first + wanted // step, first + found // step):
+            name = format_frame_path(self.source, number)
+            self.warnings[f"{name} cannot be decoded, and is left out"] = None
 
     def fit_size(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Return a frame in the size of the first one."""

@@ -9,8 +9,8 @@ from typing import TypeVar
 import av
 import av.error
 
-from recolor_cli.video.film_options import Span
 from recolor_cli.video.film_reader import FilmReader
+from recolor_cli.video.span import Span
 
 _Sample = TypeVar("_Sample")
 
@@ -27,7 +27,7 @@ def frames_in_span(
         after = math.floor((span.start + film_start) / base) - 1
     for ticks, frame in film.frames(after):
         moment = float(ticks * base) - film_start
-        if span.end is not None and moment >= span.end:
+        if span.is_before(moment):
             return
         if span.is_all or span.holds(moment):
             yield ticks, frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from recolor_cli.errors import InputError
 from recolor_cli.image.film_names import NUMBER, is_sequence
 from recolor_cli.system.texts import counted
+from recolor_cli.video.span import Span
 
 DEFAULT_RATE = Fraction(24)  # frames a second; for numbered pictures and raw frames
 
@@ -40,23 +42,11 @@ def find_first_number(pattern: str) -> int:
     Raises
     ------
     InputError
-        If no picture matches, or a number is missing between the lowest and the highest.
+        If no picture matches, a number is missing between the lowest and the highest, or a file
+        is empty, which FFmpeg would take for the end.
     """
     path = Path(pattern)
-    before, after = NUMBER.split(path.name)
-    with_number = re.compile(f"{re.escape(before)}(\\d+){re.escape(after)}")
-    try:
-        names = [entry.name for entry in path.parent.iterdir()]
-    except OSError as error:
-        raise InputError(
-            f"the folder {path.parent} cannot be read: {error.strerror}", "check its name"
-        ) from error
-    numbers = {
-        int(match[1])
-        for name in names
-        if (match := with_number.fullmatch(name))
-        and format_frame_name(path.name, int(match[1])) == name
-    }
+    numbers = find_pictures(pattern)
     if not numbers:
         raise InputError(
             f"no picture is named like {path.name}", "check the pattern: %05d stands for 00001"
@@ -69,7 +59,37 @@ def find_first_number(pattern: str) -> int:
             f"among {counted(len(numbers), 'picture')}",
             "number them without gaps",
         )
+    empty = [number for number, status in numbers.items() if not status.st_size]
+    if empty:
+        raise InputError(
+            f"{format_frame_name(path.name, min(empty))} is empty",
+            "replace it, by a copy of the one before for example",
+        )
     return first
+
+
+def find_pictures(pattern: str) -> dict[int, os.stat_result]:
+    """Return the numbers of the pictures that match a pattern, with the status of their files.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be read.
+    """
+    path = Path(pattern)
+    before, after = NUMBER.split(path.name)
+    with_number = re.compile(f"{re.escape(before)}(\\d+){re.escape(after)}")
+    try:
+        return {
+            int(match[1]): entry.stat()
+            for entry in path.parent.iterdir()
+            if (match := with_number.fullmatch(entry.name))
+            and format_frame_name(path.name, int(match[1])) == entry.name
+        }
+    except OSError as error:
+        raise InputError(
+            f"{error.filename} cannot be read: {error.strerror}", "check its name"
+        ) from error
 
 
 def first_result_number(source: str, start: float, rate: Fraction | None) -> int:
@@ -97,4 +117,6 @@ def first_result_number(source: str, start: float, rate: Fraction | None) -> int
 
 def count_frames_before(start: float, rate: Fraction) -> int:
     """Return the number of frames, of even steps, that lie before a time (s)."""
-    return math.ceil(Fraction(start).limit_denominator(10_000) * rate)
+    span = Span(start)
+    count = max(0, math.floor(Fraction(start) * rate))  # or one more
+    return count if span.holds(float(count / rate)) else count + 1

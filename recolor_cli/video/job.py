@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import av
@@ -17,7 +17,7 @@ from recolor_cli.system.files import mount_point, write_atomic, writing
 from recolor_cli.system.memory import MemoryBudget, memory_for_pictures
 from recolor_cli.system.temporary_files import remove_leftovers
 from recolor_cli.terminal.streams import write_stdout
-from recolor_cli.video.containers import SEQUENCE, names_pictures
+from recolor_cli.video.containers import HOLD_ROTATION, SEQUENCE
 from recolor_cli.video.encoding import VideoEncoding, choose_encoding
 from recolor_cli.video.film_options import FilmOptions, FilmReport
 from recolor_cli.video.film_reader import FilmReader
@@ -77,6 +77,11 @@ def recolor_film(
     encoding, warnings = choose_encoding(
         film.info, pipeline.coding, destination, options.encoding, options.preview
     )
+    if film.info.rotation and encoding.container not in HOLD_ROTATION:
+        warnings.append(
+            f"players turn the film by {abs(film.info.rotation)} degrees, which this format cannot "
+            "tell them; a file such as -o NAME.mkv does"
+        )
     _check_memory(encoding)
     report = FilmReport(warnings=warnings)
     if destination == "-":
@@ -109,10 +114,11 @@ def _write_result(
     encoding.open_encoder()  # fail before anything is written
     if encoding.container != SEQUENCE:
         check_streams(film, encoding, options.span)
-    place = _place_of(destination)
-    remove_leftovers(place.parent)
+    remove_leftovers(destination.parent)
     mount = mount_point(destination)
-    store = SegmentStore(place, compute_fingerprint(film, pipeline.manifest, options, encoding))
+    store = SegmentStore(
+        destination, compute_fingerprint(film, pipeline.manifest, options, encoding)
+    )
     try:
         report.resumed = report.frames = store.progress.frames
         advance(report.resumed)
@@ -124,14 +130,19 @@ def _write_result(
         if not report.frames:
             raise _empty_span()
         if encoding.container == SEQUENCE:
-            first = first_result_number(film.source, options.start, film.info.rate)
-            report.warnings += _write_pictures(store, destination, first)
             times = list(store.read_times())
+            first = first_result_number(film.source, options.start, film.info.rate)
+            numbers: Iterable[int] = range(first, first + len(times))
+            if film.is_sequence:  # a picture that was left out leaves its number free
+                step = film.info.rate * film.info.time_base
+                numbers = [first + round((ticks - times[0]) * step) for ticks in times]
+            report.warnings += _write_pictures(store, destination, numbers)
             report.warnings += _describe_lost_times(
                 film, encoding, max(times) - min(times), len(times)
             )
         else:
-            like = None if film.is_pipe or film.is_sequence else os.stat(film.source)
+            is_own = not (film.is_pipe or film.is_sequence or film.is_copy)
+            like = os.stat(film.source) if is_own else None
             with writing(destination, like, mount=mount, own_folder=store.folder) as file:
                 path = Path(file.name)
                 report.warnings += assemble(
@@ -146,28 +157,20 @@ def _write_result(
 
 def clean_up(destination: Path) -> None:
     """Remove what killed runs have left beside a finished result."""
-    place = _place_of(destination)
-    discard_segments(place)
-    for folder in {place.parent, destination.parent}:
-        remove_leftovers(folder)
+    discard_segments(destination)
+    remove_leftovers(destination.parent)
 
 
-def _place_of(destination: Path) -> Path:
-    """Return the path whose neighbor holds the segments; of numbered pictures it is a folder."""
-    if names_pictures(str(destination)):
-        return destination.parent.with_name(destination.parent.name or "pictures")
-    return destination
-
-
-def _write_pictures(store: SegmentStore, pattern: Path, first: int) -> list[str]:
-    """Write the packets as pictures that are numbered from `first` on.
+def _write_pictures(store: SegmentStore, pattern: Path, numbers: Iterable[int]) -> list[str]:
+    """Write the packets as numbered pictures.
 
     The first one is written last: once it is there, all are. Return a warning if pictures of an
     earlier, longer result follow.
     """
-    packets = store.read_packets()
-    first_packet, number = next(packets), first
-    for number, packet in enumerate(packets, first + 1):
+    pictures = zip(numbers, store.read_packets(), strict=True)
+    first, first_packet = next(pictures)
+    number = first
+    for number, packet in pictures:
         write_atomic(format_frame_path(pattern, number), packet.data)
     write_atomic(format_frame_path(pattern, first), first_packet.data)
     behind = format_frame_path(pattern, number + 1)

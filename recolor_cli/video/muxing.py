@@ -20,13 +20,13 @@ from recolor_cli.image.provenance import Provenance
 from recolor_cli.system.texts import counted
 from recolor_cli.video.containers import STARTS_AT_ZERO, is_mov
 from recolor_cli.video.encoding import VideoEncoding
-from recolor_cli.video.film_options import Span
 from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.image_sequence import count_frames_before
 from recolor_cli.video.other_streams import OtherStreams, read_tags
 from recolor_cli.video.packets import mux_undamaged
 from recolor_cli.video.provenance_tag import with_record
 from recolor_cli.video.segment_store import SegmentStore
+from recolor_cli.video.span import Span
 from recolor_cli.video.stream_trial import can_read_back
 from recolor_cli.video.timecode import shift_timecode
 

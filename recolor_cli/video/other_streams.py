@@ -10,9 +10,9 @@ import av.error
 from recolor_cli.errors import OutputError
 from recolor_cli.image.provenance import PROGRAM
 from recolor_cli.video.containers import STARTS_AT_ZERO, is_mov
-from recolor_cli.video.film_options import Span
 from recolor_cli.video.film_reader import FilmReader, is_cover
 from recolor_cli.video.packets import readable_packets
+from recolor_cli.video.span import Span
 from recolor_cli.video.stream_trial import find_alternative, find_way
 from recolor_cli.video.stream_writers import (
     COPY,

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -84,8 +85,9 @@ class SegmentStore:
     def _load_progress(self) -> FilmProgress:
         """Return the progress of an earlier run with the same fingerprint, else none."""
         with (
-            contextlib.suppress(OSError, ValueError, KeyError, EOFError),
-            np.load(self.folder / _STATE, allow_pickle=False) as stored,
+            contextlib.suppress(OSError, ValueError, KeyError, EOFError, BadZipFile),
+            # From memory: of a damaged file numpy leaves the handle open.
+            np.load(io.BytesIO((self.folder / _STATE).read_bytes())) as stored,
         ):
             state = dict(stored)
             fields = json.loads(str(state.pop(_PROGRESS)))
