@@ -196,6 +196,19 @@ def test_all_of_a_cameras_data_goes_everywhere(target, order):
     assert again.metadata.dpi == pytest.approx((300, 300), abs=0.01)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_large_tiff_has_a_cameras_data_behind_any_offset(monkeypatch, order):
+    monkeypatch.setattr("recolor_cli.image.formats.tiff_writer._CLASSIC_LIMIT", 0)
+    image = decode(jpeg(exif=block(order)))
+    data = encode(image, image.rgb, ImageEncoding(ImageFormat.TIFF))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        assert file.is_bigtiff
+        assert file.pages[0].tags[34665].value["ExposureTime"] == (1, 125)
+        assert file.pages[0].tags[34665].dtype == 18  # 64 bits
+    again = Directory.of_block(decode(data).metadata.exif)
+    assert again.children == Directory.of_block(block(order)).children
+
+
 def photoshop() -> bytes:
     def resource(number: int, data: bytes) -> bytes:
         size = struct.pack(">I", len(data))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from fractions import Fraction
 from itertools import islice
 from typing import BinaryIO
 
@@ -37,7 +36,7 @@ def encode_segments(
     shift = round(first / pipeline.film.info.time_base)
     try:
         while not stop.is_set():
-            segment = _SegmentEncoder(encoding, store, pipeline.film.info.time_base, shift)
+            segment = _SegmentEncoder(encoding, store, shift)
             try:
                 for item in islice(items, SEGMENT):
                     segment.add(item)
@@ -54,31 +53,28 @@ def encode_segments(
 
 
 class _SegmentEncoder:
-    """The encoder of one segment. `time_base` and `shift` are the source's: s per tick, ticks."""
+    """The encoder of one segment, which begins `shift` ticks later in the film than in the result.
 
-    def __init__(
-        self, encoding: VideoEncoding, store: SegmentStore, time_base: Fraction, shift: int
-    ) -> None:
+    A tick is as long in the result as in the film.
+    """
+
+    def __init__(self, encoding: VideoEncoding, store: SegmentStore, shift: int) -> None:
         self._encoder = encoding.open_encoder()
         self._store = store
         self._file: BinaryIO = store.new_segment()
         self._time_base, self._shift = encoding.time_base, shift
-        self._scale = time_base / encoding.time_base  # result ticks per source tick
         self._durations: dict[int, int] = {}
         self._done = store.progress
-        self._last_ticks: int | None = None
         self._last: PipelineFrame | None = None
         self.frames = 0
 
     def add(self, item: PipelineFrame) -> None:
         """Encode one frame."""
         frame = item.frame
-        ticks = round((item.ticks - self._shift) * self._scale)
-        if self._last_ticks is not None and ticks <= self._last_ticks:
-            ticks = self._last_ticks + 1  # the result has coarser ticks
-        self._durations[ticks] = max(round(frame.duration * self._scale), 0)
+        ticks = item.ticks - self._shift
+        self._durations[ticks] = max(frame.duration, 0)
         frame.pts, frame.time_base = ticks, self._time_base
-        self._last_ticks, self._last = ticks, item
+        self._last = item
         self.frames += 1
         self._encode(frame)
 

@@ -28,6 +28,7 @@ XMP_TAG, PHOTOSHOP_TAG = 700, 34377
 _PLACEHOLDER = 1  # subtracted from a tag, gives one that tifffile does not write
 _CLASSIC_LIMIT = 2**32 - 2**25  # bytes that 32-bit offsets reach, with room for the directories
 _STRIP_BYTES = 1 << 18
+_LONG, _IFD8 = 4, 18  # types of offsets of 32 and of 64 bits
 
 
 class TiffWriter:
@@ -126,7 +127,8 @@ def _write_children(file: BinaryIO, children: list[dict[int, Directory]]) -> Non
             at = file.seek(0, io.SEEK_END)
             at += file.write(b"\0" * (at % 2))
             file.write(directory.to_bytes(at, written.is_bigtiff))
+            kind, number = (_IFD8, "Q") if written.is_bigtiff else (_LONG, "I")
             file.seek(place.offset)
-            file.write(struct.pack(order + "H", tag))
+            file.write(struct.pack(order + "HH", tag, kind))
             file.seek(place.valueoffset)
-            file.write(struct.pack(order + "I", at))
+            file.write(struct.pack(order + number, at))
