@@ -1,5 +1,6 @@
 import errno
 import os
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import tifffile
 
 from conftest import BrokenNetwork, SpyNetwork, draw, encoded
 from recolor_cli.batch import picture
-from recolor_cli.batch.job import Job
+from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Report, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan, plan_lines
@@ -66,6 +67,26 @@ def test_one_bad_file_neither_stops_nor_hides(tree, manifest):
     assert not (tree / "in/aa-recolored.jpg").exists()
     assert found[0].size.height == 90
     assert {"decode", "network", "color", "encode", "write"} <= set(found[0].seconds)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its select knows no pipes")
+def test_a_stop_ends_the_wait_for_a_pipe(tmp_path, manifest, monkeypatch):
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as pipe, os.fdopen(writing, "wb") as source:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        for name in (STREAM, f"/dev/fd/{reading}"):
+            stop = threading.Event()
+            threading.Timer(0.3, stop.set).start()
+            workers = ThreadWorkers(Recolorizer(SpyNetwork(manifest)), OutputOptions(), 1)
+            job = Job(name, str(tmp_path / "x.png"))
+            assert not list(run_with_workers([job], OutputOptions(), workers, stop))
+        source.write(encoded(draw()))
+        source.close()
+        workers = ThreadWorkers(Recolorizer(SpyNetwork(manifest)), OutputOptions(), 1)
+        (outcome,) = run_with_workers(
+            [Job(STREAM, str(tmp_path / "x.png"))], OutputOptions(), workers
+        )
+        assert outcome.status is Status.WRITTEN
 
 
 class HeldWorkers:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
-from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.job import STREAM, Job, descriptor_of, is_stream
 from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.preflight import Preflight
@@ -18,6 +18,7 @@ from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.system.places import is_address
 from recolor_cli.system.prefetch import ordered_results, prefetch
 from recolor_cli.system.temporary_files import remove_leftovers
+from recolor_cli.terminal.streams import wait_for_input
 
 _Task = tuple[Job, MissingOutputs]
 _NO_OPTIONS = RecolorOptions()
@@ -162,6 +163,10 @@ def _run_tasks(
             settled: Future[Outcome] = Future()
             settled.set_result(outcome)
             return settled
+        if is_stream(job.source) and not wait_for_input(descriptor_of(job.source), stop):
+            unread: Future[Outcome] = Future()
+            unread.cancel()
+            return unread
         future = workers.submit(job, missing)
         future.add_done_callback(note)
         return future

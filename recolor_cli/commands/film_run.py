@@ -24,7 +24,7 @@ from recolor_cli.system.places import is_address
 from recolor_cli.system.temporary_files import remove_leftovers, temporary_file
 from recolor_cli.system.texts import counted
 from recolor_cli.terminal.console import Console
-from recolor_cli.terminal.streams import stdin
+from recolor_cli.terminal.streams import stdin, wait_for_input
 from recolor_cli.types import ImageSize
 from recolor_cli.video.film_options import FilmOptions, FilmReport
 from recolor_cli.video.film_reader import FilmInfo, FilmReader
@@ -42,19 +42,25 @@ class FilmSource:
     rate: Fraction | None = None  # frames per second, if the source declares none
 
     @contextmanager
-    def open(self) -> Iterator[FilmReader]:
-        """Open the film. An object, or a container in standard input, is copied to a file first."""
+    def open(self, stop: threading.Event | None = None) -> Iterator[FilmReader]:
+        """Open the film. An object, or a container in standard input, is copied to a file first.
+
+        Once `stop` is set, nothing is awaited any more from standard input.
+        """
         with ExitStack() as stack:
             if is_address(self.name):
                 film = self._read_copy(stack.enter_context(_download(self.name)))
             else:
-                film = self._open_stream(stack) if self.name == STREAM else self._read(self.name)
+                is_stream = self.name == STREAM
+                film = self._open_stream(stack, stop) if is_stream else self._read(self.name)
             stack.callback(film.close)
             yield film
 
-    def _open_stream(self, stack: ExitStack) -> FilmReader:
+    def _open_stream(self, stack: ExitStack, stop: threading.Event | None) -> FilmReader:
         """Open standard input. What the film needs until it is closed goes onto the stack."""
         pipe: Any = stdin()
+        if stop and not wait_for_input(None, stop):
+            raise InputError("stopped before anything came", "the same command begins anew")
         begin = pipe.peek(16) if hasattr(pipe, "peek") else None
         if begin == b"":
             raise InputError("standard input is empty", "check the program that writes it")
@@ -129,7 +135,7 @@ def recolor_job(
         options = replace(options, provenance=film_provenance(job.source, options.provenance))
     size: ImageSize | None = None
     try:
-        with source.open() as film, ExitStack() as stack:
+        with source.open(stop) as film, ExitStack() as stack:
             size = film.info.size
             total = count_expected_frames(film.info, options)
             bar = stack.enter_context(console.progress(total, "frames", Path(job.source).name))

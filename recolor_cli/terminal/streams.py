@@ -10,12 +10,14 @@ import io
 import os
 import select
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, TextIO
 
 from recolor_cli.errors import InputError, OutputError
 
 _CHUNK = 1 << 16
+_POLL_SECONDS = 0.1
 _LONGEST_RECORD = 1 << 20  # bytes; a path has a few thousand
 
 
@@ -31,6 +33,29 @@ def stdin() -> BinaryIO:
         return sys.stdin.buffer
     except (AttributeError, ValueError) as error:  # None, or closed
         raise InputError("standard input cannot be read", "pipe something in") from error
+
+
+def wait_for_input(descriptor: int | None, stop: threading.Event) -> bool:
+    """Wait until a stream has bytes or has ended; False if `stop` is set before that.
+
+    A thread that reads a pipe cannot be stopped while nothing comes.
+
+    Parameters
+    ----------
+    descriptor : int or None
+        None is standard input.
+    stop : threading.Event
+    """
+    if sys.platform == "win32":  # its `select` knows no pipes
+        return True
+    try:
+        number = sys.stdin.fileno() if descriptor is None else descriptor
+        while not stop.is_set():
+            if select.select([number], [], [], _POLL_SECONDS)[0]:
+                return True
+    except (AttributeError, OSError, ValueError):  # it is closed, as its reader will say
+        return True
+    return False
 
 
 def chunks(source: BinaryIO) -> Iterator[bytes]:
