@@ -218,6 +218,13 @@ def photoshop() -> bytes:
     return resource(1028, iptc) + resource(1036, b"old color") + resource(1062, b"x" * 90_001)
 
 
+def test_several_comments_of_a_jpeg_become_one():
+    first = b"\xff\xfe" + struct.pack(">H", 2 + 15) + b"scanned in 1998"
+    image = decode(jpeg(comment=b"by hand", extra=first))
+    data = encode(image, image.rgb, ImageEncoding(ImageFormat.JPEG))
+    assert set(decode(data).metadata.comment.split(b"\n")) == {b"scanned in 1998", b"by hand"}
+
+
 def test_iptc_and_the_comment_of_a_jpeg_are_kept():
     resources = photoshop()
     head = b"Photoshop 3.0\0"

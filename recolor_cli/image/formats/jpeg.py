@@ -36,7 +36,7 @@ from recolor_cli.image.xmp_reader import JPEG_XMP
 _FULL_COLOR_QUALITY = 90  # from here on, color has the full resolution
 _HEADER_END = 20  # 2 bytes of the start marker, 18 of the segment of JFIF
 _TABLE = b"\xff\xdb"  # the marker of a quantization table
-_APP1, _APP2, _APP13 = 0xE1, 0xE2, 0xED
+_APP1, _APP2, _APP13, _COMMENT = 0xE1, 0xE2, 0xED, 0xFE
 _MOST_IN_SEGMENT, _SEGMENT_SIZE = 65_533, 65_000  # bytes; the latter leaves room for a head
 _MP_ENTRIES = 0xB002  # the list of pictures in the multi-picture format
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1"
@@ -93,7 +93,8 @@ class _JpegReader(PillowReader):
         )
         extension = self._segments_of(_APP1, EXTENSION_HEAD)
         xmp = clean_xmp(join_extension(found.xmp, extension))
-        return replace(found, xmp=xmp, photoshop=clean_photoshop(resources))
+        comment = b"\n".join(self._segments_of(_COMMENT))  # Pillow knows the last one alone
+        return replace(found, xmp=xmp, photoshop=clean_photoshop(resources), comment=comment)
 
     def _segments_of(self, marker: int, head: bytes = b"") -> list[bytes]:
         data = self._stream.data
