@@ -27,7 +27,6 @@ from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.serve.app import create_app
 from recolor_cli.serve.bodies import Memory
 from recolor_cli.serve.problems import RefusedError
-from recolor_cli.serve.service import _models
 from recolor_cli.serve.settings import Limits, SentFile, ServeSettings
 from recolor_cli.serve.work import Work
 from recolor_cli.system.memory import MemoryBudget
@@ -460,10 +459,9 @@ def test_models_are_listed_with_their_facts(client):
 
 def test_a_broken_model_is_listed_as_such(client, tmp_path, monkeypatch):
     monkeypatch.setenv("RECOLOR_MODELS", str(tmp_path))
-    (tmp_path / "broken.onnx").write_bytes(b"no model")
-    _models.cache_clear()
+    assert client.get("/v1/models").status_code == 200
+    (tmp_path / "broken.onnx").write_bytes(b"no model")  # added while the server runs
     models = {model["name"]: model for model in client.get("/v1/models").json()["models"]}
-    _models.cache_clear()
     assert "broken.onnx cannot be loaded as a model" in models["broken"]["error"]
     assert models["poster"]["kind"] == "classification"
 

@@ -300,6 +300,16 @@ def test_a_palette_in_use_outlives_many_strokes_on_a_mask(tmp_path, studio_of):
     assert studio.guides.path(palette).is_file()
 
 
+def test_the_palette_of_a_picture_that_changed_is_read_anew(tmp_path, studio_of):
+    for name, level in (("a.png", (200, 16, 46)), ("b.png", (10, 160, 40))):
+        Image.new("RGB", (64, 64), level).save(tmp_path / name)
+    studio = studio_of(tmp_path)
+    wish = Wishes.parse({"palette": {"kind": "picture", "text": keys_of(studio)["a.png"]}}).palette
+    before = studio.palette_colors(wish)
+    (tmp_path / "b.png").replace(tmp_path / "a.png")
+    assert studio.palette_colors(wish) != before
+
+
 def test_choices_that_do_not_fit_are_told_and_not_used(steered, studio_of):
     *_, key, folder = steered
     path = folder / "a-recolored.png-studio.json"

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,8 +22,11 @@ from recolor_cli.serve.metrics import Metrics
 from recolor_cli.serve.results import Result
 from recolor_cli.serve.settings import RequestOptions, ServeSettings
 from recolor_cli.serve.work import Work
+from recolor_cli.system.files import file_version
 
 _Value = TypeVar("_Value")
+
+_MODELS = 64  # whose facts are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +113,23 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-@cache
 def _models(default: str) -> list[dict[str, Any]]:
-    from recolor_cli.model.model_facts import model_facts
     from recolor_cli.model.registry import available_models
 
-    found: list[dict[str, Any]] = []
-    for name, path in available_models().items():
-        try:
-            facts = model_facts(name, path)
-            del facts["source"]  # may be a path of this machine
-        except ModelError as error:
-            facts = {"name": name, "error": error.message, "hint": error.hint}
-        found.append({"default": name == default, **facts})
-    return found
+    return [
+        {"default": name == default, **_facts(name, path, file_version(path))}
+        for name, path in available_models().items()
+    ]
+
+
+@lru_cache(_MODELS)
+def _facts(name: str, path: Path, version: str) -> dict[str, Any]:
+    """Return what is told of a model; `version` is that of its file."""
+    from recolor_cli.model.model_facts import model_facts
+
+    try:
+        facts = model_facts(name, path)
+    except ModelError as error:
+        return {"name": name, "error": error.message, "hint": error.hint}
+    del facts["source"]  # may be a path of this machine
+    return facts

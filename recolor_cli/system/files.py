@@ -264,6 +264,15 @@ def has_same_content(path: Path, other: Path) -> bool:
         return False
 
 
+def file_version(path: Path) -> str:
+    """Return a text that changes with a file; empty if there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # no file can have the name
+        return ""
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}"
+
+
 def _copy_permissions(path: Path, like: os.stat_result, extra: int = 0) -> None:
     """Give a file another's owner and permissions, and `extra` ones, as far as that is allowed."""
     if sys.platform != "win32":  # has no owners

@@ -22,6 +22,7 @@ from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.serve.studio.own_process import OwnProcess
 from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
+from recolor_cli.system.files import file_version
 
 _MAX_KEPT = 256  # files; every stroke on a mask sends one
 _KEY = re.compile(r"[0-9a-f]{18}(\.[a-z0-9]{1,5})?")
@@ -45,7 +46,8 @@ class Guides:
         self._picture_path = picture_path
         self._kept: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
-        self._palette = lru_cache(32)(lambda text: reader.call(load_palette, text))
+        # With the version of the file, if the text names one, because it may change.
+        self._palette = lru_cache(32)(lambda text, version: reader.call(load_palette, text))
         self._mask = lru_cache(8)(lambda path: reader.call(read_mask, path))
 
     def add(self, name: str, data: bytes) -> str:
@@ -94,7 +96,8 @@ class Guides:
 
     def palette(self, wish: PaletteWish) -> Palette:
         """Read a palette; UsageError if it cannot be read."""
-        return self._palette(self.palette_text(wish))
+        text = self.palette_text(wish)
+        return self._palette(text, file_version(Path(text)))
 
     def mask(self, key: str) -> NDArray[np.uint8] | None:
         """Read a mask; None if there is none."""

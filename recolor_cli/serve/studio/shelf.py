@@ -154,15 +154,6 @@ class Shelf:
         return any(path == place or place in path.parents for place in self._places)
 
 
-def file_version(path: Path) -> str:
-    """Return a text that changes with a file; empty if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ""
-    return f"{status.st_mtime_ns:x}-{status.st_size:x}"
-
-
 def picture_key(path: str) -> str:
     """Return the key of a picture of a folder by its absolute path."""
     return hashlib.blake2b(os.fsencode(path), digest_size=_KEY_SIZE).hexdigest()

@@ -25,9 +25,9 @@ from recolor_cli.serve.studio.guides import Guides
 from recolor_cli.serve.studio.opened import OpenPicture, read_picture
 from recolor_cli.serve.studio.own_process import OwnProcess
 from recolor_cli.serve.studio.results import Recipe, Results
-from recolor_cli.serve.studio.shelf import Shelf, ShelfPicture, file_version
+from recolor_cli.serve.studio.shelf import Shelf, ShelfPicture
 from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
-from recolor_cli.system.files import read
+from recolor_cli.system.files import file_version, read
 from recolor_cli.system.texts import as_text
 
 _MAX_OPEN = 3  # pictures that are kept open
