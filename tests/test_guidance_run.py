@@ -112,10 +112,13 @@ def test_what_is_missing_is_made_and_what_is_there_stays(recolor, scans):
 
 
 def test_what_is_made_anew_has_new_variants(recolor, scans):
+    run = (scans / "scan-1.png", "--variants", 2, "--device", "cpu")
     stale = scans / "scan-1-recolored-2.png"
-    stale.write_bytes(b"old")
-    recolor(scans / "scan-1.png", "--variants", 2, "--device", "cpu")
-    assert pixels(stale).shape == (72, 54, 3)
+    recolor(*run, "--seed", 1)
+    before = stale.read_bytes()
+    (scans / "scan-1-recolored.png").unlink()
+    recolor(*run, "--seed", 2)
+    assert stale.read_bytes() != before
 
 
 @pytest.mark.parametrize("spoil", [Path.unlink, Path.touch, lambda path: path.write_bytes(b"")])

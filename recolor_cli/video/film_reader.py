@@ -29,6 +29,7 @@ from recolor_cli.video.image_sequence import (
 from recolor_cli.video.open_errors import REPAIR_ADVICE, make_open_error
 from recolor_cli.video.raw_frames import RawFrames
 from recolor_cli.video.side_data import Hdr10Metadata, read_side_data
+from recolor_cli.video.timestamps import TimestampChooser
 
 _PROGRESSIVE, _BOTTOM_FIRST = 1, (3, 5)  # AVFieldOrder
 # Seconds to seek before the resumed frame. The frames that it refers to lie in between.
@@ -207,7 +208,7 @@ class FilmReader:
         self._bad_packets = 0
         last: int | None = None
         count = shown = 0
-        timestamps = _TimestampChooser(self._container.format.name)
+        timestamps = TimestampChooser(self._container.format.name)
         clock = FrameClock(self.clock, self.info.time_base)
         step = max(1, round(1 / (self.info.rate * self.info.time_base)))
         begin = self._first_time - self._frames_before * step
@@ -374,40 +375,16 @@ class FilmReader:
             raise InputError("not one of its frames can be decoded", REPAIR_ADVICE)
         if self._container.format.name == "avi":
             # AVI numbers its frames. The decoder's delay before the first one is not a time.
-            self._delay = (_TimestampChooser("avi").choose(first) or 0) - (stream.start_time or 0)
+            self._delay = (TimestampChooser("avi").choose(first) or 0) - (stream.start_time or 0)
         if not self._has_times or first.pts is not None or first.dts is not None:
             return first
         self._has_times = False
         for number, frame in enumerate(islice(frames, _MOST_WITHOUT_TIME), 1):
-            ticks = _TimestampChooser(self._container.format.name).choose(frame)
+            ticks = TimestampChooser(self._container.format.name).choose(frame)
             if ticks is not None:
                 self._has_times, self._first_time, self._frames_before = True, ticks, number
                 break
         return first
-
-
-class _TimestampChooser:
-    """Choose between a frame's presentation and decoding time, as libavcodec does.
-
-    The series with fewer disorders wins (`best_effort_timestamp`). For AVI, which stores only the
-    decoding order, the presentation times are themselves a guess, so they start with one fault.
-    """
-
-    def __init__(self, container: str) -> None:
-        self._last: list[int | None] = [None, None]
-        self._faults = [int(container == "avi"), 0]
-
-    def choose(self, frame: av.VideoFrame) -> int | None:
-        """Return the ticks of the next frame, or None if it has no time."""
-        pts, dts = frame.pts, frame.dts
-        for index, ticks in enumerate((pts, dts)):
-            last = self._last[index]
-            if ticks is not None:
-                self._faults[index] += last is not None and ticks <= last
-                self._last[index] = ticks
-        if pts is not None and (dts is None or self._faults[0] <= self._faults[1]):
-            return pts
-        return dts
 
 
 def is_cover(stream: Any) -> bool:
