@@ -240,6 +240,20 @@ def test_what_cannot_be_done_fails_by_name(cluster, pictures, monkeypatch):
     assert "no machine of the cluster can do the work" in found["b"].error.message
 
 
+def test_a_head_without_work_waits_for_machines(monkeypatch):
+    """It is refused itself, and so is a machine with another version: there waiting is in vain."""
+    found = object.__new__(ClusterWorkers)  # without a cluster
+    monkeypatch.setattr(ClusterWorkers, "_room", lambda self, node: node.cpus)
+    head = nodes.Node("h", "head", "10.0.0.1", 0, 0, 8 << 30)
+    worker = nodes.Node("w", "worker", "10.0.0.2", 4, 0, 8 << 30)
+    found._refused = {"h": "head: it has no CPU or card for this"}
+    assert not found._are_unfit([head])
+    assert not found._are_unfit([head, worker])
+    assert not found._are_unfit([])
+    found._refused["w"] = "worker: recolor is not installed there"
+    assert found._are_unfit([head, worker])
+
+
 def test_an_actor_with_several_processes_gets_work_for_all(recolor, cluster, pictures):
     folder = pictures(*(f"{number}-held.jpg" for number in range(5)))
     run = Run(cluster, folder, share_of=lambda node: Share(1, 0, 2, "cpu", min(1, node.cpus)))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conftest import draw, encoded
 from recolor_cli.cli import cli, main
 from recolor_cli.commands.variables import unknown_variables
 
@@ -75,3 +76,11 @@ def test_a_wrong_value_names_its_variable(monkeypatch, capsys):
     monkeypatch.delenv("RECOLOR_QUALITY")
     assert main(["x.jpg", "--quality", "best"]) == 2
     assert "variable" not in capsys.readouterr().err
+
+
+def test_the_variable_of_the_model_has_one_name(monkeypatch, recolor, tmp_path):
+    monkeypatch.setenv("RECOLOR_MODEL", str(tmp_path / "my models/mine.onnx"))
+    (tmp_path / "a.jpg").write_bytes(encoded(draw()))
+    for command in ([], ["evaluate"]):
+        _, err = recolor(*command, tmp_path, exit_code=4)
+        assert "my models/mine.onnx" in err

@@ -193,10 +193,7 @@ class ClusterWorkers:
             self._start_actors([node for node in new if node.id not in self._refused])
             if self._serving:
                 seen = time.monotonic()
-            elif (
-                all(node.id in self._refused for node in alive)
-                or time.monotonic() - seen > _PATIENCE_SECONDS
-            ):
+            elif self._are_unfit(alive) or time.monotonic() - seen > _PATIENCE_SECONDS:
                 self._give_up(self._nobody_left())
             await _unless(self._stopping, asyncio.sleep(_LOOK_SECONDS))
         while self._serving:
@@ -214,6 +211,14 @@ class ClusterWorkers:
                 else ("recolor is not installed there")
             )
         return "" if self._room(node) else "it has no CPU or card for this"
+
+    def _are_unfit(self, nodes: list[Node]) -> bool:
+        """Tell whether no machine that offers itself can do the work, as others like it.
+
+        A head often offers nothing, and waits for those that do.
+        """
+        offering = [node for node in nodes if self._room(node)]
+        return bool(offering) and all(node.id in self._refused for node in offering)
 
     def _refuse(self, node: Node, reason: str) -> None:
         if node.id not in self._refused:

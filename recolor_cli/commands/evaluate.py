@@ -30,12 +30,21 @@ if TYPE_CHECKING:
     from recolor_cli.terminal.console import Console
 
 
+class _ModelName(click.types.StringParamType):
+    """The name or the path of a model. The variable has one, which may have spaces in it."""
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        """Return the value as it is."""
+        return [rv]
+
+
 @click.command(context_settings=SETTINGS)
 @click.argument("pictures", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
     "-m",
     "--model",
     "models_",
+    type=_ModelName(),
     envvar="RECOLOR_MODEL",
     shell_complete=model_names,
     multiple=True,
