@@ -98,6 +98,25 @@ def test_a_picture_that_has_the_name_of_a_sidecar_file_is_kept(recolor, scans, l
     assert (pixels(theirs).shape != draw().shape) or (pixels(theirs) != draw()).any()
 
 
+def test_the_result_of_another_picture_is_no_sidecar_file(recolor, scans):
+    (scans / "gray-2.png").write_bytes(encoded(rgb_to_gray(draw(64, 48, 5)), "PNG"))
+    recolor("in/gray-2.png", "-o", "out/", "--device", "cpu")
+    theirs = scans.parent / "out/gray-2.png"
+    before = theirs.read_bytes()
+    _, err = recolor("in/gray.png", "-o", "out/", "--variants", "2", exit_code=1)
+    assert "out/gray-2.png exists, and does not say" in err
+    assert theirs.read_bytes() == before
+
+
+def test_a_picture_beside_a_result_is_no_variant_of_it(recolor, scans):
+    recolor("in/gray.png", "--device", "cpu")
+    retouched = scans / "gray-recolored-2.png"
+    retouched.write_bytes(encoded(draw(), "PNG"))
+    _, err = recolor("in/gray.png", "--variants", "3", "--device", "cpu", exit_code=1)
+    assert "gray-recolored-2.png exists, and does not say" in err
+    np.testing.assert_array_equal(pixels(retouched), draw())
+
+
 def test_sidecar_files_that_outlive_their_result_are_replaced(recolor, scans):
     command = ["in/gray.png", "--compare", "--variants", "2", "--device", "cpu"]
     recolor(*command)
@@ -215,7 +234,7 @@ def test_a_colored_picture_passes_through_a_pipe(recolor, scans):
     out, err = recolor("-", "--if-gray", "--device", "cpu", stdin=data)
     (scans / "out.png").write_bytes(out)
     np.testing.assert_array_equal(pixels(scans / "out.png"), draw(64, 48))
-    assert "passed on as it was" in err
+    assert "passed on with it" in err
 
 
 def test_masks_that_do_not_fit(recolor, scans):

@@ -123,6 +123,22 @@ def test_broken_palettes_are_usage_errors(tmp_path, name, data, said):
     assert "c8102e" in caught.value.hint
 
 
+def test_hidden_pixels_of_a_picture_are_no_colors_of_its_palette(tmp_path):
+    path = tmp_path / "logo.png"
+    levels = np.zeros((600, 400, 4), np.uint8)
+    levels[..., 0] = 255
+    levels[200:400, 100:300] = (20, 40, 200, 255)
+    Image.fromarray(levels).save(path)
+    found = load_palette(str(path))
+    (expected,) = load_palette("#1428c8").ab
+    near = np.abs(found.ab - expected).max(axis=1) < 8
+    assert found.shares[near].sum() > 0.95  # at its edges they are mixed
+    levels[..., 3] = 0
+    Image.fromarray(levels).save(path)
+    with pytest.raises(UsageError, match="all of it is transparent"):
+        load_palette(str(path))
+
+
 def test_random_bytes_are_no_palettes(tmp_path):
     random = np.random.default_rng(0)
     for number in range(150):

@@ -111,7 +111,7 @@ class PictureWork:
             if options.if_gray and not self._is_gray(picture):
                 if job.destination != STREAM:
                     return Outcome(job, Status.SKIPPED, reason=_HAS_COLOR)
-                picture.warnings[f"{_HAS_COLOR} and is passed on as it was"] = None
+                picture.warnings[f"{_HAS_COLOR} and is passed on with it"] = None
                 pages = ((page, page.rgb) for page in picture.pages())
             if not missing.result:
                 _predict_pages(picture.pages(), extra, timings)

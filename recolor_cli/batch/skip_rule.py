@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.output_options import OutputOptions
-from recolor_cli.batch.sidecar_names import sidecar_path
+from recolor_cli.batch.sidecar_names import VARIANTS, sidecar_path
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.xmp_reader import read_provenance, read_xmp
 from recolor_cli.system.files import has_same_content
@@ -90,19 +90,23 @@ def has_result(job: Job, options: OutputOptions) -> bool:
 def find_foreign_sidecar(job: Job, missing: MissingOutputs, options: OutputOptions) -> str | None:
     """Return a file that has the name of a sidecar file to be made, but may be somebody's picture.
 
-    Where a result is missing, its sidecar files were removed before it, or by the user with it. So
-    a file of such a name is taken for one of them only if it says so itself. One on a store is not
-    read.
+    Where a result is missing, its sidecar files were removed before it, or by the user with it.
+    Where there is a result, but no sheet, no run has made variants of it. So a file of such a name
+    is taken for one of them only if it says so itself. One on a store is not read.
     """
-    if not missing.result or options.overwrite or job.redo:
+    if options.overwrite:
         return None
+    sheet = sidecar_path(job.destination, VARIANTS)
+    is_remade = job.redo or (not missing.result and _is_written(sheet))
 
     def is_foreign(path: str) -> bool:
         if not _is_written(path):
             return False
-        return is_address(path) or read_provenance(read_xmp(path)) is None
+        recorded = None if is_address(path) else read_provenance(read_xmp(path))
+        return not is_remade if recorded is None else not recorded.is_of(job.source)
 
-    return next(filter(is_foreign, missing.sidecars), None)
+    paths = missing.sidecars if missing.result else missing.network_sidecars
+    return next(filter(is_foreign, paths), None)
 
 
 def _differences(job: Job, options: OutputOptions) -> dict[str, str]:

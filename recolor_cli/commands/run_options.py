@@ -61,6 +61,8 @@ def check_combinations(given: OptionValues) -> None:
             raise UsageError("--watch cannot be combined with --cluster", "leave one of them out")
     if given.watch and given.shard:
         raise UsageError("--watch cannot be combined with --shard", "leave one of them out")
+    if given.watch and given.in_place is not None:
+        raise UsageError("--watch cannot be combined with --in-place", "leave one of them out")
 
 
 def output_options(given: OptionValues) -> OutputOptions:

@@ -25,9 +25,10 @@ from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.image.decode import decode
 from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles
 from recolor_cli.system.texts import decode_text
-from recolor_cli.types import FloatArray, RgbImage
+from recolor_cli.types import AnyPlanes, FloatArray, RgbImage
 
 _SAMPLE_SIDE = 256  # px, the longest side of the copy of a picture whose colors are counted
+_OPAQUE = 128  # level of opacity from which a pixel of a picture counts
 _ADVICE = (
     "name one that `recolor palettes` lists, a picture, a .gpl, .ase or .aco file, or colors: "
     '"#c8102e,#f2c14e,gold"'
@@ -71,7 +72,8 @@ def load_palette(text: str, files: NamedFiles = LOCAL_FILES) -> Palette:
             return _palette_of(_parse_ase(data))
         if path.suffix.lower() == ".aco":
             return _palette_of(_parse_aco(data))
-        return _palette_of_picture(cast(RgbImage, decode(data).rgb))
+        decoded = decode(data)
+        return _palette_of_picture(cast(RgbImage, decoded.rgb), decoded.alpha)
     except (struct.error, ValueError, OverflowError) as error:
         raise UsageError(f"the palette {text} is broken: {error}", _ADVICE) from error
     except InputError as error:
@@ -105,12 +107,19 @@ def _palette_of(ab: FloatArray) -> Palette:
     return Palette.of_equal_shares(ab)
 
 
-def _palette_of_picture(rgb: RgbImage) -> Palette:
+def _palette_of_picture(rgb: RgbImage, alpha: AnyPlanes | None) -> Palette:
+    """Return the colors of a picture, as often as they occur where it is opaque."""
     longest = max(rgb.shape[:2])
     if longest > _SAMPLE_SIDE:
         # Unlike `shrink_to_side`, this rounds down.
         width, height = (max(1, side * _SAMPLE_SIDE // longest) for side in rgb.shape[1::-1])
         rgb = cast(RgbImage, cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA))
+        if alpha is not None:
+            alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
+    if alpha is not None:
+        rgb = rgb[alpha >= _OPAQUE][None]
+        if not rgb.size:
+            raise ValueError("all of it is transparent")
     return Palette.of_picture(rgb)
 
 

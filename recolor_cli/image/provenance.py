@@ -55,6 +55,10 @@ class Provenance:
         """Return the facts with those on a source: its path, or ``-``, and its digest."""
         return replace(self, source=_name(source), source_digest=digest)
 
+    def is_of(self, source: str) -> bool:
+        """Tell whether the source has the name of another one, a path or an address."""
+        return self.source == _name(source)
+
     def of_variant(self, pick: int, seed: int) -> Provenance:
         """Return the facts of another variant, as ``--pick`` and ``--seed`` make it."""
         kept = [option for option in self.options if option[0] not in ("pick", "seed")]
