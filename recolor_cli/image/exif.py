@@ -25,6 +25,7 @@ INCH, CENTIMETRE = 2, 3
 _SHORT, _RATIONAL = 3, 5
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _SIZES |= {16: 8, 17: 8, 18: 8}
+ON_ITS_SIDE = range(5, 9)  # orientations
 _THUMBNAILS = ((513, 514), (273, 279))  # tags of offset and length: of a JPEG, of bare pixels
 
 
@@ -175,7 +176,7 @@ class Directory:
 
 def upright_size(stored: ImageSize, orientation: int) -> ImageSize:
     """Return the size of a picture after it is turned upright by its EXIF orientation."""
-    return ImageSize(stored.width, stored.height) if orientation in range(5, 9) else stored
+    return ImageSize(stored.width, stored.height) if orientation in ON_ITS_SIDE else stored
 
 
 def reset_orientation(block: bytes) -> bytes:
@@ -190,11 +191,10 @@ def reset_orientation(block: bytes) -> bytes:
     """
     changed = bytearray(block.removeprefix(PREFIX))
     order = _byte_order(changed)
-    start = _unpack(order + "I", changed, 4)
-    end = start + 2 + 12 * _unpack(order + "H", changed, start)
+    entries, end = _first_directory(changed, order)
     following = _unpack(order + "I", changed, end)
-    for entry in range(start + 2, end, 12):
-        if _unpack(order + "H", changed, entry) == ORIENTATION:
+    for tag, entry in entries:
+        if tag == ORIENTATION:
             struct.pack_into(order + "HIHH", changed, entry + 2, _SHORT, 1, 1, 0)
     struct.pack_into(order + "I", changed, end, 0)
     try:
@@ -219,9 +219,8 @@ def swap_resolution(block: bytes) -> bytes:
     """
     changed = bytearray(block.removeprefix(PREFIX))
     order = _byte_order(changed)
-    start = _unpack(order + "I", changed, 4)
-    end = start + 2 + 12 * _unpack(order + "H", changed, start)
-    places = {_unpack(order + "H", changed, at): at + 2 for at in range(start + 2, end, 12)}
+    entries, _ = _first_directory(changed, order)
+    places = {tag: at + 2 for tag, at in entries}  # of all but the tag
     x, y = places.get(X_RESOLUTION), places.get(Y_RESOLUTION)
     if x and y:
         changed[x : x + 10], changed[y : y + 10] = changed[y : y + 10], changed[x : x + 10]
@@ -281,15 +280,19 @@ def _with_records(bare: bytes, order: str, changes: dict[int, bytes]) -> bytes:
 
     An empty record removes an entry.
     """
-    start = _unpack(order + "I", bare, 4)
-    end = start + 2 + 12 * _unpack(order + "H", bare, start)
-    records = {
-        _unpack(order + "H", bare, at): bare[at : at + 12] for at in range(start + 2, end, 12)
-    } | changes
+    entries, _ = _first_directory(bare, order)
+    records = {tag: bare[at : at + 12] for tag, at in entries} | changes
     kept = [record for _, record in sorted(records.items()) if record]
     bare += b"\0" * (len(bare) % 2)
     directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + b"\0" * 4
     return PREFIX + bare[:4] + struct.pack(order + "I", len(bare)) + bare[8:] + directory
+
+
+def _first_directory(bare: bytes | bytearray, order: str) -> tuple[list[tuple[int, int]], int]:
+    """Return the tags of the first directory with the places of their entries, and its end."""
+    start = _unpack(order + "I", bare, 4)
+    end = start + 2 + 12 * _unpack(order + "H", bare, start)
+    return [(_unpack(order + "H", bare, at), at) for at in range(start + 2, end, 12)], end
 
 
 def _byte_order(block: bytes | bytearray) -> str:

@@ -19,8 +19,6 @@ from recolor_cli.image.levels import reduce_to_8_bits
 from recolor_cli.image.metadata import Metadata
 from recolor_cli.types import AnyPlanes, AnyRgbImage
 
-_ON_ITS_SIDE = range(5, 9)  # orientations of EXIF
-
 
 def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
     """Convert a page to sRGB by its profile, and turn it upright.
@@ -31,7 +29,7 @@ def normalize(page: StoredPage, source: Codec, target: Codec) -> DecodedImage:
     warnings = []
     metadata, lost = _fit_metadata(page, target)
     warnings += lost
-    if page.orientation in _ON_ITS_SIDE:
+    if page.orientation in exif.ON_ITS_SIDE:
         metadata = _turn_resolution(metadata)
     alpha = page.alpha
     rgb: AnyRgbImage | None = None
@@ -136,7 +134,7 @@ def _turn(plane: AnyPlanes, orientation: int) -> AnyPlanes:
     """Turn pixels upright. The orientation is EXIF's, 1..8; others are ignored."""
     if orientation not in range(2, 9):
         return plane
-    if orientation in _ON_ITS_SIDE:
+    if orientation in exif.ON_ITS_SIDE:
         plane = plane.swapaxes(0, 1)
     rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
     columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
