@@ -13,9 +13,18 @@ from PIL import Image
 
 from conftest import draw, encoded, with_changes, write_config
 from recolor_cli.color.lab import rgb_to_gray
-from recolor_cli.errors import DeviceError, ModelError, NoInputsError, UsageError
+from recolor_cli.errors import (
+    DeviceError,
+    InputError,
+    ModelError,
+    NoInputsError,
+    OutputError,
+    UsageError,
+)
+from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.training.checkpoint import load_checkpoint
 from recolor_cli.training.config import TrainConfig
+from recolor_cli.training.objectives import share_of_photographs
 from recolor_cli.training.progress import LOG, TrainingProgress
 from recolor_cli.training.run_state import CHECKPOINT
 from recolor_cli.training.train import train
@@ -108,9 +117,9 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(shipped_checkpoint, shipped_
         if progress.samples >= 6:
             raise Stop
 
-    with pytest.raises(Stop):  # after the checkpoint of sample 4
+    with pytest.raises(Stop):  # in the validation of sample 6, before which it was saved
         train(config, tmp_path / "parts", "cpu", report=stop)
-    assert load_checkpoint(tmp_path / "parts" / CHECKPOINT)["samples"] == 4
+    assert load_checkpoint(tmp_path / "parts" / CHECKPOINT)["samples"] == 6
     train(config, tmp_path / "parts", "cpu")
     whole, parts = map(load_checkpoint, (shipped_checkpoint, tmp_path / "parts" / CHECKPOINT))
     assert whole["samples"] == parts["samples"] == 12
@@ -178,6 +187,122 @@ def test_the_log_has_null_where_a_figure_is_nan(config, tmp_path):
     assert logged["figures"]["l2"] == reports[0].figures.l2
     diverged = replace(reports[0], loss=float("inf"), figures=None)
     assert json.loads(diverged.to_json(), parse_constant=pytest.fail)["loss"] is None
+
+
+def test_the_gate_weighs_the_pictures_that_are_drawn(shipped_config):
+    pictures = [
+        Picture(f"{part}/{i}", b"")
+        for part, n in (("posters", 90), ("photos", 10))
+        for i in range(n)
+    ]
+    config = with_changes(
+        shipped_config, photographs=("photos/",), shares={"posters/": 0.5, "photos/": 0.5}
+    )
+    assert share_of_photographs(pictures, config) == 0.5
+    with pytest.raises(NoInputsError, match="0% of the pictures that are drawn"):
+        share_of_photographs(pictures, with_changes(config, shares={"posters/": 1.0}))
+
+
+def test_a_run_has_the_folder_of_its_config(recolor, config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = with_changes(config, samples=2, validation=[])
+    out, _ = recolor("train", write_config(config, tmp_path / "my.toml"), "--device", "cpu")
+    assert out == b"runs/my\n"
+    assert (tmp_path / "runs" / "my" / CHECKPOINT).exists()
+
+
+def test_a_folder_has_one_run_at_a_time(config, tmp_path):
+    errors = []
+
+    def train_again(progress):
+        with pytest.raises(OutputError, match="another run trains in") as error:
+            train(config, tmp_path / "run", "cpu")
+        errors.append(error)
+
+    train(with_changes(config, samples=2), tmp_path / "run", "cpu", report=train_again)
+    assert errors
+    assert ".lock" not in {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_unreadable_pictures_are_named_once_and_left_out(config, folder, tmp_path):
+    (folder / "1.png").write_bytes(b"<html>")
+    (folder / "4.png").unlink()
+    (folder / "4.png").touch()
+    warnings: list[str] = []
+    config = with_changes(config, validation=[], batch_size=6, samples=24)
+    assert train(config, tmp_path / "run", "cpu", warn=warnings.append)
+    assert sorted(text.split(":")[0][-5:] for text in warnings) == ["1.png", "4.png"]
+    for path in folder.iterdir():
+        path.write_bytes(b"<html>")
+    with pytest.raises(InputError, match="no picture can be read"):
+        train(config, tmp_path / "none", "cpu")
+
+
+def test_weights_that_are_no_numbers_do_not_replace_a_checkpoint(config, tmp_path, monkeypatch):
+    config = with_changes(config, validation=[], checkpoint_every=2)
+    step, steps = torch.optim.AdamW.step, []
+
+    def diverge(self, *args, **kwargs):
+        result = step(self, *args, **kwargs)
+        steps.append(None)
+        if len(steps) == 3:
+            with torch.no_grad():
+                self.param_groups[0]["params"][0].fill_(torch.nan)
+        return result
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", diverge)
+    with pytest.raises(ModelError, match="diverged before sample 6"):
+        train(config, tmp_path / "run", "cpu")
+    saved = load_checkpoint(tmp_path / "run" / CHECKPOINT)
+    assert saved["samples"] == 4
+    assert all(value.isfinite().all() for value in saved["network"].values())
+
+
+def test_a_run_says_what_it_began_with(shipped_checkpoint, shipped_config, folder, tmp_path):
+    config = with_changes(shipped_config, validation=[])
+    out, interrupt, warnings = tmp_path / "run", threading.Event(), []
+    stop = {"report": lambda progress: interrupt.set(), "report_every_s": 0.0}
+    start = str(shipped_checkpoint)
+    assert not train(config, out, "cpu", start, **stop, interrupts=nullcontext(interrupt))
+    with pytest.raises(UsageError, match=r"began with .*checkpoint\.pt, not poster"):
+        train(config, out, "cpu", "poster")
+    (folder / "5.png").unlink()
+    assert train(config, out, "cpu", warn=warnings.append)
+    assert warnings == [
+        "the run began with 6 pictures; these 5 are others, so that their order changes"
+    ]
+
+
+def test_whole_pictures_have_their_drop_path(shipped_config, tmp_path):
+    losses = []
+    for share in (0.0, 0.9):
+        run = with_changes(
+            shipped_config, samples=2, validation=[], whole_pictures=True, frozen_blocks=5,
+            drop_path=share,
+        )  # fmt: skip
+        train(run, tmp_path / str(share), "cpu", report=lambda p: losses.append(p.loss))
+    assert abs(losses[0] - losses[1]) > 1e-5
+
+
+def test_a_folder_that_cannot_be_made_is_an_output_error(config, tmp_path):
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(OutputError, match="cannot write"):
+            train(config, out, "cpu")
+
+
+def test_a_validation_is_not_begun_after_an_interrupt(config, tmp_path, monkeypatch):
+    config, interrupt = with_changes(config, validate_every=2), threading.Event()
+    step = torch.optim.AdamW.step
+
+    def interrupted_step(*args, **kwargs):
+        interrupt.set()
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", interrupted_step)
+    assert not train(config, tmp_path / "run", "cpu", interrupts=nullcontext(interrupt))
+    saved = load_checkpoint(tmp_path / "run" / CHECKPOINT)
+    assert (saved["samples"], saved["figures"]) == (2, None)
 
 
 def test_a_finished_run_stays_as_it_is(config, finished_run):

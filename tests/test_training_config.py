@@ -35,6 +35,23 @@ def test_configs_that_cannot_work_are_refused(tmp_path, text, words):
         TrainConfig.load(tmp_path / "c.toml")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", "-1"), ("seed", "4294967296"), ("size", "0"), ("size", "-32"), ("run_size", "0"),
+        ("validation_pictures", "0"), ("temperature", "0"), ("learning_rate", "-1.0"),
+        ("learning_rate", "nan"), ("weight_decay", "-1.0"), ("gradient_clip", "0.0"),
+        ("encoder_rate", "-1.0"), ("warmup", "-5"), ("checkpoint_every", "-5"),
+        ("frozen_blocks", "-1"), ("neighbours", "500"), ("ema", "1.0"), ("shares", "{a = inf}"),
+    ],
+)  # fmt: skip
+def test_values_that_cannot_work_are_refused_by_their_key(tmp_path, key, value):
+    text = f"name = 'x'\ntrain = ['x']\nvalidation = []\nsamples = 100\n{key} = {value}"
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(UsageError, match=rf"training config: .*{key}"):
+        TrainConfig.load(tmp_path / "c.toml")
+
+
 @pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_the_configs_that_come_along_load(name):
     config = TrainConfig.load(CONFIGS[name])
@@ -57,7 +74,7 @@ def test_the_documents_name_configs_that_there_are():
 def test_an_override_stands_above_the_file(tmp_path):
     text = "name = 'x'\ntrain = ['x']\nvalidation = []\nsamples = 100"
     (tmp_path / "c.toml").write_text(text)
-    config = TrainConfig.load(tmp_path / "c.toml", samples=500, train=None)
+    config = TrainConfig.load(tmp_path / "c.toml", {"samples": 500, "train": None})
     assert config.samples == 500
     assert config.train == ("x",)
     with pytest.raises(UsageError, match="cannot read"):

@@ -188,8 +188,11 @@ def test_groups_get_their_shares_and_show_all_before_one_again(config):
 
 
 def test_shares_want_pictures_and_positive_numbers(config):
-    with pytest.raises(NoInputsError, match="contains z/"):
+    with pytest.raises(NoInputsError, match="no picture is left for z/"):
         PictureOrder([Picture("a/1", b"")], with_changes(config, shares={"a/": 1.0, "z/": 1.0}))
+    pictures = [Picture(f"{part}/{i}", b"") for part, n in (("a", 36), ("b", 4)) for i in range(n)]
+    with pytest.raises(NoInputsError, match="share of b/ is less than one of 40 pictures"):
+        PictureOrder(pictures, with_changes(config, shares={"a/": 0.99, "b/": 0.01}))
     with pytest.raises(UsageError, match="shares must be positive"):
         with_changes(config, shares={"a/": 0.0})
     with pytest.raises(UsageError, match=r"shares\.a must be of type float, not 'much'"):

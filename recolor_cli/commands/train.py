@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=SETTINGS)
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [runs/NAME]")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run. [runs/CONFIG]")
 @click.option(
     "--data", multiple=True, metavar="SOURCE", help="Folders or tar files, instead of the config's."
 )
@@ -71,10 +71,11 @@ def train(
         config = CONFIGS.get(str(config), config)
     values: dict[str, Any] = {}
     if data:  # the config's name and description are about other pictures
-        values = {"description": "the user's own pictures"} | ({"name": out.name} if out else {})
+        values = {"description": "the user's own pictures"}
+        values |= {"name": out.resolve().name} if out else {}
     values |= {"train": data or None, "validation": validation or None, "samples": samples}
-    plan = TrainConfig.load(config, **(values | _parse_settings(settings)))
-    folder = out or Path("runs") / plan.name
+    plan = TrainConfig.load(config, values | _parse_settings(settings))
+    folder = out or Path("runs") / config.stem
     with console.progress(plan.samples, "samples", plan.name) as bar:
         seen = 0
 
@@ -93,7 +94,8 @@ def train(
             init,
             report,
             report_every_s=5.0 if bar.is_shown else 30.0,
-            interrupts=signals((signal.SIGINT,)),
+            interrupts=signals((signal.SIGINT, signal.SIGTERM)),
+            warn=console.warn,
         )
     if not is_finished:
         console.error("interrupted", "the same command resumes the training")

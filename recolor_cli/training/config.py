@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -89,21 +91,47 @@ class TrainConfig:
         """
         checks = {
             "samples must be at least one batch": self.samples >= self.batch_size >= 1,
-            "size and run_size must be multiples of 32": not (self.size % 32 or self.run_size % 32),
+            "seed must lie in 0..4294967295": 0 <= self.seed < 1 << 32,
+            "size and run_size must be positive multiples of 32": min(self.size, self.run_size) > 0
+            and not (self.size % 32 or self.run_size % 32),
             "long_side must be two sizes, the smaller first": len(self.long_side) == 2
             and 1 <= self.long_side[0] <= self.long_side[1],
             "rebalance, aged and drop_path must lie in 0..1": all(
                 0 <= share <= 1 for share in (self.rebalance, self.aged, self.drop_path)
             ),
-            "shares must be positive": all(share > 0 for share in self.shares.values()),
+            "shares must be positive and finite": all(
+                0 < share < math.inf for share in self.shares.values()
+            ),
             "loss_pixels must be more than 0, at most 1": 0 < self.loss_pixels <= 1,
-            "smoothing and color_loss must not be negative": min(self.smoothing, self.color_loss)
-            >= 0,
-            "ema must lie in 0..1": 0 <= self.ema < 1,
-            "calibration, strength and photo_strength must be positive": min(
-                self.calibration, self.strength, self.photo_strength
+            "smoothing, color_loss, encoder_rate, weight_decay, warmup and frozen_blocks must not "
+            "be negative": all(
+                value >= 0
+                for value in (
+                    self.smoothing,
+                    self.color_loss,
+                    self.encoder_rate,
+                    self.weight_decay,
+                    self.warmup,
+                    self.frozen_blocks,
+                )
+            ),
+            "ema must be at least 0 and less than 1": 0 <= self.ema < 1,
+            "learning_rate, gradient_clip, temperature, calibration, strength and photo_strength "
+            "must be positive": all(
+                0 < value < math.inf
+                for value in (
+                    self.learning_rate,
+                    self.gradient_clip,
+                    self.temperature,
+                    self.calibration,
+                    self.strength,
+                    self.photo_strength,
+                )
+            ),
+            "validate_every, validation_pictures and checkpoint_every must be at least 1": min(
+                self.validate_every, self.validation_pictures, self.checkpoint_every
             )
-            > 0,
+            >= 1,
             "only efficientnet_unet has a gate for photographs": (
                 self.architecture == "efficientnet_unet"
                 or (self.photographs, self.photo_strength) == ((), 1.0)
@@ -111,7 +139,7 @@ class TrainConfig:
             "only efficientnet_unet learns from whole_pictures": (
                 self.architecture == "efficientnet_unet" or not self.whole_pictures
             ),
-            "neighbours must be at least 1, sigma positive": self.neighbours >= 1
+            "neighbours must lie in 1..100, sigma be positive": 1 <= self.neighbours <= 100
             and self.sigma > 0,
             "uv_bins must lie in 1..100": 1 <= self.uv_bins <= 100,
             # These are in ab units, and the bins of colorunet lie in UV.
@@ -126,14 +154,14 @@ class TrainConfig:
                 raise UsageError(f"training config: {rule}", "change it in the config")
 
     @classmethod
-    def load(cls, path: Path, **overrides: Any) -> Self:
+    def load(cls, path: Path, overrides: Mapping[str, Any] | None = None) -> Self:
         """Read a TOML file of the fields above.
 
         Parameters
         ----------
         path : Path
             The file; keys are the field names.
-        **overrides
+        overrides : mapping, optional
             Values that replace those of the file, unless they are None.
 
         Raises
@@ -150,7 +178,7 @@ class TrainConfig:
             ) from error
         except ValueError as error:
             raise UsageError(f"{path} is not a TOML file: {error}", "correct that line") from error
-        values |= {key: value for key, value in overrides.items() if value is not None}
+        values |= {key: v for key, v in (overrides or {}).items() if v is not None}
         return cls.from_values(values, str(path))
 
     @classmethod

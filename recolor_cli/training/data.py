@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, cast
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from recolor_cli.color.lab import rgb_to_lab_cv2, rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
-from recolor_cli.errors import NoInputsError
+from recolor_cli.errors import InputError, NoInputsError
 from recolor_cli.evaluation.aging import age
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.system.device import cpu_count
@@ -86,6 +86,7 @@ def batches(
     output_stride: int,
     first_step: int,
     space: ColorSpace = ColorSpace.LAB,
+    warn: Callable[[str], None] = lambda message: None,
 ) -> Generator[list[Batch], None, None]:
     """Yield the samples of each step of a run, from a step on, without end.
 
@@ -93,9 +94,16 @@ def batches(
     Threads make them in advance.
 
     `output_stride` is the number of px of the input for each px of the color. A picture is read
-    only when a sample of it is made.
+    only when a sample of it is made. If it cannot be read, its samples are left out, and `warn`
+    gets its name, once.
+
+    Raises
+    ------
+    InputError
+        If no picture of a step can be read.
     """
     order = PictureOrder(pictures, config)
+    unreadable: dict[str, InputError] = {}  # by the names of their pictures
     with ThreadPoolExecutor(cpu_count()) as pool:
 
         def submit(step: int) -> list[tuple[Picture, Future[Sample]]]:
@@ -110,7 +118,16 @@ def batches(
         try:
             for step in itertools.count(first_step + _PREFETCH_DEPTH):
                 pending = queue.popleft()
-                samples = [(sample.result(), picture) for picture, sample in pending]
+                samples = []
+                for picture, sample in pending:
+                    try:
+                        samples.append((sample.result(), picture))
+                    except InputError as error:  # one of many must not end a run of days
+                        if picture.name not in unreadable:
+                            warn(f"{error.message}; its samples are left out")
+                        unreadable[picture.name] = error
+                if not samples:
+                    raise unreadable[pending[-1][0].name]
                 queue.append(submit(step))
                 yield _stack(samples, config)
         finally:
@@ -152,7 +169,7 @@ def make_sample(
         If the picture cannot be decoded; the message names it.
     """
     random = np.random.default_rng((config.seed, 1, number))
-    rgb = picture.rgb(keep_damaged=True)  # one of many must not end a run of days
+    rgb = picture.rgb(keep_damaged=True)
     if config.whole_pictures:
         rgb, canvas, (rows, columns) = _fit(rgb, config.run_size)
     else:

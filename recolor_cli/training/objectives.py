@@ -25,6 +25,7 @@ from recolor_cli.training.losses import (
     squared_distance,
 )
 from recolor_cli.training.networks.base import AbNetwork
+from recolor_cli.training.picture_order import PictureOrder
 from recolor_cli.training.run_state import RunState, gated_network
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of a prediction in float32 and its target
@@ -86,7 +87,7 @@ def make_objective(run: RunState, pictures: Sequence[Picture]) -> Objective:
             logits = [gated.photograph_logits(lightness_of(batch)) for batch in samples]
             return torch.cat(logits), torch.cat([to_device(batch.photograph) for batch in samples])
 
-        loss = photograph_loss(_share_of_photographs(pictures, config))
+        loss = photograph_loss(share_of_photographs(pictures, config))
         # Weights that are not trained must not change by statistics either.
         return Objective(predict_photograph, loss, trains_norms=False)
     if isinstance(network, AbNetwork):
@@ -112,11 +113,13 @@ def _classification_loss(config: TrainConfig, centers: Tensor, prior: Tensor) ->
     return loss
 
 
-def _share_of_photographs(pictures: Sequence[Picture], config: TrainConfig) -> float:
-    share = sum(p.is_one_of(config.photographs) for p in pictures) / len(pictures)
+def share_of_photographs(pictures: Sequence[Picture], config: TrainConfig) -> float:
+    """Return the share of photographs among the pictures of an epoch."""
+    drawn = PictureOrder(pictures, config).epoch()
+    share = sum(pictures[index].is_one_of(config.photographs) for index in drawn) / len(drawn)
     if not 0 < share < 1:
         raise NoInputsError(
-            f"{share:.0%} of the pictures are photographs by their names",
+            f"{share:.0%} of the pictures that are drawn are photographs by their names",
             "the gate needs photographs and other pictures: change `photographs` in the config",
         )
     return share

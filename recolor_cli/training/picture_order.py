@@ -30,7 +30,7 @@ class PictureOrder:
     Raises
     ------
     NoInputsError
-        If no picture belongs to a key of `shares`.
+        If no picture belongs to a key of `shares`, or its share is less than one picture.
     """
 
     def __init__(self, pictures: Sequence[Picture], config: TrainConfig) -> None:
@@ -40,12 +40,22 @@ class PictureOrder:
         shares = np.array([*config.shares.values()] or [1.0])
         ends = np.rint(np.cumsum(shares) / shares.sum() * self._length).astype(np.int64)
         self._draws = np.diff(ends, prepend=0)  # of each group in an epoch
+        for key, draws in zip(config.shares, self._draws, strict=False):
+            if not draws:
+                raise NoInputsError(
+                    f"the share of {key} is less than one of {self._length} pictures",
+                    "make it larger, or leave it out of `shares`",
+                )
         self._epoch_order = lru_cache(maxsize=1)(self._shuffle)  # no sample goes back an epoch
 
     def picture_of(self, number: int) -> int:
         """Return the index of the picture that sample `number` shows."""
         epoch, position = divmod(number, self._length)
         return int(self._epoch_order(epoch)[position])
+
+    def epoch(self) -> list[int]:
+        """Return the indices of the pictures that the samples of the first epoch show."""
+        return [int(index) for index in self._epoch_order(0)]
 
     def _shuffle(self, epoch: int) -> NDArray[np.int64]:
         drawn = [
@@ -75,6 +85,8 @@ def _group(pictures: Sequence[Picture], keys: Sequence[str]) -> list[NDArray[np.
             groups[key].append(index)
     if empty := [key for key, group in groups.items() if not group]:
         raise NoInputsError(
-            f"no picture's name contains {' or '.join(empty)}", "change `shares` in the config"
+            f"no picture is left for {' or '.join(empty)}: each belongs to the first key that its "
+            "name, with its folders, contains",
+            "change `shares` in the config",
         )
     return [np.array(group, np.int64) for group in groups.values()]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from recolor_cli.color.ab_bins import AbBins
+from recolor_cli.errors import InputError
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import make_sample
@@ -54,9 +55,14 @@ def _sample_colors(
     colors = []
     for number in range(min(len(pictures), _MAX_PICTURES)):
         picture = pictures[order.picture_of(number)]
-        sample = make_sample(picture, config, network.output_stride, number, network.space)
+        try:
+            sample = make_sample(picture, config, network.output_stride, number, network.space)
+        except InputError:  # the run warns of it, and leaves it out as well
+            continue
         pixels = sample.color[sample.inside]
         colors.append(pixels[random.permutation(len(pixels))[:_MAX_PIXELS]])
+    if not colors:
+        raise InputError("no picture can be read", "name other pictures")
     return colors
 
 

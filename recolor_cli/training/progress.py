@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from recolor_cli.evaluation.metrics import Figures
+from recolor_cli.system.files import write_error
 from recolor_cli.training.data import Batch
 from recolor_cli.training.run_state import RunState
 
@@ -88,7 +89,10 @@ class ProgressLog:
             figures=figures,
         )
         self._report(progress)
-        with self._path.open("a", encoding="utf-8") as log:
-            log.write(progress.to_json() + "\n")
+        try:
+            with self._path.open("a", encoding="utf-8") as log:
+                log.write(progress.to_json() + "\n")
+        except OSError as error:
+            raise write_error(self._path, error) from error
         self._losses.clear()
         self._since, self._step, self._waited_s = time.monotonic(), run.step, 0.0

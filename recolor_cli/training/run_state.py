@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from recolor_cli.color.ab_bins import AbBins
-from recolor_cli.errors import UsageError
+from recolor_cli.errors import ModelError, UsageError
 from recolor_cli.evaluation.metrics import Figures
 from recolor_cli.evaluation.pictures import Picture
 from recolor_cli.model.manifest import Manifest
@@ -32,6 +33,31 @@ from recolor_cli.types import FloatArray
 CHECKPOINT = "checkpoint.pt"
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a run began with, besides its config.
+
+    Parameters
+    ----------
+    init : str or None
+        Its initial weights, as they were named.
+    pictures : int
+    names_sha256 : str
+        Of the names of the pictures without their folders, which may move.
+    """
+
+    init: str | None
+    pictures: int
+    names_sha256: str
+
+    @classmethod
+    def of(cls, init: str | None, pictures: Sequence[Picture]) -> Self:
+        """Describe a run that begins now."""
+        names = "\n".join(picture.name.rpartition("/")[2] for picture in pictures)
+        digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+        return cls(init, len(pictures), digest)
+
+
 class RunState:
     """The network of a run, its average, its optimizer and what else a checkpoint keeps.
 
@@ -45,6 +71,7 @@ class RunState:
         The bins in the network's color space and their frequencies; empty for a regression network.
     earlier : int
         Samples of the runs that this one started from.
+    origin : Origin
     """
 
     def __init__(
@@ -55,6 +82,7 @@ class RunState:
         centers: FloatArray,
         prior: FloatArray,
         earlier: int,
+        origin: Origin,
     ) -> None:
         self.config = config
         self.network = network
@@ -70,6 +98,7 @@ class RunState:
         )
         self._path = path
         self._earlier = earlier
+        self._origin = origin
         self._optimizer = _make_optimizer(network, config)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
             self._optimizer, lambda step: _rate_factor(step, self.steps, config.warmup)
@@ -110,7 +139,21 @@ class RunState:
         return make_manifest(self.config, self.network, self.centers, self.prior, training)
 
     def save(self) -> None:
-        """Write the checkpoint; raise OutputError if that fails."""
+        """Write the checkpoint.
+
+        Raises
+        ------
+        OutputError
+            If that fails.
+        ModelError
+            If a weight is not finite. The checkpoint before stays.
+        """
+        if not all(bool(p.isfinite().all()) for p in self.network.parameters()):
+            raise ModelError(
+                f"the training diverged before sample {self.samples:,}: a weight is not a number",
+                "start again from the last checkpoint with --init, a lower learning_rate and "
+                "another --out",
+            )
         buffer = io.BytesIO()
         torch.save(
             {
@@ -118,6 +161,7 @@ class RunState:
                 "step": self.step,
                 "samples": self.samples,
                 "earlier": self._earlier,
+                "origin": asdict(self._origin),
                 "centers": self.centers.tolist(),
                 "prior": self.prior.tolist(),
                 "network": self.network.state_dict(),
@@ -153,20 +197,24 @@ def open_run(
     init: str | None,
     pictures: Sequence[Picture],
     device: torch.device,
+    warn: Callable[[str], None] = lambda message: None,
 ) -> RunState:
     """Resume the run whose checkpoint is at `path`, or begin a new one.
 
     A new run starts from the weights of `init`, as `load_initial_weights` takes them. Without them
-    the class frequencies are measured on the pictures.
+    the class frequencies are measured on the pictures. `warn` gets a message if a resumed run began
+    with other pictures.
 
     Raises
     ------
     UsageError
-        If the checkpoint is of another config, or the gate is trained and there are no weights.
+        If the checkpoint is of another config or of other initial weights, or the gate is trained
+        and there are no weights.
     ModelError
         If weights cannot be read, or do not fit the network.
     """
-    saved = load_checkpoint(path) if path.exists() else None
+    saved = _load_own_checkpoint(path) if path.exists() else None
+    origin = Origin.of(init, pictures)
     if config.photographs and not (saved or init):
         raise UsageError(
             "a config with `photographs` trains only the gate of a trained network",
@@ -176,6 +224,7 @@ def open_run(
     network = build_network(config, len(AbBins.srgb()), pretrained=not (saved or init))
     if saved:
         _check_same_run(saved, config, path)
+        origin = _check_origin(saved, origin, path, warn)
         _load_saved_weights(network, saved, path)
         centers, prior = centers_of(saved), np.array(saved["prior"], np.float32)
         earlier = saved["earlier"]
@@ -189,7 +238,7 @@ def open_run(
     network.to(device)
     if device.type == "cuda":
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = RunState(config, path, network, centers, prior, earlier)
+    run = RunState(config, path, network, centers, prior, earlier, origin)
     if saved:
         run.restore(saved)
     return run
@@ -206,6 +255,41 @@ def _check_same_run(saved: dict[str, Any], config: TrainConfig, path: Path) -> N
             f"{path} is of a run with another config: {', '.join(changed)}",
             "choose another --out, or start from it with --init",
         )
+
+
+def _load_own_checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        return load_checkpoint(path)
+    except ModelError as error:
+        raise ModelError(
+            error.message, "move it away to begin anew, or choose another --out"
+        ) from error
+
+
+def _check_origin(
+    saved: dict[str, Any], origin: Origin, path: Path, warn: Callable[[str], None]
+) -> Origin:
+    """Return what the run of a checkpoint began with.
+
+    Raises
+    ------
+    UsageError
+        If other initial weights are named now.
+    """
+    if "origin" not in saved:  # an older checkpoint
+        return origin
+    before = Origin(**saved["origin"])
+    if origin.init not in (None, before.init):
+        raise UsageError(
+            f"{path} is of a run that began with {before.init or 'no weights'}, not {origin.init}",
+            "choose another --out, or leave --init out to resume that run",
+        )
+    if replace(origin, init=before.init) != before:
+        warn(
+            f"the run began with {before.pictures:,} pictures; these {origin.pictures:,} are "
+            "others, so that their order changes"
+        )
+    return before
 
 
 def _load_saved_weights(network: ColorModule, saved: dict[str, Any], path: Path) -> None:

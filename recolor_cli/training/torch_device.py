@@ -30,12 +30,12 @@ def select_torch_device(name: str) -> torch.device:
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:
-    """Return whether the hardware has bfloat16: CUDA devices and some CPUs.
+    """Return whether the hardware has bfloat16: newer CUDA devices and some CPUs.
 
     Emulated bfloat16 is slower than float32.
     """
     if device.type == "cuda":
-        return True
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
         capabilities = torch.cpu.get_capabilities()
     except AttributeError:  # an older torch

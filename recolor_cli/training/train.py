@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 
 import cv2
 import torch
+from torch import nn
 
 from recolor_cli.evaluation.metrics import Figures
 from recolor_cli.evaluation.pictures import Picture, load_pictures
-from recolor_cli.system.files import write_atomic
+from recolor_cli.system.file_lock import open_locked, remove_locked
+from recolor_cli.system.files import write_atomic, write_error
 from recolor_cli.training.config import TrainConfig
 from recolor_cli.training.data import batches, select_pictures
 from recolor_cli.training.model_wrapper import TorchColorNetwork
@@ -33,6 +35,7 @@ def train(
     report: Callable[[TrainingProgress], None] = lambda progress: None,
     report_every_s: float = 5.0,
     interrupts: AbstractContextManager[threading.Event] | None = None,
+    warn: Callable[[str], None] = lambda message: None,
 ) -> bool:
     """Train a network, or resume its training.
 
@@ -56,6 +59,9 @@ def train(
         Entered while steps are taken. Once its event is set, the current step is completed and
         saved, and the training returns. An exception instead could come between the change of the
         weights and the count of the step.
+    warn : callable
+        Gets a message for each picture that cannot be read, and one if a resumed run finds other
+        pictures than it began with. The samples of a picture that cannot be read are left out.
 
     Returns
     -------
@@ -65,11 +71,13 @@ def train(
     Raises
     ------
     UsageError
-        If `out` holds a run of another config.
+        If `out` holds a run of another config, or of other initial weights.
     NoInputsError, InputError
-        If there are no pictures, or one is broken.
+        If there are no pictures, or none of a step can be read.
+    OutputError
+        If `out` cannot be written, or another run trains in it.
     ModelError
-        If initial weights cannot be read, or do not fit the network.
+        If initial weights cannot be read, or do not fit the network; if the weights become NaN.
     DeviceError
         If CUDA is requested and torch has none.
 
@@ -79,39 +87,75 @@ def train(
     CUDA channels-last; on a CPU that was slower.
     """
     torch_device = select_torch_device(device)
-    bfloat16 = computes_in_bfloat16(torch_device)
+    with _lock(out):
+        return _train(config, out, torch_device, init, report, report_every_s, interrupts, warn)
+
+
+@contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    """Make the folder of a run, and keep other runs out of it."""
+    path = out / ".lock"
+    try:
+        lock = open_locked(
+            path,
+            f"another run trains in {out} at this moment",
+            "wait for it, or choose another --out",
+        )
+    except OSError as error:
+        raise write_error(out, error) from error
+    try:
+        yield
+    finally:
+        remove_locked(lock, path)
+
+
+def _train(
+    config: TrainConfig,
+    out: Path,
+    device: torch.device,
+    init: str | None,
+    report: Callable[[TrainingProgress], None],
+    report_every_s: float,
+    interrupts: AbstractContextManager[threading.Event] | None,
+    warn: Callable[[str], None],
+) -> bool:
+    bfloat16 = computes_in_bfloat16(device)
     cv2.setNumThreads(1)  # our own threads make the samples
     pictures = select_pictures(load_pictures(config.train), config.only)
     validation = load_validation_pictures(config.validation, config.validation_pictures)
-    out.mkdir(parents=True, exist_ok=True)
-    run = open_run(config, out / CHECKPOINT, init, pictures, torch_device)
+    run = open_run(config, out / CHECKPOINT, init, pictures, device, warn)
     objective = make_objective(run, pictures)
     if run.is_finished:
         return True
 
-    network = run.network.train(objective.trains_norms)
+    network = run.network.train()
+    if not objective.trains_norms:
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
     log = ProgressLog(out / LOG, run, report, report_every_s)
     with (
         interrupts or nullcontext(threading.Event()) as interrupt,
         closing(
-            batches(pictures, config, network.output_stride, run.step, network.space)
+            batches(pictures, config, network.output_stride, run.step, network.space, warn)
         ) as stream,
     ):
         while not (run.is_finished or interrupt.is_set()):
             samples = log.next_samples(stream)
             # Chance depends on the step alone, so that a resumed run equals an uninterrupted one.
             torch.manual_seed((config.seed << 32) + run.step)
-            with torch.autocast(torch_device.type, torch.bfloat16, enabled=bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 prediction, target = objective.predict(samples)
             loss = objective.loss(prediction.float(), target)
             run.take_step(loss)
 
+            validates = run.is_due(config.validate_every) or run.is_finished
+            if validates or run.is_due(config.checkpoint_every):
+                run.save()  # first: a validation takes long, and is not asked to end early
             figures = None
-            if validation and (run.is_due(config.validate_every) or run.is_finished):
+            if validation and validates and not interrupt.is_set():
                 figures = run.figures = _validate(run, validation, out)
             log.add(loss, figures)
-            if run.is_due(config.checkpoint_every):
-                run.save()
         run.save()
     return run.is_finished
 

@@ -9,10 +9,13 @@ import numpy as np
 from PIL import Image
 
 from recolor_cli.color.lab import rgb_to_gray
+from recolor_cli.color.resize import shrink_to_side
 from recolor_cli.evaluation.metrics import Accumulator, Figures
 from recolor_cli.evaluation.pictures import Picture, load_pictures, usable
 from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.recolorizer import Recolorizer
+
+_SHEET_SIDE = 512  # px, the longest side of a picture on a sheet
 
 
 def load_validation_pictures(sources: Sequence[str], count: int) -> list[Picture]:
@@ -40,7 +43,7 @@ def draw_sample_sheet(network: ColorNetwork, pictures: Sequence[Picture]) -> byt
     recolorizer = Recolorizer(network)
     rows = []
     for picture in pictures:
-        rgb = picture.rgb()
+        rgb = shrink_to_side(picture.rgb(), _SHEET_SIDE)
         rows.append(np.hstack((rgb_to_gray(rgb), recolorizer.recolor(rgb), rgb)))
     sheet = np.full(
         (sum(r.shape[0] for r in rows), max(r.shape[1] for r in rows), 3), 255, np.uint8
