@@ -240,7 +240,16 @@ class Recolorizer:
         Returns
         -------
         array or PIL.Image.Image, of the same size
+
+        Raises
+        ------
+        InputError
+            If `ab` is of another shape.
         """
+        if ab.ndim != 3 or ab.shape[2] != 2:
+            raise InputError(
+                f"ab has the shape {ab.shape}, not (h, w, 2)", "give what `predict` returned"
+            )
         given, options = take_picture(picture), self.options
         rgb = given.rgb
         result = np.empty_like(rgb) if out is None else out

@@ -141,7 +141,7 @@ def test_the_default_model_pads_to_multiples_of_its_stride(poster_network):
 
 def test_a_regression_has_no_distribution():
     network = OnnxColorNetwork.load("fruitnet", "cpu")
-    with pytest.raises(ModelError, match="fruitnet gives one color"):
+    with pytest.raises(ModelError, match="fruitnet gives no choice of colors"):
         network.distribution(np.zeros((1, 1, 64, 64), np.float32))
 
 

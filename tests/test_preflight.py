@@ -64,9 +64,9 @@ def test_a_model_and_a_device_are_looked_at_although_all_is_done(
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
     [
-        (["-m", "fruitnet", "--palette", "#123"], 4, "fruitnet gives one color"),
-        (["-m", "colorunet", "--hint", "1,2,#123"], 4, "colorunet gives one color"),
-        (["-m", "fruitnet", "--confidence"], 4, "fruitnet gives one color"),
+        (["-m", "fruitnet", "--palette", "#123"], 4, "fruitnet gives no choice of colors"),
+        (["-m", "colorunet", "--hint", "1,2,#123"], 4, "colorunet gives no choice of colors"),
+        (["-m", "fruitnet", "--confidence"], 4, "fruitnet gives no choice of colors"),
         (["--hint", "60,5,#123"], 1, "the hint 60,5 lies outside the picture, 60x90"),
         (["--hint", "5,90,#123", "-n"], 1, "the hint 5,90 lies outside the picture, 60x90"),
         (["--hint", "wide.png"], 1, "the drawing wide.png, 90x60, has another shape"),
@@ -115,7 +115,7 @@ def test_overlays_of_films_are_looked_at_although_all_is_done(recolor, done):
     _, err = recolor("b.mp4", "--mask", "fits.png")
     assert "exists, skipped" in err
     _, err = recolor("b.mp4", "--palette", "#123", "-m", "fruitnet", exit_code=4)
-    assert "fruitnet gives one color" in err
+    assert "fruitnet gives no choice of colors" in err
 
 
 def test_hints_and_masks_that_fit_are_skipped_in_all_orientations(recolor, done):

@@ -121,6 +121,12 @@ def test_too_few_pixels_are_an_error(manifest, shape):
         Recolorizer(SpyNetwork(manifest)).recolor(np.zeros((*shape, 3), np.uint8))
 
 
+def test_color_of_another_shape_cannot_be_painted(manifest):
+    for shape in ((3, 3), (3, 3, 3)):
+        with pytest.raises(InputError, match=r"not \(h, w, 2\)"):
+            Recolorizer(SpyNetwork(manifest)).paint(draw(), np.zeros(shape, np.float32))
+
+
 @pytest.mark.parametrize(
     ("rgb", "said"),
     [

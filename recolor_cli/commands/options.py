@@ -238,7 +238,7 @@ null_option = click.option(
     "-0",
     "--null",
     is_flag=True,
-    help="Names on stdout and in lists end in NUL, not newline.",
+    help="Names end in NUL, not newline.",
 )
 quiet_option = click.option(
     "-q",
@@ -269,13 +269,17 @@ cluster_option = click.option(
     callback=_read_cluster,
     help="The machines of a Ray cluster at HOST:PORT, or auto. [this machine]",
 )
-jobs_option = click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    help="Pictures worked on at a time. [the CPUs; with a store, three for each]",
-)
+
+
+def jobs_option(default: str) -> Callable[[Command], Command]:
+    """Return the option ``-j``; `default` is said in the help."""
+    return click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(1, 256),
+        metavar="N",
+        help=f"Pictures worked on at a time. [{default}]",
+    )
 
 
 def max_pixels_option(default: int) -> Callable[[Command], Command]:

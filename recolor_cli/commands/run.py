@@ -168,7 +168,7 @@ _SECTIONS = {
     shell_complete=files,
     help="Read inputs from a file, one a line; - is stdin.",
 )
-@jobs_option
+@jobs_option("the CPUs; with a store, three for each")
 @cluster_option
 @click.option(
     "--watch", is_flag=True, help="Go on with what arrives in the folders INPUT, until stopped."

@@ -66,7 +66,7 @@ _SHORTEST_TOKEN = 16  # characters
 )
 @model_option
 @device_option
-@jobs_option
+@jobs_option("the CPUs")
 @click.option(
     "--max-body",
     type=click.IntRange(1, 4096),

@@ -148,6 +148,6 @@ class Manifest:
 def no_distribution(name: str) -> ModelError:
     """Return the error of a model without a distribution where one is needed."""
     return ModelError(
-        f"the model {name} gives one color for a place, not a choice of colors",
+        f"the model {name} gives no choice of colors in the ab plane",
         "use a model with classes in the ab plane: poster or classification",
     )
