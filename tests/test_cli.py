@@ -705,6 +705,31 @@ def test_demo(recolor, tmp_path):
     assert (tmp_path / "recolor-demo.jpg").read_bytes() == b"mine"
 
 
+def test_the_demo_overwrites_no_picture_of_others(recolor, tmp_path):
+    result = tmp_path / "recolor-demo-recolored.jpg"
+    for mine in (b"mine", encoded(draw())):
+        result.write_bytes(mine)
+        _, err = recolor("demo", "-o", tmp_path, exit_code=2)
+        assert "recolor-demo-recolored.jpg exists and is another picture" in err
+        assert result.read_bytes() == mine
+    assert files_below(tmp_path) == [result.name]
+
+
+@pytest.mark.parametrize("name", ["recolor-demo.jpg", "recolor-demo-recolored.jpg"])
+def test_the_demo_names_what_it_cannot_read(recolor, tmp_path, name):
+    (tmp_path / name).mkdir()
+    _, err = recolor("demo", "-o", tmp_path, exit_code=1)
+    assert f"{name}: " in err
+    assert "choose another folder with -o" in err
+
+
+def test_the_demo_takes_no_address_for_a_folder(recolor, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, err = recolor("demo", "-o", "s3://bucket/x", exit_code=2)
+    assert "is a folder of this machine" in err
+    assert not files_below(tmp_path)
+
+
 def test_evaluate_has_the_baselines_in_its_table(recolor, tmp_path):
     pictures = tmp_path / "pictures"
     pictures.mkdir()
@@ -756,6 +781,46 @@ def test_evaluate_refuses_a_report_that_it_would_measure_or_cannot_write(recolor
     _, err = recolor("evaluate", pictures, "--report", tmp_path / "file", exit_code=1)
     assert "cannot make the folder" in err
     assert not (pictures / "report").exists()
+
+
+def test_evaluate_checks_models_and_report_before_it_decodes(recolor, tmp_path):
+    pictures, report = tmp_path / "pictures", tmp_path / "report"
+    pictures.mkdir()
+    (pictures / "good.png").write_bytes(encoded(draw(64, 48), "PNG"))
+    (pictures / "bad.png").write_bytes(b"bad")
+    _, err = recolor("evaluate", pictures, "-m", "nobody", exit_code=4)
+    assert "no model is called nobody" in err
+    assert "bad.png" not in err
+    report.mkdir()
+    (report / "comparison.html").write_text("mine")
+    out, err = recolor("evaluate", pictures, "--report", report, "--device", "cpu", exit_code=2)
+    assert "comparison.html exists and is another page" in err
+    assert "move it, or name another folder with --report" in err
+    assert "bad.png" not in err
+    assert not out
+    assert files_below(report) == ["comparison.html"]
+
+
+def test_a_report_keeps_no_sheets_of_models_of_an_earlier_one(recolor, tmp_path):
+    pictures, report = tmp_path / "pictures", tmp_path / "report"
+    pictures.mkdir()
+    (pictures / "a.png").write_bytes(encoded(draw(64, 48), "PNG"))
+    run = ("evaluate", pictures, "--report", report, "--device", "cpu")
+    recolor(*run, "-m", "film", "-m", "fruitnet")
+    (report / "1-mine.png").write_bytes(b"mine")
+    recolor(*run, "-m", "fruitnet")
+    assert sorted(path.name for path in report.glob("*.png")) == ["1-fruitnet.png", "1-mine.png"]
+
+
+def test_only_looks_at_the_path_within_a_source(recolor, tmp_path):
+    folder = tmp_path / "posters"
+    folder.mkdir()
+    for name in ("a.jpg", "posters-b.jpg"):
+        (folder / name).write_bytes(encoded(draw(64, 48)))
+    run = ("evaluate", "--only", "posters", "--json", "--device", "cpu")
+    for source, count in ((folder, 1), (tmp_path, 2)):
+        out, _ = recolor(*run, source)
+        assert json.loads(out.splitlines()[0])["pictures"] == count
 
 
 def test_models_of_one_name_each_have_a_column_and_a_sheet(recolor, tmp_path):

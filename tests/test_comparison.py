@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -64,6 +65,20 @@ def test_an_earlier_comparison_is_replaced_and_nothing_else(tmp_path):
         ComparisonPage(page)
 
 
+def test_an_interrupted_comparison_leaves_the_earlier_page_as_it_is(tmp_path):
+    page = tmp_path / "comparison.html"
+    write(page, ["a.png"])
+    interrupted = ComparisonPage(page)
+    row = interrupted.add_picture("a.png", BLUE)
+    interrupted.add_result(row, 0, BLUE)
+    (picture,) = facts_of(page)["pictures"]
+    first, second = picture["results"]
+    urls = (picture["before"], first["image"], second["image"])
+    assert [thumbnail(page, url).read_bytes() for url in urls] == [RED, RED, BLUE]
+    write(page, ["a.png"])
+    assert len(names(tmp_path / "comparison-thumbnails")) == 3  # what was left is removed
+
+
 def test_a_click_counts_and_shows_the_command(browser, tmp_path):  # noqa: F811
     page = tmp_path / "comparison.html"
     write(page, ["1.png", "2.png", "3.png"])
@@ -94,7 +109,7 @@ def test_the_command_compares_some_pictures_of_a_folder(recolor, tmp_path, monke
     page = Path("comparison.html")
     facts = facts_of(page)
     assert [picture["name"] for picture in facts["pictures"]] == ["0.png", "1.png", "3.png"]
-    assert facts["models"][1]["command"] == "recolor old -m film -o new"
+    assert facts["models"][1]["command"] == "recolor run old -m film -o new"
     first, second = (
         pixels(thumbnail(page, result["image"])).astype(int)
         for result in facts["pictures"][0]["results"]
@@ -106,8 +121,20 @@ def test_the_command_compares_some_pictures_of_a_folder(recolor, tmp_path, monke
     out, _ = recolor("compare", ".", *options, "-m", "fruitnet", "-m", "film", "--device", "cpu")
     facts = facts_of(page)
     assert len(facts["pictures"]) == 5
-    command = "recolor . -r --exclude 'new *' --temperature 0.5 --strength 1.2 -m film -o new"
+    command = "recolor run . -r --exclude 'new *' --temperature 0.5 --strength 1.2 -m film -o new"
     assert facts["models"][1]["command"] == command
+
+
+def test_the_command_on_the_page_works_for_a_folder_with_the_name_of_a_command(
+    recolor, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("models").mkdir()
+    Path("models/a.png").write_bytes(encoded(draw(), "PNG"))
+    recolor("compare", "models", "-m", "fruitnet", "-m", "film", "--device", "cpu")
+    words = shlex.split(facts_of(Path("comparison.html"))["models"][1]["command"])
+    recolor(*words[1:], "--device", "cpu")
+    assert names(Path("new")) == ["a.png"]
 
 
 def test_what_cannot_be_read_is_told_and_left_out(recolor, tmp_path):

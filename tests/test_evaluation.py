@@ -1,5 +1,7 @@
+import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -65,6 +67,69 @@ def test_a_broken_tar_file_is_named_without_the_words_of_a_library(tmp_path):
         with pytest.raises(InputError, match=r"whole\.tar: cannot be read") as caught:
             load_pictures([f"{tmp_path}/*.tar"])
         assert "Error" not in caught.value.message
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_tar_file_with_a_damaged_header_is_no_shorter_one(tmp_path, compress):
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as tar:
+        for picture in PICTURES:
+            member = tarfile.TarInfo(picture.name)
+            member.size = len(picture.data)
+            tar.addfile(member, io.BytesIO(picture.data))
+            if picture is PICTURES[1]:
+                third = whole.tell()
+    path = tmp_path / "pictures.tar"
+    path.write_bytes(compress(whole.getvalue()))
+    assert len(load_pictures([str(path)])) == len(PICTURES)
+    damaged = bytearray(whole.getvalue())
+    damaged[third + 148] ^= 7  # of the header's checksum
+    path.write_bytes(compress(bytes(damaged)))
+    with pytest.raises(InputError, match=r"pictures\.tar: cannot be read: it is no tar file, or a"):
+        load_pictures([str(path)])
+
+
+def test_a_picture_that_several_sources_hold_is_there_once(tmp_path):
+    folder, tar_file = tmp_path / "all", tmp_path / "x.tar"
+    (folder / "posters").mkdir(parents=True)
+    for name in ("a.png", "posters/b.png"):
+        (folder / name).write_bytes(PICTURES[0].data)
+    with tarfile.open(tar_file, "w") as tar:
+        for _ in range(2):  # two pictures, though of one name
+            tar.add(folder / "a.png", "a.png")
+    (tmp_path / "link").symlink_to(folder)
+    sources = [folder, folder, folder / "posters", tmp_path / "link", tar_file, tar_file]
+    found = load_pictures(list(map(str, sources)))
+    names = [str(folder / "a.png"), str(folder / "posters/b.png"), *[f"{tar_file}:a.png"] * 2]
+    assert [picture.name for picture in found] == names
+
+
+def test_pictures_of_a_folder_are_in_the_order_of_their_paths(tmp_path):
+    names = ["a/z.png", "a-b/c.png", "a.png", "B.png", "a/b/c.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(PICTURES[0].data)
+    for hidden in (".trash", "@eaDir"):
+        (tmp_path / hidden).mkdir()
+        (tmp_path / hidden / "x.png").write_bytes(PICTURES[0].data)
+    found = load_pictures([str(tmp_path)])
+    assert [Path(p.name) for p in found] == sorted(tmp_path / name for name in names)
+    assert [p.within for p in found] == ["B.png", "a/b/c.png", "a/z.png", "a-b/c.png", "a.png"]
+
+
+def test_a_subfolder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.png").write_bytes(PICTURES[0].data)
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match="closed: cannot be read: Permission denied"):
+        load_pictures([str(tmp_path)])
 
 
 def test_measuring_needs_no_package_of_training(tmp_path):

@@ -255,6 +255,9 @@ def test_everything_can_be_reached_by_keys(browser, page):
     )  # the files themselves
     press(Keys.PAGE_DOWN)
     assert title.text == ODD_NAMES[1]
+    for key, number in (("n", 2), ("N", 3), ("P", 2), ("p", 1)):  # capitals with Caps Lock
+        press(key)
+        assert title.text == ODD_NAMES[number]
     press(Keys.ESCAPE)
     assert not large.is_displayed()
     assert "100%" in browser.switch_to.active_element.get_attribute("aria-label")

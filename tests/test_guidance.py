@@ -19,7 +19,12 @@ from recolor_cli.guidance.confidence import confidence_map, entropy
 from recolor_cli.guidance.guided_filter import guided_filter
 from recolor_cli.guidance.hint_propagation import HintConstraints, _link_pixels, propagate_hints
 from recolor_cli.guidance.hints import Hint, Hints
-from recolor_cli.guidance.palette_bank import DESCRIPTIONS, main_colors, named_palette
+from recolor_cli.guidance.palette_bank import (
+    DESCRIPTIONS,
+    bank_palettes,
+    main_colors,
+    named_palette,
+)
 from recolor_cli.guidance.palette_matching import (
     Palette,
     match_palette,
@@ -87,6 +92,18 @@ def test_variants_differ_clearly_and_the_seed_decides_which():
     for one, again in zip(found, some_variants(), strict=True):
         np.testing.assert_array_equal(one, again)
     np.testing.assert_array_equal(some_variants(seed=1)[1], some_variants(5)[4])
+
+
+def test_seeds_of_the_docs_give_other_palettes():
+    likely = mean_distribution(logits_of(((40, 30), 0.5), ((0, -40), 0.5)), 0.38)
+
+    def chosen(variants: int, seeds: range) -> list[int]:
+        palettes = [select_palettes(likely, BINS, bank_palettes(), variants - 1, s) for s in seeds]
+        return [id(palette) for some in palettes for palette in some]
+
+    for variants, seeds in ((4, range(21)), (8, range(0, 19, 3)), (16, range(0, 16, 5))):
+        found = chosen(variants, seeds)
+        assert len(set(found)) == len(found) == (variants - 1) * len(seeds)
 
 
 def test_the_most_variants_are_all_different():

@@ -102,12 +102,14 @@ def test_a_list_of_colors_and_a_picture_are_palettes(tmp_path):
     [
         ("x.gpl", b"GIMP Palette\n", "no color"),
         ("x.gpl", b"GIMP Palette\n300 0 0\n", "300 0 0"),
-        ("x.gpl", b"GIMP Palette\nred\n", "invalid literal"),
-        ("x.ase", ase(*RGB)[:40], "broken"),
+        ("x.gpl", b"GIMP Palette\nred\n", "'red' is not a color"),
+        ("x.gpl", b"GIMP Palette\nName:Foo\n", "'Name:Foo' is not a color"),
+        ("x.gpl", b"GIMP Palette\n255.0 0 0\n", "'255.0 0 0' is not a color"),
+        ("x.ase", ase(*RGB)[:40], "is broken: its end is missing"),
         ("x.ase", ase((b"HSB ", (1.0, 1.0, 1.0))), "HSB"),
         ("x.ase", ase(), "no color"),
         ("x.ase", ase((b"LAB ", (0.5, float("nan"), 0.0))), "not a number"),
-        ("x.aco", aco(1, *WORDS)[:9], "broken"),
+        ("x.aco", aco(1, *WORDS)[:9], "is broken: its end is missing"),
         ("x.aco", aco(3), "version 3"),
         ("x.aco", aco(1, (5, 0, 0, 0, 0)), "space 5"),
         ("x.aco", b"", "broken"),
@@ -139,6 +141,26 @@ def test_hidden_pixels_of_a_picture_are_no_colors_of_its_palette(tmp_path):
         load_palette(str(path))
 
 
+def test_thin_opaque_strokes_are_a_palette(tmp_path):
+    levels = np.zeros((2048, 2048, 4), np.uint8)
+    levels[..., 2] = 255  # hidden blue
+    for left in range(100, 2048, 200):
+        levels[:, left : left + 3] = (200, 16, 46, 255)
+    path = tmp_path / "strokes.png"
+    Image.fromarray(levels).save(path)
+    np.testing.assert_allclose(np.unique(load_palette(str(path)).ab, axis=0), [RED], atol=0.1)
+
+
+def test_no_hidden_pixel_of_a_large_picture_colors_its_palette(tmp_path):
+    levels = np.zeros((1500, 1500, 4), np.uint8)
+    levels[::2] = (255, 0, 0, 255)
+    levels[1::2] = (0, 0, 255, 120)
+    path = tmp_path / "rows.png"
+    Image.fromarray(levels).save(path)
+    red = load_palette("#f00").ab
+    np.testing.assert_allclose(np.unique(load_palette(str(path)).ab, axis=0), red, atol=0.1)
+
+
 def test_random_bytes_are_no_palettes(tmp_path):
     random = np.random.default_rng(0)
     for number in range(150):
@@ -160,6 +182,14 @@ def test_random_bytes_are_no_palettes(tmp_path):
 def test_what_is_no_palette_at_all(text):
     with pytest.raises(UsageError):
         load_palette(text)
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_text_is_neither_a_palette_nor_a_hint(text):
+    with pytest.raises(UsageError, match="is not a palette"):
+        load_palette(text)
+    with pytest.raises(UsageError, match="is not a hint"):
+        load_hints([text])
 
 
 def test_colors():
@@ -290,10 +320,11 @@ def test_a_scribble_of_another_shape_is_an_error_of_the_picture(tmp_path):
     ("data", "said"),
     [
         (b"[1, 2]", "no hints"),
+        (b"[]", "list is empty"),
         (b'{"x": 1}', "no 'hints'"),
         (b'{"hints": 7}', "no hints"),
         (b'[{"x": 1, "y": 2}]', "color"),
-        (b'[{"x": 1, "y": 2, "color": "rot"}]', "rot"),
+        (b'[{"x": 1, "y": 2, "color": "rot"}]', "no hints: 'rot' is not a color"),
         ('[{"x": 1}]'.encode("utf-16"), "no 'y'"),
         (b'[{"x": 1, "y": "\xe9"}]', "UTF-8"),
         (b'[{"x": 1, "y": 2, "color": "#123", "radius": 0}]', "more than 0"),
@@ -311,8 +342,14 @@ def test_a_scribble_of_another_shape_is_an_error_of_the_picture(tmp_path):
 )
 def test_broken_hint_files_are_usage_errors(tmp_path, data, said):
     (tmp_path / "h").write_bytes(data)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=said) as caught:
         load_hints([str(tmp_path / "h")])
+    assert str(tmp_path / "h") in caught.value.message
+
+
+def test_a_file_that_the_studio_saved_may_hold_no_hints(tmp_path):
+    (tmp_path / "h").write_bytes(b'{"hints": []}')
+    assert not load_hints([str(tmp_path / "h")]).points
 
 
 def test_a_number_of_many_digits_lies_outside_the_picture(tmp_path):
@@ -400,7 +437,7 @@ def test_a_network_without_a_distribution_cannot_be_steered(manifest):
         def predict(self, lightness, temperature):
             raise AssertionError("not needed")
 
-    with pytest.raises(ModelError, match="not a choice of colors"):
+    with pytest.raises(ModelError, match="gives no choice of colors"):
         Recolorizer(OneColor()).predict_distribution(draw())
 
 

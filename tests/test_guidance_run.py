@@ -302,7 +302,7 @@ def test_steering_works_in_the_process_of_a_batch(recolor, scans):
 def test_a_model_with_one_color_is_told_before_anything_is_done(recolor, scans, inputs, flags):
     before = names(scans)
     _, err = recolor(inputs, *flags, "-m", "fruitnet", "--device", "cpu", exit_code=4)
-    assert err.count("not a choice of colors") == 1
+    assert err.count("gives no choice of colors") == 1
     assert names(scans) == before
 
 

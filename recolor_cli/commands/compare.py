@@ -109,7 +109,8 @@ def compare(
     with console.progress(len(comparison.pictures) * len(models), "pictures", "recoloring") as bar:
         for number, model in enumerate(models):
             seconds = comparison.add_results(number, model, options, device, bar.advance)
-            command = shlex.join(["recolor", *inputs, *given, "-m", model, "-o", "new"])
+            # With `run`, because an input may have the name of a command.
+            command = shlex.join(["recolor", "run", *inputs, *given, "-m", model, "-o", "new"])
             columns.append(ComparedModel(Path(model).name, f"{seconds:.2f} s a picture", command))
     comparison.page.write(columns, _describe(len(comparison.pictures), options))
     if not quiet:

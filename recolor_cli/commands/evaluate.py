@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -53,7 +55,9 @@ class _ModelName(click.types.StringParamType):
 )
 @temperature_option
 @strength_option
-@click.option("--only", metavar="TEXT", help="Leave out pictures whose name does not contain TEXT.")
+@click.option(
+    "--only", metavar="TEXT", help="Measure pictures with TEXT in their path within SOURCE."
+)
 @click.option("--aged", is_flag=True, help="Wear the pictures as old prints are before recoloring.")
 @click.option(
     "--report",
@@ -88,39 +92,46 @@ def evaluate(
         from recolor_cli.evaluation.pictures import load_pictures
         from recolor_cli.evaluation.table import Table
         from recolor_cli.evaluation.table import evaluate as measure
+        from recolor_cli.gallery.comparison import NAME, ComparisonPage
     except ImportError as error:
         raise missing_extra("eval", error) from error
     from recolor_cli.guidance.recolor_options import RecolorOptions
+    from recolor_cli.model.preflight import check_model
+    from recolor_cli.model.registry import DEFAULT_MODEL
     from recolor_cli.system.files import write_atomic
 
     console = Console(quiet)
-    found = [p for p in load_pictures(pictures) if only is None or only in p.name]
+    models = models_ or (DEFAULT_MODEL,)
+    for model in models:  # before all pictures are decoded
+        check_model(model, device)
+    found = [p for p in load_pictures(pictures) if only is None or only in p.within]
     if not found:
-        raise NoInputsError(f"no picture's name contains {only}", "leave --only out")
+        raise NoInputsError(f"no picture's path contains {only}", "leave --only out")
+    if report:
+        _make_report_folder(report, pictures)
+        page = ComparisonPage(report / NAME, "name another folder with --report")
     sound = _leave_out_broken(found, console)
     if not sound:
         return ExitCode.SOME_FAILED
-    if report:
-        _make_report_folder(report, pictures)
-    networks = _load_networks(models_, device, console)
+    networks = _load_networks(models, device, console)
     options = RecolorOptions(temperature, strength)
     with console.progress(len(sound), "pictures", "measuring") as bar:
         figures = measure(sound, networks, _baseline_of(networks), options, aged, bar.advance)
     conditions = _describe(len(sound), pictures, only, aged, options)
     table = Table(figures, conditions)
     if as_json:
-        for model in figures:
-            console.json(model.to_json())
+        for row in figures:
+            console.json(row.to_json())
     else:
         console.table(table.columns(), table.rows())
     if report:
+        _remove_sheets(report)
         write_atomic(report / "table.md", table.to_markdown().encode())
         write_atomic(report / "table.json", table.to_json().encode())
         for number, (name, network) in enumerate(networks.items()):
             differences = figures[2 + number].differences  # behind the two baselines
             sheet = draw_example_sheet(sound, differences, network, options, aged)
-            write_atomic(report / f"{number + 1}-{name}.png", sheet)
-        page = report / "comparison.html"
+            write_atomic(report / _sheet_name(number, name), sheet)
         write_example_page(page, sound, figures[2:], networks, options, aged, conditions)
     return ExitCode.OK if len(sound) == len(found) else ExitCode.SOME_FAILED
 
@@ -148,10 +159,9 @@ def _load_networks(
 ) -> dict[str, OnnxColorNetwork]:
     """Load the networks, by names that differ from each other and from the baselines'."""
     from recolor_cli.evaluation.table import GRAY, PRIOR_MEAN
-    from recolor_cli.model.registry import DEFAULT_MODEL
 
     networks: dict[str, OnnxColorNetwork] = {}
-    for model in models or (DEFAULT_MODEL,):
+    for model in models:
         name = Path(model).name.removesuffix(".onnx").removesuffix(".toml")
         while name in (GRAY, PRIOR_MEAN, *networks):
             name += "'"
@@ -180,7 +190,7 @@ def _describe(
     names = ", ".join(Path(source).name or source for source in sources)
     return (
         f"{counted(count, 'picture')} of {names}"
-        f"{f' whose name contains {only}' if only else ''}"
+        f"{f' whose path contains {only}' if only else ''}"
         f"{', shown worn as old prints are' if aged else ''}; temperature "
         f"{options.temperature or 'as the model has it'}, strength {options.strength:g}; "
         f"recolor {version_of('recolor-cli')}."
@@ -207,3 +217,18 @@ def _make_report_folder(report: Path, sources: Sequence[str]) -> None:
         raise OutputError(
             f"cannot make the folder {report}: {error.strerror}", "name another with --report"
         ) from error
+
+
+def _sheet_name(number: int, model: str) -> str:
+    """Return the name of the sheet of a model, given its number, from 0."""
+    return f"{number + 1}-{model}.png"
+
+
+def _remove_sheets(report: Path) -> None:
+    """Remove the sheets of the models that an earlier ``table.json`` has, and no other files."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        entries = json.loads((report / "table.json").read_bytes())["entries"]
+        for number, entry in enumerate(entries[2:]):  # behind the two baselines
+            sheet = _sheet_name(number, entry["model"])
+            if Path(sheet).name == sheet:
+                (report / sheet).unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.evaluation.pictures import Picture
@@ -18,7 +17,7 @@ _COUNT = 24  # pictures
 
 
 def write_example_page(
-    path: Path,
+    page: ComparisonPage,
     pictures: Sequence[Picture],
     figures: Sequence[ModelFigures],
     networks: Mapping[str, ColorNetwork],
@@ -30,8 +29,8 @@ def write_example_page(
 
     Parameters
     ----------
-    path : Path
-        ``*.html``; its thumbnails lie in a folder beside it.
+    page : ComparisonPage
+        With no picture yet.
     pictures, networks, options, aged
         As they were passed to `evaluate`.
     figures : sequence of ModelFigures
@@ -41,10 +40,9 @@ def write_example_page(
 
     Raises
     ------
-    UsageError, OutputError
-        As `ComparisonPage`.
+    OutputError
+        If the page or a thumbnail cannot be written.
     """
-    page = ComparisonPage(path)
     recolorizers = [Recolorizer(network, options) for network in networks.values()]
     count = min(_COUNT, len(pictures))
     for number in (place * len(pictures) // count for place in range(count)):

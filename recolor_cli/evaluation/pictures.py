@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 from recolor_cli.batch.exclusion import is_machine_made
 from recolor_cli.errors import InputError, NoInputsError
@@ -42,10 +43,19 @@ class Picture:
 
     Its bytes are read from the file each time that they are needed, because hundreds of thousands
     of pictures do not fit into memory.
+
+    Parameters
+    ----------
+    name : str
+        For messages: the path of the file, or those of a tar file and of its member.
+    source : FileSpan or bytes
+    within : str
+        The path within the folder or tar file that was searched, with slashes.
     """
 
     name: str
     source: FileSpan | bytes
+    within: str = ""
 
     @property
     def data(self) -> bytes:
@@ -66,7 +76,7 @@ class Picture:
             ) from error
 
     def is_one_of(self, parts: Sequence[str]) -> bool:
-        """Return whether the name contains one of `parts`."""
+        """Return whether the name, with all folders, contains one of `parts`."""
         return any(part in self.name for part in parts)
 
     def rgb(self, keep_damaged: bool = False) -> RgbImage:
@@ -100,16 +110,17 @@ def load_pictures(sources: Sequence[str]) -> list[Picture]:
     Returns
     -------
     list of Picture
-        In the order of `sources`; within a folder by path, within a tar file as it has them.
+        In the order of `sources`; within a folder by path, within a tar file as it has them. A
+        file that several sources hold is there once.
 
     Raises
     ------
     NoInputsError
         If a source matches nothing, or has no picture.
     InputError
-        If a file cannot be read, or a tar file is broken.
+        If a file or a folder cannot be read, or a tar file is broken.
     """
-    pictures: list[Picture] = []
+    pictures: dict[tuple[Path, int], Picture] = {}
     for source in sources:
         path = Path(source).expanduser()
         # A name may have the characters of a glob, too.
@@ -119,23 +130,37 @@ def load_pictures(sources: Sequence[str]) -> list[Picture]:
                 f"no pictures at {source}: no such file or folder", "check the name"
             )
         for match in matches:
-            found = _find_in_folder(match) if os.path.isdir(match) else _find_in_tar(match)
+            is_folder = os.path.isdir(match)
+            found = _find_in_folder(match) if is_folder else _find_in_tar(match)
             if not found:
                 raise NoInputsError(
                     f"no pictures in {match}", "it needs JPEG, PNG, WebP or TIFF files"
                 )
-            pictures += found
-    return pictures
+            root = Path(os.path.realpath(match))
+            for number, picture in enumerate(found):
+                # Members of a tar file may have one name.
+                key = (root / picture.within, 0) if is_folder else (root, number)
+                pictures.setdefault(key, picture)
+    return list(pictures.values())
 
 
 def _find_in_folder(folder: Path) -> list[Picture]:
-    # A folder may be called x.jpg, too; what it holds is found as that of any other.
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if _is_picture(path.relative_to(folder)) and not path.is_dir()
-    )
-    return [Picture(str(path), _whole_file(path)) for path in paths]
+    paths = []
+    for place, folders, names in os.walk(folder, onerror=_refuse_folder):
+        folders[:] = filter(_is_visible, folders)
+        paths += [Path(place, name) for name in names if _is_picture(Path(name))]
+    # Sorted as paths, not as texts: the order of a training's samples depends on it.
+    return [
+        Picture(str(path), _whole_file(path), path.relative_to(folder).as_posix())
+        for path in sorted(paths)
+    ]
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(
+        f"{error.filename}: cannot be read: {error.strerror}",
+        "change its permissions, or leave it out",
+    ) from error
 
 
 def _whole_file(path: Path) -> FileSpan | bytes:
@@ -162,9 +187,10 @@ def _find_in_tar(path: Path) -> list[Picture]:
                 name = f"{path}:{member.name}"
                 if is_plain and not member.issparse():
                     span = FileSpan(path, member.offset_data, member.size)
-                    pictures.append(Picture(name, span))
+                    pictures.append(Picture(name, span, member.name))
                 elif file := tar.extractfile(member):
-                    pictures.append(Picture(name, file.read()))
+                    pictures.append(Picture(name, file.read(), member.name))
+            _check_end(tar)
     except (tarfile.TarError, OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or "it is no tar file, or a broken one"
         raise InputError(
@@ -173,11 +199,28 @@ def _find_in_tar(path: Path) -> list[Picture]:
     return pictures
 
 
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Check that no member follows those that were read: `tarfile` ends at a broken header.
+
+    Raises
+    ------
+    tarfile.ReadError
+        If one does.
+    """
+    file = cast("IO[bytes]", tar.fileobj)
+    file.seek(tar.offset)
+    if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+        raise tarfile.ReadError("a broken header")
+
+
 def _is_picture(path: Path) -> bool:
     """Tell by its path whether a file is a picture; thumbnails do not count, as in `recolor`."""
-    is_hidden = any(name.startswith(".") and name != ".." for name in path.parts)
-    is_visible = not is_hidden and not any(map(is_machine_made, path.parts))
-    return is_visible and ImageFormat.of_suffix(path.suffix) is not None
+    return all(map(_is_visible, path.parts)) and ImageFormat.of_suffix(path.suffix) is not None
+
+
+def _is_visible(name: str) -> bool:
+    """Tell whether a file or a folder is neither hidden nor made by a machine."""
+    return (not name.startswith(".") or name == "..") and not is_machine_made(name)
 
 
 def spread(pictures: Sequence[Picture], most: int) -> Sequence[Picture]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
@@ -20,6 +21,7 @@ from urllib.parse import quote
 from recolor_cli.batch.sidecar_names import THUMBNAIL, thumbnail_folder, thumbnail_key
 from recolor_cli.gallery.page import check_replaceable, script_json
 from recolor_cli.system.files import write_atomic
+from recolor_cli.system.temporary_files import remove_leftovers
 from recolor_cli.system.texts import as_text
 
 NAME = "comparison.html"
@@ -61,22 +63,28 @@ class ComparisonPage:
     Parameters
     ----------
     page : Path
-        ``*.html``. An earlier comparison is replaced, with its thumbnails.
+        ``*.html``. An earlier comparison is replaced, with its thumbnails, when `write` is called.
+    advice : str
+        Hint of the error if another file has the name of the page: how to name another place.
 
     Raises
     ------
     UsageError
         If the file exists and is no comparison.
     OutputError
-        If its folder cannot be written to.
+        If it cannot be read.
     """
 
-    def __init__(self, page: Path) -> None:
+    def __init__(self, page: Path, advice: str = "choose another file with -o") -> None:
         self._page = page
+        # In the names of thumbnails, so that those of an earlier page stay until this one is
+        # written. The next page removes what an interrupted run has left.
+        self._run = secrets.token_hex(8)
         self._thumbnails = thumbnail_folder(page)
         self._rows: list[_Row] = []
         self._written: set[str] = set()
-        check_replaceable(page, _MARK, "choose another file with -o")
+        check_replaceable(page, _MARK, advice)
+        remove_leftovers(self._thumbnails)
 
     def add_picture(self, path: str, before: bytes, truth: bytes = b"") -> int:
         """Add a picture, the JPEG of it as it was and, if it is known, of its true color.
@@ -91,7 +99,7 @@ class ComparisonPage:
         OutputError
             If a thumbnail cannot be written.
         """
-        key = thumbnail_key(f"{len(self._rows)}\0{path}")
+        key = thumbnail_key(f"{self._run}\0{len(self._rows)}\0{path}")
         folder = str(Path(path).parent)
         row = _Row(
             as_text(Path(path).name),

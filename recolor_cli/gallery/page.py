@@ -56,7 +56,7 @@ def check_replaceable(page: Path, mark: bytes, advice: str) -> None:
     mark : bytes
         The tag in the page's head that names its kind.
     advice : str
-        Hint of the error if the page cannot be read.
+        How to name another page; it ends the hint of the error.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def check_replaceable(page: Path, mark: bytes, advice: str) -> None:
     except OSError as error:
         raise OutputError(f"cannot write {page}: {error.strerror}", advice) from error
     if mark not in head:
-        raise UsageError(f"{page} exists and is another page", "move it, or choose -o")
+        raise UsageError(f"{page} exists and is another page", f"move it, or {advice}")
 
 
 class Gallery:

@@ -53,8 +53,8 @@ def confidence_map(nats: FloatArray, letterbox: Letterbox, max_nats: float) -> R
     Returns
     -------
     uint8 array, shape (H, W, 3)
-        sRGB, viridis: dark blue is certain, yellow is a guess. The map has the picture's shape and
-        a longest side of at most 1024 px; the scale lies below it.
+        sRGB, viridis: dark blue is certain, yellow is a guess. The picture's shape, with a longest
+        side of at most 1024 px, and the scale below it, of 28 px.
     """
     size = shrunk_size(letterbox.source, _MAX_SIDE)
     plane = replace(letterbox, source=size).invert(nats[..., None])[..., 0]

@@ -43,6 +43,8 @@ def load_hints(texts: Sequence[str], files: NamedFiles = LOCAL_FILES) -> Hints:
     points: list[Hint] = []
     scribbles: list[Scribble] = []
     for text in texts:
+        if not text.strip():
+            raise UsageError(f"{text!r} is not a hint", _ADVICE)
         if text.count(",") >= 2 and not files.exists(text):
             points.append(_parse_point(text))
             continue
@@ -73,7 +75,12 @@ def _parse_json(name: str, data: bytes) -> list[Hint]:
         entries = values["hints"] if isinstance(values, dict) else values
         if not (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)):
             raise ValueError("its JSON is something else")
+        # The page of `recolor serve` may save a picture without hints.
+        if not entries and isinstance(values, list):
+            raise ValueError("the list is empty")
         return [_parse_entry(entry) for entry in entries]
+    except UsageError as error:  # of a color
+        raise UsageError(f"{name} holds no hints: {error.message}", error.hint) from error
     except (ValueError, KeyError, RecursionError) as error:
         reason = str(error)
         if isinstance(error, KeyError):

@@ -61,7 +61,7 @@ class Hint:
     @property
     def levels(self) -> tuple[int, int, int]:
         """Return red, green and blue, 0..255."""
-        return parse_color(self.color) if isinstance(self.color, str) else self.color
+        return cast("tuple[int, int, int]", self.color)  # a text was parsed
 
     @property
     def given(self) -> tuple[object, ...]:
@@ -152,7 +152,7 @@ class Hints:
             disc = (distance < radius) & (distance < nearest[box])
             nearest[box][disc] = distance[disc]
             fixed[box] |= disc
-            ab[box][disc] = levels_to_ab([hint.color])[0]
+            ab[box][disc] = levels_to_ab([hint.levels])[0]
         return HintConstraints(fixed, ab)
 
     def _drawn_pixels(self, letterbox: Letterbox) -> tuple[NDArray[np.bool_], FloatArray]:

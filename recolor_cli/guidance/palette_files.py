@@ -51,8 +51,10 @@ def load_palette(text: str, files: NamedFiles = LOCAL_FILES) -> Palette:
     Raises
     ------
     UsageError
-        If the file cannot be read, or a color cannot be parsed.
+        If the text is empty, the file cannot be read, or a color cannot be parsed.
     """
+    if not text.strip():
+        raise UsageError(f"{text!r} is not a palette", _ADVICE)
     path = Path(text)
     is_file = files.exists(text)
     if not is_file and text.strip().lower() in DESCRIPTIONS:
@@ -74,7 +76,9 @@ def load_palette(text: str, files: NamedFiles = LOCAL_FILES) -> Palette:
             return _palette_of(_parse_aco(data))
         decoded = decode(data)
         return _palette_of_picture(cast(RgbImage, decoded.rgb), decoded.alpha)
-    except (struct.error, ValueError, OverflowError) as error:
+    except struct.error as error:
+        raise UsageError(f"the palette {text} is broken: its end is missing", _ADVICE) from error
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"the palette {text} is broken: {error}", _ADVICE) from error
     except InputError as error:
         raise UsageError(f"the palette {text} cannot be read: {error.message}", _ADVICE) from error
@@ -108,18 +112,27 @@ def _palette_of(ab: FloatArray) -> Palette:
 
 
 def _palette_of_picture(rgb: RgbImage, alpha: AnyPlanes | None) -> Palette:
-    """Return the colors of a picture, as often as they occur where it is opaque."""
+    """Return the colors of a picture, as often as they occur where it is opaque.
+
+    Raises
+    ------
+    ValueError
+        If it is opaque nowhere.
+    """
+    if alpha is not None and (alpha < _OPAQUE).any():
+        # A smaller copy would mix opaque pixels with the hidden ones beside them.
+        seen = rgb[alpha >= _OPAQUE]
+        if not len(seen):
+            raise ValueError("all of it is transparent")
+        if len(seen) > _SAMPLE_SIDE**2:
+            # Random ones, because a fixed step can hit the same columns in all rows.
+            seen = seen[np.random.default_rng(0).integers(len(seen), size=_SAMPLE_SIDE**2)]
+        return Palette.of_picture(seen[None])
     longest = max(rgb.shape[:2])
     if longest > _SAMPLE_SIDE:
         # Unlike `shrink_to_side`, this rounds down.
         width, height = (max(1, side * _SAMPLE_SIDE // longest) for side in rgb.shape[1::-1])
         rgb = cast(RgbImage, cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA))
-        if alpha is not None:
-            alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
-    if alpha is not None:
-        rgb = rgb[alpha >= _OPAQUE][None]
-        if not rgb.size:
-            raise ValueError("all of it is transparent")
     return Palette.of_picture(rgb)
 
 
@@ -129,7 +142,10 @@ def _parse_gimp(data: bytes) -> FloatArray:
         words = line.split()
         if not words or words[0].startswith("#") or words[0] in ("Name:", "Columns:", "Channels:"):
             continue
-        levels = [int(word) for word in words[:3]]
+        try:
+            levels = [int(word) for word in words[:3]]
+        except ValueError:
+            levels = []
         if len(levels) < 3 or not all(0 <= level <= 255 for level in levels):
             raise ValueError(f"{line.strip()!r} is not a color")
         colors.append((levels[0], levels[1], levels[2]))

@@ -14,6 +14,12 @@ from recolor_cli.system.toml_config import build_config, read_toml
 # The included configs, by name.
 CONFIGS = {path.stem: path for path in sorted((Path(__file__).parent / "configs").glob("*.toml"))}
 
+_POSITIVE = ("learning_rate", "gradient_clip", "sigma", "temperature", "calibration", "strength",
+             "photo_strength")  # fmt: skip
+_NOT_NEGATIVE = ("frozen_blocks", "drop_path", "smoothing", "color_loss", "encoder_rate", "warmup",
+                 "weight_decay")  # fmt: skip
+_COUNTS = ("batch_size", "validate_every", "validation_pictures", "checkpoint_every")
+
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
@@ -103,35 +109,7 @@ class TrainConfig:
                 0 < share < math.inf for share in self.shares.values()
             ),
             "loss_pixels must be more than 0, at most 1": 0 < self.loss_pixels <= 1,
-            "smoothing, color_loss, encoder_rate, weight_decay, warmup and frozen_blocks must not "
-            "be negative": all(
-                value >= 0
-                for value in (
-                    self.smoothing,
-                    self.color_loss,
-                    self.encoder_rate,
-                    self.weight_decay,
-                    self.warmup,
-                    self.frozen_blocks,
-                )
-            ),
             "ema must be at least 0 and less than 1": 0 <= self.ema < 1,
-            "learning_rate, gradient_clip, temperature, calibration, strength and photo_strength "
-            "must be positive": all(
-                0 < value < math.inf
-                for value in (
-                    self.learning_rate,
-                    self.gradient_clip,
-                    self.temperature,
-                    self.calibration,
-                    self.strength,
-                    self.photo_strength,
-                )
-            ),
-            "validate_every, validation_pictures and checkpoint_every must be at least 1": min(
-                self.validate_every, self.validation_pictures, self.checkpoint_every
-            )
-            >= 1,
             "only efficientnet_unet has a gate for photographs": (
                 self.architecture == "efficientnet_unet"
                 or (self.photographs, self.photo_strength) == ((), 1.0)
@@ -139,8 +117,7 @@ class TrainConfig:
             "only efficientnet_unet learns from whole_pictures": (
                 self.architecture == "efficientnet_unet" or not self.whole_pictures
             ),
-            "neighbours must lie in 1..100, sigma be positive": 1 <= self.neighbours <= 100
-            and self.sigma > 0,
+            "neighbours must lie in 1..100": 1 <= self.neighbours <= 100,
             "uv_bins must lie in 1..100": 1 <= self.uv_bins <= 100,
             # These are in ab units, and the bins of colorunet lie in UV.
             "colorunet wants neighbours = 1, smoothing = 0 and color_loss = 0": (
@@ -149,6 +126,14 @@ class TrainConfig:
             ),
             "train must name at least one source of pictures": bool(self.train),
         }
+        for keys, least, limit in (
+            (_POSITIVE, math.ulp(0.0), "positive"),
+            (_NOT_NEGATIVE, 0, "at least 0"),
+            (_COUNTS, 1, "at least 1"),
+        ):
+            checks |= {
+                f"{key} must be {limit}": least <= getattr(self, key) < math.inf for key in keys
+            }
         for rule, kept in checks.items():
             if not kept:
                 raise UsageError(f"training config: {rule}", "change it in the config")
