@@ -1,6 +1,7 @@
 import errno
 import io
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -95,6 +96,41 @@ def test_a_result_gets_permissions_owner_and_times_of_its_picture(tmp_path):
         assert found.st_mode & 0o777 == 0o640
         assert (found.st_uid, found.st_gid) == (status.st_uid, status.st_gid)
         assert (found.st_mtime_ns == 2 * 10**18) == keep_times
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="folders choose the group by setgid there")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="sets groups")
+def test_a_folder_may_choose_the_group_of_results_but_not_that_of_what_they_replace(tmp_path):
+    source, folder = tmp_path / "a.jpg", tmp_path / "shared"
+    source.write_bytes(b"a")
+    os.chown(source, -1, 2345)
+    source.chmod(0o640)
+    folder.mkdir()
+    os.chown(folder, -1, 3456)
+    folder.chmod(0o2770)
+    write_atomic(folder / "b.jpg", b"b", source.stat())
+    found = (folder / "b.jpg").stat()
+    assert (found.st_gid, found.st_mode & 0o777) == (3456, 0o640)
+    os.chown(folder / "b.jpg", -1, 2345)
+    write_atomic(folder / "b.jpg", b"new", (folder / "b.jpg").stat())
+    assert (folder / "b.jpg").stat().st_gid == 2345
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its files have no groups")
+@pytest.mark.parametrize(("mode", "wanted"), [(0o640, 0o600), (0o664, 0o644), (0o660, 0o600)])
+def test_a_group_that_a_file_cannot_have_opens_it_to_no_other(tmp_path, monkeypatch, mode, wanted):
+    source = tmp_path / "a.jpg"
+    source.write_bytes(b"a")
+    source.chmod(mode)
+    fields = list(source.stat())
+    fields[5] += 1  # its group
+
+    def chown(*args):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", chown)
+    write_atomic(tmp_path / "b.jpg", b"b", os.stat_result(fields))
+    assert (tmp_path / "b.jpg").stat().st_mode & 0o777 == wanted
 
 
 def test_bytes_are_on_the_disk_before_they_have_the_name(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from conftest import draw, encoded, names, pixels
 from recolor_cli.batch import targets
 from recolor_cli.color.lab import rgb_to_gray
 from recolor_cli.commands import film_run
-from recolor_cli.video import job
+from recolor_cli.video import image_sequence, job
 from video_clips import SIZE, decoded, luma, make
 
 
@@ -137,6 +137,92 @@ def test_numbered_pictures_get_a_folder_beside_theirs(tmp_path, monkeypatch, rec
     assert "lies among its sources" in err
     recolor("frames/%05d.png", "-o", "joined.mp4", "--rate", "12.5", "--device", "cpu")
     assert decoded("joined.mp4")[1][0] == pytest.approx(0.08)
+
+
+def numbered(folder, count=2):
+    """Write some numbered pictures, all equal, into a new folder."""
+    folder.mkdir(parents=True)
+    for number in range(1, count + 1):
+        (folder / f"{number:05d}.png").write_bytes(encoded(draw(*SIZE[::-1]), "PNG"))
+
+
+def test_numbered_pictures_of_several_folders_are_kept_apart(tmp_path, monkeypatch, recolor):
+    monkeypatch.chdir(tmp_path)
+    numbered(tmp_path / "a/s")
+    numbered(tmp_path / "b/s")
+    patterns = ["a/s/%05d.png", "b/s/%05d.png", "--device", "cpu"]
+    out, err = recolor("film", *patterns, "-o", "out/", exit_code=1)
+    assert out == b"out/%05d.png\n"
+    assert "out/%05d.png is already the result of a/s/%05d.png" in " ".join(err.split())
+    out, _ = recolor("film", *patterns, "-o", "out2/", "--base", ".")
+    assert out == b"out2/a/s/%05d.png\nout2/b/s/%05d.png\n"
+    for name in ("a", "b"):
+        assert names(tmp_path / f"out2/{name}/s") == ["00001.png", "00002.png"]
+
+
+def test_numbered_pictures_go_to_standard_output(tmp_path, monkeypatch, recolor):
+    monkeypatch.chdir(tmp_path)
+    numbered(tmp_path / "in")
+    out, _ = recolor("film", "in/%05d.png", "-o", "-", "--device", "cpu")
+    assert out.startswith(b"YUV4MPEG2 ")
+    assert names(tmp_path) == ["in"]
+
+
+def test_pictures_of_two_makings_do_not_count_as_a_result(tmp_path, monkeypatch, recolor):
+    monkeypatch.chdir(tmp_path)
+    numbered(tmp_path / "in", 4)
+    command = ["film", "in/%05d.png", "-o", "out/", "--device", "cpu"]
+    recolor(*command)
+    times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    write, written = job.write_atomic, []
+
+    def fail_at_the_third(path, data):
+        written.append(path)
+        if len(written) == 3:
+            raise KeyboardInterrupt  # as if the run were killed
+        write(path, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(job, "write_atomic", fail_at_the_third)
+        recolor(*command, "--overwrite", exit_code=130)
+    assert not (tmp_path / "out/00001.png").exists()
+    assert recolor(*command)[0] == b"out/%05d.png\n"
+    for path in (tmp_path / "out").iterdir():
+        assert path.stat().st_mtime_ns > times[path.name]
+    assert "exists, skipped" in recolor(*command)[1]
+
+
+def test_segments_of_finished_pictures_go(tmp_path, monkeypatch, recolor):
+    monkeypatch.chdir(tmp_path)
+    numbered(tmp_path / "in")
+    command = ["film", "in/%05d.png", "-o", "out/", "--device", "cpu"]
+    with monkeypatch.context() as patched:
+        patched.setattr(job.SegmentStore, "remove", job.SegmentStore.close)  # as if killed
+        recolor(*command)
+    assert (tmp_path / "out/.%05d.png.recolor-parts").is_dir()
+    assert "exists, skipped" in recolor(*command)[1]
+    assert names(tmp_path / "out") == ["00001.png", "00002.png"]
+
+
+def test_numbered_pictures_are_listed_twice_at_most(tmp_path, monkeypatch, recolor):
+    """Before the work, so that those that a scanner adds meanwhile do no harm."""
+    monkeypatch.chdir(tmp_path)
+    numbered(tmp_path / "in")
+    calls, find, encode = [], image_sequence.find_pictures, job.encode_segments
+
+    def count(pattern):
+        calls.append(pattern)
+        return find(pattern)
+
+    def encode_meanwhile(*arguments):
+        (tmp_path / "in/00009.png").write_bytes(encoded(draw(), "PNG"))
+        encode(*arguments)
+
+    monkeypatch.setattr(image_sequence, "find_pictures", count)
+    monkeypatch.setattr(job, "encode_segments", encode_meanwhile)
+    recolor("film", "in/%05d.png", "-o", "out/", "--device", "cpu")
+    assert names(tmp_path / "out") == ["00001.png", "00002.png"]
+    assert len(calls) <= 2
 
 
 @pytest.fixture

@@ -273,6 +273,20 @@ def test_texts_of_a_png_are_kept():
         assert result.text["Long"] == "x" * 5000
 
 
+def test_all_texts_of_one_keyword_are_kept_in_order():
+    texts = PngInfo()
+    texts.add_text("Comment", "of the archive")
+    texts.add_itxt("Comment", "Плакат", "ru", "Заметка")
+    texts.add_text("Comment", "x" * 5000, zip=True)
+    buffer = io.BytesIO()
+    Image.fromarray(draw()).save(buffer, "PNG", pnginfo=texts)
+    image = decode(buffer.getvalue())
+    again = decode(encode(image, image.rgb, ImageEncoding()))
+    wanted = (("Comment", "of the archive"), ("Comment", "Плакат"), ("Comment", "x" * 5000))
+    assert image.metadata.texts == again.metadata.texts == wanted
+    assert again.metadata.texts[1][1].lang == "ru"
+
+
 def test_own_tags_of_a_tiff_keep_their_types():
     buffer = io.BytesIO()
     extra = [(65000, 12, 2, (1.5, 2.5), True), (65001, 2, 5, "note", True), (65002, 3, 1, 7, True)]

@@ -22,7 +22,12 @@ from recolor_cli.guidance.palette_files import load_palette
 from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.image.decode import decode_pages
 from recolor_cli.image.formats import ImageFormat
-from recolor_cli.image.provenance import Provenance, digest_of_data, digest_of_file
+from recolor_cli.image.provenance import (
+    DIGITAL_SOURCE_TYPE,
+    Provenance,
+    digest_of_data,
+    digest_of_file,
+)
 from recolor_cli.image.xmp_reader import read_provenance, read_xmp
 from recolor_cli.recolorizer import Recolorizer
 
@@ -344,6 +349,18 @@ def test_the_command_tells_what_was_made_otherwise(poster, recolor):
 def test_the_command_leaves_it_out(poster, recolor):
     recolor(poster, "--device", "cpu", "--no-provenance")
     assert read_xmp(str(poster.with_name("poster-recolored.jpg"))) == b""
+
+
+def test_without_it_a_result_does_not_tell_how_its_source_was_made(poster, manifest):
+    do([poster], manifest)
+    again = poster.with_name("again.jpg")
+    again.write_bytes(poster.with_name("poster-recolored.jpg").read_bytes())
+    do([again], manifest, OutputOptions(variants=2))
+    for name in ("again-recolored.jpg", "again-recolored-2.jpg"):
+        packet = read_xmp(str(poster.with_name(name)))
+        assert read_provenance(packet) is None
+        assert DIGITAL_SOURCE_TYPE.encode() in packet
+        assert b"poster.jpg" not in packet
 
 
 def test_many_results_that_were_made_otherwise_are_counted(tmp_path, manifest, recolor):

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +18,14 @@ from recolor_cli.batch.job import Job
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan, plan_lines
 from recolor_cli.batch.shard import Shard
-from recolor_cli.commands import run
+from recolor_cli.commands import film_run, run
 from recolor_cli.errors import InputError, OutputError, UsageError
-from recolor_cli.system import places, s3_listing, stores
+from recolor_cli.system import files, places, s3_listing, stores
 from recolor_cli.system.listing import Listing
 from recolor_cli.system.places import is_address, local_name, relative_to
+from recolor_cli.terminal.console import Console
+from recolor_cli.video.film_options import FilmOptions
+from video_clips import make
 
 fsspec = pytest.importorskip("fsspec")
 LIBRARIES = ("fsspec", "s3fs", "botocore", "aiohttp", "gcsfs", "adlfs", "paramiko")
@@ -312,6 +317,34 @@ def test_a_film_that_finds_no_room_for_its_copy_is_told(recolor, memory, monkeyp
     _, err = recolor("memory://in/a.mp4", "-o", "memory://out/", exit_code=1)
     assert "the temporary file of memory://in/a.mp4 cannot be written: No space left" in err
     assert "TMPDIR" in err
+
+
+def test_a_film_that_finds_no_room_for_its_result_is_told(recolor, memory, tmp_path, monkeypatch):
+    def fill_the_disk(film, place, *rest):
+        with files.writing(Path(place)):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(film_run, "recolor_film", fill_the_disk)
+    film = make(tmp_path / "a.mp4", 2)
+    _, err = recolor(film, "-o", "memory://out/", "--device", "cpu", exit_code=1)
+    told = "the temporary file of memory://out/a.mp4 cannot be written: No space left on device"
+    assert told in " ".join(err.split())
+    assert "TMPDIR" in err
+
+
+def test_other_errors_of_a_film_are_not_those_of_its_temporary_file(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(film_run, "recolor_film", fail)
+    film = str(make(tmp_path / "a.mp4", 2))
+    outcome = film_run.recolor_job(
+        Job(film, "memory://out/a.mp4"), film_run.FilmSource(film), None, FilmOptions(),
+        Console(quiet=True), threading.Event(),
+    )  # fmt: skip
+    assert "Input/output error" in outcome.error.message
+    assert "temporary" not in outcome.error.message
+    assert "TMPDIR" not in outcome.error.hint
 
 
 def test_a_long_name_on_a_store_needs_no_long_name_on_the_disk(memory):

@@ -1,17 +1,20 @@
 """Films that can be read, whole or damaged, and what cannot."""
 
+import errno
+from itertools import islice
+from pathlib import Path
+
 import av
+import av.error
 import numpy as np
 import pytest
 
+from conftest import draw, encoded
 from recolor_cli.errors import InputError, UsageError
+from recolor_cli.video import segment_encoder
 from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.raw_frames import RawFrames
-from video_clips import (
-    decoded,
-    make,
-    recolored,
-)
+from video_clips import decoded, make, packets, recolored
 
 
 def silence(path):
@@ -67,6 +70,68 @@ def test_of_a_film_that_breaks_off_there_is_what_there_is(tmp_path, network):
     report = recolored(source, tmp_path / "b.mkv", network)
     assert 5 < report.frames < 48
     assert len(decoded(tmp_path / "b.mkv")) == report.frames
+
+
+class DiskFails:
+    """A container whose disk fails behind some packets."""
+
+    def __init__(self, container, count):
+        self._container, self._count = container, count
+
+    def __getattr__(self, name):
+        return getattr(self._container, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._container.close()
+
+    def demux(self, *streams):
+        yield from islice(self._container.demux(*streams), self._count)
+        raise av.error.OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize("of_sound", [False, True])
+def test_a_disk_that_fails_is_not_the_end_of_the_film(tmp_path, network, monkeypatch, of_sound):
+    source = make(tmp_path / "a.mkv", 40, sound=of_sound, options={"bf": "0"})
+    result = tmp_path / "b.mkv"
+    monkeypatch.setattr(segment_encoder, "SEGMENT", 10)
+    opened, opened_file = FilmReader.open, Path.open
+
+    def open_file(path, *args, **kwargs):
+        if path == source:
+            raise OSError(errno.EIO, "Input/output error")
+        return opened_file(path, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        count = 60 if of_sound else 25  # packets, of which the picture has 40
+        patched.setattr(FilmReader, "open", lambda film: DiskFails(opened(film), count))
+        patched.setattr(Path, "open", open_file)
+        with pytest.raises(InputError, match="cannot be read: Input/output error"):
+            recolored(source, result, network)
+    assert not result.exists()
+    report = recolored(source, result, network)
+    assert (report.resumed, report.frames) == (40 if of_sound else 20, 40)
+    assert report.warnings == []
+    assert not of_sound or packets(result, "audio") == packets(source, "audio")
+
+
+def test_a_disk_that_fails_is_not_the_end_of_numbered_pictures(tmp_path, network, monkeypatch):
+    for number in range(6):
+        (tmp_path / f"{number}.png").write_bytes(encoded(draw(), "PNG"))
+    opened, opened_file = FilmReader.open, Path.open
+
+    def open_file(path, *args, **kwargs):
+        if path.name == "4.png":
+            raise OSError(errno.EIO, "Input/output error")
+        return opened_file(path, *args, **kwargs)
+
+    monkeypatch.setattr(FilmReader, "open", lambda film: DiskFails(opened(film), 4))
+    monkeypatch.setattr(Path, "open", open_file)
+    with pytest.raises(InputError, match="Input/output error"):
+        recolored(tmp_path / "%d.png", tmp_path / "b.mkv", network)
+    assert not (tmp_path / "b.mkv").exists()
 
 
 @pytest.mark.parametrize("name", ["slides.mkv", "slides.mp4"])

@@ -245,6 +245,23 @@ def test_numbered_pictures_in_and_out(tmp_path, network):
         FilmReader(str(folder / "f%04d.png"))
 
 
+def test_writing_numbered_pictures_can_be_interrupted(tmp_path, network, monkeypatch):
+    source, stop = make(tmp_path / "a.mkv", 4), threading.Event()
+    write = job.write_atomic
+
+    def write_and_stop(path, data):
+        write(path, data)
+        stop.set()
+
+    monkeypatch.setattr(job, "write_atomic", write_and_stop)
+    report = recolored(source, tmp_path / "out/%d.png", network, stop)
+    assert (report.interrupted, report.frames) == (True, 4)
+    assert [path.name for path in (tmp_path / "out").glob("?.png")] == ["2.png"]
+    report = recolored(source, tmp_path / "out/%d.png", network)
+    assert (report.interrupted, report.resumed) == (False, 4)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [f"{n}.png" for n in range(1, 5)]
+
+
 def test_sixteen_bit_pictures_stay_so(tmp_path, network):
     from PIL import Image
 

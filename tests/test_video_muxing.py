@@ -124,6 +124,28 @@ def test_a_span_has_the_sound_of_the_span(tmp_path, network):
     assert part[0][1] == pytest.approx(expected[0][1] - 0.5, abs=0.002)
 
 
+def test_chapters_of_a_part_begin_with_its_picture(tmp_path, network):
+    """A picture that begins behind 0 does so in its parts, too."""
+    chapters = [
+        {"id": n, "start": 2000 * n, "end": 2000 * n + 2000, "time_base": Fraction(1, 1000),
+         "metadata": {}}
+        for n in (5, 6)
+    ]  # fmt: skip
+    times = [10 + index / RATE for index in range(4 * RATE)]
+    source = make(
+        tmp_path / "a.mkv", len(times), times=times, options={"bf": "0"},
+        finish=lambda container: container.set_chapters(chapters),
+    )  # fmt: skip
+    recolored(source, tmp_path / "b.mkv", network, start=1.0, duration=1.2)
+    begin = decoded(tmp_path / "b.mkv")[0][0]
+    with av.open(str(tmp_path / "b.mkv")) as film:
+        found = [
+            [float(c[key] * c["time_base"]) - begin for key in ("start", "end")]
+            for c in film.chapters()
+        ]
+    assert found == [pytest.approx([0, 1], abs=0.01), pytest.approx([1, 1.2], abs=0.01)]
+
+
 def test_aspect_ratio_colors_and_fields_survive(tmp_path, network):
     def television(stream):
         context = stream.codec_context

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from recolor_cli.image.provenance import DIGITAL_SOURCE_TYPE, Provenance
-from recolor_cli.image.xmp import add_provenance
+from recolor_cli.image.xmp import add_provenance, remove_provenance
 from recolor_cli.image.xmp_document import RDF, XmpError
 from recolor_cli.image.xmp_reader import IPTC, MEDIA, NAMESPACE, XMP, read_provenance
 
@@ -107,6 +107,21 @@ def test_a_result_that_is_recolored_again_keeps_both_ways():
     assert b"Scanner" in packet
     (rdf,) = ElementTree.fromstring(packet).iter(f"{{{RDF}}}RDF")
     assert len(rdf) == 2  # what became empty is gone
+
+
+def test_a_result_can_lose_how_it_was_made_but_not_that_a_machine_made_it():
+    packet = remove_provenance(add_provenance(SOURCE, MADE))
+    assert read_provenance(packet) is None
+    found = properties(packet)
+    (kind,) = found[f"{{{IPTC}}}DigitalSourceType"]
+    assert kind.text == DIGITAL_SOURCE_TYPE
+    (former,) = found[f"{{{NAMESPACE}}}SourceProperties"]
+    assert former.find(f"{{{XMP}}}CreatorTool").text == "Scanner\r\n2"
+    for lost in (MADE.model, MADE.source_digest, "only-gray", "one"):
+        assert lost.encode() not in packet.replace(b"one&#10;two", b"")
+    assert remove_provenance(packet) == packet
+    for other in (b"", SOURCE, *BROKEN.values()):
+        assert remove_provenance(other) == other
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])

@@ -124,10 +124,10 @@ class NetworkSidecars:
         encoding: ImageEncoding,
         provenance: Provenance | None,
     ) -> Iterator[tuple[DecodedImage, AnyRgbImage]]:
-        for page, colorings in zip(pages, self._colorings, strict=True):
-            if provenance:
+        pairs = zip(pages, self._colorings, strict=True)
+        for index, (page, colorings) in enumerate(pairs):
+            if not index:  # the first page or frame speaks for all
                 page = record_provenance(page, provenance, encoding)
-                provenance = None  # the first page or frame speaks for all
             yield page, self._recolorizer.paint(page.rgb, colorings[number - 1], page.rgb)
 
     def _sheet(self) -> tuple[DecodedImage, RgbImage]:

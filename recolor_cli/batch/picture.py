@@ -302,15 +302,13 @@ def _format_pixels(count: int) -> str:
 
 def _recolor_pages(picture: _Picture, extra: NetworkSidecars, timings: StageTimings) -> _Pages:
     """Recolor the pages or frames of a file, each when it is asked for."""
-    provenance = picture.provenance
     for number, page in enumerate(picture.pages(), 1):
         timings.lap("decode")
         with _page_errors(number, page):
             new = extra.recolor(page, timings)
-        if provenance:
-            page = record_provenance(page, provenance, picture.encoding)
+        if number == 1:  # it speaks for all pages or frames
+            page = record_provenance(page, picture.provenance, picture.encoding)
             picture.warnings |= dict.fromkeys(page.warnings)
-            provenance = None  # the first page or frame speaks for all
         yield page, new
         timings.lap("encode")  # of this page, where they are encoded one by one
 

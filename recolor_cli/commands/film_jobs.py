@@ -15,7 +15,7 @@ from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.targets import Targets
-from recolor_cli.commands.film_plan import is_finished, make_untried_outcome
+from recolor_cli.commands.film_plan import find_result, make_untried_outcome
 from recolor_cli.commands.film_run import FilmSource, find_misfit, recolor_job
 from recolor_cli.commands.report import load_network, missing_extra, report_device
 from recolor_cli.system.device import cpu_count
@@ -111,11 +111,13 @@ class FilmJobs:
 
     def _early_outcome(self, job: Job) -> Outcome | None:
         """Return the outcome of a film that needs no work; None if it needs some."""
-        finished = not job.error and is_finished(job, self.output, self.options.start, self.rate)
-        untried = make_untried_outcome(job, finished, self.options.provenance)
-        if finished:
+        start, result = self.options.start, None
+        if not job.error:
+            result = find_result(job, self.output, start, self.rate)
+        untried = make_untried_outcome(job, result is not None, self.options.provenance)
+        if result is not None:
             if not (self.dry_run or is_address(job.destination)):
-                clean_up(Path(job.destination))
+                clean_up(Path(job.destination), Path(result))
             misfit = find_misfit(self._source(job), self.options)
             return Outcome(job, Status.FAILED, misfit) if misfit else untried
         if job.error:

@@ -18,7 +18,11 @@ from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.image.film_names import has_film_suffix, is_film, is_sequence
 from recolor_cli.system.places import is_address
 from recolor_cli.video.containers import CONTAINERS, choose_suffix, is_writable, names_pictures
-from recolor_cli.video.image_sequence import first_result_number, format_frame_path
+from recolor_cli.video.image_sequence import (
+    find_all_pictures,
+    first_result_number,
+    format_frame_path,
+)
 from recolor_cli.video.provenance_tag import read_film_provenance, source_file
 
 if TYPE_CHECKING:
@@ -79,17 +83,32 @@ def _refuse_picture(job: Job) -> Job:
 
 
 def is_finished(job: Job, output: OutputOptions, start: float, rate: Fraction | None) -> bool:
-    """Tell whether the result exists. Of numbered pictures, the first one is written last.
+    """Tell whether the result exists; see `find_result`."""
+    return find_result(job, output, start, rate) is not None
 
-    `start` (s) and `rate` (frames a second) are those of the options.
+
+def find_result(job: Job, output: OutputOptions, start: float, rate: Fraction | None) -> str | None:
+    """Return the result of a job if it exists and must stay, or None.
+
+    Of numbered pictures, it is the first one, which is written last.
+
+    Parameters
+    ----------
+    job : Job
+    output : OutputOptions
+    start : float
+        First moment of the source to recolor, s.
+    rate : Fraction or None
+        Frames per second, of films that declare none.
     """
-    if names_pictures(job.destination):
+    path = job.destination
+    if names_pictures(path):
         try:
-            number = first_result_number(job.source, start, rate)
+            pictures = find_all_pictures(job.source) if is_sequence(job.source) else {}
         except InputError:  # the job fails with it, too
-            return False
-        job = job._replace(destination=str(format_frame_path(job.destination, number)))
-    return has_result(job, output)
+            return None
+        path = str(format_frame_path(path, first_result_number(pictures, start, rate)))
+    return path if has_result(job._replace(destination=path), output) else None
 
 
 def make_untried_outcome(job: Job, finished: bool, provenance: Provenance | None) -> Outcome:
@@ -131,9 +150,9 @@ def _place_sequence(job: Job, output: OutputOptions) -> Job:
         name = (source.parent.name or "pictures") + (output.suffix or DEFAULT_SUFFIX)
         folder = source.parent.with_name(name) if source.parent.name else Path(name)
         return job._replace(destination=str(folder / source.name))
-    destination = output.out
-    if not output.kind.writes(output.out):
-        destination = str(Path(output.out) / source.name)
+    destination = job.destination
+    if destination != output.out:  # in a folder, they keep their names
+        destination = str(Path(destination).with_name(source.name))
     job = job._replace(destination=destination)
     if (
         names_pictures(destination)

@@ -16,7 +16,7 @@ from typing import Any
 
 from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.outcome import Outcome, Status, failed_unexpectedly
-from recolor_cli.errors import InputError, RecolorError
+from recolor_cli.errors import InputError, OutputError, RecolorError
 from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.system import stores
 from recolor_cli.system.memory import is_out_of_memory
@@ -26,8 +26,9 @@ from recolor_cli.system.texts import counted
 from recolor_cli.terminal.console import Console
 from recolor_cli.terminal.streams import stdin, wait_for_input
 from recolor_cli.types import ImageSize
+from recolor_cli.video.film_info import FilmInfo
 from recolor_cli.video.film_options import FilmOptions, FilmReport
-from recolor_cli.video.film_reader import FilmInfo, FilmReader
+from recolor_cli.video.film_reader import FilmReader
 from recolor_cli.video.job import recolor_film
 from recolor_cli.video.provenance_tag import film_provenance
 from recolor_cli.video.raw_frames import RawFrames, is_y4m
@@ -89,13 +90,19 @@ def _download(address: str) -> Iterator[Path]:
 def _write_result(destination: str) -> Iterator[str]:
     """Yield a destination, or a temporary file's name where it is an address.
 
-    The file is uploaded at the end, if the block made it.
+    The file is uploaded at the end, if the block made it. Errors name the address.
     """
     if not is_address(destination):
         yield destination
         return
     with stores.temporary_path(destination) as path:
-        yield str(path)
+        try:
+            yield str(path)
+        except OutputError as error:
+            if str(path.parent) not in error.message:
+                raise
+            reason = error.message.rpartition(": ")[2]
+            raise stores.temporary_file_error(destination, reason) from error
         if path.exists():
             stores.upload(path, destination)
 
@@ -131,12 +138,13 @@ def recolor_job(
 ) -> Outcome:
     """Recolor one film. No error is raised: it is in the outcome."""
     started = time.monotonic()
-    if options.provenance:
-        options = replace(options, provenance=film_provenance(job.source, options.provenance))
     size: ImageSize | None = None
     try:
         with source.open(stop) as film, ExitStack() as stack:
             size = film.info.size
+            if run := options.provenance:
+                made = film_provenance(job.source, run, film.pictures)
+                options = replace(options, provenance=made)
             total = count_expected_frames(film.info, options)
             bar = stack.enter_context(console.progress(total, "frames", Path(job.source).name))
             place = stack.enter_context(_write_result(job.destination))

@@ -17,7 +17,7 @@ from recolor_cli.image.decoded_image import DecodedImage
 from recolor_cli.image.failures import encoder_errors
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.provenance import Provenance
-from recolor_cli.image.xmp import add_provenance
+from recolor_cli.image.xmp import add_provenance, remove_provenance
 from recolor_cli.image.xmp_document import XmpError
 from recolor_cli.types import AnyPlanes, AnyRgbImage
 
@@ -119,9 +119,9 @@ def encode_to_file(
 
 
 def record_provenance(
-    source: DecodedImage, provenance: Provenance, encoding: ImageEncoding
+    source: DecodedImage, provenance: Provenance | None, encoding: ImageEncoding
 ) -> DecodedImage:
-    """Return a page or frame whose result will say how it was made, in its XMP.
+    """Return a page or frame whose result will say how it was made, in its XMP; with None, nothing.
 
     A format without XMP says nothing. XMP that cannot be parsed, or that has no room left, stays as
     it is; then the page has a warning.
@@ -129,6 +129,9 @@ def record_provenance(
     codec = codec_of(encoding.format or source.format)
     if "xmp" not in codec.holds_metadata:
         return source
+    if provenance is None:
+        xmp = remove_provenance(source.metadata.xmp)
+        return replace(source, metadata=replace(source.metadata, xmp=xmp))
     try:
         xmp = add_provenance(source.metadata.xmp, provenance)
     except XmpError:

@@ -7,7 +7,7 @@ ISO 16684-1 (XMP, part 1). Adobe XMP specification, part 2. IPTC Photo Metadata 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from xml.dom import XMLNS_NAMESPACE, Node, minidom
 
 from recolor_cli.image.provenance import DIGITAL_SOURCE_TYPE, PROGRAM, Provenance
@@ -15,6 +15,7 @@ from recolor_cli.image.xmp_document import (
     EMPTY,
     RDF,
     Property,
+    XmpError,
     about_of,
     append_description,
     declare_prefixes,
@@ -24,7 +25,7 @@ from recolor_cli.image.xmp_document import (
     properties_of,
     serialize,
 )
-from recolor_cli.image.xmp_reader import IPTC, MEDIA, NAMESPACE, REFERENCE, XMP
+from recolor_cli.image.xmp_reader import IPTC, MEDIA, NAMESPACE, REFERENCE, XMP, read_provenance
 
 _PREFIXES = {
     "rdf": RDF,
@@ -37,11 +38,12 @@ _PREFIXES = {
 _EMPTY_PACKET = (
     f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n{EMPTY}\n<?xpacket end="w"?>'
 )
+_SOURCE_TYPE = (IPTC, "DigitalSourceType")
 # Standard properties that a result has only once. Those of the source move to `_REPLACED`.
 _OWN_STANDARD = {
     (XMP, "CreatorTool"),
     (MEDIA, "DerivedFrom"),
-    (IPTC, "DigitalSourceType"),
+    _SOURCE_TYPE,
     (IPTC, "AISystemUsed"),
     (IPTC, "AISystemVersionUsed"),
 }
@@ -70,7 +72,23 @@ def add_provenance(packet: bytes, provenance: Provenance) -> bytes:
     """
     document = parse_packet(packet or _EMPTY_PACKET.encode())
     rdf = find_rdf(document)
-    _append_facts(rdf, provenance, list(_take_replaced(rdf)))
+    _append_facts(rdf, provenance, list(_take_properties(rdf, _is_own)))
+    return serialize(document)
+
+
+def remove_provenance(packet: bytes) -> bytes:
+    """Return the packet of a result without how it was made, which does not hold for the next one.
+
+    That a machine made it still holds, and stays. So do the properties of its source. The packet of
+    another picture is returned unchanged, and so is one that cannot be parsed.
+    """
+    if read_provenance(packet) is None:
+        return packet
+    try:
+        document = parse_packet(packet)
+        list(_take_properties(find_rdf(document), _tells_how_made))
+    except XmpError:
+        return packet
     return serialize(document)
 
 
@@ -107,24 +125,32 @@ def _append_facts(
             former.appendChild(node)
 
 
-def _take_replaced(rdf: minidom.Element) -> Iterator[minidom.Element]:
-    """Remove the properties that a result has of its own, and yield them as elements."""
+def _take_properties(
+    rdf: minidom.Element, is_taken: Callable[[Property], bool]
+) -> Iterator[minidom.Element]:
+    """Remove some properties, and yield them as elements."""
     for description in elements_of(rdf):
-        own = [node for node in properties_of(description) if _is_own(node)]
-        for node in own:
+        taken = [node for node in properties_of(description) if is_taken(node)]
+        for node in taken:
             if isinstance(node, minidom.Attr):
                 description.removeAttributeNode(node)
                 yield _element(rdf, str(node.namespaceURI), node.name, node.value)
             else:
                 declare_prefixes(node)
                 yield description.removeChild(node)
-        if own and _is_empty(description):
+        if taken and _is_empty(description):
             rdf.removeChild(description)
 
 
 def _is_own(node: Property) -> bool:
     name = (node.namespaceURI, node.localName)
     return node.namespaceURI == NAMESPACE or name in _OWN_STANDARD
+
+
+def _tells_how_made(node: Property) -> bool:
+    """Tell whether a property of a result holds for that result alone."""
+    name = (node.namespaceURI, node.localName)
+    return _is_own(node) and name not in (_SOURCE_TYPE, (NAMESPACE, _REPLACED))
 
 
 def _is_empty(description: minidom.Element) -> bool:

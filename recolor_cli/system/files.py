@@ -63,15 +63,32 @@ def read(path: Path, check: Callable[[bytes], None] | None = None) -> Source:
             if status.st_size > available_memory():
                 raise InputError("the file is larger than the free memory", "use a larger machine")
             return Source(file.read(), status)
-    except FileNotFoundError as error:
-        raise InputError("no such file", "check the name, and that the disk is there") from error
     except OSError as error:
-        advice = "check its permissions, and that it is a file"
-        if error.errno == errno.ENAMETOOLONG:
-            advice = "check the name"
-        if error.errno in _DISK_IS_GONE:
-            advice = "check that its disk is still there; the same command goes on from here"
-        raise InputError(f"cannot be read: {error.strerror}", advice) from error
+        raise _read_error(error) from error
+
+
+def check_readable(path: Path) -> None:
+    """Read a file to its end and forget its bytes. Raise InputError as `read` does.
+
+    Some libraries report a disk that fails as they do a file that is cut off.
+    """
+    try:
+        with path.open("rb") as file:
+            while file.read(_CHUNK):
+                pass
+    except OSError as error:
+        raise _read_error(error) from error
+
+
+def _read_error(error: OSError) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError("no such file", "check the name, and that the disk is there")
+    advice = "check its permissions, and that it is a file"
+    if error.errno == errno.ENAMETOOLONG:
+        advice = "check the name"
+    if error.errno in _DISK_IS_GONE:
+        advice = "check that its disk is still there; the same command goes on from here"
+    return InputError(f"cannot be read: {error.strerror}", advice)
 
 
 def read_pipe(pipe: BinaryIO, check: Callable[[bytes], None] | None = None) -> bytes:
@@ -130,7 +147,8 @@ def writing(
     ----------
     path : Path
     like : os.stat_result or None
-        Status of a file: the new one gets its permissions and, where that is allowed, its owner.
+        Status of a file: the new one gets its permissions and, where that is allowed, its owner
+        and its group; but a folder with the bit setgid chooses the group of new files.
     keep_times : bool
         Whether the file gets the times of `like`, too.
     mount : Path or None
@@ -160,13 +178,14 @@ def writing(
             if like:
                 # Restrict the permissions before any bytes are written. Our own stay, because
                 # some libraries open the file once more, by its name.
-                _copy_permissions(temporary, like, stat.S_IRUSR | stat.S_IWUSR)
+                group = _group_of(path, place, like)
+                _copy_permissions(temporary, like, group, stat.S_IRUSR | stat.S_IWUSR)
             yield file
             file.flush()
             if durable:
                 os.fsync(file.fileno())
             if like:
-                _copy_permissions(temporary, like)
+                _copy_permissions(temporary, like, group)
             if like and keep_times:
                 os.utime(temporary, ns=(like.st_atime_ns, like.st_mtime_ns))
             if sys.platform == "win32":  # renames no open file
@@ -273,12 +292,30 @@ def file_version(path: Path) -> str:
     return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
-def _copy_permissions(path: Path, like: os.stat_result, extra: int = 0) -> None:
-    """Give a file another's owner and permissions, and `extra` ones, as far as that is allowed."""
+def _group_of(path: Path, folder: Path, like: os.stat_result) -> int:
+    """Return the group that a new file in a folder gets; -1 leaves the choice to the folder.
+
+    A folder with the bit setgid chooses. What replaces the file `like` itself keeps its group.
+    """
+    with contextlib.suppress(OSError):
+        if folder.stat().st_mode & stat.S_ISGID:
+            replaces = path.exists() and os.path.samestat(path.stat(), like)
+            return like.st_gid if replaces else -1
+    return like.st_gid
+
+
+def _copy_permissions(path: Path, like: os.stat_result, group: int, extra: int = 0) -> None:
+    """Give a file another's owner and permissions, and `extra` ones, as far as that is allowed.
+
+    Where it cannot have the group, from `_group_of`, its own may do no more than everybody.
+    """
+    mode = stat.S_IMODE(like.st_mode) & 0o777
     if sys.platform != "win32":  # has no owners
         for owner in (like.st_uid, -1):  # users may set some groups, but no owner
             with contextlib.suppress(OSError):
-                os.chown(path, owner, like.st_gid)
+                os.chown(path, owner, group)
                 break
+        if group not in (-1, path.stat().st_gid):
+            mode = mode & 0o707 | (mode & 0o007) << 3
     with contextlib.suppress(OSError):  # some file systems have no permissions
-        path.chmod(stat.S_IMODE(like.st_mode) & 0o777 | extra)
+        path.chmod(mode | extra)

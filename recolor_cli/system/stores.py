@@ -150,7 +150,7 @@ def writing(address: str) -> Iterator[BinaryIO]:
         If it cannot be written.
     """
     with temporary_path(address) as path:
-        with path.open("x+b") as file:
+        with _temporary_file_errors(address), path.open("x+b") as file:
             yield file
         upload(path, address)
 
@@ -162,29 +162,42 @@ def temporary_path(address: str) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        If the block cannot write the file.
+        If its folder cannot be made. Errors of the block are not of the file alone, and stay.
     """
     from tempfile import TemporaryDirectory
 
+    with _temporary_file_errors(address):
+        folder = TemporaryDirectory(prefix="recolor-", ignore_cleanup_errors=True)
+    with folder as name:
+        yield Path(name) / f"object{PurePosixPath(address).suffix}"
+
+
+def temporary_file_error(address: str, reason: str) -> OutputError:
+    """Return the error of an object whose temporary file cannot be written."""
+    return OutputError(
+        f"the temporary file of {address} cannot be written: {reason}",
+        "set TMPDIR to a folder with room",
+    )
+
+
+@contextmanager
+def _temporary_file_errors(address: str) -> Iterator[None]:
+    """Write the temporary file of an object; an OSError becomes an OutputError."""
     try:
-        with TemporaryDirectory(prefix="recolor-") as folder:
-            yield Path(folder) / f"object{PurePosixPath(address).suffix}"
+        yield
     except OSError as error:
-        raise OutputError(
-            f"the temporary file of {address} cannot be written: {error.strerror or error}",
-            "set TMPDIR to a folder with room",
-        ) from error
+        raise temporary_file_error(address, error.strerror or str(error)) from error
 
 
 def upload(file: Path, address: str) -> None:
     """Copy a file to an object, so that it exists whole or not at all; raises as `write`."""
-    with _placed(address) as (fs, path):
+    with _temporary_file_errors(address), _placed(address) as (fs, path):
         fs.put_file(str(file), path, **_type_of(address))
 
 
 def download(address: str, file: Path) -> None:
-    """Copy an object to a file; raises as `read`."""
-    with store_errors(address):
+    """Copy an object to a file; raises as `read`, and OutputError if the file cannot be written."""
+    with _temporary_file_errors(address), store_errors(address):
         fs, path = _open(address)
         fs.get_file(path, str(file))
 

@@ -70,7 +70,7 @@ def is_writable(path: str) -> bool:
 
 def choose_suffix(suffix: str) -> str:
     """Return the suffix of a film's result: the source's if it can be written, else ``.mkv``."""
-    return suffix if suffix.lower() in CONTAINERS else ".mkv"
+    return suffix if suffix.lower() in (*CONTAINERS, *SEQUENCE_CODECS) else ".mkv"
 
 
 def is_mov(container: str) -> bool:

@@ -15,7 +15,7 @@ from av.codec.context import Flags
 from recolor_cli.errors import UsageError
 from recolor_cli.types import ImageSize
 from recolor_cli.video.containers import SEQUENCE, SEQUENCE_CODECS, Y4M, find_container
-from recolor_cli.video.film_reader import FilmInfo
+from recolor_cli.video.film_info import FilmInfo
 from recolor_cli.video.pixel_format import choose_pixel_format
 from recolor_cli.video.planes import YuvCoding
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -15,15 +14,17 @@ from av.stream import Disposition
 
 from recolor_cli.errors import InputError
 from recolor_cli.image.film_names import is_sequence
+from recolor_cli.system.files import check_readable
 from recolor_cli.system.texts import counted
 from recolor_cli.types import ImageSize
 from recolor_cli.video.clock import FrameClock, JoinedClock, has_clocks, scan_clock
 from recolor_cli.video.declared_end import count_missing_bytes, read_declared_end
+from recolor_cli.video.film_info import FilmInfo
 from recolor_cli.video.frames import convert_frame
 from recolor_cli.video.image_sequence import (
     DEFAULT_RATE,
     escape_pattern,
-    find_first_number,
+    find_all_pictures,
     format_frame_path,
 )
 from recolor_cli.video.open_errors import REPAIR_ADVICE, make_open_error
@@ -31,45 +32,12 @@ from recolor_cli.video.raw_frames import RawFrames
 from recolor_cli.video.side_data import Hdr10Metadata, read_side_data
 from recolor_cli.video.timestamps import TimestampChooser
 
-_PROGRESSIVE, _BOTTOM_FIRST = 1, (3, 5)  # AVFieldOrder
+_PROGRESSIVE = 1  # AVFieldOrder
 # Seconds to seek before the resumed frame. The frames that it refers to lie in between.
 _SEEK_MARGIN = 5.0
 _MOST_WITHOUT_TIME = 100  # frames that may come before the first one that has a time
 _MISSING = 2.0  # s that may lack without a warning: sound may end so much later than the picture
 _HDR = {16: "PQ", 18: "HLG"}  # AVColorTransferCharacteristic
-
-
-@dataclass(frozen=True, slots=True)
-class FilmInfo:
-    """Properties of a film that are known before its frames are read. None is undeclared."""
-
-    size: ImageSize  # of a stored frame, px
-    pixel_format: str  # FFmpeg's name
-    time_base: Fraction  # seconds per tick
-    rate: Fraction  # mean frames per second
-    frames: int | None  # number according to the file, which may be wrong
-    start: float  # time of the first frame, s
-    pixel_aspect: Fraction | None  # width of a pixel over its height
-    matrix: tuple[int, ...] | None  # FFmpeg's display matrix: rotation and mirroring
-    rotation: int  # degrees counterclockwise by which a player rotates the film
-    interlaced: bool
-    field_order: int  # AVFieldOrder
-    colors: tuple[int, int, int, int]  # primaries, transfer, matrix [H.273], AVColorRange
-    codec: str  # FFmpeg's name
-    hdr10: Hdr10Metadata
-
-    @property
-    def displayed(self) -> ImageSize:
-        """Size of a frame as a player displays it, upright and with square pixels."""
-        width = max(1, round(self.size.width * float(self.pixel_aspect or 1)))
-        is_upright = round(self.rotation / 90) % 2 == 0
-        sides = (self.size.height, width) if is_upright else (width, self.size.height)
-        return ImageSize(*sides)
-
-    @property
-    def top_first(self) -> bool:
-        """Whether the top field of interlaced film comes first."""
-        return self.field_order not in _BOTTOM_FIRST
 
 
 class FilmReader:
@@ -107,6 +75,7 @@ class FilmReader:
         self.is_sequence = pipe is None and is_sequence(source)
         self.warnings: dict[str, None] = {}  # an ordered set
         self._pipe = pipe
+        self.pictures = find_all_pictures(source) if self.is_sequence else {}
         self._format: str | None = None
         self._options: dict[str, str] = {}
         self._rate = rate
@@ -122,7 +91,7 @@ class FilmReader:
         elif self.is_sequence:
             self._format = "image2"
             self._options = {
-                "start_number": str(find_first_number(source)),
+                "start_number": str(min(self.pictures)),
                 "framerate": str(rate or DEFAULT_RATE),
                 "pattern_type": "sequence",
             }
@@ -202,7 +171,7 @@ class FilmReader:
         Raises
         ------
         InputError
-            If no frame can be decoded.
+            If no frame can be decoded, or the disk fails.
         """
         stream = self._start_decoding(after)
         self._bad_packets = 0
@@ -227,7 +196,12 @@ class FilmReader:
                 continue
             yield ticks, self.fit_size(frame)
         if last is not None:
-            self._check_end(stream, last + max(step, shown))
+            try:
+                self._check_end(stream, last + max(step, shown))
+            except OSError:  # `_check_disk` says why
+                self.breaks_off = True
+        if (self._bad_packets or self.breaks_off) and not self.is_pipe:
+            self._check_disk()
         if self._bad_packets and not self.is_sequence:
             damaged = counted(self._bad_packets, "damaged part")
             self.warnings[f"{damaged} could not be decoded"] = None
@@ -236,7 +210,7 @@ class FilmReader:
 
     def _warn_of_gap(self, wanted: int, found: int, step: int) -> None:
         """Name the numbered pictures that no frame came of; the others keep their numbers."""
-        first = int(self._options["start_number"])
+        first = min(self.pictures)
         for number in range(first + wanted // step, first + found // step):
             name = format_frame_path(self.source, number)
             self.warnings[f"{name} cannot be decoded, and is left out"] = None
@@ -293,6 +267,13 @@ class FilmReader:
                 f"{missing} bytes or more are missing"
             ] = None
 
+    def _check_disk(self) -> None:
+        """Raise InputError if the disk fails, which FFmpeg reports as damage or as the end."""
+        if not self.is_sequence:
+            check_readable(Path(self.source))
+        for number in self.pictures:
+            check_readable(format_frame_path(self.source, number))
+
     def _reopen(self) -> None:
         self._container.close()
         self._container = self.open()
@@ -303,7 +284,7 @@ class FilmReader:
         while True:
             try:
                 packet = next(packets, None)
-            except (av.error.FFmpegError, OSError):  # the file is truncated
+            except (av.error.FFmpegError, OSError):  # the file is truncated, or its disk fails
                 self._bad_packets += 1
                 packet = None
             try:

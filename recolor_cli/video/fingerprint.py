@@ -17,7 +17,6 @@ from recolor_cli.model.manifest import Manifest
 from recolor_cli.video.encoding import VideoEncoding
 from recolor_cli.video.film_options import FilmOptions
 from recolor_cli.video.film_reader import FilmReader
-from recolor_cli.video.image_sequence import find_pictures
 
 
 def compute_fingerprint(
@@ -27,8 +26,7 @@ def compute_fingerprint(
     if film.is_pipe:  # cannot be read again, so nothing continues it
         identity: Any = os.urandom(16).hex()
     elif film.is_sequence:
-        pictures = sorted(find_pictures(film.source).items())
-        files = [(number, status.st_size, status.st_mtime_ns) for number, status in pictures]
+        files = [(number, *version) for number, version in sorted(film.pictures.items())]
         identity = (os.path.abspath(film.source), files)
     else:
         status = os.stat(film.source)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 import re
+from collections.abc import Collection
 from fractions import Fraction
 from pathlib import Path
 
 from recolor_cli.errors import InputError
-from recolor_cli.image.film_names import NUMBER, is_sequence
+from recolor_cli.image.film_names import NUMBER
 from recolor_cli.system.texts import counted
 from recolor_cli.video.span import Span
 
@@ -36,8 +36,8 @@ def escape_pattern(pattern: str) -> str:
     return f"{folder}{before}".replace("%", "%%") + number + after.replace("%", "%%")
 
 
-def find_first_number(pattern: str) -> int:
-    """Return the lowest number among the pictures that match a pattern.
+def find_all_pictures(pattern: str) -> dict[int, tuple[int, int]]:
+    """Return the pictures that match a pattern as `find_pictures`, and check that none is missing.
 
     Raises
     ------
@@ -59,17 +59,23 @@ def find_first_number(pattern: str) -> int:
             f"among {counted(len(numbers), 'picture')}",
             "number them without gaps",
         )
-    empty = [number for number, status in numbers.items() if not status.st_size]
+    empty = [number for number, (size, _) in numbers.items() if not size]
     if empty:
         raise InputError(
             f"{format_frame_name(path.name, min(empty))} is empty",
             "replace it, by a copy of the one before for example",
         )
-    return first
+    return numbers
 
 
-def find_pictures(pattern: str) -> dict[int, os.stat_result]:
-    """Return the numbers of the pictures that match a pattern, with the status of their files.
+def find_pictures(pattern: str) -> dict[int, tuple[int, int]]:
+    """Return the pictures that match a pattern.
+
+    Returns
+    -------
+    dict of int to (int, int)
+        By the number of each picture, the size of its file in bytes and the time of its last change
+        in ns.
 
     Raises
     ------
@@ -81,10 +87,11 @@ def find_pictures(pattern: str) -> dict[int, os.stat_result]:
     with_number = re.compile(f"{re.escape(before)}(\\d+){re.escape(after)}")
     try:
         return {
-            int(match[1]): entry.stat()
+            int(match[1]): (status.st_size, status.st_mtime_ns)
             for entry in path.parent.iterdir()
             if (match := with_number.fullmatch(entry.name))
             and format_frame_name(path.name, int(match[1])) == entry.name
+            and (status := entry.stat())
         }
     except OSError as error:
         raise InputError(
@@ -92,27 +99,23 @@ def find_pictures(pattern: str) -> dict[int, os.stat_result]:
         ) from error
 
 
-def first_result_number(source: str, start: float, rate: Fraction | None) -> int:
+def first_result_number(pictures: Collection[int], start: float, rate: Fraction | None) -> int:
     """Return the number of a result's first picture.
 
     Of numbered pictures, a result keeps the numbers. Of any other film, it begins with 1.
 
     Parameters
     ----------
-    source : str
+    pictures : collection of int
+        Numbers of the source's pictures; empty for another film.
     start : float
         First moment of the source to recolor, s.
     rate : Fraction or None
         Frames a second of numbered pictures; None takes `DEFAULT_RATE`.
-
-    Raises
-    ------
-    InputError
-        As `find_first_number`.
     """
-    if not is_sequence(source):
+    if not pictures:
         return 1
-    return find_first_number(source) + count_frames_before(start, rate or DEFAULT_RATE)
+    return min(pictures) + count_frames_before(start, rate or DEFAULT_RATE)
 
 
 def count_frames_before(start: float, rate: Fraction) -> int:

@@ -13,7 +13,7 @@ from recolor_cli.errors import InputError
 from recolor_cli.model.color_network import ColorNetwork
 from recolor_cli.recolorizer import check_size
 from recolor_cli.system.device import cpu_count
-from recolor_cli.system.files import mount_point, write_atomic, writing
+from recolor_cli.system.files import mount_point, write_atomic, write_error, writing
 from recolor_cli.system.memory import MemoryBudget, memory_for_pictures
 from recolor_cli.system.temporary_files import remove_leftovers
 from recolor_cli.terminal.streams import write_stdout
@@ -131,12 +131,12 @@ def _write_result(
             raise _empty_span()
         if encoding.container == SEQUENCE:
             times = list(store.read_times())
-            first = first_result_number(film.source, options.start, film.info.rate)
+            first = first_result_number(film.pictures, options.start, film.info.rate)
             numbers: Iterable[int] = range(first, first + len(times))
             if film.is_sequence:  # a picture that was left out leaves its number free
                 step = film.info.rate * film.info.time_base
                 numbers = [first + round((ticks - times[0]) * step) for ticks in times]
-            report.warnings += _write_pictures(store, destination, numbers)
+            report.warnings += _write_pictures(store, destination, numbers, stop)
             report.warnings += _describe_lost_times(
                 film, encoding, max(times) - min(times), len(times)
             )
@@ -155,22 +155,30 @@ def _write_result(
         store.close()
 
 
-def clean_up(destination: Path) -> None:
-    """Remove what killed runs have left beside a finished result."""
-    discard_segments(destination)
+def clean_up(destination: Path, result: Path) -> None:
+    """Remove what killed runs have left beside a finished result; see `discard_segments`."""
+    discard_segments(destination, result)
     remove_leftovers(destination.parent)
 
 
-def _write_pictures(store: SegmentStore, pattern: Path, numbers: Iterable[int]) -> list[str]:
+def _write_pictures(
+    store: SegmentStore, pattern: Path, numbers: Iterable[int], stop: threading.Event
+) -> list[str]:
     """Write the packets as numbered pictures.
 
-    The first one is written last: once it is there, all are. Return a warning if pictures of an
-    earlier, longer result follow.
+    The first one is written last: once it is there, all are. That of an earlier result is removed
+    before. Return a warning if pictures of an earlier, longer result follow.
     """
     pictures = zip(numbers, store.read_packets(), strict=True)
     first, first_packet = next(pictures)
+    try:
+        format_frame_path(pattern, first).unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(format_frame_path(pattern, first), error) from error
     number = first
     for number, packet in pictures:
+        if stop.is_set():
+            raise Stopped
         write_atomic(format_frame_path(pattern, number), packet.data)
     write_atomic(format_frame_path(pattern, first), first_packet.data)
     behind = format_frame_path(pattern, number + 1)

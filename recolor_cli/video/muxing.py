@@ -182,7 +182,7 @@ def _add_streams(
         stream.disposition = picture.disposition
         others = OtherStreams(film, source, picture, encoding.container, span)
         others.add_to(target)
-        _copy_chapters(source, target, span, film.info.start)
+        _copy_chapters(source, target, span, film, encoding.container)
     target.start_encoding()
     return stream, others
 
@@ -216,17 +216,20 @@ def _shift_timecodes(holders: Iterable[Any], span: Span, film: FilmReader) -> No
             holder.metadata["timecode"] = code
 
 
-def _copy_chapters(source: Any, target: Any, span: Span, film_start: float) -> None:
+def _copy_chapters(source: Any, target: Any, span: Span, film: FilmReader, container: str) -> None:
     """Copy the chapters of the span, cut to the span."""
     kept = []
+    film_start = film.info.start
+    # Time of the film's beginning in the result, if that has all of it; frames keep it.
+    origin = film_start - (film.first_moment(container, span.start) - span.start)
     for chapter in source.chapters():
         base = chapter["time_base"]
         begin, end = (float(chapter[key] * base) - film_start for key in ("start", "end"))
         if not span.is_all:
             if end <= span.start or (span.end is not None and begin >= span.end):
                 continue
-            first = max(begin, span.start) - span.start
-            last = (end if span.end is None else min(end, span.end)) - span.start
+            first = max(begin, span.start) - span.start + origin
+            last = (end if span.end is None else min(end, span.end)) - span.start + origin
             chapter = chapter | {"start": round(first / base), "end": round(last / base)}
         kept.append(chapter)
     if kept:

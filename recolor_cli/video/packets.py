@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import av.error
+
+from recolor_cli.system.files import check_readable
 
 _ADTS = 0xFFF  # the first 12 bits of a header [ISO 14496-3]
 
 
 def readable_packets(container: Any, streams: Any = None) -> Iterator[Any]:
-    """Yield the packets of some streams, or of all, to the end or to where the file breaks off."""
-    with suppress(av.error.FFmpegError, OSError):  # the file is truncated
+    """Yield the packets of some streams, or of all, to the end or to where the file breaks off.
+
+    Raises
+    ------
+    InputError
+        If the disk fails.
+    """
+    try:
         yield from container.demux(streams)
+    except (av.error.FFmpegError, OSError):  # the file is truncated, or its disk fails
+        if container.file is None:  # else it lies in memory
+            check_readable(Path(container.name.removeprefix("file:")))
 
 
 def mux_undamaged(target: Any, packet: Any, is_picture: bool = False) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from recolor_cli.image.provenance import (
     Provenance,
     digest_of_file,
 )
-from recolor_cli.video.image_sequence import find_first_number, format_frame_path
+from recolor_cli.video.image_sequence import find_all_pictures, format_frame_path
 
 # MP4 returns it as `encoder`, which the muxers write themselves in all other containers.
 _KEYS = {"mp4": "encoding_tool", "mov": "comment", "3gp": "comment"}
@@ -32,7 +32,7 @@ _OTHER_KEY = PROGRAM
 _RECORD = re.compile(rf"^{PROGRAM} \S+ (\{{.*\}})$", re.MULTILINE)
 
 
-def film_provenance(source: str, run: Provenance) -> Provenance:
+def film_provenance(source: str, run: Provenance, pictures: Collection[int] = ()) -> Provenance:
     """Return how the result of a source is made.
 
     Parameters
@@ -41,8 +41,11 @@ def film_provenance(source: str, run: Provenance) -> Provenance:
         A file, a pattern of numbered pictures, or ``-``.
     run : Provenance
         Of all results of the run.
+    pictures : collection of int
+        Numbers of the source's pictures, if it is numbered pictures.
     """
-    return run.of_source(source, digest_of_file(source_file(source)))
+    file = str(format_frame_path(source, min(pictures))) if pictures else source_file(source)
+    return run.of_source(source, digest_of_file(file))
 
 
 def source_file(source: str) -> str:
@@ -50,7 +53,7 @@ def source_file(source: str) -> str:
     if not is_sequence(source):
         return "" if source == "-" else source
     try:
-        return str(format_frame_path(source, find_first_number(source)))
+        return str(format_frame_path(source, min(find_all_pictures(source))))
     except InputError:  # there are no pictures any more
         return source
 

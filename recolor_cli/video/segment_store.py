@@ -11,7 +11,6 @@ import io
 import json
 import os
 import struct
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from recolor_cli.errors import OutputError
-from recolor_cli.system.file_lock import is_at, try_lock
+from recolor_cli.system.file_lock import open_locked, remove_locked
 from recolor_cli.system.files import write_atomic, write_error
 from recolor_cli.types import FloatArray
 
@@ -74,13 +73,16 @@ class SegmentStore:
         self._fingerprint = fingerprint
         self._lock_path = self.folder / "lock"
         try:
-            self._lock = _acquire_lock(self._lock_path)
+            self._lock = open_locked(
+                self._lock_path,
+                "another run works on this film at this moment",
+                "wait for it, or choose another -o",
+            )
         except OSError as error:
             raise write_error(self.folder, error) from error
         self.progress = self._load_progress()
         if not self.progress.segments:
-            for path in self.folder.glob("*.packets"):
-                path.unlink()
+            self._remove_segments()
 
     def _load_progress(self) -> FilmProgress:
         """Return the progress of an earlier run with the same fingerprint, else none."""
@@ -98,6 +100,14 @@ class SegmentStore:
                 return FilmProgress()
             return FilmProgress(**fields, state=state)
         return FilmProgress()
+
+    def _remove_segments(self) -> None:
+        try:
+            for path in self.folder.glob("*.packets"):
+                path.unlink()
+        except OSError as error:
+            remove_locked(self._lock, self._lock_path)
+            raise write_error(self.folder, error) from error
 
     def commit(self, segment: BinaryIO, progress: FilmProgress) -> None:
         """Count a segment as finished. Its bytes reach the disk before the state lists them."""
@@ -141,7 +151,7 @@ class SegmentStore:
     def read_times(self) -> Iterator[int]:
         """Yield the times of all packets in decoding order, without reading their data."""
         for number in range(self.progress.segments):
-            with self._path(number).open("rb") as file:
+            with self._open_segment(number) as file:
                 while head := file.read(_PACKET_HEAD.size):
                     pts, _, _, size = _PACKET_HEAD.unpack(head)
                     yield pts
@@ -150,15 +160,24 @@ class SegmentStore:
     def read_packets(self) -> Iterator[StoredPacket]:
         """Yield all packets in decoding order."""
         for number in range(self.progress.segments):
-            with self._path(number).open("rb") as file:
+            with self._open_segment(number) as file:
                 while head := file.read(_PACKET_HEAD.size):
                     pts, duration, is_keyframe, size = _PACKET_HEAD.unpack(head)
                     yield StoredPacket(pts, duration, bool(is_keyframe), file.read(size))
 
+    @contextlib.contextmanager
+    def _open_segment(self, number: int) -> Iterator[BinaryIO]:
+        """Open the file of a finished segment, and say of its disk's errors where it lies."""
+        try:
+            with self._path(number).open("rb") as file:
+                yield file
+        except OSError as error:
+            raise write_error(self.folder, error) from error
+
     def close(self) -> None:
         """Leave the folder for a later run, or remove it if no segment is finished."""
         if self.progress.segments:
-            self._release_lock()
+            remove_locked(self._lock, self._lock_path)
         else:
             self.remove()
 
@@ -166,26 +185,14 @@ class SegmentStore:
         """Remove the folder and its contents."""
         if self._lock.closed:
             return
-        for path in self.folder.iterdir():
-            if path != self._lock_path:
-                with contextlib.suppress(OSError):
-                    path.unlink()
-        self._release_lock()
+        with contextlib.suppress(OSError):  # the disk is gone
+            for path in self.folder.iterdir():
+                if path != self._lock_path:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+        remove_locked(self._lock, self._lock_path)
         with contextlib.suppress(OSError):  # another run may use it already
             self.folder.rmdir()
-
-    def _release_lock(self) -> None:
-        """Delete the lock file, then release the lock.
-
-        The other order would let two runs hold a lock: one the deleted file, one a new file.
-        """
-        if self._lock.closed:
-            return
-        if sys.platform == "win32":  # an open file cannot be deleted
-            self._lock.close()
-        with contextlib.suppress(OSError):
-            self._lock_path.unlink()
-        self._lock.close()
 
     def _segment_sizes(self, count: int) -> list[int]:
         """Return the sizes of the first segment files, in bytes."""
@@ -195,32 +202,21 @@ class SegmentStore:
         return self.folder / f"{number:06d}.packets"
 
 
-def _acquire_lock(path: Path) -> BinaryIO:
-    """Open and lock a file, and make its folder. The lock ends with the process at the latest."""
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            file = path.open("ab")
-        except FileNotFoundError:  # another run has just removed the folder
-            continue
-        if try_lock(file) is False:
-            file.close()
-            raise OutputError(
-                "another run works on this film at this moment", "wait for it, or choose another -o"
-            )
-        if is_at(file, path):
-            return file
-        file.close()  # another run deleted the file between opening and locking
-
-
-def discard_segments(destination: Path) -> None:
+def discard_segments(destination: Path, result: Path) -> None:
     """Remove the folder of a finished film, which remains if a run is killed at its very end.
 
     Segments that are newer than the result are of a run with --overwrite, and stay.
+
+    Parameters
+    ----------
+    destination : Path
+        A file, or a pattern of numbered pictures.
+    result : Path
+        The file that is written last: the destination, or the first of the pictures.
     """
     state = _folder_of(destination) / _STATE
     with contextlib.suppress(OSError):
-        if state.exists() and state.stat().st_mtime > destination.stat().st_mtime:
+        if state.exists() and state.stat().st_mtime > result.stat().st_mtime:
             return
         if state.parent.is_dir():
             with contextlib.suppress(OutputError):  # another run uses it, or it is read-only

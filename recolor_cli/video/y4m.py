@@ -8,7 +8,7 @@ import av
 
 from recolor_cli.terminal.streams import write_stdout
 from recolor_cli.video.encoding import VideoEncoding
-from recolor_cli.video.film_reader import FilmInfo
+from recolor_cli.video.film_info import FilmInfo
 from recolor_cli.video.frames import view_plane
 
 _RANGES = {1: "LIMITED", 2: "FULL"}  # by AVColorRange

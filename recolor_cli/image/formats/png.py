@@ -11,7 +11,7 @@ from typing import Any, cast
 import imagecodecs
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo, iTXt
+from PIL.PngImagePlugin import PngInfo, PngStream, iTXt
 
 from recolor_cli.image.codec import NewPage, StoredPage
 from recolor_cli.image.decoded_image import Animation
@@ -89,8 +89,9 @@ class _PngReader(PillowReader):
         return super().header_orientation()
 
     def metadata(self, exif_block: bytes) -> Metadata:
-        texts: dict[str, str] = getattr(self.image, "text", {})
-        own = tuple(item for item in texts.items() if not item[0].startswith(_METADATA_KEYS))
+        # Pillow counts their bytes first, and refuses too many.
+        texts = _read_texts(self.data) if getattr(self.image, "text", {}) else ()
+        own = tuple(item for item in texts if not item[0].startswith(_METADATA_KEYS))
         return replace(super().metadata(exif_block), texts=own)
 
 
@@ -138,6 +139,16 @@ def chunks_before_pixels(data: bytes) -> dict[bytes, bytes]:
     """Return the contents of the chunks in front of the pixels, by name."""
     chunks = takewhile(lambda chunk: chunk.name != b"IDAT", walk_chunks(data))
     return {chunk.name: data[chunk.start + 8 : chunk.end - 4] for chunk in chunks}
+
+
+def _read_texts(data: bytes) -> Iterator[tuple[str, str]]:
+    """Yield all texts in order. Pillow keeps only the last of several with one keyword."""
+    for chunk in walk_chunks(data):
+        if chunk.name in (b"tEXt", b"zTXt", b"iTXt"):
+            content = data[chunk.start + 8 : chunk.end - 4]
+            stream = PngStream(io.BytesIO(content))
+            stream.call(chunk.name, 0, len(content))
+            yield from stream.im_text.items()
 
 
 def _texts(metadata: Metadata) -> PngInfo:
