@@ -27,6 +27,7 @@ from recolor_cli.training.losses import (
 from recolor_cli.training.networks.base import AbNetwork
 from recolor_cli.training.picture_order import PictureOrder
 from recolor_cli.training.run_state import RunState, gated_network
+from recolor_cli.training.torch_device import memory_format
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of a prediction in float32 and its target
 
@@ -65,10 +66,7 @@ def make_objective(run: RunState, pictures: Sequence[Picture]) -> Objective:
         return torch.from_numpy(array).to(device, non_blocking=True)
 
     def lightness_of(batch: Batch) -> Tensor:
-        lightness = to_device(batch.lightness)
-        if device.type == "cuda":
-            return lightness.to(memory_format=torch.channels_last)
-        return lightness
+        return to_device(batch.lightness).to(memory_format=memory_format(device))
 
     def predict_some(batch: Batch) -> tuple[Tensor, Tensor]:
         pixels = choose_pixels(to_device(batch.inside), config.loss_pixels)

@@ -28,6 +28,7 @@ from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.base import ColorModule
 from recolor_cli.training.networks.efficientnet_unet import EfficientNetUNet
 from recolor_cli.training.prior import measure_classes
+from recolor_cli.training.torch_device import memory_format
 from recolor_cli.types import FloatArray
 
 CHECKPOINT = "checkpoint.pt"
@@ -236,8 +237,7 @@ def open_run(
     if gated := gated_network(config, network):
         gated.freeze_all_but_gate()
     network.to(device)
-    if device.type == "cuda":
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=memory_format(device))  # type: ignore[call-overload]
     run = RunState(config, path, network, centers, prior, earlier, origin)
     if saved:
         run.restore(saved)

@@ -83,8 +83,8 @@ def train(
 
     Notes
     -----
-    The network runs in bfloat16 where the hardware has it (on one CPU: 1.6 times as fast), and on
-    CUDA channels-last; on a CPU that was slower.
+    The network runs in bfloat16 where the hardware has it (on one CPU: 1.6 times as fast), and
+    channels last except in bfloat16 on a CPU, where that was slower.
     """
     torch_device = select_torch_device(device)
     with _lock(out):
