@@ -284,6 +284,13 @@ def test_whole_pictures_have_their_drop_path(shipped_config, tmp_path):
     assert abs(losses[0] - losses[1]) > 1e-5
 
 
+def test_values_without_effect_are_told(config, tmp_path):
+    warnings: list[str] = []
+    config = with_changes(config, samples=2, validation=[], drop_path=0.5)
+    train(config, tmp_path / "run", "cpu", warn=warnings.append)
+    assert warnings == ["drop_path of the config: without effect on this run"]
+
+
 def test_a_folder_that_cannot_be_made_is_an_output_error(config, tmp_path):
     (tmp_path / "file").touch()
     for out in (tmp_path / "file", tmp_path / "file" / "run"):

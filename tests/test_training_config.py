@@ -52,9 +52,25 @@ def test_values_that_cannot_work_are_refused_by_their_key(tmp_path, key, value):
         TrainConfig.load(tmp_path / "c.toml")
 
 
+@pytest.mark.parametrize(
+    ("changes", "idle"),
+    [
+        ({"architecture": "film", "widths": [8], "color_loss": 0.5, "aged": 0.5},
+         ["widths", "color_loss"]),
+        ({"architecture": "classification", "color_loss": 0.5, "uv_bins": 9}, ["uv_bins"]),
+        ({"whole_pictures": True, "size": 64, "drop_path": 0.1}, ["size"]),
+        ({"photographs": ["photos/"], "rebalance": 0.5, "calibration": 1.2}, ["rebalance"]),
+    ],
+)  # fmt: skip
+def test_keys_without_effect_are_known(changes, idle):
+    values = {"name": "x", "train": ["x"], "validation": [], "samples": 100, **changes}
+    assert TrainConfig.from_values(values, "test").keys_without_effect == idle
+
+
 @pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_the_configs_that_come_along_load(name):
     config = TrainConfig.load(CONFIGS[name])
+    assert not config.keys_without_effect
     build_network(config, len(BINS), pretrained=False)
 
 

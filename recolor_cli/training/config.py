@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +18,8 @@ _POSITIVE = ("learning_rate", "gradient_clip", "sigma", "temperature", "calibrat
              "photo_strength")  # fmt: skip
 _NOT_NEGATIVE = ("frozen_blocks", "drop_path", "smoothing", "color_loss", "encoder_rate", "warmup",
                  "weight_decay")  # fmt: skip
+_REGRESSIONS = ("regression", "koalarization", "fruitnet", "film")  # architectures without classes
+_OF_CLASSES = ("rebalance", "smoothing", "color_loss", "neighbours", "sigma")  # in their loss
 _COUNTS = ("batch_size", "validate_every", "validation_pictures", "checkpoint_every")
 
 
@@ -137,6 +139,25 @@ class TrainConfig:
         for rule, kept in checks.items():
             if not kept:
                 raise UsageError(f"training config: {rule}", "change it in the config")
+
+    @property
+    def keys_without_effect(self) -> list[str]:
+        """Return the keys that are not at their defaults, and that this run never uses."""
+        unused: tuple[str, ...] = ()
+        if self.architecture != "efficientnet_unet":
+            unused += ("encoder", "frozen_blocks", "widths", "drop_path")
+        if self.architecture != "colorunet":
+            unused += ("uv_bins",)
+        if self.architecture in _REGRESSIONS:
+            unused += (*_OF_CLASSES, "temperature", "calibration")
+        if self.whole_pictures:
+            unused += ("size", "long_side")
+        if self.photographs:
+            unused += (*_OF_CLASSES, "loss_pixels")
+        values = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}
+        return [
+            key for key, (value, default) in values.items() if key in unused and value != default
+        ]
 
     @classmethod
     def load(cls, path: Path, overrides: Mapping[str, Any] | None = None) -> Self:

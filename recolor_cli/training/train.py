@@ -61,7 +61,8 @@ def train(
         weights and the count of the step.
     warn : callable
         Gets a message for each picture that cannot be read, and one if a resumed run finds other
-        pictures than it began with. The samples of a picture that cannot be read are left out.
+        pictures than it began with, or values of the config have no effect. The samples of a
+        picture that cannot be read are left out.
 
     Returns
     -------
@@ -119,6 +120,8 @@ def _train(
     interrupts: AbstractContextManager[threading.Event] | None,
     warn: Callable[[str], None],
 ) -> bool:
+    if idle := config.keys_without_effect:
+        warn(f"{', '.join(idle)} of the config: without effect on this run")
     bfloat16 = computes_in_bfloat16(device)
     cv2.setNumThreads(1)  # our own threads make the samples
     pictures = select_pictures(load_pictures(config.train), config.only)
