@@ -377,6 +377,7 @@ def test_only_some_pictures_are_trained_on(config, folder, tmp_path):
     train(kept, tmp_path / "run", "cpu")  # what is broken is not looked at
     with pytest.raises(NoInputsError, match="contains oil or water"):
         train(with_changes(config, only=["oil", "water"]), tmp_path / "none", "cpu")
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here is CUDA")

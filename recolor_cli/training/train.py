@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import cv2
@@ -108,6 +108,8 @@ def _lock(out: Path) -> Iterator[None]:
         yield
     finally:
         remove_locked(lock, path)
+        with suppress(OSError):  # it has files, unless the run could not begin
+            out.rmdir()
 
 
 def _train(
@@ -156,7 +158,7 @@ def _train(
             if validates or run.is_due(config.checkpoint_every):
                 run.save()  # first: a validation takes long, and is not asked to end early
             figures = None
-            if validation and validates and not interrupt.is_set():
+            if validation and validates and (run.is_finished or not interrupt.is_set()):
                 figures = run.figures = _validate(run, validation, out)
             log.add(loss, figures)
         run.save()
