@@ -49,14 +49,18 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     assert caught.value.hint
 
 
-def test_a_broken_tar_file_is_named_without_the_words_of_a_library(tmp_path):
+def tar_of(pictures):
     whole = io.BytesIO()
-    with tarfile.open(fileobj=whole, mode="w:gz") as tar:
-        for picture in PICTURES:
+    with tarfile.open(fileobj=whole, mode="w") as tar:
+        for picture in pictures:
             member = tarfile.TarInfo(picture.name)
             member.size = len(picture.data)
             tar.addfile(member, io.BytesIO(picture.data))
-    data = whole.getvalue()
+    return whole.getvalue()
+
+
+def test_a_broken_tar_file_is_named_without_the_words_of_a_library(tmp_path):
+    data = gzip.compress(tar_of(PICTURES))
     (tmp_path / "whole.tar").write_bytes(data)
     assert [p.data for p in load_pictures([f"{tmp_path}/*.tar"])] == [p.data for p in PICTURES]
     (tmp_path / "[1].tar").write_bytes(data)
@@ -71,18 +75,11 @@ def test_a_broken_tar_file_is_named_without_the_words_of_a_library(tmp_path):
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_a_tar_file_with_a_damaged_header_is_no_shorter_one(tmp_path, compress):
-    whole = io.BytesIO()
-    with tarfile.open(fileobj=whole, mode="w") as tar:
-        for picture in PICTURES:
-            member = tarfile.TarInfo(picture.name)
-            member.size = len(picture.data)
-            tar.addfile(member, io.BytesIO(picture.data))
-            if picture is PICTURES[1]:
-                third = whole.tell()
-    path = tmp_path / "pictures.tar"
-    path.write_bytes(compress(whole.getvalue()))
+    whole, path = tar_of(PICTURES), tmp_path / "pictures.tar"
+    path.write_bytes(compress(whole))
     assert len(load_pictures([str(path)])) == len(PICTURES)
-    damaged = bytearray(whole.getvalue())
+    damaged = bytearray(whole)
+    third = whole.index(PICTURES[2].name.encode())  # its header begins with the name
     damaged[third + 148] ^= 7  # of the header's checksum
     path.write_bytes(compress(bytes(damaged)))
     with pytest.raises(InputError, match=r"pictures\.tar: cannot be read: it is no tar file, or a"):

@@ -258,14 +258,18 @@ def test_thumbnails_and_turns_of_xmp_are_dropped():
         assert b'Orientation="6"' not in found
 
 
+def png_with(texts):
+    buffer = io.BytesIO()
+    Image.fromarray(draw()).save(buffer, "PNG", pnginfo=texts)
+    return buffer.getvalue()
+
+
 def test_texts_of_a_png_are_kept():
     texts = PngInfo()
     texts.add_text("Author", "nobody")
     texts.add_itxt("Title", "Плакат", "ru", "Название")
     texts.add_text("Long", "x" * 5000, zip=True)
-    buffer = io.BytesIO()
-    Image.fromarray(draw()).save(buffer, "PNG", pnginfo=texts)
-    image = decode(buffer.getvalue())
+    image = decode(png_with(texts))
     with Image.open(io.BytesIO(encode(image, image.rgb, ImageEncoding()))) as result:
         assert result.text["Author"] == "nobody"
         assert result.text["Title"] == "Плакат"
@@ -278,9 +282,7 @@ def test_all_texts_of_one_keyword_are_kept_in_order():
     texts.add_text("Comment", "of the archive")
     texts.add_itxt("Comment", "Плакат", "ru", "Заметка")
     texts.add_text("Comment", "x" * 5000, zip=True)
-    buffer = io.BytesIO()
-    Image.fromarray(draw()).save(buffer, "PNG", pnginfo=texts)
-    image = decode(buffer.getvalue())
+    image = decode(png_with(texts))
     again = decode(encode(image, image.rgb, ImageEncoding()))
     wanted = (("Comment", "of the archive"), ("Comment", "Плакат"), ("Comment", "x" * 5000))
     assert image.metadata.texts == again.metadata.texts == wanted

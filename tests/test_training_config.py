@@ -8,8 +8,9 @@ import pytest
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import UsageError
 from recolor_cli.model.registry import available_models
-from recolor_cli.training.config import CONFIGS, TrainConfig
+from recolor_cli.training.config import CONFIGS, REGRESSIONS, TrainConfig
 from recolor_cli.training.networks import build_network
+from recolor_cli.training.networks.base import AbNetwork
 
 BINS = AbBins.srgb()
 
@@ -71,7 +72,8 @@ def test_keys_without_effect_are_known(changes, idle):
 def test_the_configs_that_come_along_load(name):
     config = TrainConfig.load(CONFIGS[name])
     assert not config.keys_without_effect
-    build_network(config, len(BINS), pretrained=False)
+    network = build_network(config, len(BINS), pretrained=False)
+    assert isinstance(network, AbNetwork) == (config.architecture in REGRESSIONS)
 
 
 def test_the_documents_name_configs_that_there_are():

@@ -19,7 +19,7 @@ from recolor_cli.image.film_names import has_film_suffix, is_film, is_sequence
 from recolor_cli.system.places import is_address
 from recolor_cli.video.containers import CONTAINERS, choose_suffix, is_writable, names_pictures
 from recolor_cli.video.image_sequence import (
-    find_all_pictures,
+    find_whole_sequence,
     first_result_number,
     format_frame_path,
 )
@@ -104,7 +104,7 @@ def find_result(job: Job, output: OutputOptions, start: float, rate: Fraction | 
     path = job.destination
     if names_pictures(path):
         try:
-            pictures = find_all_pictures(job.source) if is_sequence(job.source) else {}
+            pictures = find_whole_sequence(job.source) if is_sequence(job.source) else {}
         except InputError:  # the job fails with it, too
             return None
         path = str(format_frame_path(path, first_result_number(pictures, start, rate)))

@@ -121,7 +121,9 @@ def encode_to_file(
 def record_provenance(
     source: DecodedImage, provenance: Provenance | None, encoding: ImageEncoding
 ) -> DecodedImage:
-    """Return a page or frame whose result will say how it was made, in its XMP; with None, nothing.
+    """Return a page or frame whose result will say in its XMP how it was made.
+
+    With None it will not: what the source says of its own making is left out, too.
 
     A format without XMP says nothing. XMP that cannot be parsed, or that has no room left, stays as
     it is; then the page has a warning.

@@ -16,11 +16,11 @@ CONFIGS = {path.stem: path for path in sorted((Path(__file__).parent / "configs"
 
 _POSITIVE = ("learning_rate", "gradient_clip", "sigma", "temperature", "calibration", "strength",
              "photo_strength")  # fmt: skip
-_NOT_NEGATIVE = ("frozen_blocks", "drop_path", "smoothing", "color_loss", "encoder_rate", "warmup",
+_NOT_NEGATIVE = ("frozen_blocks", "smoothing", "color_loss", "encoder_rate", "warmup",
                  "weight_decay")  # fmt: skip
-_REGRESSIONS = ("regression", "koalarization", "fruitnet", "film")  # architectures without classes
+REGRESSIONS = ("regression", "koalarization", "fruitnet", "film")  # architectures without classes
 _OF_CLASSES = ("rebalance", "smoothing", "color_loss", "neighbours", "sigma")  # in their loss
-_COUNTS = ("batch_size", "validate_every", "validation_pictures", "checkpoint_every")
+_COUNTS = ("validate_every", "validation_pictures", "checkpoint_every")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +128,14 @@ class TrainConfig:
             ),
             "train must name at least one source of pictures": bool(self.train),
         }
-        for keys, least, limit in (
-            (_POSITIVE, math.ulp(0.0), "positive"),
-            (_NOT_NEGATIVE, 0, "at least 0"),
-            (_COUNTS, 1, "at least 1"),
-        ):
-            checks |= {
-                f"{key} must be {limit}": least <= getattr(self, key) < math.inf for key in keys
-            }
+        checks |= {
+            f"{key} must be positive": 0 < getattr(self, key) < math.inf for key in _POSITIVE
+        }
+        checks |= {
+            f"{key} must be at least {least}": least <= getattr(self, key) < math.inf
+            for keys, least in ((_NOT_NEGATIVE, 0), (_COUNTS, 1))
+            for key in keys
+        }
         for rule, kept in checks.items():
             if not kept:
                 raise UsageError(f"training config: {rule}", "change it in the config")
@@ -148,7 +148,7 @@ class TrainConfig:
             unused += ("encoder", "frozen_blocks", "widths", "drop_path")
         if self.architecture != "colorunet":
             unused += ("uv_bins",)
-        if self.architecture in _REGRESSIONS:
+        if self.architecture in REGRESSIONS:
             unused += (*_OF_CLASSES, "temperature", "calibration")
         if self.whole_pictures:
             unused += ("size", "long_side")

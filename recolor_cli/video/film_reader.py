@@ -24,7 +24,7 @@ from recolor_cli.video.frames import convert_frame
 from recolor_cli.video.image_sequence import (
     DEFAULT_RATE,
     escape_pattern,
-    find_all_pictures,
+    find_whole_sequence,
     format_frame_path,
 )
 from recolor_cli.video.open_errors import REPAIR_ADVICE, make_open_error
@@ -75,7 +75,7 @@ class FilmReader:
         self.is_sequence = pipe is None and is_sequence(source)
         self.warnings: dict[str, None] = {}  # an ordered set
         self._pipe = pipe
-        self.pictures = find_all_pictures(source) if self.is_sequence else {}
+        self.pictures = find_whole_sequence(source) if self.is_sequence else {}
         self._format: str | None = None
         self._options: dict[str, str] = {}
         self._rate = rate

@@ -36,8 +36,8 @@ def escape_pattern(pattern: str) -> str:
     return f"{folder}{before}".replace("%", "%%") + number + after.replace("%", "%%")
 
 
-def find_all_pictures(pattern: str) -> dict[int, tuple[int, int]]:
-    """Return the pictures that match a pattern as `find_pictures`, and check that none is missing.
+def find_whole_sequence(pattern: str) -> dict[int, tuple[int, int]]:
+    """Return the pictures that match a pattern, as `find_pictures` does, if none is missing.
 
     Raises
     ------

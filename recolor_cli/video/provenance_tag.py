@@ -24,7 +24,7 @@ from recolor_cli.image.provenance import (
     Provenance,
     digest_of_file,
 )
-from recolor_cli.video.image_sequence import find_all_pictures, format_frame_path
+from recolor_cli.video.image_sequence import find_whole_sequence, format_frame_path
 
 # MP4 returns it as `encoder`, which the muxers write themselves in all other containers.
 _KEYS = {"mp4": "encoding_tool", "mov": "comment", "3gp": "comment"}
@@ -53,7 +53,7 @@ def source_file(source: str) -> str:
     if not is_sequence(source):
         return "" if source == "-" else source
     try:
-        return str(format_frame_path(source, min(find_all_pictures(source))))
+        return str(format_frame_path(source, min(find_whole_sequence(source))))
     except InputError:  # there are no pictures any more
         return source
 
