@@ -7,7 +7,9 @@ import pytest
 
 from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import UsageError
-from recolor_cli.model.registry import available_models
+from recolor_cli.model.manifest import Manifest
+from recolor_cli.model.model_files import read_properties
+from recolor_cli.model.registry import available_models, find_model
 from recolor_cli.training.config import CONFIGS, REGRESSIONS, TrainConfig
 from recolor_cli.training.networks import build_network
 from recolor_cli.training.networks.base import AbNetwork
@@ -87,6 +89,17 @@ def test_the_documents_name_configs_that_there_are():
         named = set(re.findall(r"recolor train ([a-z0-9-]+)", text))
         assert named
         assert named <= set(CONFIGS), document
+
+
+def test_tuning_and_the_last_phase_decode_as_the_default_model_does():
+    path = find_model("poster")
+    released = Manifest.from_properties(read_properties(path), path)
+    phases = [name for name in CONFIGS if name.startswith("poster-")]
+    last = max(phases, key=lambda name: int(name.removeprefix("poster-")))
+    for name in ("tune", last):
+        config = TrainConfig.load(CONFIGS[name])
+        assert config.calibration == released.training["calibration"], name
+        assert config.strength == released.strength, name
 
 
 def test_an_override_stands_above_the_file(tmp_path):

@@ -48,7 +48,7 @@ class Letterbox:
             Long side of the picture in the canvas, and of the canvas, px, at least 1.
         multiple : int or None
             The other side of the canvas is the smallest multiple of this, px, that holds the
-            picture and a little padding. None makes the canvas a square.
+            picture and a little padding, or `size`. None makes the canvas a square.
         """
         scale = size / max(source.height, source.width)
         inner = ImageSize(
