@@ -108,6 +108,27 @@ def test_a_tree_is_recolored_as_on_a_disk_and_then_skipped(recolor, store, tmp_p
     assert lines.decode() == f"{tmp_path}/top/a.jpg\n"
 
 
+def test_a_key_is_taken_as_it_is(recolor, store):
+    scheme, system = store
+    keys = ["x.jpg", "x.jpg::2.jpg", "q?z.jpg", "h#z.jpg", "p%20q.jpg", "st*r[1].jpg"]
+    for seed, key in enumerate(keys):
+        system.pipe_file(f"posters/in/{key}", encoded(draw(seed=seed)))
+    before = {key: system.cat_file(f"posters/in/{key}") for key in keys}
+    assert "6 written" in recolor(f"{scheme}://posters/in/", "-r")[1]
+    results = {f"{key.removesuffix('.jpg')}-recolored.jpg" for key in keys}
+    found = stores.Listings().of_folder(f"{scheme}://posters/in", recursive=True)
+    assert set(found) == results | set(keys)
+    assert {key: system.cat_file(f"posters/in/{key}") for key in keys} == before
+
+
+@pytest.mark.parametrize("server", ["az"], indirect=True)
+@pytest.mark.parametrize("key", ["a?x#y.jpg", "a?versionid=1.jpg", "a\nb.jpg"])
+def test_a_key_that_the_client_reads_otherwise_is_refused(store, key):
+    for use_object in (stores.read, lambda address: stores.write(address, b"x")):
+        with pytest.raises(InputError, match="would take another object for it"):
+            use_object(f"az://posters/{key}")
+
+
 def test_an_empty_result_in_a_folder_is_none(store):
     scheme, system = store
     system.pipe_file("posters/new/a.jpg", b"")

@@ -128,6 +128,15 @@ def test_pictures_go_from_disk_to_store_and_back(recolor, s3, poster, tmp_path):
     assert "exists, skipped" in recolor("s3://posters/new/poster.jpg")[1]
 
 
+def test_a_key_is_taken_as_it_is(recolor, s3):
+    fill(s3, "posters/in", ["a.jpg", "a.jpg::2.jpg", "file::s3.jpg", "h#x.jpg", "q?x y.jpg"])
+    s3.pipe_file("posters/in/v", b"x")
+    assert "5 written" in recolor("s3://posters/in/", "-o", "s3://posters/n::w/")[1]
+    assert len(s3.find("posters/n::w")) == 5
+    address = "s3://posters/in/v?versionId=1.jpg"
+    assert "would take another object for it" in recolor(address, exit_code=1)[1]
+
+
 def test_one_picture_lists_no_folder_of_millions(recolor, s3, server):
     fill(s3, "posters/in", ["a.jpg", "b.jpg"])
     server.seen.clear()

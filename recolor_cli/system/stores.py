@@ -13,10 +13,17 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from recolor_cli.errors import OutputError
+from recolor_cli.errors import InputError, OutputError
 from recolor_cli.system.compact import HashedSet
 from recolor_cli.system.listing import Listing
-from recolor_cli.system.places import folder_of, names_folder, password_error, scheme_of, sibling
+from recolor_cli.system.places import (
+    folder_of,
+    names_folder,
+    password_error,
+    scheme_of,
+    sibling,
+    store_of,
+)
 from recolor_cli.system.store_errors import store_errors
 
 # Others may read a file of such a server before it is whole.
@@ -265,18 +272,28 @@ def _open(address: str) -> tuple[Any, str]:
     ------
     UsageError
         If there is a password in the address.
+    InputError
+        If the library would take another object for it.
     """
     if error := password_error(address):
         raise error
-    if scheme_of(address) in _ON_GOOGLE:
+    scheme, store = scheme_of(address), store_of(address)
+    if scheme in _ON_GOOGLE:
         # Else gcsfs asks for the kind of each bucket by gRPC, again and again for a minute where a
         # network lets none pass. Only buckets of Rapid Storage need it.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     from fsspec.core import url_to_fs
 
     _silence()
-    fs, path = url_to_fs(address, **_settings(scheme_of(address)))
-    return fs, str(path)
+    # A key is no URL, of which fsspec would cut off what follows `::`, for example.
+    fs, root = url_to_fs(store, **_settings(scheme))
+    path = f"{root}{address[len(store) :]}"
+    if scheme in _IN_BUCKETS:
+        path = path.strip("/")
+        bucket, key, *_ = fs.split_path(path)  # as it does itself in each request
+        if f"{bucket}/{key}".rstrip("/") != path:
+            raise InputError(f"the client of {store} would take another object for it", "rename it")
+    return fs, path
 
 
 def _settings(scheme: str) -> dict[str, Any]:
