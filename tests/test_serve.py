@@ -20,6 +20,7 @@ from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.batch.task_desk import TaskDesk
 from recolor_cli.commands.request_options import _NAMES, RunOptions
 from recolor_cli.errors import ModelError, RecolorError, UsageError
+from recolor_cli.guidance.palette_files import load_palette
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.model.registry import available_models
@@ -50,6 +51,9 @@ class DeskWorkers:
         future.set_result(self._desk.do(TaskMessage(job, missing, request)))
         return future
 
+    def stop(self):
+        pass
+
 
 class SlowWorkers:
     """Ends a job when it is told to."""
@@ -63,6 +67,9 @@ class SlowWorkers:
     def submit(self, job, missing, request=None):
         self.futures.append(Future())
         return self.futures[-1]
+
+    def stop(self):
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +235,13 @@ def test_two_files_of_one_name_are_refused():
         RunOptions(ServeSettings()).parse([], files)
 
 
+def test_a_sent_file_is_one_whatever_its_name_is():
+    sent = SentFile("palette", "#ff0000", b"GIMP Palette\n0 0 255 blue\n")
+    request = RunOptions(ServeSettings()).parse([], [sent])
+    palette, named = request.options()[0].steering.palette, load_palette("#0000ff")
+    np.testing.assert_array_equal(palette.ab, named.ab)
+
+
 def test_the_model_of_the_server_may_be_a_path():
     options = RunOptions(ServeSettings(model="/models/own.onnx"))
     assert options.parse([]).model == "/models/own.onnx"
@@ -357,6 +371,9 @@ def test_a_bug_is_answered_without_its_traceback(monkeypatch):
     response = client.post("/v1/recolor", content=picture())
     problem(response, 500, 70)
     assert "secret" not in response.text
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    line = 'recolor_requests_total{path="/v1/recolor",status="500"} 1.0'
+    assert line in client.get("/metrics").text
     # Its place is free again.
     assert app.state.service.work.in_hand == 0
     assert app.state.service.memory.used == 0
@@ -430,6 +447,10 @@ def test_a_browser_gets_the_token_by_a_form(workers):
     assert TOKEN not in response.text
     response = client.post("/login", content=f"token={TOKEN}", follow_redirects=False)
     assert response.headers["location"] == "/"
+    # The cookies of other servers on this machine come, too, whatever is in them.
+    for others in ('prefs={"a":1}', "name=Jörg Müller", "x", '="'):
+        cookies = f"{others}; recolor-token={TOKEN}; after=1".encode()
+        assert client_of(workers, token=TOKEN).get("/", headers={"Cookie": cookies}).is_success
     cookie = response.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "samesite=strict" in cookie.lower()
@@ -512,6 +533,9 @@ def test_health_tells_why_no_process_is_left():
 def test_an_address_that_there_is_not_is_a_problem(client):
     problem(client.get("/nothing"), 404, 2)
     problem(client.get("/v1/recolor"), 405, 2)
+    for path in ("/login", "/studio/pictures"):
+        allowed = client.put(path).headers["allow"]
+        assert set(allowed.split(", ")) == {"GET", "HEAD", "POST"}
 
 
 def test_uploads_are_kept_in_memory_alone(client, tmp_path, monkeypatch):

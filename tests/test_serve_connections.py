@@ -23,8 +23,9 @@ from recolor_cli.serve.settings import Limits, ServeSettings
 class Address:
     """A running server, and clients that write bytes to it."""
 
-    def __init__(self, port: int, app) -> None:
+    def __init__(self, port: int, app, server: Server) -> None:
         self.port = port
+        self.server = server
         self.service = app.state.service
 
     def connect(self, receive_buffer: int = 0) -> socket.socket:
@@ -74,12 +75,13 @@ def serving(workers, **values):
     started = threading.Event()
     server = Server(app, 3, started.set)
     server.config.timeout_keep_alive = 1
+    server.config.timeout_graceful_shutdown = 1
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, args=[[listener]])
         thread.start()
         assert started.wait(20)
         try:
-            yield Address(listener.getsockname()[1], app)
+            yield Address(listener.getsockname()[1], app, server)
         finally:
             server.should_exit = True
             thread.join()
@@ -124,9 +126,9 @@ def test_slow_bodies_keep_nobody_waiting_and_are_cut(workers, monkeypatch):
 def test_slow_bodies_are_cut_on_the_addresses_of_the_page_too(workers, monkeypatch):
     monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.5)
     with serving(workers) as server:
-        for path in (b"/studio/pictures", b"/studio/guides", b"/studio/palette"):
+        for path in (b"/studio/pictures", b"/studio/guides", b"/studio/palette", b"/login"):
             with server.connect() as client:
-                client.sendall(server.head(100_000).replace(b"/v1/recolor", path) + b"{")
+                client.sendall(server.head(4000).replace(b"/v1/recolor", path) + b"{")
                 assert answer(client)[0] == 408
         assert server.service.memory.used == 0
 
@@ -239,10 +241,43 @@ def test_who_has_no_token_cannot_make_the_server_read(workers):
         assert server.service.memory.used == 0
 
 
+def test_all_of_a_refused_body_is_read_for_a_moment(workers):
+    size = 64 << 20  # most clients read the answer after they have sent all of it
+    with serving(workers, limits=Limits(body=1000)) as server:
+        assert server.ask(server.head(size) + bytes(size))[0] == 413
+
+
+@pytest.mark.parametrize("is_forced", [False, True])
+def test_work_that_takes_longer_than_the_stop_is_refused(is_forced, caplog):
+    with serving(SlowWorkers()) as server, server.connect() as working, server.connect() as sending:
+        working.sendall(server.head(1) + b"x")
+        sending.sendall(server.head(1000) + b"x")
+        assert until(lambda: server.service.memory.used == 2)
+        server.server.should_exit = True
+        if is_forced:  # as the second Ctrl-C does
+            server.server.force_exit = True
+        for client in (working, sending):
+            status, body = answer(client)
+            assert (status, json.loads(body)["detail"]) == (503, "the server stops")
+    assert server.service.memory.used == 0
+    assert not any(record.exc_info for record in caplog.records)
+
+
 def test_an_address_that_is_taken_is_an_error():
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1, port {port}: Address"):
+        taken = f"cannot listen on 127.0.0.1, port {port}: Address"
+        with pytest.raises(UsageError, match=taken) as raised:
             listen("127.0.0.1", port)
-    with pytest.raises(UsageError, match="cannot listen on no such host"):
-        listen("no such host", 0)
+        assert "another program" in raised.value.hint
+    for host in ("no such host", "192.0.2.1"):
+        with pytest.raises(UsageError, match=f"cannot listen on {host}") as raised:
+            listen(host, 0)
+        assert "address of this machine" in raised.value.hint
+
+
+def test_the_zone_of_an_address_is_kept(monkeypatch):
+    asked = []
+    monkeypatch.setattr(socket, "create_server", lambda address, **kwargs: asked.append(address))
+    listen("fe80::1%lo", 0)
+    assert asked == [("fe80::1", 0, 0, socket.if_nametoindex("lo"))]

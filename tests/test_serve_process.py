@@ -2,12 +2,14 @@
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,6 +56,10 @@ class Program:
             client.request("POST", path, body=data)
             response = client.getresponse()
             return response.status, response.read()
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://{self.host}{path}", timeout=60) as response:
+            return response.read().decode()
 
     def workers(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
@@ -112,22 +118,39 @@ def test_a_killed_process_costs_no_more_than_its_request(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_server_when_the_work_in_hand_is_done(tmp_path, number):
+def test_a_signal_ends_the_server_when_the_pictures_that_have_begun_are_done(tmp_path, number):
     with program("-j", "1", folder=tmp_path) as server:
         results = []
         large = picture("PNG", (3000, 2000))
         clients = [
-            threading.Thread(target=lambda: results.append(server.post(large))) for _ in range(2)
+            threading.Thread(target=lambda: results.append(server.post(large))) for _ in range(6)
         ]
         for client in clients:
             client.start()
-        time.sleep(0.5)
+        while "recolor_pictures_in_hand 6.0" not in server.get("/metrics"):
+            time.sleep(0.05)
         server.process.send_signal(number)
         out, err = server.process.communicate(timeout=60)
         for client in clients:
             client.join()
-        assert [status for status, _ in results] == [200, 200]
+        assert {status for status, _ in results} == {200, 503}
+        refused = [json.loads(body)["detail"] for status, body in results if status == 503]
+        assert set(refused) == {"the server stops"}
         assert (out, err, server.process.returncode) == ("", "", 0)
+
+
+def test_work_that_hangs_is_ended_with_the_processes():
+    config = WorkerConfig("fruitnet", "cpu", 1, None, RecolorOptions(), OutputOptions())
+    workers = ProcessWorkers(config, DECODER)
+    process = next(iter(workers._started))
+    request = RunOptions(ServeSettings(model="fruitnet")).parse([], picture=picture() + b"SLEEP")
+    workers.submit(Job(STREAM, STREAM), MissingOutputs(True), request)
+    time.sleep(0.5)
+    workers.close(0.1)
+    end = time.monotonic() + 20
+    while process.is_alive and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not process.is_alive
 
 
 BROWSER = """#!{python}
@@ -195,6 +218,7 @@ def is_running(pid: int) -> bool:
     ("arguments", "message"),
     [
         (["--host", "0.0.0.0"], "everyone who reaches 0.0.0.0 could use this server"),
+        (["--host", ""], "--host is empty"),
         (["--token-file", "missing"], "cannot read the token file missing"),
         (["--token-file", "short"], "short holds no token of at least 16 letters"),
         (["missing.jpg"], "there is no missing.jpg"),

@@ -543,6 +543,10 @@ def test_answers_to_the_page(client, folder):
     assert (again.status_code, again.headers["content-type"]) == (409, "application/problem+json")
     assert client.post(f"{at}/save", json={"wishes": {}, "replace": True}).status_code == 200
     assert client.get(f"{at}/files/{listed[0]['name']}").status_code == 400  # not a dropped one
+    (folder / saved.json()["result"]["name"]).unlink()
+    (folder / saved.json()["result"]["name"]).mkdir()
+    assert not any(each["done"] for each in client.get("/studio/pictures").json())
+    assert client.post(f"{at}/save", json={"wishes": {}}).status_code == 422
 
     sent = client.post(
         "/studio/pictures",
@@ -565,6 +569,9 @@ def test_answers_to_the_page(client, folder):
         ("pictures/KEY/preview", b"[]", 400),
         ("pictures/KEY/preview", b"[" * 100_000, 400),
         ("pictures/KEY/preview", b'{"mask": "0123"}', 400),
+        ("pictures/KEY/preview", b'{"strength": 1' + b"0" * 400 + b"}", 400),
+        ("pictures/KEY/preview", b'{"x\\ud800": 1}', 400),
+        ("palette", b'{"kind": "name", "text": "x\\ud800"}', 400),
         ("pictures/KEY/preview", b'{"hints": [{"x": 5000, "y": 1, "color": "red"}]}', 422),
         ("pictures/KEY/preview", b" " * (1 << 21), 413),
         ("pictures/KEY/detail", b'{"wishes": {}, "box": [1, 0, 0, 1], "side": 9}', 400),

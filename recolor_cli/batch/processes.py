@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
@@ -94,8 +96,14 @@ class ProcessWorkers:
         init = InitMessage(config, threads, host.model if host else None, allowance)
 
         def start() -> WorkerProcess:
-            return WorkerProcess(init, preamble)
+            if self._closed:
+                raise RecolorError("the work was ended", "start it again")
+            process = WorkerProcess(init, preamble)
+            self._started.add(process)
+            return process
 
+        self._started: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
+        self._closed = False
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._stopped = False
@@ -155,11 +163,15 @@ class ProcessWorkers:
                 for _ in self._threads:
                     self._queue.put(None)
 
-    def close(self) -> None:
-        """Stop, and wait until the jobs that have begun are finished."""
+    def close(self, seconds: float | None = None) -> None:
+        """Stop, and wait for the jobs that have begun; end those that take longer."""
         self.stop()
+        end = None if seconds is None else time.monotonic() + seconds
         for thread in self._threads:
-            thread.join()
+            thread.join(None if end is None else max(0.0, end - time.monotonic()))
+        self._closed = True
+        for process in list(self._started):
+            process.kill()
 
     def _take_waiting(self) -> Iterator[_Item]:
         """Take all tasks that no process has begun out of the queue."""

@@ -133,9 +133,9 @@ class RunOptions:
             If an option is unknown or its value wrong.
         """
         arguments: list[str] = []
-        for name, value in [*options, *((file.option, file.name) for file in files)]:
+        for name, value in [*options, *((file.option, _path(file.name)) for file in files)]:
             arguments += _argument(name, value)
-        contents = {file.name: file.content for file in files}
+        contents = {_path(file.name): file.content for file in files}
         if len(contents) < len(files):
             raise UsageError("two files have one name", "give them different names")
         try:
@@ -179,6 +179,11 @@ def _command() -> click.Command:
     for parameter in parameters:
         parameter.envvar = None
     return click.Command("recolor", params=parameters, add_help_option=False)
+
+
+def _path(name: str) -> str:
+    """Return a file's name as an option takes it for one, not for colors or for nothing."""
+    return f"./{name}" if name.lstrip()[:1] in ("", "#") else name
 
 
 def _argument(name: str, value: str) -> list[str]:

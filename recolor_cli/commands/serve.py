@@ -181,6 +181,8 @@ def _read_token(path: str | None) -> str | None:
 
 def _check_access(settings: ServeSettings) -> None:
     """Raise UsageError if people on other machines could use the server without a token."""
+    if not settings.host.strip():
+        raise UsageError("--host is empty", "name an address, or leave --host out")
     if not settings.is_local and settings.token is None:
         raise UsageError(
             f"everyone who reaches {settings.host} could use this server",

@@ -15,11 +15,11 @@ from recolor_cli.batch.processes import ProcessWorkers
 from recolor_cli.errors import RecolorError
 from recolor_cli.serve.bodies import Memory
 from recolor_cli.serve.docs import docs_routes
+from recolor_cli.serve.failures import AnswerFailures
 from recolor_cli.serve.login import login_routes
 from recolor_cli.serve.metrics import CountRequests, Metrics
 from recolor_cli.serve.problems import (
     RefusedError,
-    bug_problem,
     gone,
     http_problem,
     recolor_problem,
@@ -68,12 +68,12 @@ def create_app(
             Middleware(UnreadBodies),
             Middleware(CountRequests, metrics=metrics),
             Middleware(Guard, settings=settings),
+            Middleware(AnswerFailures),
         ],
         exception_handlers={
             RecolorError: recolor_problem,
             HTTPException: http_problem,
             ClientDisconnect: gone,
-            Exception: bug_problem,
         },
     )
     app.state.service = Service(settings, options, work, memory, metrics)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from recolor_cli.serve.bodies import Holding, read_body
 from recolor_cli.serve.security import TOKEN_COOKIE, is_token
 from recolor_cli.serve.service import Service
 
@@ -37,22 +38,24 @@ autocomplete="current-password"></label> <button>Open</button></p>
 
 def login_routes() -> list[Route]:
     """Return the routes of the page."""
-    return [Route("/login", _page), Route("/login", _log_in, methods=["POST"])]
+    return [Route("/login", _login, methods=["GET", "POST"])]
 
 
-async def _page(request: Request) -> Response:
+async def _login(request: Request) -> Response:
+    if request.method == "POST":
+        return await _log_in(request)
     return HTMLResponse(_PAGE.format(note=""))
 
 
 async def _log_in(request: Request) -> Response:
     """Keep the token in a cookie that no script and no other site sees."""
     service: Service = request.app.state.service
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MOST:
-            break
-    given = parse_qs(body[:_MOST].decode("utf-8", "replace")).get("token", [""])[0].strip()
+    holding = Holding(service.memory)
+    try:
+        body = await read_body(request, _MOST, holding)
+    finally:
+        holding.release()
+    given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
     token = service.settings.token
     if token is None or not is_token(given, token):
         note = '<p role="alert">This is not its token.</p>'

@@ -13,9 +13,11 @@ from recolor_cli.errors import (
     DeviceError,
     DiskFullError,
     ExitCode,
+    FolderError,
     InferenceError,
     InputError,
     ModelError,
+    OutputError,
     RecolorError,
     UsageError,
 )
@@ -28,7 +30,11 @@ _STATUS: dict[type[RecolorError], HTTPStatus] = {
     InferenceError: HTTPStatus.UNPROCESSABLE_ENTITY,
     DeviceError: HTTPStatus.SERVICE_UNAVAILABLE,
     DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
+    FolderError: HTTPStatus.INSUFFICIENT_STORAGE,
+    OutputError: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
+
+_RESTART_SECONDS = 5
 
 
 class RefusedError(RecolorError):
@@ -66,6 +72,16 @@ def problem(error: RecolorError) -> Response:
     return _problem(status, error.message, error.hint, error.exit_code, headers)
 
 
+def server_stops() -> RefusedError:
+    """Return the error of a request that a server which stops does not answer any more."""
+    return RefusedError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the server stops",
+        "send the request again when the server runs again",
+        {"Retry-After": str(_RESTART_SECONDS)},
+    )
+
+
 async def recolor_problem(request: Request, error: Exception) -> Response:
     """Answer a request that raised a RecolorError."""
     assert isinstance(error, RecolorError)
@@ -85,8 +101,8 @@ async def gone(request: Request, error: Exception) -> Response:
     return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
-async def bug_problem(request: Request, error: Exception) -> Response:
-    """Answer a request that met a bug. The traceback goes to the server's log."""
+def bug_problem() -> Response:
+    """Return the answer to a request that met a bug. The traceback goes to the server's log."""
     return _problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "a bug in recolor",
@@ -106,8 +122,9 @@ def _problem(
         "type": "about:blank",
         "title": status.phrase,
         "status": int(status),
-        "detail": message,
-        "hint": hint,
+        # JSON of a request may have halves of characters, which no answer can have.
+        "detail": message.encode("utf-8", "replace").decode(),
+        "hint": hint.encode("utf-8", "replace").decode(),
         "code": int(code),
     }
     return JSONResponse(content, int(status), headers, "application/problem+json")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -88,7 +88,7 @@ class Guard:
             raise RefusedError(
                 HTTPStatus.FORBIDDEN,
                 "a page of another origin may not use this server",
-                "open the server's own page",
+                "open the server's own page; a proxy in front must pass the Host header on",
             )
         if path not in OPEN_PATHS and not self.knows_token(headers):
             raise RefusedError(
@@ -121,7 +121,7 @@ class Guard:
             return True
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            given = _cookie(headers.get("cookie", ""))
+            given = cookie_parser(headers.get("cookie", "")).get(TOKEN_COOKIE, "")
         return is_token(given.strip(), token)
 
 
@@ -157,13 +157,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _cookie(header: str) -> str:
-    cookies: SimpleCookie = SimpleCookie()
-    try:
-        cookies.load(header)
-    except CookieError:
-        return ""
-    found = cookies.get(TOKEN_COOKIE)
-    return found.value if found else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import logging
 import math
 import signal
@@ -24,6 +26,7 @@ from recolor_cli.serve.work import Work
 
 _BACKLOG = 512
 _GRACE = 2  # seconds
+_TICK = 0.1  # seconds between looks for a second Ctrl-C
 _SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
 if sys.platform != "win32":  # has no terminals that hang up
     _SIGNALS = (*_SIGNALS, signal.SIGHUP)
@@ -36,7 +39,7 @@ def serve(
     preamble: str,
     announce: Callable[[str, ReadyMessage], None],
 ) -> None:
-    """Answer requests until Ctrl-C or SIGTERM, and finish those in hand.
+    """Answer requests until Ctrl-C or SIGTERM, and finish the pictures that have begun.
 
     Parameters
     ----------
@@ -55,16 +58,17 @@ def serve(
     ModelError, DeviceError
         If the network cannot be run.
     """
-    with (
-        listen(settings.host, settings.port) as listener,
-        contextlib.closing(ProcessWorkers(config, preamble)) as workers,
-    ):
+    with listen(settings.host, settings.port) as listener:
         url = _url(settings.host, listener)
-        app = create_app(settings, options, workers)
-        server = Server(app, settings.limits.seconds, lambda: announce(url, workers.ready))
-        server.run([listener])
-        if workers.failure:
-            raise workers.failure
+        workers = ProcessWorkers(config, preamble)
+        try:
+            app = create_app(settings, options, workers)
+            server = Server(app, settings.limits.seconds, lambda: announce(url, workers.ready))
+            server.run([listener])
+            if workers.failure:
+                raise workers.failure
+        finally:
+            workers.close(_GRACE)  # nobody waits for a picture any more
 
 
 class Server(uvicorn.Server):
@@ -104,6 +108,16 @@ class Server(uvicorn.Server):
         if self.started:
             self._on_start()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish the pictures that have begun, unless Ctrl-C comes again."""
+        self._work.stop()
+        finished = asyncio.ensure_future(super().shutdown(sockets))
+        while not (finished.done() or self.force_exit):
+            await asyncio.wait({finished}, timeout=_TICK)
+        finished.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await finished
+
     async def on_tick(self, counter: int) -> bool:
         """Tell whether to stop; called many times a second."""
         return self._work.failure is not None or await super().on_tick(counter)
@@ -130,11 +144,16 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        return socket.create_server(address, family=family, backlog=_BACKLOG)
     except (OSError, OverflowError, UnicodeError) as error:  # a name that no host can have
+        advice = "name an address of this machine with --host"
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            advice = "another program uses the port; choose another --port, or 0 for a free one"
+        elif isinstance(error, PermissionError):
+            advice = "choose a --port from 1024"
         raise UsageError(
             f"cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}",
-            "another program may use the port; choose another --port, or 0 for a free one",
+            advice,
         ) from error
 
 

@@ -8,14 +8,13 @@ import contextlib
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Bytes and time to read on in a refused body. Most clients send all of it before they read the
-# answer, and lose the answer if the connection is closed before.
-_MOST = 16 << 20  # bytes
+# To read on in a refused body, of which nothing is kept. Most clients send all of it before they
+# read the answer, and lose the answer if the connection is closed before.
 _SECONDS = 2.0
 
 
 class UnreadBodies:
-    """Middleware that reads a little more of a refused body, and closes its connection."""
+    """Middleware that reads on in a refused body for a moment, and closes its connection."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,14 +37,14 @@ class UnreadBodies:
             return message
 
         async def read_on() -> None:
-            left = _MOST
-            while not is_read and left > 0:
-                left -= len((await receive_body()).get("body", b""))
+            while not is_read:
+                await receive_body()
 
         async def send_closing(message: Message) -> None:
             if message["type"] == "http.response.start" and not is_read:
                 if not waits:
-                    with contextlib.suppress(TimeoutError):
+                    # A server that stops cancels it.
+                    with contextlib.suppress(TimeoutError, asyncio.CancelledError):
                         await asyncio.wait_for(read_on(), _SECONDS)
                 if not is_read:
                     MutableHeaders(scope=message)["Connection"] = "close"

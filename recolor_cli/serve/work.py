@@ -16,7 +16,8 @@ from recolor_cli.batch.outcome import Outcome
 from recolor_cli.batch.processes import ProcessWorkers
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.errors import RecolorError
-from recolor_cli.serve.problems import RefusedError
+from recolor_cli.serve.problems import RefusedError, server_stops
+from recolor_cli.system.texts import counted
 
 _RESULT_ALONE = MissingOutputs(True)
 _SHARE_OF_LAST = 0.1  # in the mean time of a picture
@@ -55,10 +56,14 @@ class Work:
         if self.in_hand >= self._most:
             raise RefusedError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{self.in_hand} pictures are in hand, and no more may wait",
+                f"the server has {counted(self.in_hand, 'picture')} in hand, and no more may wait",
                 "try again later; --max-waiting sets how many may wait",
                 {"Retry-After": str(self._seconds_to_wait())},
             )
+
+    def stop(self) -> None:
+        """Refuse all pictures that no process has begun."""
+        self._workers.stop()
 
     async def do(self, job: Job, request: Request) -> Outcome:
         """Make the result of a job in its turn.
@@ -68,7 +73,7 @@ class Work:
         Raises
         ------
         RefusedError
-            If too many pictures wait.
+            If too many pictures wait, or the server stops before a process has begun this one.
         RecolorError
             If it fails.
         """
@@ -92,7 +97,12 @@ class Work:
                 loop.call_soon_threadsafe(self._end_turn)
 
         future.add_done_callback(end_turn)
-        outcome = await asyncio.shield(asyncio.wrap_future(future))
+        try:
+            outcome = await asyncio.shield(asyncio.wrap_future(future))
+        except asyncio.CancelledError:
+            if future.cancelled():
+                raise server_stops() from None
+            raise
         seconds = time.monotonic() - started
         self._mean += _SHARE_OF_LAST * (seconds - self._mean)
         self._observe(outcome, seconds)

@@ -49,8 +49,7 @@ def studio_routes(settings: ServeSettings, memory: Memory) -> list[BaseRoute]:
         Route("/studio/palette", api.palette, methods=["POST"]),
         Route("/studio/guides", api.add_guide, methods=["POST"]),
         Route("/studio/guides/{key}", api.mask),
-        Route("/studio/pictures", api.listing),
-        Route("/studio/pictures", api.add_picture, methods=["POST"]),
+        Route("/studio/pictures", api.pictures, methods=["GET", "POST"]),
         Route("/studio/pictures/{key}", api.describe),
         Route("/studio/pictures/{key}/thumbnail", api.thumbnail),
         Route("/studio/pictures/{key}/before", api.before),
@@ -88,12 +87,11 @@ class _Api:
     def about(self, request: Request) -> Response:
         return JSONResponse(self._studio.about())
 
-    def listing(self, request: Request) -> Response:
-        return JSONResponse(self._studio.listing(), headers=_NEW)
-
-    async def add_picture(self, request: Request) -> Response:
-        picture = await self._keep(request, self._studio.shelf.add)
-        return JSONResponse({"key": picture.key})
+    async def pictures(self, request: Request) -> Response:
+        if request.method == "POST":
+            picture = await self._keep(request, self._studio.shelf.add)
+            return JSONResponse({"key": picture.key})
+        return JSONResponse(await run_in_threadpool(self._studio.listing), headers=_NEW)
 
     async def add_guide(self, request: Request) -> Response:
         return JSONResponse({"key": await self._keep(request, self._studio.guides.add)})

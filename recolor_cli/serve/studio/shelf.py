@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -44,9 +45,10 @@ class ShelfPicture:
     def is_done(self) -> bool:
         """Whether there is a result."""
         try:
-            return self.destination.stat().st_size > 0
+            status = self.destination.stat()
         except OSError:
             return False
+        return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
 class Shelf:

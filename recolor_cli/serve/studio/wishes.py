@@ -86,7 +86,7 @@ class Wishes:
                 pick=int(_number(given.pop("pick", 1), 1, MAX_VARIANTS)),
                 seed=int(_number(given.pop("seed", 0), 0, _MAX_SEED)),
             )
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
             raise UsageError(f"these wishes cannot be read: {error}", _ADVICE) from error
         if given:
             raise UsageError(f"there are no wishes called {', '.join(map(str, given))}", _ADVICE)
