@@ -246,7 +246,7 @@ def scene() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     lightness = np.where(disc, 70, 30).astype(np.float32)
     lightness += np.random.default_rng(1).normal(0, 0.7, (256, 256)).astype(np.float32)
     content = (x >= 40) & (x < 216)
-    return np.zeros((64, 64, 2), np.float32), np.where(content, lightness, 50), content
+    return np.zeros((256, 256, 2), np.float32), np.where(content, lightness, 50), content
 
 
 def constraints_at(*hints: tuple[int, int, tuple[float, float]]) -> HintConstraints:
@@ -304,6 +304,48 @@ def test_a_hint_fills_its_region_and_ends_at_its_edge():
     assert np.abs(result[(away > 60) & content]).max() < 0.5
 
 
+def test_a_hint_leaves_the_places_that_it_does_not_reach():
+    ab, lightness, content = scene()
+    ab[...] = np.random.default_rng(2).normal(0, 20, ab.shape)
+    result = propagate_hints(ab, lightness, content, constraints_at((115, 90, (50.0, -20.0))))
+    np.testing.assert_array_equal(result[200:], ab[200:])
+
+
+@pytest.mark.parametrize("size", [(600, 400), (300, 900), (9, 2000)])
+def test_a_place_that_no_hint_reaches_is_painted_as_without_hints(size):
+    """The network's answer is coarser than the canvas that hints are drawn on."""
+    box = Letterbox.fit(ImageSize(*size), 256)
+    logits = logits_of(((30, 20), 0.5), ((0, -40), 0.4), side=64)
+    logits += np.random.default_rng(5).normal(0, 0.5, logits.shape).astype(np.float32)
+    lightness = np.tile(np.where(np.arange(256) < 128, 30, 70), (256, 1)).astype(np.float32)
+    own = Distribution(logits[None], BINS, np.ones(1, np.float32))
+    plain = Prediction(own, lightness, box, 0.38, ColorFactors(1, 1), Steering(), False)
+    hinted = replace(plain, steering=Steering(hints=Hints([Hint(3, 3, "red")])))
+    far = slice(size[1] * 2 // 3, None)
+    before, after = (box.invert(one.picked())[:, far] for one in (plain, hinted))
+    assert np.abs(after - before).max() < 1.5
+    assert np.abs(after - before).mean() < 0.1
+
+
+def test_a_list_without_hints_changes_nothing():
+    lightness, logits = halves()
+    none = predicted(lightness, logits, Steering(hints=Hints([]))).picked()
+    np.testing.assert_array_equal(none, predicted(lightness, logits).picked())
+    assert not Hints([])
+    assert len(Hints(Hint(x, 2, "red") for x in range(3)).points) == 3
+
+
+def test_a_palette_of_no_strength_changes_nothing():
+    lightness, logits = halves()
+    lightness[:, 16:] = 97  # paper
+    none = Steering(Palette.of_colors(["navy"]), 0.0)
+    for steering in (none, replace(none, pick=2)):
+        np.testing.assert_array_equal(
+            predicted(lightness, logits, steering, refined=True).picked(),
+            predicted(lightness, logits, Steering(pick=steering.pick), refined=True).picked(),
+        )
+
+
 def test_two_hints_share_what_is_between_them():
     ab, lightness, content = scene()
     two = constraints_at((115, 90, (50.0, 0.0)), (128, 230, (0.0, 50.0)))
@@ -315,7 +357,7 @@ def test_two_hints_share_what_is_between_them():
 def test_the_network_sees_edges_that_lightness_does_not():
     ab, lightness, content = scene()
     lightness[:] = 50
-    ab[:, 32:] = (40, 0)  # something else begins at column 128
+    ab[:, 128:] = (40, 0)  # something else begins at column 128
     result = propagate_hints(ab, lightness, content, constraints_at((90, 128, (0.0, 60.0))))
     np.testing.assert_allclose(result[128, 100], (0, 60), atol=3)
     np.testing.assert_allclose(result[128, 160], (40, 0), atol=3)

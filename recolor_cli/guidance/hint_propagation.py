@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,8 +77,8 @@ def propagate_hints(
 
     Parameters
     ----------
-    ab : float32 array, shape (h, w, 2), CIELAB units
-        The network's colors over the canvas; may be coarser than it.
+    ab : float32 array, shape (H, W, 2), CIELAB units
+        The network's colors over the canvas.
     lightness : float32 array, shape (H, W), 0..100
         The canvas.
     content : bool array, shape (H, W)
@@ -91,11 +90,10 @@ def propagate_hints(
     Returns
     -------
     float32 array, shape (H, W, 2), CIELAB units
-        Hinted pixels have exactly their hint's color.
+        Hinted pixels have exactly their hint's color, and those without a share exactly their own.
     """
     height, width = lightness.shape
-    large = cast(FloatArray, cv2.resize(ab, (width, height), interpolation=cv2.INTER_CUBIC))
-    grid = _link_pixels(lightness, large, content, constraints.fixed & content)
+    grid = _link_pixels(lightness, ab, content, constraints.fixed & content)
     given = np.zeros((_PLANES, *grid.fixed.shape), np.float32)
     given[0, :height, :width] = constraints.fixed
     given[1:, :height, :width] = constraints.ab.transpose(2, 0, 1)
@@ -104,7 +102,7 @@ def propagate_hints(
     hinted = np.stack(color) / np.maximum(share, np.float32(1e-6))
     # A hint's own region takes its color wholly, and other regions do not take it at all.
     ramp = smoothstep((share - _NO_SHARE) / (_FULL_SHARE - _NO_SHARE))
-    changed = large + (ramp * (hinted - large.transpose(2, 0, 1))).transpose(1, 2, 0)
+    changed = ab + (ramp * (hinted - ab.transpose(2, 0, 1))).transpose(1, 2, 0)
     return cast(FloatArray, changed)
 
 

@@ -95,10 +95,16 @@ class Scribble:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Hints:
-    """All hints of a run, as points and as scribbles."""
+    """All hints of a run, as points and as scribbles; false if there is none."""
 
     points: Sequence[Hint]
     scribbles: tuple[Scribble, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", tuple(self.points))
+
+    def __bool__(self) -> bool:
+        return bool(self.points or self.scribbles)
 
     def check_fit(self, picture: ImageSize) -> None:
         """Check that the hints lie on a picture of this size.

@@ -253,7 +253,7 @@ class Prediction:
     @property
     def _content_logits(self) -> FloatArray:
         """The logits (Q, h, w) of the picture without padding, pulled toward the palette."""
-        if self.steering.palette is None or self.steering.palette_strength == 0:
+        if self.steering.effective_palette is None:
             return self._own_content_logits
         return self._stage("matched", self._palette_key, self._matched_logits)
 
@@ -284,7 +284,7 @@ class Prediction:
         """
         ab = self._pad(ab) * np.float32(self.factors.total)
         if self.refined:
-            step = refine if self.steering.palette is None else unify_flat_areas
+            step = refine if self.steering.effective_palette is None else unify_flat_areas
             ab = step(ab, self.lightness, self.letterbox.inside)
         return ab
 
@@ -294,19 +294,27 @@ class Prediction:
 
     def _apply_hints(self, ab: FloatArray, draft: bool = False) -> FloatArray:
         hints = self.steering.hints
-        if hints is None:
+        if not hints:
             return ab
         constraints = hints.constraints(self.letterbox)
         lightness, content = self.lightness, self._content_mask
+        ab = self._enlarge(ab)
         iterations = DRAFT_ITERATIONS if draft else MAX_ITERATIONS
         if draft:
             constraints = constraints.halved()
             height, width = constraints.fixed.shape
-            lightness, content = (
+            lightness, content, ab = (
                 cast(FloatArray, cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA))
-                for plane in (lightness, content)
+                for plane in (lightness, content, ab)
             )
         return propagate_hints(ab, lightness, content > 0.5, constraints, iterations)
+
+    def _enlarge(self, ab: FloatArray) -> FloatArray:
+        """Enlarge ab to the canvas as `Letterbox.upsample` does, so that far pixels stay."""
+        box = self.letterbox
+        large = np.zeros((box.canvas.height, box.canvas.width, 2), np.float32)
+        large[box.inside] = replace(box, source=box.inner).invert(ab)
+        return large
 
     def _pad(self, ab: FloatArray) -> FloatArray:
         """Pad the picture's ab (h, w, 2) to the canvas; the padding repeats its edges."""

@@ -39,6 +39,8 @@ class Steering:
 
     Raises
     ------
+    TypeError
+        If the palette or the hints are something else.
     ValueError
         If a number is out of its range.
     """
@@ -55,6 +57,15 @@ class Steering:
             raise ValueError(f"there is no variant {self.pick} of seed {self.seed}")
         if not 0 <= self.palette_strength <= 1:
             raise ValueError(f"palette_strength must lie in 0..1, not {self.palette_strength}")
+        if self.palette is not None:
+            _check_palette(self.palette)
+        if self.hints is not None:
+            _check_hints(self.hints)
+
+    @property
+    def effective_palette(self) -> Palette | None:
+        """Return the palette, or None if its strength is 0, which changes nothing."""
+        return self.palette if self.palette_strength else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,7 @@ class RecolorOptions:
     Raises
     ------
     TypeError
-        If the mask is no array.
+        If the mask is no array, or the steering something else.
     ValueError
         If a value is out of its range.
     """
@@ -108,6 +119,25 @@ class RecolorOptions:
             raise ValueError(f"keep_original must lie in 0..1, not {self.keep_original}")
         if self.mask is not None:
             _check_mask(self.mask)
+        if not isinstance(self.steering, Steering | None):
+            found = type(self.steering).__name__
+            raise TypeError(f"steering must be a Steering, not {found}; use Steering(hints=...)")
+
+
+def _check_palette(palette: object) -> None:
+    from recolor_cli.guidance.palette_matching import Palette  # loaded, if it is one
+
+    if not isinstance(palette, Palette):
+        advice = f"; use load_palette({palette!r})" if isinstance(palette, str) else ""
+        raise TypeError(f"palette must be a Palette, not {type(palette).__name__}{advice}")
+
+
+def _check_hints(hints: object) -> None:
+    from recolor_cli.guidance.hints import Hints  # loaded, if these are some
+
+    if not isinstance(hints, Hints):
+        advice = "; use Hints([Hint(x, y, color), ...])"
+        raise TypeError(f"hints must be Hints, not {type(hints).__name__}{advice}")
 
 
 def _check_mask(mask: object) -> None:

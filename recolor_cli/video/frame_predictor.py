@@ -52,7 +52,8 @@ class FramePredictor:
     @property
     def needs_fit(self) -> bool:
         """Whether `fit_palette` must be called before `predict`."""
-        return bool(self._steering and (self._steering.palette or self._steering.pick > 1))
+        steering = self._steering
+        return bool(steering and (steering.effective_palette or steering.pick > 1))
 
     def fit_palette(self, canvases: Sequence[FloatArray]) -> None:
         """Fit the weights of the palette to some frames, so that these together take its colors.
@@ -71,7 +72,7 @@ class FramePredictor:
         bins = predictions[0].distribution.bins
         samples = np.concatenate([p.palette_samples(_PLACES) for p in predictions], axis=1)
         factor = float(np.mean([prediction.factors.without_user for prediction in predictions]))
-        if steering.palette is None:
+        if steering.effective_palette is None:
             mean, bank = mean_distribution(samples, self._temperature), bank_palettes()
             picked = select_palettes(mean, bins, bank, steering.pick - 1, steering.seed)[-1]
             steering = replace(steering, palette=picked, palette_strength=STRENGTH, pick=1)
