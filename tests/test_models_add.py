@@ -42,7 +42,7 @@ from recolor_cli.model.registry import (
     find_model,
     part_path,
 )
-from recolor_cli.system.file_lock import try_lock
+from recolor_cli.system.file_lock import open_locked
 
 FORMS = {  # input, channels of the output
     "eccv16": ((1, 1, 256, 256), 2),
@@ -384,14 +384,26 @@ def test_a_disk_that_fills_meanwhile_is_told(recolor, server, data, folder):
     assert "RECOLOR_MODELS" in err
 
 
-def test_two_downloads_of_one_network_are_not_mixed(recolor, server, data, folder):
-    folder.mkdir()
-    with part_path("ddcolor").open("wb") as file:
-        assert try_lock(file)
-        address = server.address("/net.onnx", gives(data))
-        _, err = recolor("models", "add", "ddcolor", address, exit_code=4)
-        assert part_path("ddcolor").exists()  # that of the other one
-    assert "another process is downloading" in err
+def test_a_network_is_added_by_one_process_at_a_time(recolor, server, data, tmp_path, folder):
+    part = part_path("ddcolor")
+    address = server.address("/net.onnx", gives(data))
+    with contextlib.closing(open_locked(folder / f"{part.name}.lock", "", "")):
+        part.write_bytes(b"of the other one")
+        for source in (address, tmp_path / "net.onnx"):
+            _, err = recolor("models", "add", "ddcolor", source, exit_code=4)
+            assert "another process is writing" in err
+            assert part.read_bytes() == b"of the other one"
+    recolor("models", "add", "ddcolor", address)
+    assert not list(folder.glob("*.lock"))
+
+
+def test_no_name_costs_the_record_of_checksums(recolor, server, data, tmp_path, folder):
+    recolor("models", "add", "ddcolor", server.address("/net.onnx", gives(data)))
+    record = (folder / ".checksums.json").read_bytes()
+    text = 'file = "net.onnx"\nsize = 256\nchannels = 3\nanswer = "ab"\n'
+    (tmp_path / "checksums.toml").write_text(text)
+    recolor("models", "add", tmp_path / "checksums.toml")
+    assert (folder / ".checksums.json").read_bytes() == record
 
 
 def test_a_server_that_goes_away_for_a_moment_is_asked_again(recolor, data, folder, monkeypatch):
@@ -617,6 +629,25 @@ def test_a_network_of_a_profile_of_its_own(recolor, tmp_path, server, data, fold
     # A profile beside a network is found.
     (tmp_path / "theirs.onnx").write_bytes(data)
     recolor("models", "add", tmp_path / "theirs.onnx")
+
+
+@pytest.mark.parametrize(
+    "key", ['"file" = "net.onnx"', 'license = """\nfile = 1"""\nfile = "net.onnx"']
+)
+def test_a_profile_whose_network_cannot_be_renamed_is_refused(recolor, tmp_path, data, folder, key):
+    text = f'{key}\nsize = 256\nchannels = 3\nanswer = "ab"\n'
+    (tmp_path / "theirs.toml").write_text(text)
+    _, err = recolor("models", "add", tmp_path / "theirs.toml", exit_code=4)
+    assert "the key file of" in err
+    assert not folder.exists()
+
+
+def test_escape_sequences_of_a_profile_do_not_reach_the_terminal(recolor, tmp_path, data):
+    text = 'file = "net.onnx"\nsize = 256\nchannels = 3\nanswer = "ab"\nlicense = "\\u001b[31mX"\n'
+    (tmp_path / "theirs.toml").write_text(text)
+    recolor("models", "add", tmp_path / "theirs.toml")
+    out, _ = recolor("models")
+    assert "\ufffd[31mX".encode() in out
 
 
 def test_an_address_without_a_profile_is_kept_until_it_has_one(recolor, server, data, tmp_path):

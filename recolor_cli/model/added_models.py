@@ -8,11 +8,13 @@ import hashlib
 import json
 import os
 import re
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 from typing import BinaryIO
 
-from recolor_cli.errors import InferenceError, ModelError, UsageError
+from recolor_cli.errors import InferenceError, ModelError, OutputError, UsageError
 from recolor_cli.model.addition import Addition
 from recolor_cli.model.download import (
     MAX_BYTES,
@@ -46,6 +48,7 @@ from recolor_cli.model.registry import (
     receipt_path,
     unfinished_downloads,
 )
+from recolor_cli.system.file_lock import open_locked, remove_locked
 from recolor_cli.system.files import write_atomic
 from recolor_cli.system.memory import is_out_of_memory
 from recolor_cli.system.texts import decode_text
@@ -79,7 +82,9 @@ def add_model(addition: Addition, watcher: Watcher, sha256: str = "") -> tuple[P
         If the folder cannot be written to.
     """
     part = part_path(addition.name)
+    profile = _rewrite_profile(addition)
     with contextlib.ExitStack() as at_end:
+        at_end.enter_context(_adding(part))
         if isinstance(addition.source, Path):
             _copy(addition.source, part, watcher)
             at_end.callback(remove_part, part)  # whatever happens: a copy is made again easily
@@ -104,15 +109,33 @@ def add_model(addition: Addition, watcher: Watcher, sha256: str = "") -> tuple[P
             date=datetime.datetime.now(datetime.UTC).date().isoformat(),
             size=size,
         )
-        return _put_into_folder(part, addition, receipt), receipt
+        return _put_into_folder(part, addition, profile, receipt), receipt
 
 
-def _put_into_folder(part: Path, addition: Addition, receipt: Receipt) -> Path:
+@contextlib.contextmanager
+def _adding(part: Path) -> Iterator[None]:
+    """Let this process alone write a part and put it into the folder."""
+    path = part.with_name(f"{part.name}.lock")
+    try:
+        lock = open_locked(path, f"another process is writing {part}", "wait until it has ended")
+    except OutputError as error:
+        raise ModelError(error.message, error.hint) from error
+    except OSError as error:
+        raise write_problem(path, error) from error
+    try:
+        yield
+    finally:
+        remove_locked(lock, path)
+
+
+def _put_into_folder(
+    part: Path, addition: Addition, profile: bytes | None, receipt: Receipt
+) -> Path:
     """Give a checked network its name, with its profile and receipt, and return its path."""
     network = part.with_name(f"{addition.name}.onnx")
     # The name is there as soon as the network is, so the network comes last.
-    if addition.profile_path:
-        write_atomic(network.with_suffix(PROFILE_SUFFIX), _rewrite_profile(addition))
+    if profile is not None:
+        write_atomic(network.with_suffix(PROFILE_SUFFIX), profile)
     write_receipt(network, receipt)
     if isinstance(addition.source, str):
         record_checksum(part.parent, receipt.source, receipt.sha256)
@@ -308,16 +331,31 @@ def _not_onnx(part: Path, addition: Addition) -> ModelError:
     return ModelError(f"{origin} is no ONNX file, or only a part of one", hint)
 
 
-def _rewrite_profile(addition: Addition) -> bytes:
-    """Return the text of a profile, with the name that its network gets."""
-    assert addition.profile_path is not None
+def _rewrite_profile(addition: Addition) -> bytes | None:
+    """Return the text of a profile, with the name that its network gets; None without a profile.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read, or writes the key `file` in another way than as a line of its own.
+    """
+    path = addition.profile_path
+    if path is None:
+        return None
     try:
-        text = decode_text(addition.profile_path.read_bytes())
+        text = decode_text(path.read_bytes())
     except OSError as error:
-        raise unreadable(addition.profile_path, error) from error
-    line = f"file = {json.dumps(f'{addition.name}.onnx')}"
+        raise unreadable(path, error) from error
+    file = f"{addition.name}.onnx"
+    line = f"file = {json.dumps(file)}"
     if addition.profile and addition.profile.file:
         text = _FILE_KEY.sub(lambda _: line, text, count=1)
     else:
         text = f"{line}\n{text}"
-    return text.encode()
+    with contextlib.suppress(tomllib.TOMLDecodeError):
+        if tomllib.loads(text).get("file") == file:
+            return text.encode()
+    raise ModelError(
+        f"the key file of {path} cannot be changed to {file}",
+        'write it on a line of its own and without quotes around the key: file = "network.onnx"',
+    )

@@ -26,7 +26,6 @@ from urllib3.exceptions import LocationParseError
 from recolor_cli.errors import DiskFullError, ModelError, OutputError
 from recolor_cli.model.download_errors import explain_request_error, explain_status, short_address
 from recolor_cli.model.http_session import open_session
-from recolor_cli.system.file_lock import try_lock
 from recolor_cli.system.files import write_error
 from recolor_cli.system.texts import megabytes
 
@@ -89,7 +88,7 @@ def download(address: str, part: Path, watcher: Watcher, advice: str) -> None:
     Raises
     ------
     ModelError
-        If the file cannot be had, is a web page, is too large, or is being downloaded already.
+        If the file cannot be had, is a web page, or is too large.
     OutputError
         If it cannot be written, or the disk has no room for it.
     """
@@ -334,16 +333,10 @@ def write_problem(path: Path, error: OSError) -> OutputError:
 
 @contextlib.contextmanager
 def _writing(part: Path) -> Iterator[BinaryIO]:
-    """Open the file of a download for this process alone."""
-    is_ours = False
+    """Open the file of a download."""
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("a+b") as file:
-            if try_lock(file) is False:
-                raise ModelError(
-                    f"another process is downloading to {part}", "wait until it has ended"
-                )
-            is_ours = True
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -351,12 +344,12 @@ def _writing(part: Path) -> Iterator[BinaryIO]:
         raise write_problem(part, error) from error
     finally:
         with contextlib.suppress(OSError, OutputError):
-            if is_ours and not part.stat().st_size:
+            if not part.stat().st_size:
                 remove_part(part)
 
 
 def _version_path(part: Path) -> Path:
-    return part.with_suffix(".json")
+    return part.with_name(f"{part.name}.json")  # no model can have a name that makes it another's
 
 
 def _read_version(part: Path) -> _Version | None:

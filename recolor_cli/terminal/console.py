@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 _LONGEST_MESSAGE = 1000  # characters; a file that was taken for a list may have long lines
 
 
+def _printable(text: str) -> str:
+    """Return a text without the escape sequences, or bytes that are no text, of names of others."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
 class Swatch(NamedTuple):
     """Colors, ``#rrggbb``, in a cell of a table."""
 
@@ -137,7 +142,9 @@ class Console:
         for row in rows:
             table.add_row(
                 *(
-                    cell.draw(bool(out.color_system)) if isinstance(cell, Swatch) else Text(cell)
+                    cell.draw(bool(out.color_system))
+                    if isinstance(cell, Swatch)
+                    else Text(_printable(cell))
                     for cell in row
                 )
             )
@@ -182,10 +189,9 @@ class Console:
         self._show(label, style, message)
 
     def _show(self, label: str, style: str, message: str) -> None:
-        # A file's name may hold escape sequences or bytes that are no text.
-        printable = "".join(c if c.isprintable() else "\ufffd" for c in message)
         from rich.text import Text
 
+        printable = _printable(message)
         self._stderr.print(
             Text.assemble((label, style), printable if label else (printable, style))
         )
