@@ -16,7 +16,7 @@ from recolor_cli.color.lab import rgb_to_lightness
 from recolor_cli.color.letterbox import Letterbox
 from recolor_cli.color.painting import paint
 from recolor_cli.color.refinement import refine
-from recolor_cli.color.resize import check_mask_fit
+from recolor_cli.color.resize import check_ab_fit, check_mask_fit
 from recolor_cli.color.row_strips import map_row_strips
 from recolor_cli.errors import InferenceError, InputError
 from recolor_cli.guidance.prediction import ColorFactors, Prediction
@@ -63,6 +63,8 @@ class Recolorizer:
         If a model is named and cannot be run.
     UsageError
         If there is no such kind of device.
+    TypeError
+        If the network is something else.
 
     Notes
     -----
@@ -90,6 +92,11 @@ class Recolorizer:
             from recolor_cli.model.onnx_network import OnnxColorNetwork
 
             network = OnnxColorNetwork.load(network, device)
+        elif not isinstance(network, ColorNetwork):
+            raise TypeError(
+                "expected the name or path of a model, or the network of another Recolorizer, "
+                f"not {type(network).__name__}"
+            )
         self.network = network
         self.options = options or RecolorOptions()
 
@@ -244,19 +251,19 @@ class Recolorizer:
         Raises
         ------
         InputError
-            If `ab` is of another shape.
+            If `ab` is of another shape, of another canvas, or not finite.
+        ValueError
+            If `out` has another shape or dtype.
         """
-        if ab.ndim != 3 or ab.shape[2] != 2:
-            raise InputError(
-                f"ab has the shape {ab.shape}, not (h, w, 2)", "give what `predict` returned"
-            )
         given, options = take_picture(picture), self.options
         rgb = given.rgb
+        letterbox = self._letterbox(rgb)
+        check_ab_fit(ab, letterbox.canvas)
         result = np.empty_like(rgb) if out is None else out
         blend_mask = BlendMask.for_picture(
             rgb, options.keep_original, options.only_gray, options.mask
         )
-        paint(rgb, self._letterbox(rgb).upsample(ab), result, blend_mask)
+        paint(rgb, letterbox.upsample(ab), result, blend_mask)
         return cast(Picture, given.like_original(result))
 
     def _network_input(

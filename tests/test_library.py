@@ -13,8 +13,16 @@ from PIL import Image
 
 import recolor_cli
 from conftest import draw, encoded
-from recolor_cli import Hint, InputError, Palette, Recolorizer, RecolorOptions, UsageError
-from recolor_cli.guidance.hints import Hints
+from recolor_cli import (
+    Hint,
+    Hints,
+    InputError,
+    Palette,
+    Recolorizer,
+    RecolorOptions,
+    Steering,
+    UsageError,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/library.md").read_text(encoding="utf-8")
@@ -154,8 +162,14 @@ def test_colors_of_hints_and_palettes_are_texts_or_levels():
 def test_a_palette_is_taken_of_pictures_of_8_and_16_bits():
     rgb = draw(90, 60)
     expected = Palette.of_picture(rgb).ab
-    np.testing.assert_array_equal(Palette.of_picture(rgb.astype(np.uint16) * 257).ab, expected)
-    for other, found in ((rgb / 255, "float64"), (rgb[..., 0], r"uint8 \(90, 60\)")):
+    for dtype in ("<u2", ">u2"):
+        wide = (rgb.astype(np.uint16) * 257).astype(dtype)
+        np.testing.assert_array_equal(Palette.of_picture(wide).ab, expected)
+    for other, found in (
+        (rgb / 255, "float64"),
+        (rgb[..., 0], r"uint8 \(90, 60\)"),
+        (rgb[:0], r"uint8 \(0,"),
+    ):
         with pytest.raises(ValueError, match=f"not of {found}"):
             Palette.of_picture(other)
 
@@ -171,6 +185,21 @@ def test_a_palette_is_taken_of_pictures_of_8_and_16_bits():
 def test_a_mask_of_another_kind_is_refused(mask, error):
     with pytest.raises(error, match="uint8 array"):
         RecolorOptions(mask=mask)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: Steering(palette="1950s"), r"use load_palette\('1950s'\)"),
+        (lambda: Steering(hints=[Hint(1, 2, "red")]), r"not list; use Hints\(\["),
+        (lambda: RecolorOptions(steering=Hints([])), r"not Hints; use Steering\("),
+        (lambda: Recolorizer(None), "not NoneType"),
+        (lambda: Recolorizer(b"poster"), "not bytes"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_with_the_right_call(wrong, said):
+    with pytest.raises(TypeError, match=said):
+        wrong()
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +259,12 @@ def test_a_picture_of_pillows_stays_one(recolorizer, mode, result):
         assert new.getchannel("A").getextrema() == (77, 77)
     if mode == "RGB":
         np.testing.assert_array_equal(np.asarray(new), recolorizer.recolor(draw(90, 60)))
+
+
+def test_the_result_of_a_fax_can_be_saved_as_its_source_was(recolorizer, tmp_path):
+    Image.fromarray(draw(90, 60)).convert("1").save(tmp_path / "fax.tif", compression="group4")
+    with Image.open(tmp_path / "fax.tif") as fax:
+        recolorizer.recolor(fax).save(tmp_path / "new.tif")
 
 
 def test_a_profile_of_pillows_picture_is_applied(recolorizer):

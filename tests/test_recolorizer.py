@@ -127,6 +127,23 @@ def test_color_of_another_shape_cannot_be_painted(manifest):
             Recolorizer(SpyNetwork(manifest)).paint(draw(), np.zeros(shape, np.float32))
 
 
+def test_color_of_another_picture_cannot_be_painted(manifest):
+    recolorizer = Recolorizer(SpyNetwork(replace(manifest, square=False)))
+    wide, tall = draw(60, 200), draw(200, 60)
+    ab = recolorizer.predict(wide)
+    recolorizer.paint(wide, ab)
+    for picture, wrong, said in (
+        (tall, ab, "of another shape"),
+        (wide, ab[:0], r"not \(h, w, 2\)"),
+        (wide, ab * np.nan, "not finite"),
+    ):
+        with pytest.raises(InputError, match=said):
+            recolorizer.paint(picture, wrong)
+    for out in (np.zeros((5, 5, 3), np.uint8), np.zeros(wide.shape)):
+        with pytest.raises(ValueError, match="out must be uint8"):
+            recolorizer.paint(wide, ab, out)
+
+
 @pytest.mark.parametrize(
     ("rgb", "said"),
     [

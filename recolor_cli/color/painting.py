@@ -59,7 +59,14 @@ def paint(
         Receives the result; it may be `rgb`.
     blend_mask : BlendMask or None
         How much of the picture's own color to keep.
+
+    Raises
+    ------
+    ValueError
+        If `out` has another shape or dtype.
     """
+    if (out.shape, out.dtype) != (rgb.shape, rgb.dtype):
+        raise ValueError(f"out must be {rgb.dtype} {rgb.shape}, not {out.dtype} {out.shape}")
     height, width = rgb.shape[:2]
     is_8_bit = rgb.dtype == np.uint8
     paint_rows = _paint_8_bit if is_8_bit else _paint_16_bit

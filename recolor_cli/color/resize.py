@@ -1,4 +1,4 @@
-"""Sizes of pictures and masks: shrink a picture, resize a mask, compare two shapes."""
+"""Sizes of pictures and masks: shrink a picture, resize a mask, compare shapes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recolor_cli.errors import InputError
-from recolor_cli.types import AnyRgbImage, ImageSize
+from recolor_cli.types import AnyRgbImage, FloatArray, ImageSize
 
 _MAX_ASPECT_DEVIATION = 0.02  # relative difference of aspect ratios that still counts as one shape
 
@@ -53,6 +53,21 @@ def resize_mask(mask: NDArray[np.uint8], size: ImageSize) -> NDArray[np.uint8]:
 def check_mask_fit(mask: NDArray[np.uint8], picture: ImageSize, of_film: bool = False) -> None:
     """Raise InputError if a mask, (h, w), has another shape than its picture or film."""
     check_same_aspect("the mask", ImageSize(*mask.shape), picture, of_film)
+
+
+def check_ab_fit(ab: FloatArray, canvas: ImageSize) -> None:
+    """Raise InputError if ab, (h, w, 2), is none of a canvas, which may be finer, or not finite."""
+    height, width = canvas.height, canvas.width
+    problem = ""
+    if ab.ndim != 3 or ab.shape[2] != 2 or not ab.size:
+        problem = f"has the shape {ab.shape}, not (h, w, 2)"
+    # A coarse side is rounded to whole pixels.
+    elif abs(ab.shape[0] * width - ab.shape[1] * height) >= max(height, width):
+        problem = f"of shape {ab.shape} is of a picture of another shape"
+    elif not np.isfinite(ab).all():
+        problem = "is not finite"
+    if problem:
+        raise InputError(f"ab {problem}", "give what `predict` returned for this picture")
 
 
 def check_same_aspect(

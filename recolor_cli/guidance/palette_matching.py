@@ -75,10 +75,12 @@ class Palette:
         Raises
         ------
         ValueError
-            If it is another array.
+            If it is another array, or has no pixels.
         """
         found = np.asarray(rgb)
-        if found.dtype not in (np.uint8, np.uint16) or found.ndim != 3 or found.shape[2] != 3:
+        kind = found.dtype.newbyteorder("=")
+        is_rgb = found.ndim == 3 and found.shape[2] == 3 and found.size
+        if kind not in (np.uint8, np.uint16) or not is_rgb:
             raise ValueError(
                 "a palette is taken of an array (H, W, 3) of uint8 or uint16, "
                 f"not of {found.dtype} {found.shape}"

@@ -52,7 +52,8 @@ class GivenPicture:
             return rgb
         planes = rgb if self.alpha is None else np.dstack((rgb, self.alpha))
         picture = Image.fromarray(planes)
-        dropped = ("icc_profile", "transparency")  # the pixels are sRGB; opacity is a channel
+        # The pixels are sRGB, opacity is a channel, and a fax's compression holds no color.
+        dropped = ("icc_profile", "transparency", "compression")
         picture.info = {k: v for k, v in self.original.info.items() if k not in dropped}
         return picture
 

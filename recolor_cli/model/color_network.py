@@ -9,6 +9,7 @@ from recolor_cli.model.manifest import Manifest
 from recolor_cli.types import FloatArray
 
 
+@runtime_checkable
 class ColorNetwork(Protocol):
     """Anything that turns lightness into color: an ONNX session, or a fake in a test."""
 
