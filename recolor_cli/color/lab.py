@@ -89,7 +89,7 @@ def rgb_to_lightness(rgb: AnyRgbImage | FloatArray) -> FloatArray:
     Parameters
     ----------
     rgb : uint8, uint16 or float32 array, shape (H, W, 3)
-        As in `rgb_to_lab_cv2`. Bytes are looked up in tables, which are exact to 0.02.
+        As in `rgb_to_lab_cv2`. Bytes are looked up in tables, which are exact to 0.03 L*.
     """
     if rgb.dtype == np.uint8:
         y = relative_luminance(cast(RgbImage, rgb))
