@@ -172,8 +172,8 @@ def _storage_of(model: Path) -> WeightStorage:
 def _round_weights(model: Any, storage: WeightStorage) -> None:
     """Store the weights of a converted model in as few bits as the model it comes from.
 
-    Weights that come from 8 bits take the same integers again: a folded norm changes only the scale
-    of each output channel. Weights that are read in float32 are stored exactly.
+    Weights that come from 8 bits are rounded once more, because a folded norm changes the scales of
+    the channels. Weights that are read in float32 are stored exactly.
     """
     graph = model.graph
     halved = {node.input[0] for node in graph.node if node.output[0] == node.input[0] + _TO_HALF}

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from recolor_cli.types import FloatArray
 
 NETWORK = "network."  # before the names of a network's weights in a model file
-HALF, INT8, SCALE = ".half", ".int8", ".scale"  # behind the names of the stored parts
+# Behind the names of the stored parts. Models from before the second scale have the first alone.
+HALF, INT8, SCALE, INPUT_SCALE = ".half", ".int8", ".scale", ".input_scale"
+_SCALES = (SCALE, INPUT_SCALE)
 
 # Number of values. The smaller weights are those of the first layers and of depthwise convolutions:
 # 8 bits of them would save little, and change the color of the default model by 3 ab units instead
@@ -26,30 +28,44 @@ HALF, INT8, SCALE = ".half", ".int8", ".scale"  # behind the names of the stored
 _LARGE = 60_000
 
 StoredWeight = dict[str, NDArray[Any]]
-"""The parts of one weight: `HALF` alone, or `INT8` and `SCALE`."""
+"""The parts of one weight: `HALF` alone, or `INT8`, `SCALE` and `INPUT_SCALE`."""
 
 
 class WeightStorage(StrEnum):
     """The storage of convolutions and matrices. Norms and biases stay in float32."""
 
-    INT8 = "8 bits"  # large weights: symmetric, one scale per output channel; small ones: float16
+    INT8 = "8 bits"  # large weights: symmetric, a scale per channel; small ones: float16
     HALF = "half precision"
 
 
 def round_weight(weight: FloatArray, storage: WeightStorage) -> StoredWeight:
-    """Return the stored parts of a weight whose first axis is the output channel."""
+    """Return the stored parts of a weight whose first axes are its output and input channels.
+
+    An input channel whose values are large has small weights. With a scale for each output channel
+    alone these would have few steps, and the default model's color would move six times as far.
+    """
     if storage is WeightStorage.HALF or weight.size < _LARGE:
         with np.errstate(over="ignore"):  # to infinity; the caller's comparison finds it
             return {HALF: weight.astype(np.float16)}
-    largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
-    scale = np.maximum(largest, np.float32(1e-12)) / np.float32(127)  # a channel may be all zeros
-    return {INT8: np.rint(weight / scale).astype(np.int8), SCALE: scale}
+    inputs = _largest(weight, 1)
+    weight = weight / inputs
+    scale = _largest(weight, 0) / np.float32(127)
+    return {INT8: np.rint(weight / scale).astype(np.int8), SCALE: scale, INPUT_SCALE: inputs}
+
+
+def _largest(weight: FloatArray, axis: int) -> FloatArray:
+    """Return the largest magnitude of each channel along an axis, with all axes kept."""
+    others = tuple(other for other in range(weight.ndim) if other != axis)
+    largest: FloatArray = np.abs(weight).max(axis=others, keepdims=True)
+    return np.maximum(largest, np.float32(1e-12))  # a channel may be all zeros
 
 
 def dequantize(stored: StoredWeight) -> FloatArray:
     """Return a stored weight in float32."""
     if INT8 in stored:
-        weight: FloatArray = stored[INT8].astype(np.float32) * stored[SCALE]
+        weight: FloatArray = stored[INT8].astype(np.float32)
+        for scale in _SCALES:
+            weight = weight * stored[scale] if scale in stored else weight
         return weight
     return next(iter(stored.values())).astype(np.float32)
 
@@ -88,10 +104,11 @@ def store_weights(model: Any, stored: dict[str, StoredWeight]) -> None:
         if HALF in parts:
             followers.append(helper.make_node("Cast", [name + HALF], [name], to=TensorProto.FLOAT))
         else:
-            number = f"{name}.number"
+            number, row = f"{name}.number", f"{name}.row"
             followers += [
                 helper.make_node("Cast", [name + INT8], [number], to=TensorProto.FLOAT),
-                helper.make_node("Mul", [number, name + SCALE], [name]),
+                helper.make_node("Mul", [number, name + SCALE], [row]),
+                helper.make_node("Mul", [row, name + INPUT_SCALE], [name]),
             ]
     nodes = followers + list(model.graph.node)
     del model.graph.node[:]
@@ -104,7 +121,7 @@ def restore_weights(model: Any) -> dict[str, Tensor]:
     for tensor in model.graph.initializer:
         if tensor.name.startswith(NETWORK):
             name, suffix = tensor.name.removeprefix(NETWORK), ""
-            for ending in (HALF, INT8, SCALE):
+            for ending in (HALF, INT8, *_SCALES):
                 if name.endswith(ending):
                     name, suffix = name.removesuffix(ending), ending
             stored.setdefault(name, {})[suffix] = numpy_helper.to_array(tensor)
