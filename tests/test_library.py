@@ -153,8 +153,10 @@ def test_colors_of_hints_and_palettes_are_texts_or_levels():
     assert len(Hints([Hint(1, 2, "#123")]).points) == 1
     with pytest.raises(UsageError, match="'glod' is not a color"):
         Hint(1, 2, "glod")
-    with pytest.raises(ValueError, match=r"0..255, not \(300, 0, 0\)"):
-        Hint(1, 2, (300, 0, 0))
+    assert Hint(1, 2, np.uint8([9, 8, 7])).levels[2] == 7
+    for wrong in ((300, 0, 0), (1, 2, 3, 4), (1, 2), (), (0.5, 0.2, 0.3), None):
+        with pytest.raises(ValueError, match=f"0..255, not {re.escape(str(wrong))}"):
+            Hint(1, 2, wrong)
     with pytest.raises(ValueError, match="at least one color"):
         Palette.of_colors([])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -42,7 +44,7 @@ class Hint:
     UsageError
         If a text is no color of `parse_color`.
     ValueError
-        If the radius is not more than 0, or a level does not lie in 0..255.
+        If the radius is not more than 0, or the color is not three whole numbers, 0..255.
     """
 
     x: float
@@ -53,8 +55,11 @@ class Hint:
     def __post_init__(self) -> None:
         if isinstance(self.color, str):
             object.__setattr__(self, "color", parse_color(self.color))
-        if not all(0 <= level <= 255 for level in self.levels):
-            raise ValueError(f"a color's levels must lie in 0..255, not {self.color}")
+        levels: tuple[int, ...] = ()
+        with contextlib.suppress(TypeError):  # of what is no whole number
+            levels = tuple(map(operator.index, self.levels))
+        if len(levels) != 3 or not all(0 <= level <= 255 for level in levels):
+            raise ValueError(f"a color is a text or three whole numbers, 0..255, not {self.color}")
         if self.radius is not None and not 0 < self.radius < math.inf:
             raise ValueError(f"a hint's radius must be more than 0, not {self.radius:g}")
 
