@@ -3,8 +3,8 @@
 import pytest
 
 from recolor_cli.batch.output_options import OutputOptions
-from recolor_cli.batch.picture import _format_pixels
 from recolor_cli.commands.film_run import _format_summary
+from recolor_cli.image.probe import _format_pixels
 from recolor_cli.system.texts import counted
 from recolor_cli.video.film_options import FilmReport
 

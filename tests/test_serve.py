@@ -285,6 +285,15 @@ def test_pixels_are_limited_by_the_server(workers):
         assert "more than the 1,000 pixels" in detail
 
 
+@pytest.mark.parametrize("option", ["palette", "hint", "mask"])
+def test_pixels_of_guides_are_limited_too(workers, option):
+    client = client_of(workers, limits=Limits(pixels=5000))
+    files = {"picture": ("a.jpg", picture()), option: ("b.png", picture("PNG", (80, 64)))}
+    detail = problem(client.post("/v1/recolor", files=files), 400, 2)
+    assert "b.png" in detail
+    assert "declares 5,120 pixels, more than the 5,000 pixels that --max-pixels allows" in detail
+
+
 def test_a_large_body_is_refused_before_it_is_read(workers):
     client = client_of(workers, limits=Limits(body=10_000))
     response = client.post("/v1/recolor", content=b"x" * 10_001)

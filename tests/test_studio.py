@@ -1,11 +1,14 @@
 """The studio without a browser: its answers, its saves, and the commands that it tells."""
 
+import errno
 import io
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
+import time
 from itertools import cycle
 
 import numpy as np
@@ -17,17 +20,20 @@ from starlette.testclient import TestClient
 
 from conftest import draw, encoded
 from recolor_cli.color.ab_bins import AbBins
-from recolor_cli.errors import InputError, RecolorError, UsageError
+from recolor_cli.errors import DiskFullError, InputError, RecolorError, UsageError
 from recolor_cli.guidance.likely_colors import likely_colors
 from recolor_cli.serve.bodies import Memory
 from recolor_cli.serve.problems import recolor_problem
 from recolor_cli.serve.settings import Limits, ServeSettings
+from recolor_cli.serve.studio import kept
 from recolor_cli.serve.studio import studio as studio_module
+from recolor_cli.serve.studio.guides import Guides
 from recolor_cli.serve.studio.own_process import OwnProcess
 from recolor_cli.serve.studio.routes import studio_routes
+from recolor_cli.serve.studio.shelf import Shelf
 from recolor_cli.serve.studio.shell_words import shell_word
 from recolor_cli.serve.studio.studio import ExistsError, Studio
-from recolor_cli.serve.studio.wishes import Wishes
+from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
 
 ODD_NAMES = [
     'it\'s "quoted" & $HOME `id`.jpg',
@@ -65,7 +71,7 @@ def studio_of():
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(studio_module, "OwnProcess", lambda: next(processes))
+        patched.setattr(studio_module, "OwnProcess", lambda seconds: next(processes))
         yield make
     for studio in made:
         studio.close()
@@ -437,6 +443,14 @@ def test_a_process_that_dies_once_is_replaced(tmp_path):
     process.close()
 
 
+def test_what_takes_too_long_is_ended():
+    process = OwnProcess(3)
+    with pytest.raises(InputError, match="took longer than 3 s"):
+        process.call(time.sleep, 600)
+    assert process.call(os.getpid) != os.getpid()
+    process.close()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no signals")
 def test_its_processes_end_with_a_server_that_is_killed():
     program = (
@@ -450,6 +464,49 @@ def test_its_processes_end_with_a_server_that_is_killed():
         assert int(server.stdout.readline()) != server.pid
         server.kill()
         server.communicate(timeout=60)  # as long as any of them has standard output open
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(tmp_path, monkeypatch):
+    def fail(path, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    shelf = Shelf((), tmp_path / "dropped")
+    guides = Guides(tmp_path, None, None, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(pathlib.Path, "replace", fail)
+        with pytest.raises(DiskFullError):
+            shelf.add("a.png", encoded(picture(), "PNG"))
+        with pytest.raises(DiskFullError):
+            guides.add("a.png", mask_file())
+    assert not [path for path in tmp_path.rglob("*") if path.name != "dropped"]
+
+
+def test_what_was_sent_is_kept_up_to_a_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "_MAX_BYTES", 40_000)
+    shelf, guides = Shelf((), tmp_path / "dropped"), Guides(tmp_path / "guides", None, None, 1)
+    for number in range(4):
+        shelf.add(f"{number}.png", encoded(picture(), "PNG") + bytes(15_000))
+        guides.add("a.gpl", GPL + bytes([number]) * 19_000)
+    assert [each.source.name for each in shelf.pictures()] == ["3.png"]
+    assert len(list((tmp_path / "dropped").iterdir())) == 1
+    assert len(list((tmp_path / "guides").iterdir())) == 2
+
+
+def test_pictures_and_guides_have_no_more_pixels_than_the_server_takes(tmp_path):
+    Image.fromarray(picture()).save(tmp_path / "a.png")
+    settings = ServeSettings(inputs=(str(tmp_path),), device="cpu", limits=Limits(pixels=5000))
+    studio = Studio(settings)
+    key = studio.listing()[0]["key"]
+    sent = studio.guides.add("mask.png", mask_file())
+    for ask in (
+        lambda: studio.thumbnail(key, False),
+        lambda: studio.describe(key),
+        lambda: studio.guides.mask(sent),
+        lambda: studio.guides.palette(PaletteWish("file", sent)),
+    ):
+        with pytest.raises(RecolorError, match=r"declares 10,800 pixels, more than the 5,000"):
+            ask()
+    studio.close()
 
 
 def test_what_was_dropped_is_gone_at_the_end():

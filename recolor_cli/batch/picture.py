@@ -17,7 +17,7 @@ from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import outdated_sidecars
 from recolor_cli.batch.skip_rule import MissingOutputs
 from recolor_cli.color.gray_detection import detect_gray
-from recolor_cli.errors import DamagedError, InputError, RecolorError
+from recolor_cli.errors import DamagedError, RecolorError
 from recolor_cli.image.compare import Thumbnails, draw_comparison, thumbnails
 from recolor_cli.image.decode import decode_pages, to_8_bits
 from recolor_cli.image.decoded_image import DecodedImage
@@ -32,7 +32,6 @@ from recolor_cli.system.files import back_up, mount_point, read_pipe
 from recolor_cli.system.places import is_address
 from recolor_cli.system.storage import read, remove, write, writing
 from recolor_cli.system.stores import addresses_with
-from recolor_cli.system.texts import counted
 from recolor_cli.terminal.streams import stdin, write_stdout
 from recolor_cli.types import AnyRgbImage, ImageSize
 
@@ -100,7 +99,7 @@ class PictureWork:
         options, timings = self._options, attempt.timings
         job, missing = attempt.job, attempt.missing
         picture = _read(job, missing, options, self._given)
-        _check_size(picture.header, options)
+        picture.header.check_pixels(options.max_pixels)
         if self._recolorizer.options.names_places:
             check_fit(picture.header.displayed_size(), self._recolorizer.options)
         extra = NetworkSidecars(self._recolorizer, options)
@@ -285,19 +284,6 @@ def _read(
         provenance=run and run.of_source(job.source, digest_of_data(data)),
         keep_damaged=options.keep_damaged,
     )
-
-
-def _check_size(header: Header, options: OutputOptions) -> None:
-    if header.pixels > options.max_pixels:
-        raise InputError(
-            f"it declares {_format_pixels(header.pixels)}, "
-            f"more than the {_format_pixels(options.max_pixels)} that --max-pixels allows",
-            "if you trust the file, raise --max-pixels",
-        )
-
-
-def _format_pixels(count: int) -> str:
-    return f"{count / 1e6:,.0f} megapixels" if count >= 1e7 else counted(count, "pixel")
 
 
 def _recolor_pages(picture: _Picture, extra: NetworkSidecars, timings: StageTimings) -> _Pages:

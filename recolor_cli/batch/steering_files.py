@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from recolor_cli.errors import InputError, UsageError
-from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles
+from recolor_cli.system.named_files import LOCAL_FILES, LocalFiles, NamedFiles
 from recolor_cli.system.places import local_name
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ def read_mask(path: str | None, files: NamedFiles = LOCAL_FILES) -> NDArray[np.u
     from recolor_cli.system.storage import read
 
     try:
-        if files is LOCAL_FILES:  # which may be pipes
-            return decode_mask(read(local_name(path), check_format)[0])
+        if isinstance(files, LocalFiles):  # which may be pipes
+            return decode_mask(read(local_name(path), check_format)[0], files.max_pixels)
         if not files.exists(path):
             raise InputError("no such file came with the request", "send it, too")
-        return decode_mask(files.read(path))
+        return decode_mask(files.read(path), files.max_pixels)
     except InputError as error:
         raise UsageError(f"--mask {path}: {error.message}", error.hint) from error

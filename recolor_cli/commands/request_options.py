@@ -148,7 +148,8 @@ class RunOptions:
         self._check_model(values.model)
         limits = self._settings.limits
         values = replace(values, max_pixels=min(values.max_pixels, limits.pixels))
-        return RunRequest(values, SentFiles(contents), picture, limits.seconds)
+        sent = SentFiles(contents, values.max_pixels)
+        return RunRequest(values, sent, picture, limits.seconds)
 
     def _check_model(self, model: str) -> None:
         """Raise ModelError if it is not one by name: a path could be of any file."""

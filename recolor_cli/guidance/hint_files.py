@@ -57,7 +57,7 @@ def load_hints(texts: Sequence[str], files: NamedFiles = LOCAL_FILES) -> Hints:
         if start.startswith(("[", "{")):
             points += _parse_json(text, data)
         else:
-            scribbles.append(_decode_scribble(text, data))
+            scribbles.append(_decode_scribble(text, data, files.max_pixels))
     return Hints(tuple(points), tuple(scribbles))
 
 
@@ -111,9 +111,9 @@ def _parse_number(value: Any) -> float:
         raise ValueError(f"{value!r} is no number") from error
 
 
-def _decode_scribble(name: str, data: bytes) -> Scribble:
+def _decode_scribble(name: str, data: bytes, max_pixels: int | None) -> Scribble:
     try:
-        picture = decode(data)
+        picture = decode(data, max_pixels=max_pixels)
     except RecolorError as error:
         raise UsageError(f"the hints {name} cannot be read: {error.message}", _ADVICE) from error
     rgb, alpha = picture.rgb, picture.alpha

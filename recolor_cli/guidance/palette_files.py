@@ -74,7 +74,7 @@ def load_palette(text: str, files: NamedFiles = LOCAL_FILES) -> Palette:
             return _palette_of(_parse_ase(data))
         if path.suffix.lower() == ".aco":
             return _palette_of(_parse_aco(data))
-        decoded = decode(data)
+        decoded = decode(data, max_pixels=files.max_pixels)
         return _palette_of_picture(cast(RgbImage, decoded.rgb), decoded.alpha)
     except struct.error as error:
         raise UsageError(f"the palette {text} is broken: its end is missing", _ADVICE) from error

@@ -134,15 +134,15 @@ def _alpha_of(picture: DecodedImage, rgb: AnyRgbImage) -> AnyPlanes:
     return _match_depth(picture.alpha, rgb)
 
 
-def make_thumbnail(data: bytes) -> tuple[bytes, ImageSize]:
+def make_thumbnail(data: bytes, max_pixels: int | None = None) -> tuple[bytes, ImageSize]:
     """Return a small JPEG of the first page or frame of a file, and its full size.
 
     Raises
     ------
     InputError
-        If it cannot be read.
+        If it cannot be read, or declares more pixels.
     """
-    picture = decode(data, keep_damaged=True)
+    picture = decode(data, keep_damaged=True, max_pixels=max_pixels)
     return draw_thumbnail(on_white(picture, picture.rgb)), picture.size
 
 

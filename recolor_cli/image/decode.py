@@ -17,7 +17,7 @@ from recolor_cli.image.failures import decoder_errors, faults_of_pages
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.levels import reduce_to_8_bits
 from recolor_cli.image.normalize import normalize
-from recolor_cli.image.probe import Header, holds_all_pages, open_file
+from recolor_cli.image.probe import Header, holds_all_pages, open_file, probe
 
 
 def decode_pages(
@@ -85,7 +85,7 @@ def decode_pages(
         reader.close()
 
 
-def decode(data: bytes, keep_damaged: bool = False) -> DecodedImage:
+def decode(data: bytes, keep_damaged: bool = False, max_pixels: int | None = None) -> DecodedImage:
     """Decode a picture of 8 bits a channel, to look at or to learn from.
 
     Parameters
@@ -94,13 +94,19 @@ def decode(data: bytes, keep_damaged: bool = False) -> DecodedImage:
         As for `decode_pages`. Of several pages or frames it is the first; 16 bits are reduced.
     keep_damaged : bool
         As for `decode_pages`.
+    max_pixels : int or None
+        That it may declare.
 
     Raises
     ------
     InputError
-        As `decode_pages`.
+        As `decode_pages`, and if it declares more pixels.
     """
-    return to_8_bits(next(decode_pages(data, keep_damaged=keep_damaged)))
+    header = None
+    if max_pixels is not None:
+        header = probe(data)
+        header.check_pixels(max_pixels)
+    return to_8_bits(next(decode_pages(data, header=header, keep_damaged=keep_damaged)))
 
 
 def to_8_bits(picture: DecodedImage) -> DecodedImage:
@@ -111,12 +117,12 @@ def to_8_bits(picture: DecodedImage) -> DecodedImage:
     return replace(picture, rgb=reduce_to_8_bits(picture.rgb), alpha=alpha)
 
 
-def decode_mask(data: bytes) -> NDArray[np.uint8]:
+def decode_mask(data: bytes, max_pixels: int | None = None) -> NDArray[np.uint8]:
     """Decode a picture that marks where to recolor.
 
     Parameters
     ----------
-    data : bytes
+    data, max_pixels
         As for `decode`.
 
     Returns
@@ -129,7 +135,7 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
     InputError
         As `decode`, and if it is black all over.
     """
-    picture = decode(data)
+    picture = decode(data, max_pixels=max_pixels)
     rgb, alpha = picture.rgb, picture.alpha
 
     def mark(rows: slice) -> NDArray[np.uint8]:

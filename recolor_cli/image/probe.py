@@ -9,6 +9,7 @@ from recolor_cli.image.codec import Codec, ContentSize, Reader, codec_of
 from recolor_cli.image.failures import decoder_errors
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.unsupported import not_a_picture, unsupported_format
+from recolor_cli.system.texts import counted
 from recolor_cli.types import ImageSize
 
 # Bytes a pixel at the peak of decoding, recoloring and encoding, measured at 16 megapixels of RGB
@@ -35,6 +36,15 @@ class Header:
     memory: int
     source_memory: int
     reader: Reader = field(repr=False, compare=False)
+
+    def check_pixels(self, most: int) -> None:
+        """Raise InputError if it declares more pixels."""
+        if self.pixels > most:
+            raise InputError(
+                f"it declares {_format_pixels(self.pixels)}, "
+                f"more than the {_format_pixels(most)} that --max-pixels allows",
+                "if you trust the file, raise --max-pixels",
+            )
 
     def displayed_size(self) -> ImageSize:
         """Return the size of the first page as it is displayed, upright; InputError if damaged."""
@@ -67,6 +77,10 @@ def probe(data: bytes, target: ImageFormat | None = None) -> Header:
         for codec in (encoder, reader.codec)
     )
     return Header(pixels, memory, source_memory, reader)
+
+
+def _format_pixels(count: int) -> str:
+    return f"{count / 1e6:,.0f} megapixels" if count >= 1e7 else counted(count, "pixel")
 
 
 def _needed_memory(content: ContentSize, bytes_per_pixel: int) -> int:

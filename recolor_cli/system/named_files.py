@@ -16,6 +16,11 @@ from recolor_cli.system.places import is_address, local_name
 class NamedFiles(Protocol):
     """Files that options may name."""
 
+    @property
+    def max_pixels(self) -> int | None:
+        """Pixels that a picture among them may declare; None is any number."""
+        ...
+
     def exists(self, name: str) -> bool:
         """Tell whether there is a file of this name."""
         ...
@@ -31,8 +36,11 @@ class NamedFiles(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
 class LocalFiles:
     """All files of this machine, and objects on stores."""
+
+    max_pixels: int | None = None
 
     def exists(self, name: str) -> bool:
         """Tell whether there is a file of this name."""
@@ -51,9 +59,11 @@ class SentFiles:
     ----------
     contents : mapping of str to bytes
         By name.
+    max_pixels : int or None
     """
 
     contents: Mapping[str, bytes]
+    max_pixels: int | None = None
 
     def exists(self, name: str) -> bool:
         """Tell whether there is a file of this name."""

@@ -20,9 +20,11 @@ from recolor_cli.guidance.palette_bank import DESCRIPTIONS
 from recolor_cli.guidance.palette_files import load_palette
 from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
+from recolor_cli.serve.studio.kept import remove_oldest
 from recolor_cli.serve.studio.own_process import OwnProcess
 from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
-from recolor_cli.system.files import file_version
+from recolor_cli.system.files import file_version, write_atomic
+from recolor_cli.system.named_files import LocalFiles
 
 _MAX_KEPT = 256  # files; every stroke on a mask sends one
 _KEY = re.compile(r"[0-9a-f]{18}(\.[a-z0-9]{1,5})?")
@@ -39,30 +41,37 @@ class Guides:
         Returns the path of a picture of the shelf, by its key.
     reader : OwnProcess
         Decodes the files.
+    max_pixels : int
+        That a picture among them may declare.
     """
 
-    def __init__(self, room: Path, picture_path: Callable[[str], Path], reader: OwnProcess) -> None:
+    def __init__(
+        self,
+        room: Path,
+        picture_path: Callable[[str], Path],
+        reader: OwnProcess,
+        max_pixels: int,
+    ) -> None:
         self._room = room
         self._picture_path = picture_path
         self._kept: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
+        files = LocalFiles(max_pixels)
         # With the version of the file, if the text names one, because it may change.
-        self._palette = lru_cache(32)(lambda text, version: reader.call(load_palette, text))
-        self._mask = lru_cache(8)(lambda path: reader.call(read_mask, path))
+        self._palette = lru_cache(32)(lambda text, version: reader.call(load_palette, text, files))
+        self._mask = lru_cache(8)(lambda path: reader.call(read_mask, path, files))
 
     def add(self, name: str, data: bytes) -> str:
-        """Keep a file that the browser sent, and return its key."""
+        """Keep a file that was sent, and return its key; OutputError if the disk is full."""
         ending = Path(name).suffix.lower()
         if not re.fullmatch(r"\.[a-z0-9]{1,5}", ending):
             ending = ""
         key = hashlib.blake2b(data, digest_size=9).hexdigest() + ending
         with self._lock:
-            (self._room / key).write_bytes(data)
+            write_atomic(self._room / key, data, durable=False)
             self._kept[key] = None
             self._kept.move_to_end(key)
-            if len(self._kept) > _MAX_KEPT:
-                oldest, _ = self._kept.popitem(last=False)
-                (self._room / oldest).unlink(missing_ok=True)
+            remove_oldest(self._kept, self._room, _MAX_KEPT)
         return key
 
     def path(self, key: str) -> Path:

@@ -19,7 +19,6 @@ from recolor_cli.color.gamut_mapping import clip_chroma
 from recolor_cli.color.lab import lab_to_rgb_cv2
 from recolor_cli.color.painting import paint
 from recolor_cli.color.resize import shrink_to_side
-from recolor_cli.errors import InputError
 from recolor_cli.guidance.prediction import Prediction
 from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
 from recolor_cli.image.decode import decode_pages, to_8_bits
@@ -86,11 +85,7 @@ def read_picture(path: Path, max_pixels: int) -> ReadPicture:
     """
     data = read(path).data
     header = probe(data)
-    if header.pixels > max_pixels:
-        raise InputError(
-            f"it has {header.pixels / 1e6:,.0f} megapixels, more than --max-pixels allows",
-            "start the server with a higher --max-pixels",
-        )
+    header.check_pixels(max_pixels)
     page = next(decode_pages(data, header=header, keep_damaged=True))
     rgb = page.rgb
     page = to_8_bits(page)

@@ -20,9 +20,16 @@ _TRIES = 2  # a process may also die because another program needed memory
 
 
 class OwnProcess:
-    """A process that does one thing at a time. It starts when needed, and again when it died."""
+    """A process that does one thing at a time. It starts when needed, and again when it died.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    seconds : float or None
+        Time for each thing, without the start of the process; what takes longer is ended.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._pool: ProcessPoolExecutor | None = None
 
@@ -32,21 +39,33 @@ class OwnProcess:
         Raises
         ------
         InputError
-            If the process dies at each try.
+            If the process dies at each try, or it takes too long.
         """
         with self._lock:
             for _ in range(_TRIES):
-                # Not forked: this process has threads, and networks that would be copied.
-                spawn = get_context("spawn")
-                pool = self._pool or ProcessPoolExecutor(1, spawn, _end_with_parent)
-                self._pool = pool
                 try:
-                    with blocked_signals():  # Ctrl-C is for the server, which ends its processes
-                        future = pool.submit(function, *args, **keywords)
-                    return future.result()
+                    pool = self._pool or self._start(function)
+                    return pool.submit(function, *args, **keywords).result(self._seconds)
                 except BrokenProcessPool:
                     self._pool = None
+                except TimeoutError:
+                    self._pool = None
+                    for process in list(pool._processes.values()):
+                        process.kill()
+                    raise InputError(
+                        f"the work on it took longer than {self._seconds:g} s, and was ended",
+                        "make the picture smaller, or raise the server's --max-seconds",
+                    ) from None
         raise InputError("the process that read it crashed", "it is broken: save it anew elsewhere")
+
+    def _start(self, function: Callable[..., object]) -> ProcessPoolExecutor:
+        """Start the process, and let it import what a function needs."""
+        # Not forked: this process has threads, and networks that would be copied.
+        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _end_with_parent)
+        with blocked_signals():  # Ctrl-C is for the server, which ends its processes
+            started = self._pool.submit(callable, function)
+        started.result()
+        return self._pool
 
     def close(self) -> None:
         """Let the process end after what it does; this does not wait for it."""

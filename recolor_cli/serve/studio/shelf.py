@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from recolor_cli.batch.destination import DEFAULT_SUFFIX, job_of
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan
-from recolor_cli.errors import InputError, NoInputsError
+from recolor_cli.errors import InputError, NoInputsError, OutputError
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.serve.studio.kept import remove_oldest
+from recolor_cli.system.files import write_atomic
 
 _MAX_DROPPED = 64  # pictures that were dropped and are kept
 _MAX_NAME = 120  # bytes of a dropped picture's name
@@ -110,6 +112,8 @@ class Shelf:
         ------
         InputError
             If its first bytes are of no picture that can be read.
+        OutputError
+            If the disk is full.
         """
         image_format = ImageFormat.of_data(data[:64])
         if image_format is None:
@@ -121,20 +125,19 @@ class Shelf:
         if ImageFormat.of_suffix(Path(name).suffix) is None:
             name += image_format.suffix
         key = hashlib.blake2b(data + name.encode(), digest_size=_KEY_SIZE).hexdigest()
-        folder = self._room / key
-        folder.mkdir(exist_ok=True)
-        source = folder / name
-        source.write_bytes(data)
+        source = self._room / key / name
+        try:
+            write_atomic(source, data, durable=False)
+        except OutputError:
+            with suppress(OSError):  # it is not empty if the picture was dropped before
+                source.parent.rmdir()
+            raise
         job = job_of(str(source), name, OutputOptions(), DEFAULT_SUFFIX)
         picture = ShelfPicture(key, source, Path(job.destination), is_dropped=True)
         with self._lock:
             self._dropped.pop(key, None)
             self._dropped[key] = picture
-            oldest = None
-            if len(self._dropped) > _MAX_DROPPED:
-                _, oldest = self._dropped.popitem(last=False)
-        if oldest:
-            shutil.rmtree(oldest.source.parent, ignore_errors=True)
+            remove_oldest(self._dropped, self._room, _MAX_DROPPED)
         return picture
 
     def beside(self, picture: ShelfPicture, name: str) -> Path | None:

@@ -67,16 +67,17 @@ class Studio:
             (room / name).mkdir()
         self.shelf = Shelf(settings.inputs, room / "dropped")
         # Two, so that thumbnails need not wait until a large picture is saved.
-        self._reader, self._writer = OwnProcess(), OwnProcess()
+        self._reader, self._writer = (OwnProcess(settings.limits.seconds) for _ in range(2))
+        pixels = settings.limits.pixels
         self.guides = Guides(
-            room / "guides", lambda key: self.shelf.picture(key).source, self._reader
+            room / "guides", lambda key: self.shelf.picture(key).source, self._reader, pixels
         )
         self._opened: OrderedDict[tuple[str, str], OpenPicture] = OrderedDict()
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._looking = threading.Lock()  # one thumbnail at a time leaves a core for previews
         self._thumbnail = lru_cache(_MAX_THUMBNAILS)(
-            lambda path, version: self._reader.call(_read_thumbnail, path, version)
+            lambda path, version: self._reader.call(_read_thumbnail, path, version, pixels)
         )
 
     @cached_property
@@ -269,5 +270,5 @@ def _listed(picture: ShelfPicture) -> dict[str, Any]:
     }
 
 
-def _read_thumbnail(path: str, version: str) -> bytes:
-    return make_thumbnail(read(Path(path)).data)[0]
+def _read_thumbnail(path: str, version: str, max_pixels: int) -> bytes:
+    return make_thumbnail(read(Path(path)).data, max_pixels)[0]
