@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 import urllib.request
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,8 +77,34 @@ def test_a_container_is_not_root_and_tells_its_health(dockerfile):
     command = last(dockerfile, "ENTRYPOINT").words()
     assert command[command.index("--port") + 1] == port
     assert "--token-file" in command
-    assert f":{port}/healthz" in last(dockerfile, "HEALTHCHECK").words()[-1]
+    assert f"'127.0.0.1', {port}, " in last(dockerfile, "HEALTHCHECK").words()[-1]
     assert all(re.search(r":[\w.]+-slim-", s.text) for s in steps(dockerfile) if s.name == "FROM")
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_the_health_check_asks_the_server_and_no_proxy(status, code):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status if self.path == "/healthz" else 404)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        words = last("Dockerfile", "HEALTHCHECK").words()
+        port = last("Dockerfile", "EXPOSE").text
+        command = words[-1].replace(port, str(server.server_port))
+        nowhere = os.environ | {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
+        done = subprocess.run([sys.executable, "-c", command], env=nowhere)
+        server.shutdown()
+    assert done.returncode == code
+
+
+def test_the_token_is_not_tracked():
+    assert "/deploy/token" in (ROOT / ".gitignore").read_text().splitlines()
+    assert "file: ./token" in COMPOSE
 
 
 def test_the_images_differ_in_the_extra_and_the_driver_alone():

@@ -114,8 +114,8 @@ def serve(
     """Serve a page to choose colors by hand, and a service for programs, on this machine.
 
     The page shows the pictures of the folders, and those that are dropped on it. Programs send
-    pictures to /v1/recolor; /docs describes it. Ctrl-C ends the server when the work in hand is
-    done.
+    pictures to /v1/recolor; /docs describes it. Ctrl-C ends the server when the pictures that it
+    has begun are done.
     """
     try:
         from recolor_cli.serve.server import serve as run_server
