@@ -19,6 +19,7 @@ from recolor_cli.guidance.palette_bank import named_palette
 from recolor_cli.guidance.palette_files import load_palette
 from recolor_cli.guidance.recolor_options import MAX_VARIANTS, RecolorOptions, Steering
 from recolor_cli.recolorizer import Recolorizer
+from recolor_cli.system import stores
 from recolor_cli.types import ImageSize
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
@@ -214,6 +215,28 @@ def test_a_misspelt_color_gets_the_name_that_is_near():
     assert "name a file" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("nori", "noir"), ("1960", "1960s"), ("Technicolour", "technicolor"), ("teal-orang", "teal-")],
+)
+def test_a_misspelt_palette_gets_the_name_that_is_near(text, meant):
+    with pytest.raises(UsageError, match=f"the palette {text}: ") as caught:
+        load_palette(text)
+    assert caught.value.hint.startswith(f"did you mean {meant}")
+
+
+@pytest.mark.parametrize(("load", "what"), [(load_palette, "palette"), (load_hints, "hints")])
+def test_an_object_that_cannot_be_read_is_a_usage_error(load, what, monkeypatch):
+    def fail(name):
+        raise InputError("no credentials for s3://x were found", "sign in")
+
+    monkeypatch.setattr(stores, "read", fail)
+    wanted = f"cannot read the {what} s3://x/y.png: no credentials"
+    with pytest.raises(UsageError, match=wanted) as caught:
+        load("s3://x/y.png" if load is load_palette else ["s3://x/y.png"])
+    assert caught.value.hint == "sign in"
+
+
 def test_a_palette_of_names_is_that_of_their_numbers(tmp_path, monkeypatch):
     numbers = load_palette("#ff0000,#ffd700").ab
     for text in ("red,gold", "ff0000,ffd700", "Red, #FFD700"):
@@ -330,6 +353,7 @@ def test_a_scribble_of_another_shape_is_an_error_of_the_picture(tmp_path):
         (b'[{"x": 1, "y": 2, "color": "#123", "radius": 0}]', "more than 0"),
         (b'[{"x": 1, "y": 2, "color": "#123", "radius": NaN}]', "more than 0"),
         (b'[{"x": 1, "y": 2, "color": "#123", "radius": []}]', "is no number"),
+        (b'[{"x": 1, "y": 2, "color": 255}]', "the color 255 is no text"),
         (b'[{"x": "one", "y": 2, "color": "#123"}]', "one"),
         (b"[" * 100_000, "no hints: its brackets"),
         (b"[" + b"1" * 5000 + b"]", "no hints: its JSON is something else"),
@@ -353,7 +377,7 @@ def test_a_file_that_the_studio_saved_may_hold_no_hints(tmp_path):
 
 
 def test_a_number_of_many_digits_lies_outside_the_picture(tmp_path):
-    (tmp_path / "h").write_bytes(b'[{"x": ' + b"9" * 5000 + b', "y": 2, "color": 112233}]')
+    (tmp_path / "h").write_bytes(b'[{"x": ' + b"9" * 5000 + b', "y": 2, "color": "112233"}]')
     hints = load_hints([str(tmp_path / "h")])
     assert hints.points == (Hint(float("inf"), 2, (17, 34, 51)),)
     with pytest.raises(InputError, match="outside the picture"):

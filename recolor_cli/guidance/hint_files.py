@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recolor_cli.errors import RecolorError, UsageError
+from recolor_cli.errors import InputError, RecolorError, UsageError
 from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.hints import Hint, Hints, Scribble
 from recolor_cli.image.decode import decode
@@ -50,9 +50,10 @@ def load_hints(texts: Sequence[str], files: NamedFiles = LOCAL_FILES) -> Hints:
             continue
         try:
             data = files.read(text)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"cannot read the hints {text}: {reason}", _ADVICE) from error
+        except (OSError, ValueError, InputError) as error:
+            reason, advice = getattr(error, "strerror", None) or error, getattr(error, "hint", "")
+            message = f"cannot read the hints {text}: {reason}"
+            raise UsageError(message, advice or _ADVICE) from error
         start = decode_text(data[:64], "replace").lstrip()
         if start.startswith(("[", "{")):
             points += _parse_json(text, data)
@@ -95,8 +96,10 @@ def _parse_json(name: str, data: bytes) -> list[Hint]:
 
 def _parse_entry(entry: dict[str, Any]) -> Hint:
     x, y = _parse_number(entry["x"]), _parse_number(entry["y"])
-    color, radius = parse_color(str(entry["color"])), entry.get("radius")
-    return Hint(x, y, color, None if radius is None else _parse_number(radius))
+    color, radius = entry["color"], entry.get("radius")
+    if not isinstance(color, str):
+        raise ValueError(f"the color {color!r} is no text")
+    return Hint(x, y, parse_color(color), None if radius is None else _parse_number(radius))
 
 
 def _parse_whole_number(digits: str) -> int | float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import colorsys
 import re
 import struct
+from difflib import get_close_matches
 from pathlib import Path
 from typing import cast
 
@@ -64,9 +65,10 @@ def load_palette(text: str, files: NamedFiles = LOCAL_FILES) -> Palette:
         return _parse_colors(text)
     try:
         data = files.read(text)
-    except (OSError, ValueError) as error:  # a NUL in the name, for example
+    except (OSError, ValueError, InputError) as error:  # a NUL in the name, for example
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot read the palette {text}: {reason}", _ADVICE) from error
+        advice = _near_name(text) or getattr(error, "hint", "") or _ADVICE
+        raise UsageError(f"cannot read the palette {text}: {reason}", advice) from error
     try:
         if decode_text(data[:64], "replace").startswith("GIMP Palette"):
             return _palette_of(_parse_gimp(data))
@@ -90,10 +92,16 @@ def _parse_colors(text: str) -> Palette:
     try:
         return Palette.of_colors(text.split(","))
     except UsageError as error:
+        advice = f"{error.hint}; or name a file, or one that `recolor palettes` lists"
         raise UsageError(
-            f"--palette {text}: {error.message}",
-            f"{error.hint}; or name a file, or one that `recolor palettes` lists",
+            f"the palette {text}: {error.message}", _near_name(text) or advice
         ) from error
+
+
+def _near_name(text: str) -> str:
+    """Return the advice that the name of a palette was misspelt; empty if none is near."""
+    near = get_close_matches(text.strip().lower(), DESCRIPTIONS, 1)
+    return f"did you mean {near[0]}? {_ADVICE}" if near else ""
 
 
 def _palette_of(ab: FloatArray) -> Palette:
