@@ -27,7 +27,7 @@ from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan
 from recolor_cli.batch.run import run_with_workers
 from recolor_cli.batch.skip_rule import MissingOutputs
-from recolor_cli.cluster import nodes, shared_places, workers
+from recolor_cli.cluster import connection, nodes, shared_places, workers
 from recolor_cli.cluster.address import check_cluster_address
 from recolor_cli.cluster.job_queue import JobQueue, QueuedJob
 from recolor_cli.cluster.nodes import Software
@@ -382,6 +382,18 @@ def test_a_cluster_is_described_with_what_differs(recolor, cluster, monkeypatch)
     _, told = recolor("doctor", "--cluster", cluster.address, exit_code=1)
     assert f"has Python {own.python}, this machine has 3.9.1" in told
     assert f"has numpy {own.packages['numpy']}, this machine has 1.0" in told
+
+
+@pytest.mark.parametrize(
+    ("address", "words", "told"),
+    [
+        ("local", "some of the raylet failed to startup", "Ray did not start on this machine"),
+        ("10.0.0.1:6379", "No node info found matching attributes: '' when", "is no node of"),
+        ("10.0.0.1:6379", "some of the raylet failed to startup", "cannot be used: some of the"),
+    ],
+)
+def test_errors_of_ray_are_told_apart(address, words, told):
+    assert told in connection._explain(address, RuntimeError(words)).message
 
 
 def test_wrong_addresses_are_refused_in_seconds(recolor, pictures):

@@ -21,6 +21,11 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # actors without a card see none, and no warning
     "RAY_worker_niceness": "0",  # Ray's 15 is for a cluster, not for one's own machine
 }
+_NO_NODE_HERE = (  # what several versions of Ray say
+    "No node info found matching attributes",
+    "cannot find a local Raylet",
+    "node_ip_address.json",
+)
 _START_ADVICE = "start a node there with `ray start --head`, or leave the address out"
 
 
@@ -98,7 +103,12 @@ def _explain(address: str, error: BaseException) -> RecolorError:
         )
     if "Could not find any running Ray instance" in text:
         return RecolorError("no cluster runs on this machine", _START_ADVICE)
-    if "node_ip_address" in text or "raylet" in text:
+    if address == THIS_MACHINE:
+        return RecolorError(
+            f"Ray did not start on this machine: {text or type(error).__name__}",
+            "it is busy or short of memory; try again, or leave --cluster out",
+        )
+    if any(words in text for words in _NO_NODE_HERE):
         return RecolorError(
             f"this machine is no node of the cluster at {address}",
             f"join it first: ray start --num-cpus 0 --address {address}",
