@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 
 from conftest import SpyNetwork, draw, encoded
-from recolor_cli.batch import watch
+from recolor_cli.batch import known_files, watch
 from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.run import run_with_workers
 from recolor_cli.batch.threads import ThreadWorkers
 from recolor_cli.commands.run import run as run_command
-from recolor_cli.errors import UsageError
+from recolor_cli.commands.workers import WorkerOpener
+from recolor_cli.errors import InputError, UsageError
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.recolorizer import Recolorizer
 
@@ -67,7 +68,9 @@ class Watched:
 
 @pytest.fixture
 def inbox(tmp_path, monkeypatch) -> Watched:
-    monkeypatch.setattr(watch, "time", Clock())
+    clock = Clock()
+    for module in (watch, known_files):
+        monkeypatch.setattr(module, "time", clock)
     return Watched(tmp_path / "inbox")
 
 
@@ -124,7 +127,7 @@ def test_an_empty_file_is_waited_for(inbox):
     path.write_bytes(PICTURE)
     assert inbox.names(3 * SETTLED) == ["x.jpg"]
     (inbox.inbox / "y.jpg").touch()
-    assert inbox.names(watch.EMPTY_PATIENCE + 3) == ["y.jpg"]  # but not for ever
+    assert inbox.names(known_files.EMPTY_PATIENCE + 3) == ["y.jpg"]  # but not for ever
 
 
 def test_a_file_that_changes_is_done_anew_and_others_are_not(inbox):
@@ -132,9 +135,53 @@ def test_a_file_that_changes_is_done_anew_and_others_are_not(inbox):
         (inbox.inbox / name).write_bytes(PICTURE)
     assert inbox.names(3 * SETTLED) == ["a.jpg", "b.jpg"]
     (inbox.inbox / "b.jpg").write_bytes(PICTURE + b"x")
+    assert inbox.names(4 * SETTLED) == ["b.jpg"]
+
+
+def redone(inbox: Watched, status: Status) -> bool:
+    """Tell whether the result of a picture is redone when it changes after an outcome."""
+    path = inbox.inbox / "a.jpg"
+    path.write_bytes(PICTURE)
+    (job,) = inbox.after(3 * SETTLED)
+    assert not job.redo
+    inbox.inboxes.known.note(Outcome(job, status))
+    path.write_bytes(PICTURE + b"x")
+    (job,) = inbox.after(4 * SETTLED)
+    return job.redo
+
+
+def test_results_of_this_run_alone_are_redone(inbox):
+    assert redone(inbox, Status.WRITTEN)
+    # Also if the picture was broken meanwhile.
+    inbox.inboxes.known.note(Outcome(Job(str(inbox.inbox / "a.jpg")), Status.FAILED))
+    (inbox.inbox / "a.jpg").write_bytes(PICTURE)
     (job,) = inbox.after(4 * SETTLED)
     assert job.redo
-    assert Path(job.source).name == "b.jpg"
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.MADE_OTHERWISE, Status.SKIPPED])
+def test_results_of_others_are_never_redone(inbox, tmp_path, status):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a.jpg").write_bytes(PICTURE)
+    assert not redone(inbox, status)
+
+
+def test_a_result_that_says_that_it_is_of_the_picture_is_redone(inbox, recolor, tmp_path):
+    (inbox.inbox / "a.jpg").write_bytes(PICTURE)
+    recolor(inbox.inbox / "a.jpg", "-o", tmp_path / "out/")
+    assert redone(inbox, Status.SKIPPED)
+
+
+def test_a_picture_that_failed_is_tried_again_when_its_permissions_change(inbox):
+    path = inbox.inbox / "a.jpg"
+    path.write_bytes(PICTURE)
+    (job,) = inbox.after(3 * SETTLED)
+    inbox.inboxes.known.note(Outcome(job, Status.FAILED))
+    assert inbox.after(3 * SETTLED) == []
+    time.sleep(0.02)  # times of files go by the ticks of the system
+    path.chmod(0o600)
+    assert inbox.names(3 * SETTLED) == ["a.jpg"]
+    assert inbox.after(3 * SETTLED) == []
 
 
 def test_folders_are_looked_into_on_demand(inbox, tmp_path):
@@ -178,6 +225,7 @@ def test_an_output_folder_in_the_inbox_is_not_looked_into(inbox, tmp_path):
         ("in/../in", None, "arrive in"),
         ("link", None, "arrive in"),
         (".", None, "lies in"),
+        ("", None, "-o is empty"),
         ("out", ".orig", "a folder for the results"),
     ],
 )
@@ -185,13 +233,34 @@ def test_results_must_go_to_a_folder_apart(tree, out, backup, told):
     (tree / "link").symlink_to(tree / "in")
     options = OutputOptions(out=out, backup=backup)
     with pytest.raises(UsageError, match=told):
-        watch.arrivals(["in"], True, options, threading.Event())
+        watch.Arrivals(["in"], True, options, threading.Event())
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+@pytest.mark.parametrize(
+    ("inboxes", "out", "base"),
+    [(["in", "in2"], ".", None), (["in"], ".", "."), (["in", "in2"], "link", None)],
+)
+def test_results_must_not_arrive_in_an_inbox(tree, inboxes, out, base, recursive):
+    (tree / "in2").mkdir()
+    (tree / "link").symlink_to(tree)
+    with pytest.raises(UsageError, match=r"arrive in in|lies in"):
+        watch.Arrivals(inboxes, recursive, OutputOptions(out=out, base=base), threading.Event())
+
+
+def test_a_result_that_would_arrive_as_a_picture_is_refused(inbox, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/sub").symlink_to(inbox.inbox)
+    (inbox.inbox / "sub").mkdir()
+    (inbox.inbox / "sub/a.jpg").write_bytes(PICTURE)
+    (job,) = inbox.after(3 * SETTLED)
+    assert f"would arrive in {inbox.inbox} as a picture" in job.error.message
 
 
 def test_an_inbox_must_be_there(tree):
     for name in ("missing", "in/b.jpg"):
         with pytest.raises(UsageError, match="no such folder"):
-            watch.arrivals([name], True, OutputOptions(out="out"), threading.Event())
+            watch.Arrivals([name], True, OutputOptions(out="out"), threading.Event())
 
 
 def test_an_inbox_that_goes_away_is_told_once_and_comes_back(inbox, tmp_path):
@@ -205,13 +274,50 @@ def test_an_inbox_that_goes_away_is_told_once_and_comes_back(inbox, tmp_path):
     assert inbox.names(3 * SETTLED) == ["b.jpg"]
 
 
+def test_a_disk_that_is_unmounted_is_told_once(inbox, monkeypatch):
+    (inbox.inbox / "a.jpg").write_bytes(PICTURE)
+    is_mount, mounts = os.path.ismount, {str(inbox.inbox)}
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) in mounts or is_mount(path))
+    watched = Watched(inbox.inbox)
+    assert watched.names(3 * SETTLED) == ["a.jpg"]
+    mounts.clear()
+    (inbox.inbox / "a.jpg").rename(inbox.inbox.parent / "a.jpg")
+    (job,) = watched.after(3 * SETTLED)
+    assert f"the disk that was mounted on {inbox.inbox} is gone" in job.error.message
+    mounts.add(str(inbox.inbox))
+    (inbox.inbox.parent / "a.jpg").rename(inbox.inbox / "a.jpg")
+    assert watched.after(3 * SETTLED) == []
+
+
+def test_an_unreadable_folder_keeps_its_own_names_alone(inbox, monkeypatch):
+    for name in ("lost/x.jpg", "lost/deep/y.jpg", "lost+found/z.jpg"):
+        (inbox.inbox / name).parent.mkdir(parents=True, exist_ok=True)
+        (inbox.inbox / name).write_bytes(PICTURE)
+    assert len(inbox.after(3 * SETTLED)) == 3
+    scan, closed = os.scandir, str(inbox.inbox / "lost")
+
+    def refuse(folder):
+        if folder == closed:
+            raise PermissionError(13, "Permission denied")
+        return scan(folder)
+
+    monkeypatch.setattr(known_files.os, "scandir", refuse)
+    (job,) = inbox.after(3 * SETTLED)
+    assert job.source == closed
+    (inbox.inbox / "lost+found/z.jpg").unlink()
+    assert inbox.after(3 * SETTLED) == []
+    assert len(inbox.inboxes.known) == 4  # two files and their results
+    monkeypatch.undo()
+
+
 def test_two_pictures_do_not_take_each_others_place(inbox, tmp_path):
     watched = Watched(tmp_path / "inbox", format=ImageFormat.PNG)
     for name in ("a.jpg", "a.tif"):
         (watched.inbox / name).write_bytes(PICTURE)
     first, second = watched.after(3 * SETTLED)
     assert first.error is None
-    assert "already the result of another picture" in second.error.message
+    assert f"already the result of {first.source}" in second.error.message
+    assert "--suffix" in second.error.hint
     (watched.inbox / "a.jpg").unlink()
     assert watched.after(2 * SETTLED) == []
     (watched.inbox / "a.tif").write_bytes(PICTURE + b"x")  # now the place is free
@@ -242,7 +348,7 @@ def test_memory_is_of_what_is_there_not_of_what_was(inbox):
 
 def test_the_work_on_pictures_does_not_count_as_polling(inbox):
     clock = inbox.clock
-    jobs = watch.arrivals([str(inbox.inbox)], True, inbox.options, clock)
+    jobs = watch.Arrivals([str(inbox.inbox)], True, inbox.options, clock)
     (inbox.inbox / "a.jpg").write_bytes(PICTURE)
     assert Path(next(jobs).source).name == "a.jpg"
     clock.now += 1000  # the picture was large
@@ -259,9 +365,9 @@ def running(inbox: Path, manifest) -> tuple[Iterator[Outcome], threading.Event]:
     inbox.mkdir()
     stop = threading.Event()
     options = OutputOptions(out=str(inbox.parent / "out"))
-    jobs = watch.arrivals([str(inbox)], True, options, stop, 0.01, 0.2)
+    jobs = watch.Arrivals([str(inbox)], True, options, stop, 0.01, 0.2)
     workers = ThreadWorkers(Recolorizer(SpyNetwork(manifest)), options, 4)
-    return run_with_workers(jobs, options, workers, stop), stop
+    return run_with_workers(jobs, options, workers, stop, note=jobs.note), stop
 
 
 def test_what_arrives_is_told_while_nothing_else_does(tmp_path, manifest):
@@ -365,6 +471,55 @@ def test_what_does_not_go_with_watching(tree, recolor, options):
     assert "hint" in err
 
 
+class Arrived(list):
+    """Jobs that have arrived already."""
+
+    def note(self, outcome: Outcome) -> None:
+        """Remember nothing."""
+
+
+def test_a_watch_without_a_process_fails_so_that_a_service_starts_it_again(
+    tree, recolor, manifest, monkeypatch
+):
+    options = OutputOptions(out="out")
+    workers = ThreadWorkers(Recolorizer(SpyNetwork(manifest)), options, 1)
+    workers.failure = InputError("the model is gone")
+    monkeypatch.setattr(WorkerOpener, "__call__", lambda opener: workers)
+    jobs = Arrived([Job("in/b.jpg", "out/b.jpg"), Job("in/b.jpg", "out/c.jpg")])
+    monkeypatch.setattr(watch, "Arrivals", lambda *arguments: jobs)
+    out, err = recolor("--watch", "in", "-o", "out/", exit_code=1)
+    assert out == b"out/b.jpg\n"
+    assert "no process is left" in err
+
+
+@pytest.mark.parametrize("verbose", [(), ("-v",)])
+def test_an_unsupported_file_is_named_once(tree, recolor, manifest, monkeypatch, verbose):
+    workers = ThreadWorkers(Recolorizer(SpyNetwork(manifest)), OutputOptions(out="out"), 1)
+    workers.failure = InputError("the model is gone")
+    monkeypatch.setattr(WorkerOpener, "__call__", lambda opener: workers)
+    job = Job("in/x.heic", error=InputError("it is HEIC", "convert it"), is_unsupported=True)
+    monkeypatch.setattr(watch, "Arrivals", lambda *arguments: Arrived([job]))
+    _, err = recolor("--watch", "in", "-o", "out/", *verbose, exit_code=1)
+    assert err.count("it is HEIC") == 1
+    assert "in/x.heic is left out: it is HEIC" in err
+
+
+def test_a_result_of_another_picture_is_not_redone_by_an_option(
+    tree, recolor, manifest, monkeypatch
+):
+    recolor("in/b.jpg", "-o", "out/")
+    (tree / "in/b.jpg").write_bytes(encoded(draw(seed=9)))
+    workers = ThreadWorkers(Recolorizer(SpyNetwork(manifest)), OutputOptions(out="out"), 1)
+    workers.failure = InputError("the model is gone")
+    monkeypatch.setattr(WorkerOpener, "__call__", lambda opener: workers)
+    jobs = Arrived([Job("in/b.jpg", "out/b.jpg")])
+    monkeypatch.setattr(watch, "Arrivals", lambda *arguments: jobs)
+    _, err = recolor("--watch", "in", "-o", "out/", exit_code=1)
+    assert "was made of another b.jpg" in err
+    assert "move it away" in err
+    assert "--overwrite" not in err
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
 def test_the_unit_in_the_docs_is_sound(tmp_path):
     page = Path(__file__).parents[1] / "docs" / "watch.md"
@@ -388,17 +543,17 @@ def test_several_inboxes_keep_their_names_below_their_common_folder(tmp_path, mo
         (tmp_path / name / "001.jpg").write_bytes(PICTURE)
     stop = threading.Event()
     options = OutputOptions(out="out", base=base)
-    jobs = watch.arrivals(["box1", "box2"], False, options, stop, 0.01, 0.01)
+    jobs = watch.Arrivals(["box1", "box2"], False, options, stop, 0.01, 0.01)
     found = [next(jobs), next(jobs)]
     assert [(job.destination, job.error) for job in found] == [
         ("out/box1/001.jpg", None), ("out/box2/001.jpg", None),
     ]  # fmt: skip
     with pytest.raises(UsageError, match="does not lie in --base"):
-        watch.arrivals(["box1"], False, OutputOptions(out="out", base="box2"), stop)
+        watch.Arrivals(["box1"], False, OutputOptions(out="out", base="box2"), stop)
 
 
 def test_an_inbox_that_is_its_own_base_adds_nothing_to_an_address(tmp_path):
     (tmp_path / "001.jpg").write_bytes(PICTURE)
     options = OutputOptions(out="s3://bucket/new", base=str(tmp_path))
-    jobs = watch.arrivals([str(tmp_path)], False, options, threading.Event(), 0.01, 0.01)
+    jobs = watch.Arrivals([str(tmp_path)], False, options, threading.Event(), 0.01, 0.01)
     assert next(jobs).destination == "s3://bucket/new/001.jpg"

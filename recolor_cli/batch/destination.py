@@ -97,8 +97,6 @@ def single_destination(options: OutputOptions, several: bool) -> str | None:
     out = options.out
     if out is None or out == STREAM:
         return out
-    if not out:
-        raise UsageError("-o is empty", "name a folder, a file, or - for standard output")
     if os.path.isdir(out) or out.endswith(("/", os.sep)) or (is_address(out) and names_folder(out)):
         return None
     ending = Path(out).suffix
@@ -172,7 +170,9 @@ def check_base(options: OutputOptions, destination: str | None) -> None:
 
 
 def check_places(inputs: Sequence[str], options: OutputOptions) -> None:
-    """Raise UsageError if an address has a password in it, or an option needs a disk."""
+    """Raise UsageError if `-o` is empty, a password is in an address, or an option needs a disk."""
+    if options.out == "":
+        raise UsageError("-o is empty", "name a folder, a file, or - for standard output")
     out = () if options.out is None else (options.out,)
     addresses = [place for place in (*inputs, *out) if is_address(place)]
     if addresses and (error := place_error(options, addresses)):

@@ -14,9 +14,11 @@ from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.preflight import Preflight
 from recolor_cli.batch.skip_rule import MissingOutputs, expect_results, missing_outputs
+from recolor_cli.errors import InputError
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.system.places import is_address
 from recolor_cli.system.prefetch import ordered_results, prefetch
+from recolor_cli.system.stores import LISTINGS
 from recolor_cli.system.temporary_files import remove_leftovers
 from recolor_cli.terminal.streams import wait_for_input
 
@@ -102,10 +104,15 @@ def run_with_workers(
     workers: Workers,
     stop: threading.Event | None = None,
     recolor: RecolorOptions = _NO_OPTIONS,
+    note: Callable[[Outcome], None] | None = None,
 ) -> Iterator[Outcome]:
-    """Do the jobs as `run` does, with workers that are open already."""
+    """Do the jobs as `run` does, with workers that are open already.
+
+    `note` gets each outcome as soon as it is known, in any thread.
+    """
     tasks = _without_leftovers(_tasks(jobs, options))
-    return _run_tasks(tasks, Preflight(options, recolor), workers, stop or threading.Event())
+    preflight, stop = Preflight(options, recolor), stop or threading.Event()
+    return _run_tasks(tasks, preflight, workers, stop, note)
 
 
 def dry_run(
@@ -130,8 +137,15 @@ def _tasks(jobs: Iterable[Job], options: OutputOptions) -> Iterator[_Task]:
     """Look on the disk, once for each job, for the outputs that it lacks; list those on a store."""
     expect_results(jobs, options)
     for job in jobs:
-        # A job with an error may have no destination.
-        yield job, MissingOutputs(False) if job.error else missing_outputs(job, options)
+        missing = MissingOutputs(False)
+        try:
+            if not job.error:  # else it may have no destination
+                missing = missing_outputs(job, options)
+        except InputError as error:
+            if not LISTINGS.asks_for_each:  # the listing of all would fail again
+                raise
+            job = job._replace(error=error)
+        yield job, missing
 
 
 def _without_leftovers(tasks: Iterable[_Task]) -> Iterator[_Task]:
@@ -152,14 +166,19 @@ def _run_tasks(
     preflight: Preflight,
     workers: Workers,
     stop: threading.Event,
+    note: Callable[[Outcome], None] | None = None,
 ) -> Iterator[Outcome]:
-    def note(future: Future[Outcome]) -> None:
+    def note_all(future: Future[Outcome]) -> None:
         if not future.cancelled() and not future.exception():
             preflight.targets.note(future.result())
+            if note:
+                note(future.result())
 
     def submit(task: _Task) -> Future[Outcome]:
         job, missing = task
         if outcome := preflight.outcome(job, missing):
+            if note:
+                note(outcome)
             settled: Future[Outcome] = Future()
             settled.set_result(outcome)
             return settled
@@ -168,7 +187,7 @@ def _run_tasks(
             unread.cancel()
             return unread
         future = workers.submit(job, missing)
-        future.add_done_callback(note)
+        future.add_done_callback(note_all)
         return future
 
     try:

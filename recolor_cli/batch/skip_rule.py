@@ -11,6 +11,7 @@ from recolor_cli.batch.job import STREAM, Job
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.sidecar_names import VARIANTS, sidecar_path
 from recolor_cli.image.formats import ImageFormat
+from recolor_cli.image.provenance import Provenance
 from recolor_cli.image.xmp_reader import read_provenance, read_xmp
 from recolor_cli.system.files import has_same_content
 from recolor_cli.system.places import folder_of, is_address
@@ -102,11 +103,16 @@ def find_foreign_sidecar(job: Job, missing: MissingOutputs, options: OutputOptio
     def is_foreign(path: str) -> bool:
         if not _is_written(path):
             return False
-        recorded = None if is_address(path) else read_provenance(read_xmp(path))
+        recorded = recorded_provenance(path)
         return not is_remade if recorded is None else not recorded.is_of(job.source)
 
     paths = missing.sidecars if missing.result else missing.network_sidecars
     return next(filter(is_foreign, paths), None)
+
+
+def recorded_provenance(path: str) -> Provenance | None:
+    """Return how a file says that it was made, or None; one on a store is not read."""
+    return None if is_address(path) else read_provenance(read_xmp(path))
 
 
 def _differences(job: Job, options: OutputOptions) -> dict[str, str]:

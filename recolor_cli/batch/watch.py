@@ -6,59 +6,45 @@ a share.
 
 from __future__ import annotations
 
+import errno
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from recolor_cli.batch.destination import (
     check_base,
     check_places,
-    job_of,
     result_suffix,
     with_common_base,
 )
 from recolor_cli.batch.exclusion import is_excluded, is_machine_made
 from recolor_cli.batch.job import STREAM, Job
+from recolor_cli.batch.known_files import InboxFile, KnownFiles
+from recolor_cli.batch.outcome import Outcome
 from recolor_cli.batch.output_options import OutputOptions
-from recolor_cli.batch.plan import conflict_error
-from recolor_cli.errors import InputError, UsageError
+from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.unsupported import unsupported_suffix
-from recolor_cli.system.places import is_address, relative_to
+from recolor_cli.system.files import mount_point
+from recolor_cli.system.places import below, is_address, relative_to
+from recolor_cli.system.stores import LISTINGS
 
 INTERVAL = 1.0  # seconds from one poll to the next
 SETTLED = 2.0  # seconds without a change, after which a file is complete
-EMPTY_PATIENCE = 30.0  # seconds; some programs make a file long before they fill it
 _POLL_SHARE = 0.2  # part of the time that polls may take: large folders are polled less often
 _TICK = 0.2  # seconds in which a stop is noticed
 
 
-class _InboxFile(NamedTuple):
-    """A file in an inbox."""
-
-    path: str
-    relative: str
-    status: os.stat_result
-
-
-def arrivals(
-    inboxes: Sequence[str],
-    recursive: bool,
-    options: OutputOptions,
-    stop: threading.Event,
-    interval: float = INTERVAL,
-    settled: float = SETTLED,
-) -> Iterator[Job]:
+class Arrivals(Iterator[Job]):
     """Poll folders until told to stop, and yield a job for each picture that is complete.
 
     A file is complete when its size and time have not changed for a while, or at once if it was
     renamed into place, as programs do that write ``x.jpg.part`` first. A file that changes after
-    its job was yielded is yielded again with `Job.redo`; others never are. Ignored are names that
-    begin with a dot or ``~`` and names without the ending of a picture.
+    its job was yielded is yielded again, with `Job.redo` if its result is that of the earlier
+    state; others never are. Ignored are names that begin with a dot or ``~`` and names without the
+    ending of a picture.
 
     Parameters
     ----------
@@ -73,10 +59,6 @@ def arrivals(
     interval, settled : float
         Seconds from one poll to the next; seconds without a change, after which a file is complete.
 
-    Yields
-    ------
-    Job
-
     Raises
     ------
     UsageError
@@ -87,9 +69,29 @@ def arrivals(
     Memory grows by some hundred bytes with each file that lies in the inboxes, not with those that
     come and go. A folder that cannot be read is reported once and polled again.
     """
-    _check(inboxes, recursive, options)
-    options = with_common_base(inboxes, options)
-    return _arrivals(Inboxes(inboxes, recursive, options, settled), stop, interval)
+
+    def __init__(
+        self,
+        inboxes: Sequence[str],
+        recursive: bool,
+        options: OutputOptions,
+        stop: threading.Event,
+        interval: float = INTERVAL,
+        settled: float = SETTLED,
+    ) -> None:
+        _check(inboxes, recursive, options)
+        options = with_common_base(inboxes, options)
+        watched = Inboxes(inboxes, recursive, options, settled)
+        watched.check()
+        self._known = watched.known
+        self._jobs = _arrivals(watched, stop, interval)
+
+    def __next__(self) -> Job:
+        return next(self._jobs)
+
+    def note(self, outcome: Outcome) -> None:
+        """Remember what became of a job; in any thread."""
+        self._known.note(outcome)
 
 
 def _arrivals(inboxes: Inboxes, stop: threading.Event, interval: float) -> Iterator[Job]:
@@ -106,7 +108,8 @@ def _arrivals(inboxes: Inboxes, stop: threading.Event, interval: float) -> Itera
 
 
 def _check(inboxes: Sequence[str], recursive: bool, options: OutputOptions) -> None:
-    """Raise UsageError if results could arrive as pictures."""
+    """Raise UsageError if folders cannot be watched, or the results would not go to another one."""
+    check_places((), options)
     advice = "as in recolor --watch inbox/ -o out/"
     out = options.out
     if out is None or out == STREAM or os.path.isfile(out) or options.backup is not None:
@@ -130,7 +133,6 @@ def _check(inboxes: Sequence[str], recursive: bool, options: OutputOptions) -> N
                 f"{inbox} does not lie in --base {options.base}",
                 "name a folder that holds all the others",
             )
-    check_places((), options)
     check_base(options, None)
 
 
@@ -150,33 +152,80 @@ class Inboxes:
     def __init__(
         self, folders: Sequence[str], recursive: bool, options: OutputOptions, settled: float
     ) -> None:
-        self._folders = folders
+        self._mounts = {folder: mount_point(Path(folder)) for folder in folders}
         self._recursive = recursive
         self._options = options
         self._suffix = result_suffix(options)
         self._out = os.path.realpath(str(options.out))
-        self.known = _KnownFiles(settled)
+        self._settled = settled
+        self._begun: float | None = None  # when the first poll was over
+        self.known = KnownFiles(settled)
+
+    def check(self) -> None:
+        """Raise UsageError if results would arrive as pictures."""
+        for inbox in self._mounts:
+            place = below(str(self._options.out), self._relative(inbox))
+            if found := self._inbox_of(place):
+                raise UsageError(
+                    f"the results of {inbox} would arrive in {found} as pictures",
+                    "choose another -o",
+                )
 
     def poll(self, stop: threading.Event) -> Iterator[Job]:
         """Search the folders once, and yield the jobs of files that are complete."""
-        for folder in self._folders:
+        since = time.monotonic()
+        for folder in self._mounts:
             for found in self._search(folder):
                 if stop.is_set():
                     return
                 if isinstance(found, Job):
                     yield found
                 elif job := self.known.job_of(found, self._options, self._suffix):
-                    yield job
+                    yield self._checked(job)
         self.known.forget_missing()
+        if self._begun is None:
+            self._begun = time.monotonic()
+        elif since - self._begun >= self._settled:  # what lay there at the start was yielded
+            LISTINGS.ask_for_each()
 
-    def _search(self, inbox: str) -> Iterator[_InboxFile | Job]:
-        """Yield the files in the order of their names, and jobs that report unreadable folders."""
+    def _checked(self, job: Job) -> Job:
+        """Return a job, with an error if its result would arrive as a picture."""
+        if job.error or is_address(job.destination):
+            return job
+        place = Path(os.path.realpath(job.destination))
+        if not (inbox := self._inbox_of(str(place.parent))):
+            return job
+        error = OutputError(
+            f"{job.destination} would arrive in {inbox} as a picture", "choose another -o"
+        )
+        return job._replace(error=error)
+
+    def _inbox_of(self, folder: str) -> str | None:
+        """Return the inbox in which the files of a folder arrive, or None."""
+        if is_address(folder):
+            return None
+        place = Path(os.path.realpath(folder))
+        in_depth = self._recursive and not place.is_relative_to(self._out)
+        for inbox in self._mounts:
+            top = os.path.realpath(inbox)
+            if place == Path(top) or (in_depth and place.is_relative_to(top)):
+                return inbox
+        return None
+
+    def _relative(self, inbox: str) -> Path:
+        """Return the path of an inbox below the base."""
         base = self._options.base
-        within = None if base is None else relative_to(inbox, base)
-        folders = [(inbox, f"{within.as_posix()}/" if within and within.name else "")]
+        return (relative_to(inbox, base) if base is not None else None) or Path()
+
+    def _search(self, inbox: str) -> Iterator[InboxFile | Job]:
+        """Yield the files in the order of their names, and jobs that report unreadable folders."""
+        within, mount = self._relative(inbox), self._mounts[inbox]
+        folders = [(inbox, f"{within.as_posix()}/" if within.name else "")]
         while folders:
             folder, relative = folders.pop()
             try:
+                if not os.path.ismount(mount):
+                    raise OSError(errno.ENODEV, f"the disk that was mounted on {mount} is gone")
                 with os.scandir(folder) as entries:
                     ordered = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:
@@ -197,123 +246,13 @@ class Inboxes:
                     elif not (is_visible and _is_picture(entry.name)):
                         self.known.note_temporary(entry.inode())
                     elif entry.is_file():
-                        yield _InboxFile(entry.path, inner, Path(entry.path).stat())
+                        yield InboxFile(entry.path, folder, inner, Path(entry.path).stat())
                 except OSError:
                     continue  # it was removed or renamed just now
             folders += reversed(below)
 
     def _is_output(self, folder: str) -> bool:
         return os.path.realpath(folder) == self._out
-
-
-class _KnownFiles:
-    """The files that lie in the inboxes, a few numbers each.
-
-    Parameters
-    ----------
-    settled : float
-        Seconds without a change, after which a file is complete.
-    """
-
-    def __init__(self, settled: float) -> None:
-        self._settled = settled
-        # Names, fingerprints and destinations are kept as hashes.
-        self._yielded: dict[int, int] = {}  # name -> fingerprint when its job was yielded
-        self._waiting: dict[int, tuple[int, float]] = {}  # name -> fingerprint, and since when
-        self._writer: dict[int, int] = {}  # destination -> name of the source
-        self._unfinished: set[int] = set()  # inodes that had a temporary name at the last poll
-        self._unreadable: set[str] = set()  # folders
-        self._begin()
-
-    def _begin(self) -> None:
-        self._present: set[int] = set()
-        self._temporary: set[int] = set()
-        self._failed: set[str] = set()
-
-    def job_of(self, found: _InboxFile, options: OutputOptions, suffix: str) -> Job | None:
-        """Return the job of a file if it is complete and was not yielded as it is."""
-        name, fingerprint = hash(found.path), _fingerprint(found.status)
-        self._present.add(name)
-        before = self._yielded.get(name)
-        if before == fingerprint or not self._is_complete(name, fingerprint, found):
-            return None
-        self._waiting.pop(name, None)
-        self._yielded[name] = fingerprint
-        if error := unsupported_suffix(Path(found.path).suffix):
-            return Job(found.path, error=error, is_unsupported=True)
-        job = job_of(found.path, found.relative, options, suffix)._replace(redo=before is not None)
-        destination = hash(os.path.normcase(os.path.abspath(job.destination)))
-        writer = self._writer.setdefault(destination, name)
-        is_other = writer != name and writer in self._yielded
-        self._writer[destination] = writer if is_other else name
-        return job._replace(error=conflict_error(job, "another picture")) if is_other else job
-
-    def _is_complete(self, name: int, fingerprint: int, found: _InboxFile) -> bool:
-        now = time.monotonic()
-        known, since = self._waiting.get(name, (None, now))
-        status = found.status
-        if known != fingerprint:
-            since = now
-            self._waiting[name] = fingerprint, now
-        if status.st_size == 0:
-            return now - since >= EMPTY_PATIENCE
-        if known is None and name not in self._yielded and self._was_renamed_into_place(status):
-            return True
-        if now - since < self._settled:
-            return False
-        # A share's client remembers sizes for a while; opening makes it ask.
-        try:
-            with Path(found.path).open("rb") as file:
-                fresh = _fingerprint(os.fstat(file.fileno()))
-        except OSError:
-            return True  # the job will fail with the reason
-        self._waiting[name] = fresh, since if fresh == fingerprint else now
-        return fresh == fingerprint
-
-    def _was_renamed_into_place(self, status: os.stat_result) -> bool:
-        """Tell whether a new file was complete before it got its name.
-
-        Renaming sets the time of the last change of status (ctime), which is then later than that
-        of the last change of contents (mtime). Both are set by the server's clock, not by ours.
-        """
-        if sys.platform == "win32":  # where ctime is the time of creation
-            return False
-        later = (status.st_ctime_ns - status.st_mtime_ns) / 1e9
-        # An inode may be reused by another file; one that is being written has equal times.
-        return later > (0 if status.st_ino in self._unfinished else self._settled)
-
-    def note_temporary(self, inode: int) -> None:
-        """Remember a file whose name says that it is not complete."""
-        self._temporary.add(inode)
-
-    def unreadable(self, folder: str, error: OSError) -> Job | None:
-        """Return a job that reports an unreadable folder, the first time."""
-        self._failed.add(folder)
-        if folder in self._unreadable:
-            return None
-        reason = InputError(
-            f"cannot be read: {error.strerror}", "it is tried again, and reported only once"
-        )
-        return Job(folder, error=reason)
-
-    def forget_missing(self) -> None:
-        """End a poll: forget files that are gone, unless a folder could not be read."""
-        self._unreadable, self._unfinished = self._failed, self._temporary
-        if not self._failed:
-            for known in (self._yielded, self._waiting):
-                for name in known.keys() - self._present:
-                    del known[name]
-            for destination in [d for d, name in self._writer.items() if name not in self._yielded]:
-                del self._writer[destination]
-        self._begin()
-
-    def __len__(self) -> int:
-        return len(self._yielded) + len(self._waiting) + len(self._writer)
-
-
-def _fingerprint(status: os.stat_result) -> int:
-    """Return a number that changes with a file."""
-    return hash((status.st_size, status.st_mtime_ns, status.st_ino))
 
 
 def _is_picture(name: str) -> bool:

@@ -58,6 +58,7 @@ def report_outcome(
     model: str,
     device: str,
     alone: bool = True,
+    is_watch: bool = False,
 ) -> None:
     """Count an outcome, and print it: messages to stderr, the path or a JSON object to stdout.
 
@@ -72,12 +73,18 @@ def report_outcome(
         For the JSON object; an empty device becomes null.
     alone : bool
         Whether it is the only job of the run: then a skip is a message without --verbose, too.
+    is_watch : bool
+        Whether the report at the end may never come: then each unsupported file is named at once.
     """
     from recolor_cli.batch.outcome import Status
 
     report.add(outcome)
-    _print_messages(outcome, console, alone, report.is_repeated(outcome))
     job = outcome.job
+    if is_watch and outcome.status is Status.LEFT_OUT and outcome.error:
+        console.warn(f"{job.source} is left out: {outcome.error.message}")
+        report.unsupported_files.clear()
+    else:
+        _print_messages(outcome, console, alone, report.is_repeated(outcome))
     if as_json:
         console.json(_json(outcome, model, device))
     elif outcome.status is Status.PLANNED:

@@ -43,7 +43,7 @@ from recolor_cli.commands.run_options import (
 )
 from recolor_cli.commands.signals import signals
 from recolor_cli.commands.workers import WorkerOpener
-from recolor_cli.errors import ExitCode, UsageError
+from recolor_cli.errors import ExitCode, OutputError, UsageError
 from recolor_cli.image.formats import FORMAT_NAMES, ImageFormat
 from recolor_cli.system.device import Device
 from recolor_cli.system.places import is_address
@@ -283,15 +283,18 @@ def _run(
         ) as bar,
     ):
         for outcome in _outcomes(given, planned, workers, stop):
-            alone = planned.total == 1
             report_outcome(
-                outcome, report, console, given.as_json, given.model, workers.device, alone
+                outcome,
+                report,
+                console,
+                given.as_json,
+                given.model,
+                workers.device,
+                planned.total == 1,
+                given.watch,
             )
             if given.watch and outcome.status is Status.WRITTEN:
                 print_repeated_failures(report, console)  # the cause is over, and may come again
-            if given.watch and outcome.job.is_unsupported and outcome.error:
-                # The report at the end may never come.
-                console.warn(f"{outcome.job.source} is left out: {outcome.error.message}")
             gallery.add(outcome, given.model)
             bar.advance()
         # SIGTERM is the usual end of a watch.
@@ -305,6 +308,9 @@ def _run(
         return ExitCode.INTERRUPTED
     if planned.total != 1:
         console.note(f"{report} in {time.monotonic() - started:.1f} s")
+    if given.watch and not stop.is_set():
+        console.error("the watch ends, because no process is left", "start it again")
+        return ExitCode.SOME_FAILED
     if given.watch:
         return ExitCode.OK
     return report.exit_code if gallery.is_complete else report.exit_code or ExitCode.SOME_FAILED
@@ -323,8 +329,25 @@ def _outcomes(
 
         return with_estimate(run.dry_run(planned.jobs, output, stop, recolor), workers, stop)
     if given.watch:
-        from recolor_cli.batch.watch import arrivals
-
-        arriving = arrivals(given.inputs, given.recursive, output, stop)
-        return run.run_with_workers(arriving, output, workers(), stop, recolor)
+        return _watched(given, workers, stop)
     return run.run(planned.jobs, output, workers, stop, recolor)
+
+
+def _watched(
+    given: OptionValues, workers: WorkerOpener, stop: threading.Event
+) -> Iterator[Outcome]:
+    """Do the jobs that arrive in the folders, as long as there are processes for them."""
+    from recolor_cli.batch.outcome import Status
+    from recolor_cli.batch.run import run_with_workers
+    from recolor_cli.batch.watch import Arrivals
+
+    output, recolor = workers.config.output, workers.config.recolor
+    arriving = Arrivals(given.inputs, given.recursive, output, stop)
+    processes = workers()
+    for outcome in run_with_workers(arriving, output, processes, stop, recolor, arriving.note):
+        if outcome.status is Status.MADE_OTHERWISE and outcome.error:
+            error = OutputError(outcome.error.message, "move it away, and touch the picture")
+            outcome = replace(outcome, error=error)
+        yield outcome
+        if getattr(processes, "failure", None):  # no other one will be started
+            return

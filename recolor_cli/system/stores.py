@@ -42,6 +42,7 @@ class Listings:
         self._folders: dict[tuple[str, bool], Listing] = {}
         self._prefixes: dict[str, HashedSet | None] = {}  # the rests of addresses
         self._is_folder: dict[str, bool] = {}  # by address
+        self.asks_for_each = False
 
     def of_folder(self, folder: str, recursive: bool) -> Listing:
         """Return the objects in a folder.
@@ -77,6 +78,10 @@ class Listings:
         """List all addresses with a prefix at once, as soon as one of them is asked for."""
         self._prefixes.setdefault(prefix, None)
 
+    def ask_for_each(self) -> None:
+        """Trust no listing from now on, but ask the store for each address: a watch lasts weeks."""
+        self.asks_for_each = True
+
     def is_written(self, address: str) -> bool:
         """Tell whether there is an object of an address, unless it is empty.
 
@@ -85,6 +90,8 @@ class Listings:
         InputError
             If its folder cannot be listed.
         """
+        if self.asks_for_each:
+            return _is_written(address)
         for (folder, recursive), listing in self._folders.items():
             rest = address[len(folder) + 1 :]
             if address.startswith(f"{folder}/") and (recursive or "/" not in rest):
@@ -104,10 +111,21 @@ class Listings:
         self._folders.clear()
         self._prefixes.clear()
         self._is_folder.clear()
+        self.asks_for_each = False
 
 
 LISTINGS = Listings()
 """Those of the run that this process does."""
+
+
+def _is_written(address: str) -> bool:
+    """Ask a store whether there is an object of an address, unless it is empty."""
+    with store_errors(address):
+        fs, path = _open(address)
+        try:
+            return bool(fs.info(path)["size"])
+        except FileNotFoundError:
+            return False
 
 
 def addresses_with(prefix: str) -> set[str]:
