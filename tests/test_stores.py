@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -13,13 +14,19 @@ import pytest
 import tifffile
 from s3_server import CREDENTIALS, Proxy, moto_server
 
-from conftest import draw, encoded
+from conftest import SpyNetwork, draw, encoded
+from recolor_cli.batch import targets as batch_targets
+from recolor_cli.batch import watch
 from recolor_cli.batch.job import Job
+from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan, plan_lines
+from recolor_cli.batch.run import run_with_workers
 from recolor_cli.batch.shard import Shard
+from recolor_cli.batch.threads import ThreadWorkers
 from recolor_cli.commands import film_run, run
-from recolor_cli.errors import InputError, OutputError, UsageError
+from recolor_cli.errors import FolderError, InputError, OutputError, UsageError
+from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.system import files, places, s3_listing, stores
 from recolor_cli.system.listing import Listing
 from recolor_cli.system.places import is_address, local_name, relative_to
@@ -220,18 +227,65 @@ def test_refused_credentials_are_one_error(memory, monkeypatch, recolor, poster)
     assert "memory://new refuses access" in told
 
 
-def test_a_refusal_is_told_once_and_spares_the_work(memory):
-    from recolor_cli.batch.outcome import Outcome, Status
-    from recolor_cli.batch.targets import Targets
-    from recolor_cli.errors import FolderError
-
-    targets = Targets("memory://new")
+def test_a_refusal_is_told_once_and_spares_the_work(memory, monkeypatch):
+    targets = batch_targets.Targets("memory://new")
     job = Job("a.jpg", "memory://new/a.jpg")
     assert targets.refusal(job) is None
     error = FolderError("refused", "", "memory://new refuses access")
     targets.note(Outcome(job, Status.FAILED, error))
-    assert targets.refusal(Job("b.jpg", "memory://new/b.jpg")) is error
+    other = Job("b.jpg", "memory://new/b.jpg")
+    refusal = targets.refusal(other)
+    assert refusal.message == "cannot write memory://new/b.jpg: memory://new refuses access"
+    assert refusal.cause == error.cause
     assert targets.refusal(Job("b.jpg", "memory://new/1931/b.jpg")) is None
+    monkeypatch.setattr(batch_targets, "_PATIENCE", 0.0)
+    assert targets.refusal(other) is None  # one picture asks again
+    monkeypatch.setattr(batch_targets, "_PATIENCE", 60.0)
+    assert targets.refusal(job)
+    targets.note(Outcome(other, Status.WRITTEN))
+    assert targets.refusal(job) is None
+
+
+def test_a_watch_asks_for_each_result_instead_of_an_old_listing(memory):
+    known = stores.Listings()
+    assert not known.is_written("memory://new/a.jpg")
+    memory.pipe_file("/new/a.jpg", b"x")
+    memory.pipe_file("/new/empty.jpg", b"")
+    assert not known.is_written("memory://new/a.jpg")  # it was listed before
+    known.ask_for_each()
+    names = ("a.jpg", "empty.jpg", "none.jpg")
+    assert [known.is_written(f"memory://new/{name}") for name in names] == [True, False, False]
+
+
+def test_a_watch_skips_a_result_that_it_has_written_to_a_store_itself(
+    memory, tmp_path, manifest, monkeypatch
+):
+    monkeypatch.setattr(watch, "_TICK", 0.01)
+    inbox, stop = tmp_path / "inbox", threading.Event()
+    inbox.mkdir()
+    options = OutputOptions(out="memory://new")
+    jobs = watch.Arrivals([str(inbox)], False, options, stop, 0.01, 0.05)
+    workers = ThreadWorkers(Recolorizer(SpyNetwork(manifest)), options, 1)
+    outcomes = run_with_workers(jobs, options, workers, stop, note=jobs.note)
+    (inbox / "a.jpg").write_bytes(encoded(draw()))
+    assert next(outcomes).status is Status.WRITTEN
+    (inbox / "a.jpg").write_bytes(encoded(draw(seed=1)))
+    assert next(outcomes).status is Status.WRITTEN  # it is the same picture
+    (inbox / "a.jpg").unlink()
+    time.sleep(0.5)
+    before = memory.cat_file("/new/a.jpg")
+    (inbox / "a.jpg").write_bytes(encoded(draw(seed=2)))
+    assert next(outcomes).status is Status.SKIPPED
+    assert memory.cat_file("/new/a.jpg") == before
+
+    def refuse(*args, **kwargs):
+        raise PermissionError("Forbidden")
+
+    monkeypatch.setattr(type(memory), "info", refuse)
+    (inbox / "b.jpg").write_bytes(encoded(draw()))
+    assert "refuses access" in next(outcomes).error.message
+    stop.set()
+    assert list(outcomes) == []
 
 
 def test_errors_name_bucket_and_object(recolor, s3, poster):

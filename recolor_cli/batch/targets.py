@@ -6,21 +6,24 @@ import errno
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 from recolor_cli.batch.job import STREAM, Job
-from recolor_cli.batch.outcome import Outcome
+from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.errors import DiskFullError, FolderError, OutputError
 from recolor_cli.system.files import check_mount, existing_folder, mount_point, write_error
 from recolor_cli.system.places import folder_of, is_address
 from recolor_cli.system.temporary_files import temporary_file
+
+_PATIENCE = 60.0  # seconds, after which a store that refused to write is asked again
 
 
 class Targets:
     """The folders and disks that the results of a run go to; threads may share an instance.
 
     Everything is looked at again for each job, because a disk may be emptied or mounted while a
-    run waits for pictures. Only a store that refused to write is not asked again.
+    run waits for pictures. A store that refused to write is asked again by one picture a minute.
 
     Parameters
     ----------
@@ -35,15 +38,15 @@ class Targets:
         self._closed: set[Path] = set()  # folders that a result could not be written to
         # By disk: the smallest picture whose result did not fit, and the free space, bytes.
         self._full: dict[int, tuple[int, int]] = {}
-        self._refused: dict[str, FolderError] = {}  # by folder on a store
+        # By folder on a store: the refusal, and when it was last asked.
+        self._refused: dict[str, tuple[FolderError, float]] = {}
 
     def refusal(self, job: Job) -> OutputError | None:
         """Return why the result of a job cannot be written, as far as that is known."""
         if job.destination == STREAM:
             return None
         if is_address(job.destination):  # a trial would be a request for each picture
-            with self._lock:
-                return self._refused.get(folder_of(job.destination))
+            return self._refusal_of_store(job)
         path = Path(job.destination)
         try:
             check_mount(path, self._mount)
@@ -65,13 +68,15 @@ class Targets:
 
     def note(self, outcome: Outcome) -> None:
         """Remember why a result could not be written, if that concerns other results, too."""
-        if not isinstance(outcome.error, (FolderError, DiskFullError)):
-            return
         place = outcome.job.destination
         if is_address(place):
-            if isinstance(outcome.error, FolderError):
-                with self._lock:
-                    self._refused[folder_of(place)] = outcome.error
+            with self._lock:
+                if isinstance(outcome.error, FolderError):
+                    self._refused[folder_of(place)] = outcome.error, time.monotonic()
+                elif outcome.status is Status.WRITTEN:
+                    self._refused.pop(folder_of(place), None)
+            return
+        if not isinstance(outcome.error, (FolderError, DiskFullError)):
             return
         folder = existing_folder(Path(place))
         if isinstance(outcome.error, FolderError):
@@ -86,6 +91,19 @@ class Targets:
         with self._lock:
             smallest, most = self._full.get(disk, (size, free))
             self._full[disk] = min(size, smallest), max(free, most)
+
+    def _refusal_of_store(self, job: Job) -> FolderError | None:
+        """Return the refusal that a folder on a store gave, unless it is time to ask again."""
+        folder = folder_of(job.destination)
+        with self._lock:
+            if folder not in self._refused:
+                return None
+            error, asked = self._refused[folder]
+            if time.monotonic() - asked >= _PATIENCE:
+                self._refused[folder] = error, time.monotonic()  # by this job alone
+                return None
+        message = f"cannot write {job.destination}: {error.cause}"
+        return FolderError(message, error.hint, error.cause)
 
     def _lack_of_room(self, job: Job, folder: Path) -> DiskFullError | None:
         """Return the error of a picture that is no smaller than one whose result did not fit."""
