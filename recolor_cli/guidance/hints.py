@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -55,10 +53,10 @@ class Hint:
     def __post_init__(self) -> None:
         if isinstance(self.color, str):
             object.__setattr__(self, "color", parse_color(self.color))
-        levels: tuple[int, ...] = ()
-        with contextlib.suppress(TypeError):  # of what is no whole number
-            levels = tuple(map(operator.index, self.levels))
-        if len(levels) != 3 or not all(0 <= level <= 255 for level in levels):
+        # Of one dtype, which is that of whole numbers only if all are some.
+        levels = np.array(self.color)
+        is_whole = levels.shape == (3,) and np.issubdtype(levels.dtype, np.integer)
+        if not is_whole or levels.min() < 0 or levels.max() > 255:
             raise ValueError(f"a color is a text or three whole numbers, 0..255, not {self.color}")
         if self.radius is not None and not 0 < self.radius < math.inf:
             raise ValueError(f"a hint's radius must be more than 0, not {self.radius:g}")
