@@ -261,6 +261,7 @@ def test_work_that_takes_longer_than_the_stop_is_refused(is_forced, caplog):
             assert (status, json.loads(body)["detail"]) == (503, "the server stops")
     assert server.service.memory.used == 0
     assert not any(record.exc_info for record in caplog.records)
+    assert "Traceback" not in caplog.text
 
 
 def test_an_address_that_is_taken_is_an_error():

@@ -34,7 +34,7 @@ _PROBLEMS = {
     "413": "The body is larger than the server takes.",
     "421": "The Host header names another server.",
     "422": "The picture cannot be read or recolored, or takes too long.",
-    "503": "Too many pictures wait, or the server stops. Retry-After says in how many seconds to ask.",
+    "503": "Too many pictures wait, or the server stops. Retry-After says for how many seconds.",
 }
 _STYLE = """\
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }

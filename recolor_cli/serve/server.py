@@ -93,6 +93,7 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             ws="none",
+            lifespan="off",
             server_header=False,
             proxy_headers=False,
             backlog=_BACKLOG,
