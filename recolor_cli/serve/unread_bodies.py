@@ -10,11 +10,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # To read on in a refused body, of which nothing is kept. Most clients send all of it before they
 # read the answer, and lose the answer if the connection is closed before.
-_SECONDS = 2.0
+_SECONDS = 10.0
+_SILENCE = 2.0  # seconds without a byte
 
 
 class UnreadBodies:
-    """Middleware that reads on in a refused body for a moment, and closes its connection."""
+    """Middleware that reads on in a refused body for some seconds, and closes its connection."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -37,15 +38,16 @@ class UnreadBodies:
             return message
 
         async def read_on() -> None:
-            while not is_read:
-                await receive_body()
+            # A server that stops cancels it.
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                async with asyncio.timeout(_SECONDS):
+                    while not is_read:
+                        await asyncio.wait_for(receive_body(), _SILENCE)
 
         async def send_closing(message: Message) -> None:
             if message["type"] == "http.response.start" and not is_read:
                 if not waits:
-                    # A server that stops cancels it.
-                    with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-                        await asyncio.wait_for(read_on(), _SECONDS)
+                    await read_on()
                 if not is_read:
                     MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
