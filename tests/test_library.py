@@ -269,6 +269,14 @@ def test_the_result_of_a_fax_can_be_saved_as_its_source_was(recolorizer, tmp_pat
         recolorizer.recolor(fax).save(tmp_path / "new.tif")
 
 
+def test_the_result_of_a_tiff_keeps_its_compression(recolorizer, tmp_path):
+    Image.fromarray(draw(90, 60)).save(tmp_path / "old.tif", compression="tiff_lzw")
+    with Image.open(tmp_path / "old.tif") as old:
+        recolorizer.recolor(old).save(tmp_path / "new.tif")
+    with Image.open(tmp_path / "new.tif") as new:
+        assert new.info["compression"] == "tiff_lzw"
+
+
 def test_a_profile_of_pillows_picture_is_applied(recolorizer):
     from PIL import ImageCms
 

@@ -22,6 +22,7 @@ Picture = TypeVar("Picture", AnyPlanes, Image.Image)
 """An array or a picture of Pillow's. What `take_picture` takes says which ones."""
 
 _WIDE_GRAY = ("I;16", "I;16L", "I;16B", "I;16N")  # modes of Pillow
+_FAX_COMPRESSIONS = ("tiff_ccitt", "group3", "group4")  # of Pillow; they hold no color
 _NO_LEVELS = {  # modes of Pillow whose numbers could mean several things
     "I": "32-bit integers: convert it to I;16 or L first",
     "F": "floating-point numbers: convert it to L first",
@@ -52,9 +53,10 @@ class GivenPicture:
             return rgb
         planes = rgb if self.alpha is None else np.dstack((rgb, self.alpha))
         picture = Image.fromarray(planes)
-        # The pixels are sRGB, opacity is a channel, and a fax's compression holds no color.
-        dropped = ("icc_profile", "transparency", "compression")
+        dropped = ("icc_profile", "transparency")  # the pixels are sRGB; opacity is a channel
         picture.info = {k: v for k, v in self.original.info.items() if k not in dropped}
+        if picture.info.get("compression") in _FAX_COMPRESSIONS:
+            del picture.info["compression"]
         return picture
 
 
