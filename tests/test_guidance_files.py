@@ -225,6 +225,13 @@ def test_a_misspelt_palette_gets_the_name_that_is_near(text, meant):
     assert caught.value.hint.startswith(f"did you mean {meant}")
 
 
+@pytest.mark.parametrize(("text", "meant"), [("teal,ornage", "orange"), ("orang", "orange")])
+def test_a_misspelt_color_is_taken_for_no_palette(text, meant):
+    with pytest.raises(UsageError) as caught:
+        load_palette(text)
+    assert caught.value.hint.startswith(f"did you mean {meant}?")
+
+
 @pytest.mark.parametrize(("load", "what"), [(load_palette, "palette"), (load_hints, "hints")])
 def test_an_object_that_cannot_be_read_is_a_usage_error(load, what, monkeypatch):
     def fail(name):

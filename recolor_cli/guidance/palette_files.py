@@ -100,7 +100,8 @@ def _parse_colors(text: str) -> Palette:
 
 def _near_name(text: str) -> str:
     """Return the advice that the name of a palette was misspelt; empty if none is near."""
-    near = get_close_matches(text.strip().lower(), DESCRIPTIONS, 1)
+    # A list of colors is none, and `orang` is not near enough to teal-orange.
+    near = "," not in text and get_close_matches(text.strip().lower(), DESCRIPTIONS, 1, 0.7)
     return f"did you mean {near[0]}? {_ADVICE}" if near else ""
 
 
