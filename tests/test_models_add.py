@@ -393,6 +393,9 @@ def test_a_network_is_added_by_one_process_at_a_time(recolor, server, data, tmp_
             _, err = recolor("models", "add", "ddcolor", source, exit_code=4)
             assert "another process is writing" in err
             assert part.read_bytes() == b"of the other one"
+        _, err = recolor("models", "remove", "ddcolor", exit_code=4)
+        assert "another process is writing" in err
+        assert part.read_bytes() == b"of the other one"
     recolor("models", "add", "ddcolor", address)
     assert not list(folder.glob("*.lock"))
 

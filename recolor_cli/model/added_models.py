@@ -84,7 +84,7 @@ def add_model(addition: Addition, watcher: Watcher, sha256: str = "") -> tuple[P
     part = part_path(addition.name)
     profile = _rewrite_profile(addition)
     with contextlib.ExitStack() as at_end:
-        at_end.enter_context(_adding(part))
+        at_end.enter_context(_writing_alone(part))
         if isinstance(addition.source, Path):
             _copy(addition.source, part, watcher)
             at_end.callback(remove_part, part)  # whatever happens: a copy is made again easily
@@ -113,8 +113,8 @@ def add_model(addition: Addition, watcher: Watcher, sha256: str = "") -> tuple[P
 
 
 @contextlib.contextmanager
-def _adding(part: Path) -> Iterator[None]:
-    """Let this process alone write a part and put it into the folder."""
+def _writing_alone(part: Path) -> Iterator[None]:
+    """Let this process alone write, or remove, a part and the model that becomes of it."""
     path = part.with_name(f"{part.name}.lock")
     try:
         lock = open_locked(path, f"another process is writing {part}", "wait until it has ended")
@@ -154,6 +154,8 @@ def remove_model(name: str) -> None:
     ------
     UsageError
         If there is no such model, or it was not added.
+    ModelError
+        If another process is adding it.
     OutputError
         If its files cannot be removed.
     """
@@ -165,13 +167,15 @@ def remove_model(name: str) -> None:
         problem = f"{place} was not added by `recolor models add`" if place else f"no model {name}"
         raise UsageError(problem, f"models that were added: {', '.join(added) or 'none'}")
     network, part = added_folder() / f"{name}.onnx", part_path(name)
-    try:
+    with _writing_alone(part):
         remove_part(part)
-        if receipt_path(network).is_file():
+        if not receipt_path(network).is_file():
+            return
+        try:
             for path in (network, network.with_suffix(PROFILE_SUFFIX), receipt_path(network)):
                 path.unlink(missing_ok=True)
-    except OSError as error:
-        raise write_problem(network, error) from error
+        except OSError as error:
+            raise write_problem(network, error) from error
 
 
 class _PendingError(ModelError):
