@@ -12,7 +12,7 @@ import pytest
 from conftest import SpyNetwork, encoded
 from recolor_cli.color.annealed_mean import Distribution
 from recolor_cli.color.lab import rgb_to_lab_cv2
-from recolor_cli.errors import InputError, ModelError
+from recolor_cli.errors import InputError, ModelError, UsageError
 from recolor_cli.guidance.color_texts import levels_to_ab
 from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.guidance.recolor_options import RecolorOptions, Steering
@@ -104,6 +104,12 @@ def test_a_palette_pulls_a_film_toward_its_colors(tmp_path, manifest):
                   recolor=steered([(40, 30)], strength), encoding=FULL)  # fmt: skip
         means.append(ab_of(tmp_path / f"{strength}.mkv")[..., 0].mean())
     assert means[1] > means[0] + 10
+
+
+def test_a_film_takes_a_palette_or_a_variant():
+    steering = Steering(Palette.of_colors(["navy"]), pick=2)
+    with pytest.raises(UsageError, match="one palette each"):
+        FilmOptions(RecolorOptions(steering=steering))
 
 
 def test_a_film_takes_the_variant_that_is_picked(tmp_path, manifest):

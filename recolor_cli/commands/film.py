@@ -65,8 +65,6 @@ def film(**values: Any) -> Callable[[], ExitCode]:
     from recolor_cli.terminal.console import Console
 
     given = _OptionValues(**values)
-    if given.palette and (given.pick or 1) > 1:
-        raise UsageError("--pick and --palette choose one palette each", "leave one of them out")
     if given.seed is not None and not given.pick:
         raise UsageError("--seed needs --pick", "add it, or leave --seed out")
     if given.cluster:

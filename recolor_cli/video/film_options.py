@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recolor_cli.color.resize import check_mask_fit, check_same_aspect
+from recolor_cli.errors import UsageError
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.image.provenance import Provenance
 from recolor_cli.types import ImageSize
@@ -42,6 +43,11 @@ class FilmOptions:
         Hash of the model's files, so that a run is not resumed with another model.
     provenance : Provenance or None
         Written into the result; None writes nothing. It does not change the frames.
+
+    Raises
+    ------
+    UsageError
+        If a palette is given and another one picked.
     """
 
     recolor: RecolorOptions = field(default_factory=RecolorOptions)
@@ -54,6 +60,13 @@ class FilmOptions:
     preview: bool = False
     model_digest: str = ""
     provenance: Provenance | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        steering = self.recolor.steering
+        if steering and steering.palette and steering.pick > 1:
+            raise UsageError(
+                "--pick and --palette choose one palette each", "leave one of them out"
+            )
 
     @property
     def span(self) -> Span:
