@@ -552,6 +552,19 @@ def test_several_inboxes_keep_their_names_below_their_common_folder(tmp_path, mo
         watch.Arrivals(["box1"], False, OutputOptions(out="out", base="box2"), stop)
 
 
+def test_an_inbox_of_several_names_is_watched_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    (tmp_path / "in/a.jpg").write_bytes(PICTURE)
+    stop = threading.Event()
+    names = ["in", "./in", "link"]
+    jobs = watch.Arrivals(names, True, OutputOptions(out="out"), stop, 0.01, 0.01)
+    assert next(jobs) == Job("in/a.jpg", "out/a.jpg")
+    (tmp_path / "in/b.jpg").write_bytes(PICTURE)
+    assert next(jobs) == Job("in/b.jpg", "out/b.jpg")
+
+
 def test_an_inbox_that_is_its_own_base_adds_nothing_to_an_address(tmp_path):
     (tmp_path / "001.jpg").write_bytes(PICTURE)
     options = OutputOptions(out="s3://bucket/new", base=str(tmp_path))

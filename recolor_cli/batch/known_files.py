@@ -42,14 +42,14 @@ class _Yielded:
     folder : str
     result : Status or None
         Written if this run has ever made its result; skipped if that was there.
-    failed_at : int or None
-        When its status, such as its permissions, had changed before it failed; None otherwise.
+    failed_ctime : int or None
+        `st_ctime_ns` when it failed, which changes with its permissions; None if it did not fail.
     """
 
     fingerprint: int
     folder: str
     result: Status | None = None
-    failed_at: int | None = None
+    failed_ctime: int | None = None
 
 
 class KnownFiles:
@@ -81,21 +81,21 @@ class KnownFiles:
         name, fingerprint = hash(found.path), _fingerprint(found.status)
         self._present.add(name)
         known = self._yielded.get(name)
-        is_as_it_was = known is not None and known.fingerprint == fingerprint
-        if known and is_as_it_was and known.failed_at in (None, found.status.st_ctime_ns):
+        is_as_it_was = known and known.fingerprint == fingerprint
+        if known and is_as_it_was and known.failed_ctime in (None, found.status.st_ctime_ns):
             return None
         if not self._is_complete(name, fingerprint, found):
             return None
         self._waiting.pop(name, None)
         if known:
-            known.fingerprint, known.failed_at = fingerprint, None
+            known.fingerprint, known.failed_ctime = fingerprint, None
         else:
             self._yielded[name] = _Yielded(fingerprint, sys.intern(found.folder))
         if error := unsupported_suffix(Path(found.path).suffix):
             return Job(found.path, error=error, is_unsupported=True)
         job = job_of(found.path, found.relative, options, suffix)
         destination = hash(os.path.normcase(os.path.abspath(job.destination)))
-        writer = self._writer.setdefault(destination, name)
+        writer = self._writer.get(destination, name)
         if writer != name and writer in self._yielded:
             return job._replace(error=conflict_error(job, _path_of(writer, found.folder)))
         self._writer[destination] = name
@@ -110,7 +110,7 @@ class KnownFiles:
             known.result = status
         if status is Status.FAILED:
             with suppress(OSError):
-                known.failed_at = os.stat(outcome.job.source).st_ctime_ns
+                known.failed_ctime = os.stat(outcome.job.source).st_ctime_ns
 
     def _is_complete(self, name: int, fingerprint: int, found: InboxFile) -> bool:
         now = time.monotonic()

@@ -80,6 +80,10 @@ class Arrivals(Iterator[Job]):
         settled: float = SETTLED,
     ) -> None:
         _check(inboxes, recursive, options)
+        by_place: dict[str, str] = {}  # one inbox may have several names
+        for inbox in inboxes:
+            by_place.setdefault(os.path.realpath(inbox), inbox)
+        inboxes = list(by_place.values())
         options = with_common_base(inboxes, options)
         watched = Inboxes(inboxes, recursive, options, settled)
         watched.check()
