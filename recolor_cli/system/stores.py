@@ -80,6 +80,7 @@ class Listings:
 
     def ask_for_each(self) -> None:
         """Trust no listing from now on, but ask the store for each address: a watch lasts weeks."""
+        self.forget()
         self.asks_for_each = True
 
     def is_written(self, address: str) -> bool:
