@@ -21,11 +21,14 @@ from recolor_cli.batch.job import Job
 from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.plan import plan, plan_lines
+from recolor_cli.batch.preflight import Preflight
 from recolor_cli.batch.run import run_with_workers
 from recolor_cli.batch.shard import Shard
+from recolor_cli.batch.skip_rule import missing_outputs
 from recolor_cli.batch.threads import ThreadWorkers
 from recolor_cli.commands import film_run, run
 from recolor_cli.errors import FolderError, InputError, OutputError, UsageError
+from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.system import files, places, s3_listing, stores
 from recolor_cli.system.listing import Listing
@@ -256,6 +259,19 @@ def test_a_watch_asks_for_each_result_instead_of_an_old_listing(memory):
     assert not known._folders  # which may hold millions of names
     names = ("a.jpg", "empty.jpg", "none.jpg")
     assert [known.is_written(f"memory://new/{name}") for name in names] == [True, False, False]
+
+
+def test_a_store_that_does_not_tell_of_a_sidecar_costs_the_picture_alone(memory, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(type(memory), "info", fail)
+    stores.LISTINGS.ask_for_each()
+    options = OutputOptions(out="memory://new", compare=True)
+    job = Job("a.jpg", "memory://new/a.jpg", redo=True)
+    outcome = Preflight(options, RecolorOptions()).outcome(job, missing_outputs(job, options))
+    assert outcome.status is Status.FAILED
+    assert "no route to host" in outcome.error.message
 
 
 def test_a_watch_skips_a_result_that_it_has_written_to_a_store_itself(

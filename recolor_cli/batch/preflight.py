@@ -37,8 +37,11 @@ class Preflight:
         writes = missing.result or missing.sidecars
         if writes and (refusal := self.targets.refusal(job)):
             return Outcome(job, Status.FAILED, refusal)
-        if path := find_foreign_sidecar(job, missing, self._options):
-            return Outcome(job, Status.FAILED, _sidecar_error(job, path))
+        try:
+            if path := find_foreign_sidecar(job, missing, self._options):
+                return Outcome(job, Status.FAILED, _sidecar_error(job, path))
+        except InputError as failure:  # a store does not tell
+            return Outcome(job, Status.FAILED, failure)
         if missing.needs_network:
             return None
         if error := self.input_error(job):

@@ -80,8 +80,9 @@ class Listings:
 
     def ask_for_each(self) -> None:
         """Trust no listing from now on, but ask the store for each address: a watch lasts weeks."""
-        self.forget()
         self.asks_for_each = True
+        # Another thread may iterate over the old ones.
+        self._folders, self._prefixes = {}, {}
 
     def is_written(self, address: str) -> bool:
         """Tell whether there is an object of an address, unless it is empty.
