@@ -1,7 +1,8 @@
-"""Functions that fail, to be called by name in another process, which loads this file alone."""
+"""Functions that fail or wait, to be called by name in a process that loads this file alone."""
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from recolor_cli.errors import UsageError
@@ -21,3 +22,11 @@ def crash_once(path: Path) -> int:
 
 def refuse() -> None:
     raise UsageError("this is no size", "give another one")
+
+
+def stay(path: Path) -> int:
+    """Make a file, and return the number of the process when it is removed."""
+    path.touch()
+    while path.exists():
+        time.sleep(0.01)
+    return os.getpid()

@@ -16,8 +16,10 @@ from recolor_cli.errors import UsageError
 from recolor_cli.model.onnx_network import OnnxColorNetwork
 from recolor_cli.serve import bodies, connection, results, unread_bodies
 from recolor_cli.serve.app import create_app
+from recolor_cli.serve.problems import RefusedError
 from recolor_cli.serve.server import Server, listen
 from recolor_cli.serve.settings import Limits, ServeSettings
+from recolor_cli.serve.studio.wishes import PaletteWish
 
 
 class Address:
@@ -262,6 +264,8 @@ def test_work_that_takes_longer_than_the_stop_is_refused(is_forced, caplog):
     assert server.service.memory.used == 0
     assert not any(record.exc_info for record in caplog.records)
     assert "Traceback" not in caplog.text
+    with pytest.raises(RefusedError, match="the server stops"):  # as for the page
+        server.service.studio.palette_colors(PaletteWish("name", "noir"))
 
 
 def test_an_address_that_is_taken_is_an_error():

@@ -9,11 +9,12 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 
 import numpy as np
 import pytest
-from failing import crash, crash_once, refuse
+from failing import crash, crash_once, refuse, stay
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -23,7 +24,7 @@ from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import DiskFullError, InputError, RecolorError, UsageError
 from recolor_cli.guidance.likely_colors import likely_colors
 from recolor_cli.serve.bodies import Memory
-from recolor_cli.serve.problems import recolor_problem
+from recolor_cli.serve.problems import RefusedError, recolor_problem
 from recolor_cli.serve.settings import Limits, ServeSettings
 from recolor_cli.serve.studio import kept
 from recolor_cli.serve.studio import studio as studio_module
@@ -66,8 +67,8 @@ def studio_of():
     """
     made, processes = [], cycle([OwnProcess(), OwnProcess()])
 
-    def make(folder):
-        made.append(Studio(ServeSettings(inputs=(str(folder),), device="cpu")))
+    def make(folder, **values):
+        made.append(Studio(ServeSettings(inputs=(str(folder),), device="cpu", **values)))
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patched:
@@ -444,10 +445,31 @@ def test_a_process_that_dies_once_is_replaced(tmp_path):
 
 
 def test_what_takes_too_long_is_ended():
-    process = OwnProcess(3)
-    with pytest.raises(InputError, match="took longer than 3 s"):
+    process = OwnProcess(0.1)
+    with pytest.raises(InputError, match=r"took longer than 0\.1 s"):
         process.call(time.sleep, 600)
+    process._seconds = None
     assert process.call(os.getpid) != os.getpid()
+    process.close()
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_stop_refuses_what_waits_and_finishes_what_does_not_hang(tmp_path, hangs):
+    process, began = OwnProcess(), tmp_path / "began"
+    with ThreadPoolExecutor(2) as threads:
+        working = threads.submit(process.call, stay, began)
+        while not (began.exists() or working.done()):
+            time.sleep(0.01)
+        waiting = threads.submit(process.call, os.getpid)
+        process.stop()
+        if hangs:
+            process.close()
+        else:
+            began.unlink()
+            assert working.result() not in (0, os.getpid())
+        for refused in (working, waiting) if hangs else (waiting,):
+            with pytest.raises(RefusedError, match="the server stops"):
+                refused.result()
     process.close()
 
 
@@ -492,10 +514,9 @@ def test_what_was_sent_is_kept_up_to_a_size(tmp_path, monkeypatch):
     assert len(list((tmp_path / "guides").iterdir())) == 2
 
 
-def test_pictures_and_guides_have_no_more_pixels_than_the_server_takes(tmp_path):
+def test_pictures_and_guides_have_no_more_pixels_than_the_server_takes(tmp_path, studio_of):
     Image.fromarray(picture()).save(tmp_path / "a.png")
-    settings = ServeSettings(inputs=(str(tmp_path),), device="cpu", limits=Limits(pixels=5000))
-    studio = Studio(settings)
+    studio = studio_of(tmp_path, limits=Limits(pixels=5000))
     key = studio.listing()[0]["key"]
     sent = studio.guides.add("mask.png", mask_file())
     for ask in (
@@ -506,10 +527,10 @@ def test_pictures_and_guides_have_no_more_pixels_than_the_server_takes(tmp_path)
     ):
         with pytest.raises(RecolorError, match=r"declares 10,800 pixels, more than the 5,000"):
             ask()
-    studio.close()
 
 
-def test_what_was_dropped_is_gone_at_the_end():
+def test_what_was_dropped_is_gone_at_the_end(monkeypatch):
+    monkeypatch.setattr(studio_module, "OwnProcess", OwnProcess)  # no shared one, which ends
     studio = Studio(ServeSettings(device="cpu"))
     dropped = studio.shelf.add("../../etc/x\x00y\n.png", encoded(picture(), "PNG"))
     assert dropped.source.name == "xy.png"
@@ -570,15 +591,9 @@ def test_a_shell_reads_a_word_as_it_is(name):
 
 
 @pytest.fixture
-def client(folder, studio_of, monkeypatch):
-    from recolor_cli.serve.studio import routes
-
-    monkeypatch.setattr(routes, "Studio", lambda settings: studio_of(folder))
-    settings = ServeSettings(inputs=(str(folder),), limits=Limits(body=1 << 20))
-    handlers = {RecolorError: recolor_problem}
-    return TestClient(
-        Starlette(routes=studio_routes(settings, Memory(4 << 20)), exception_handlers=handlers)
-    )
+def client(folder, studio_of):
+    routes = studio_routes(studio_of(folder), 1 << 20, Memory(4 << 20))
+    return TestClient(Starlette(routes=routes, exception_handlers={RecolorError: recolor_problem}))
 
 
 def test_answers_to_the_page(client, folder):

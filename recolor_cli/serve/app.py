@@ -28,6 +28,7 @@ from recolor_cli.serve.security import Guard
 from recolor_cli.serve.service import Service, service_routes
 from recolor_cli.serve.settings import RequestOptions, ServeSettings
 from recolor_cli.serve.studio.routes import studio_routes
+from recolor_cli.serve.studio.studio import Studio
 from recolor_cli.serve.unread_bodies import UnreadBodies
 from recolor_cli.serve.work import Work
 from recolor_cli.system.memory import available_memory
@@ -56,13 +57,14 @@ def create_app(
     metrics.gauge("pictures_in_hand", "Pictures at work or waiting", lambda: work.in_hand)
     metrics.gauge("processes", "Worker processes that are left", lambda: workers.processes)
     metrics.gauge("body_bytes", "Bytes of requests and results in memory", lambda: memory.used)
+    studio = Studio(settings)
     app = Starlette(
         routes=[
             Route("/healthz", _healthz),
             *service_routes(),
             *docs_routes(),
             *login_routes(),
-            *studio_routes(settings, memory),
+            *studio_routes(studio, settings.limits.body, memory),
         ],
         middleware=[
             Middleware(UnreadBodies),
@@ -76,7 +78,7 @@ def create_app(
             ClientDisconnect: gone,
         },
     )
-    app.state.service = Service(settings, options, work, memory, metrics)
+    app.state.service = Service(settings, options, work, memory, metrics, studio)
     return app
 
 

@@ -21,8 +21,8 @@ from recolor_cli.batch.processes import ProcessWorkers
 from recolor_cli.errors import UsageError
 from recolor_cli.serve.app import create_app
 from recolor_cli.serve.connection import Connection
+from recolor_cli.serve.service import Service
 from recolor_cli.serve.settings import RequestOptions, ServeSettings
-from recolor_cli.serve.work import Work
 
 _BACKLOG = 512
 _GRACE = 2  # seconds
@@ -100,7 +100,7 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=math.ceil(seconds) + _GRACE,
         )
         super().__init__(config)
-        self._work: Work = app.state.service.work
+        self._service: Service = app.state.service
         self._on_start = on_start
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -111,17 +111,19 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish the pictures that have begun, unless Ctrl-C comes again."""
-        self._work.stop()
+        self._service.work.stop()
+        self._service.studio.stop()
         finished = asyncio.ensure_future(super().shutdown(sockets))
         while not (finished.done() or self.force_exit):
             await asyncio.wait({finished}, timeout=_TICK)
         finished.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await finished
+        self._service.studio.close()  # ends what took longer
 
     async def on_tick(self, counter: int) -> bool:
         """Tell whether to stop; called many times a second."""
-        return self._work.failure is not None or await super().on_tick(counter)
+        return self._service.work.failure is not None or await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ from recolor_cli.serve.bodies import Holding, Memory, read_sent
 from recolor_cli.serve.metrics import Metrics
 from recolor_cli.serve.results import Result
 from recolor_cli.serve.settings import RequestOptions, ServeSettings
+from recolor_cli.serve.studio.studio import Studio
 from recolor_cli.serve.work import Work
 from recolor_cli.system.files import file_version
 
@@ -41,6 +42,7 @@ class Service:
     memory : Memory
         Counts the bodies and results of all requests.
     metrics : Metrics
+    studio : Studio
     """
 
     settings: ServeSettings
@@ -48,6 +50,7 @@ class Service:
     work: Work
     memory: Memory
     metrics: Metrics
+    studio: Studio
 
 
 def service_routes() -> list[Route]:

@@ -11,6 +11,7 @@ from multiprocessing import get_context, parent_process
 from typing import ParamSpec, TypeVar
 
 from recolor_cli.errors import InputError
+from recolor_cli.serve.problems import server_stops
 from recolor_cli.system.blocked_signals import blocked_signals
 
 _P = ParamSpec("_P")
@@ -32,6 +33,7 @@ class OwnProcess:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._pool: ProcessPoolExecutor | None = None
+        self._is_stopped = False
 
     def call(self, function: Callable[_P, _T], /, *args: _P.args, **keywords: _P.kwargs) -> _T:
         """Return what a function returns, which must be importable; or raise its error.
@@ -40,18 +42,20 @@ class OwnProcess:
         ------
         InputError
             If the process dies at each try, or it takes too long.
+        RefusedError
+            If `stop` comes before it begins, or `close` before it ends.
         """
         with self._lock:
             for _ in range(_TRIES):
+                if self._is_stopped:
+                    raise server_stops()
                 try:
                     pool = self._pool or self._start(function)
                     return pool.submit(function, *args, **keywords).result(self._seconds)
                 except BrokenProcessPool:
                     self._pool = None
                 except TimeoutError:
-                    self._pool = None
-                    for process in list(pool._processes.values()):
-                        process.kill()
+                    self._kill()
                     raise InputError(
                         f"the work on it took longer than {self._seconds:g} s, and was ended",
                         "make the picture smaller, or raise the server's --max-seconds",
@@ -61,18 +65,26 @@ class OwnProcess:
     def _start(self, function: Callable[..., object]) -> ProcessPoolExecutor:
         """Start the process, and let it import what a function needs."""
         # Not forked: this process has threads, and networks that would be copied.
-        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _end_with_parent)
+        pool = self._pool = ProcessPoolExecutor(1, get_context("spawn"), _end_with_parent)
         with blocked_signals():  # Ctrl-C is for the server, which ends its processes
-            started = self._pool.submit(callable, function)
+            started = pool.submit(callable, function)
         started.result()
-        return self._pool
+        return pool
+
+    def stop(self) -> None:
+        """Refuse what has not begun, also what waits; what has begun is finished."""
+        self._is_stopped = True
 
     def close(self) -> None:
-        """Let the process end after what it does; this does not wait for it."""
-        with self._lock:
-            pool, self._pool = self._pool, None
+        """Stop, and end the process, whatever it does."""
+        self.stop()
+        self._kill()
+
+    def _kill(self) -> None:
+        pool, self._pool = self._pool, None
         if pool:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(pool._processes.values()):
+                process.kill()
 
 
 def _end_with_parent() -> None:

@@ -19,7 +19,6 @@ from starlette.staticfiles import StaticFiles
 from recolor_cli.errors import UsageError
 from recolor_cli.serve.bodies import Holding, Memory, read_body
 from recolor_cli.serve.problems import RefusedError
-from recolor_cli.serve.settings import ServeSettings
 from recolor_cli.serve.studio.studio import ExistsError, Saved, Studio
 from recolor_cli.serve.studio.wishes import PaletteWish, Wishes
 from recolor_cli.system.texts import as_text
@@ -32,16 +31,18 @@ _KEPT = {"Cache-Control": "private, max-age=86400"}  # of addresses that change 
 _NEW = {"Cache-Control": "no-store"}
 
 
-def studio_routes(settings: ServeSettings, memory: Memory) -> list[BaseRoute]:
+def studio_routes(studio: Studio, max_bytes: int, memory: Memory) -> list[BaseRoute]:
     """Return the routes of the page and of its files.
 
     Parameters
     ----------
-    settings : ServeSettings
+    studio : Studio
+    max_bytes : int
+        Of a file that is sent.
     memory : Memory
         Counts the bodies of all requests.
     """
-    api = _Api(Studio(settings), settings.limits.body, memory)
+    api = _Api(studio, max_bytes, memory)
     return [
         Route("/", _page),
         Mount("/static", _Static(directory=_STATIC), name="static"),

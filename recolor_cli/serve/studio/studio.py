@@ -233,8 +233,13 @@ class Studio:
             raise UsageError(f"there is no {name} to download", "save the picture again")
         return path
 
+    def stop(self) -> None:
+        """Let the processes finish what they do, and begin nothing more."""
+        self._reader.stop()
+        self._writer.stop()
+
     def close(self) -> None:
-        """Remove what was sent, and end the processes."""
+        """Remove what was sent, and end the processes, whatever they do."""
         self._reader.close()
         self._writer.close()
         self._finalizer()
