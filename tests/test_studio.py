@@ -24,7 +24,7 @@ from recolor_cli.color.ab_bins import AbBins
 from recolor_cli.errors import DiskFullError, InputError, RecolorError, UsageError
 from recolor_cli.guidance.likely_colors import likely_colors
 from recolor_cli.serve.bodies import Memory
-from recolor_cli.serve.problems import RefusedError, recolor_problem
+from recolor_cli.serve.problems import RefusedError, problem, recolor_problem
 from recolor_cli.serve.settings import Limits, ServeSettings
 from recolor_cli.serve.studio import kept
 from recolor_cli.serve.studio import studio as studio_module
@@ -498,9 +498,12 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path, monkeypatch):
         patched.setattr(pathlib.Path, "replace", fail)
         with pytest.raises(DiskFullError):
             shelf.add("a.png", encoded(picture(), "PNG"))
-        with pytest.raises(DiskFullError):
+        with pytest.raises(DiskFullError) as raised:
             guides.add("a.png", mask_file())
     assert not [path for path in tmp_path.rglob("*") if path.name != "dropped"]
+    answer = problem(raised.value)
+    assert answer.status_code == 507
+    assert b"see that the server may write there" in answer.body
 
 
 def test_what_was_sent_is_kept_up_to_a_size(tmp_path, monkeypatch):

@@ -69,7 +69,10 @@ def problem(error: RecolorError) -> Response:
     else:
         found = (status for kind, status in _STATUS.items() if isinstance(error, kind))
         status, headers = next(found, HTTPStatus.INTERNAL_SERVER_ERROR), {}
-    return _problem(status, error.message, error.hint, error.exit_code, headers)
+    hint = error.hint
+    if isinstance(error, (DiskFullError, FolderError)):  # the page has no option -o
+        hint = "see that the server may write there, and that there is room"
+    return _problem(status, error.message, hint, error.exit_code, headers)
 
 
 def server_stops() -> RefusedError:
