@@ -454,6 +454,9 @@ def test_a_browser_gets_the_token_by_a_form(workers):
     response = client.post("/login", content="token=wrong")
     assert response.status_code == 401
     assert TOKEN not in response.text
+    large = client.post("/login", content=b"x" * 5000)
+    assert problem(large, 413, 2) == "the request is larger than 4,096 bytes"
+    assert "raise --max-body" not in large.json()["hint"]
     response = client.post("/login", content=f"token={TOKEN}", follow_redirects=False)
     assert response.headers["location"] == "/"
     # The cookies of other servers on this machine come, too, whatever is in them.

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from recolor_cli.errors import UsageError
 from recolor_cli.serve.problems import RefusedError
 from recolor_cli.serve.settings import SentFile
+from recolor_cli.system.texts import counted
 
 IDLE_SECONDS = 10  # without a byte
 _SLOWEST = 16 << 10  # bytes a second, after the first `IDLE_SECONDS`
@@ -199,10 +200,11 @@ def _plain_name(name: str) -> str:
 
 
 def _too_large(limit: int) -> RefusedError:
+    most = f"{limit >> 20:,} MiB" if limit >= 1 << 20 else counted(limit, "byte")
     return RefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the request is larger than {limit / 2**20:.4g} MiB",
-        "send a smaller file, or raise --max-body",
+        f"the request is larger than {most}",
+        "send less; --max-body is the limit of files",
     )
 
 
