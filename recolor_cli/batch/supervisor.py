@@ -86,7 +86,8 @@ class Supervisor:
             except TimeoutError:
                 self._process.kill()
                 self._process.end()
-                return Outcome(task.job, Status.FAILED, _took_too_long(task))
+                assert task.request
+                return Outcome(task.job, Status.FAILED, took_too_long(task.request.seconds))
             except Exception as bug:  # the caller must not wait for ever
                 self._process.end()
                 return failed_unexpectedly(task.job, bug)
@@ -165,9 +166,9 @@ class _Clock:
             self._end = time.monotonic() + left
 
 
-def _took_too_long(task: TaskMessage) -> InputError:
-    assert task.request
+def took_too_long(seconds: float) -> InputError:
+    """Return the error of a picture whose work the server ended."""
     return InputError(
-        f"the work on it took longer than {task.request.seconds:g} s, and was ended",
+        f"the work on it took longer than {seconds:g} s, and was ended",
         "make the picture smaller, or raise the server's --max-seconds",
     )

@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from typing import ParamSpec, TypeVar
 
+from recolor_cli.batch.supervisor import took_too_long
 from recolor_cli.errors import InputError
 from recolor_cli.serve.problems import server_stops
 from recolor_cli.system.blocked_signals import blocked_signals
@@ -56,10 +57,8 @@ class OwnProcess:
                     self._pool = None
                 except TimeoutError:
                     self._kill()
-                    raise InputError(
-                        f"the work on it took longer than {self._seconds:g} s, and was ended",
-                        "make the picture smaller, or raise the server's --max-seconds",
-                    ) from None
+                    assert self._seconds is not None
+                    raise took_too_long(self._seconds) from None
         raise InputError("the process that read it crashed", "it is broken: save it anew elsewhere")
 
     def _start(self, function: Callable[..., object]) -> ProcessPoolExecutor:
