@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from recolor_cli.serve.middleware import HttpMiddleware
 from recolor_cli.serve.problems import bug_problem, problem, server_stops
 
 
-class AnswerFailures:
+class AnswerFailures(HttpMiddleware):
     """Middleware that answers where the application cannot.
 
     It is the innermost, so that the others see these answers too.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and answer it if that fails."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         is_answered = False
 
         async def send_noted(message: Message) -> None:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recolor_cli.batch.outcome import Outcome
+from recolor_cli.serve.middleware import HttpMiddleware
 
 _SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
 _OTHER = "other"  # addresses that do not exist
@@ -55,18 +56,15 @@ class Metrics:
         )
 
 
-class CountRequests:
+class CountRequests(HttpMiddleware):
     """Middleware that counts requests by their route and status."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
+        super().__init__(app)
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and count its answer."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
 
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -16,6 +16,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from recolor_cli.serve.middleware import HttpMiddleware
 from recolor_cli.serve.problems import RefusedError, problem
 from recolor_cli.serve.settings import ServeSettings, is_loopback
 
@@ -48,18 +49,15 @@ _HEADERS = {
 }
 
 
-class Guard:
+class Guard(HttpMiddleware):
     """Middleware that refuses requests of strangers, and restricts what the pages may do."""
 
     def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
-        self._app = app
+        super().__init__(app)
         self._settings = settings
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with the reason why not."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+
+from recolor_cli.serve.middleware import HttpMiddleware
 
 # To read on in a refused body, of which nothing is kept. Most clients send all of it before they
 # read the answer, and lose the answer if the connection is closed before.
@@ -14,17 +16,11 @@ _SECONDS = 10.0
 _SILENCE = 2.0  # seconds without a byte
 
 
-class UnreadBodies:
+class UnreadBodies(HttpMiddleware):
     """Middleware that reads on in a refused body for some seconds, and closes its connection."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         headers = Headers(scope=scope)
         has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
         waits = headers.get("expect", "").lower() == "100-continue"  # for our leave to send it

@@ -27,10 +27,10 @@ def remove_oldest(kept: OrderedDict[str, Any], room: Path, most: int) -> None:
     while len(kept) > most or (len(kept) > 1 and sum(sizes.values()) > _MAX_BYTES):
         name, _ = kept.popitem(last=False)
         del sizes[name]
-        remove(room / name)
+        _remove(room / name)
 
 
-def remove(path: Path) -> None:
+def _remove(path: Path) -> None:
     """Remove a file, or a folder with all that is in it."""
     with suppress(OSError):
         path.unlink()
