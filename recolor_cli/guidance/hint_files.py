@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from recolor_cli.errors import InputError, RecolorError, UsageError
+from recolor_cli.errors import RecolorError, UsageError
 from recolor_cli.guidance.color_texts import levels_to_ab, parse_color
 from recolor_cli.guidance.hints import Hint, Hints, Scribble
 from recolor_cli.image.decode import decode
-from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles
+from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles, read_guide
 from recolor_cli.system.texts import decode_text
 
 _ADVICE = (
@@ -48,12 +48,7 @@ def load_hints(texts: Sequence[str], files: NamedFiles = LOCAL_FILES) -> Hints:
         if text.count(",") >= 2 and not files.exists(text):
             points.append(_parse_point(text))
             continue
-        try:
-            data = files.read(text)
-        except (OSError, ValueError, InputError) as error:
-            reason, advice = getattr(error, "strerror", None) or error, getattr(error, "hint", "")
-            message = f"cannot read the hints {text}: {reason}"
-            raise UsageError(message, advice or _ADVICE) from error
+        data = read_guide(files, text, "hints", _ADVICE)
         start = decode_text(data[:64], "replace").lstrip()
         if start.startswith(("[", "{")):
             points += _parse_json(text, data)

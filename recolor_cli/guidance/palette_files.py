@@ -24,7 +24,7 @@ from recolor_cli.guidance.color_texts import levels_to_ab
 from recolor_cli.guidance.palette_bank import DESCRIPTIONS, named_palette
 from recolor_cli.guidance.palette_matching import Palette
 from recolor_cli.image.decode import decode
-from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles
+from recolor_cli.system.named_files import LOCAL_FILES, NamedFiles, read_guide
 from recolor_cli.system.texts import decode_text
 from recolor_cli.types import AnyPlanes, FloatArray, RgbImage
 
@@ -63,12 +63,7 @@ def load_palette(text: str, files: NamedFiles = LOCAL_FILES) -> Palette:
     is_color_list = re.fullmatch(r"[\w#, ]+", text) and not is_file
     if is_color_list or text.lstrip().startswith("#"):
         return _parse_colors(text)
-    try:
-        data = files.read(text)
-    except (OSError, ValueError, InputError) as error:  # a NUL in the name, for example
-        reason = getattr(error, "strerror", None) or error
-        advice = _near_name(text) or getattr(error, "hint", "") or _ADVICE
-        raise UsageError(f"cannot read the palette {text}: {reason}", advice) from error
+    data = read_guide(files, text, "palette", _near_name(text) or _ADVICE)
     try:
         if decode_text(data[:64], "replace").startswith("GIMP Palette"):
             return _palette_of(_parse_gimp(data))

@@ -9,6 +9,7 @@ from errno import ENOENT
 from pathlib import Path
 from typing import Protocol
 
+from recolor_cli.errors import InputError, UsageError
 from recolor_cli.system import stores
 from recolor_cli.system.places import is_address, local_name
 
@@ -32,6 +33,8 @@ class NamedFiles(Protocol):
         ------
         OSError, ValueError
             If it cannot be read, or no file can have the name.
+        InputError
+            If it is an object that cannot be read.
         """
         ...
 
@@ -77,3 +80,29 @@ class SentFiles:
 
 
 LOCAL_FILES = LocalFiles()
+
+
+def read_guide(files: NamedFiles, name: str, kind: str, advice: str) -> bytes:
+    """Return the contents of the palette or the hints that an option names.
+
+    Parameters
+    ----------
+    files : NamedFiles
+    name : str
+    kind : str
+        What it is, for the message.
+    advice : str
+        For what is no object on a store, whose errors have advice of their own.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read.
+    """
+    try:
+        return files.read(name)
+    except InputError as error:
+        raise UsageError(f"cannot read the {kind} {name}: {error}", error.hint) from error
+    except (OSError, ValueError) as error:  # a NUL in the name, for example
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read the {kind} {name}: {reason}", advice) from error
