@@ -14,7 +14,7 @@ from recolor_cli.batch.outcome import Outcome, Status
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.preflight import Preflight
 from recolor_cli.batch.skip_rule import MissingOutputs, expect_results, missing_outputs
-from recolor_cli.errors import InputError
+from recolor_cli.errors import InputError, RecolorError
 from recolor_cli.guidance.recolor_options import RecolorOptions
 from recolor_cli.system.places import is_address
 from recolor_cli.system.prefetch import ordered_results, prefetch
@@ -41,6 +41,11 @@ class Workers(Protocol):
 
         With one waiting for each that is at work, no worker is idle. It bounds the memory.
         """
+        ...
+
+    @property
+    def failure(self) -> RecolorError | None:
+        """Why no job can be done any more, or None."""
         ...
 
     def submit(self, job: Job, missing: MissingOutputs) -> Future[Outcome]:

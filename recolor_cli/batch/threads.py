@@ -11,6 +11,7 @@ from recolor_cli.batch.outcome import Outcome
 from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.batch.picture import PictureWork
 from recolor_cli.batch.skip_rule import MissingOutputs
+from recolor_cli.errors import RecolorError
 from recolor_cli.recolorizer import Recolorizer
 from recolor_cli.system.device import cpu_count
 from recolor_cli.system.memory import MemoryBudget, memory_for_pictures
@@ -26,6 +27,8 @@ class ThreadWorkers:
     count : int
         Number of pictures that are worked on at a time.
     """
+
+    failure: RecolorError | None = None  # threads do not end before the run
 
     def __init__(self, recolorizer: Recolorizer, options: OutputOptions, count: int) -> None:
         self.count = count

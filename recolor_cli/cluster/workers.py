@@ -102,7 +102,7 @@ class ClusterWorkers:
         self._refused: dict[str, str] = {}  # reasons, by the ids of nodes
         self._checks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by these ids
         self._stopping = asyncio.Event()
-        self._failure: RecolorError | None = None
+        self.failure: RecolorError | None = None
         self._opened: Future[ReadyMessage] = Future()
         self._connection = ExitStack()
         self._connection.enter_context(connected(address))
@@ -164,8 +164,8 @@ class ClusterWorkers:
             self._loop.close()
 
     def _put(self, task: QueuedJob) -> None:
-        if self._failure:
-            task.future.set_result(Outcome(task.job, Status.FAILED, self._failure))
+        if self.failure:
+            task.future.set_result(Outcome(task.job, Status.FAILED, self.failure))
         elif self._stopping.is_set():
             task.future.cancel()
         else:
@@ -339,7 +339,7 @@ class ClusterWorkers:
         )
 
     def _give_up(self, error: RecolorError) -> None:
-        self._failure = error
+        self.failure = error
         if not self._opened.done():
             self._opened.set_exception(error)
         for task in self._queue.take_all():

@@ -82,7 +82,7 @@ def report_outcome(
     job = outcome.job
     if is_watch and outcome.status is Status.LEFT_OUT and outcome.error:
         console.warn(f"{job.source} is left out: {outcome.error.message}")
-        report.unsupported_files.clear()
+        report.unsupported_files.clear()  # it is named, and need not be counted at the end
     else:
         _print_messages(outcome, console, alone, report.is_repeated(outcome))
     if as_json:

@@ -290,8 +290,8 @@ def _run(
                 given.as_json,
                 given.model,
                 workers.device,
-                planned.total == 1,
-                given.watch,
+                alone=planned.total == 1,
+                is_watch=given.watch,
             )
             if given.watch and outcome.status is Status.WRITTEN:
                 print_repeated_failures(report, console)  # the cause is over, and may come again
@@ -349,5 +349,5 @@ def _watched(
             error = OutputError(outcome.error.message, "move it away, and touch the picture")
             outcome = replace(outcome, error=error)
         yield outcome
-        if getattr(processes, "failure", None):  # no other one will be started
+        if processes.failure:  # no other one will be started
             return
