@@ -81,8 +81,8 @@ class KnownFiles:
         name, fingerprint = hash(found.path), _fingerprint(found.status)
         self._present.add(name)
         known = self._yielded.get(name)
-        is_as_it_was = known and known.fingerprint == fingerprint
-        if known and is_as_it_was and known.failed_ctime in (None, found.status.st_ctime_ns):
+        ctimes = (None, found.status.st_ctime_ns)
+        if known and known.fingerprint == fingerprint and known.failed_ctime in ctimes:
             return None
         if not self._is_complete(name, fingerprint, found):
             return None

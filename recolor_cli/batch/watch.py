@@ -27,7 +27,7 @@ from recolor_cli.batch.output_options import OutputOptions
 from recolor_cli.errors import OutputError, UsageError
 from recolor_cli.image.formats import ImageFormat
 from recolor_cli.image.unsupported import unsupported_suffix
-from recolor_cli.system.files import mount_point
+from recolor_cli.system.files import mount_point, why_not_mounted
 from recolor_cli.system.places import below, is_address, relative_to
 from recolor_cli.system.stores import LISTINGS
 
@@ -228,8 +228,8 @@ class Inboxes:
         while folders:
             folder, relative = folders.pop()
             try:
-                if not os.path.ismount(mount):
-                    raise OSError(errno.ENODEV, f"the disk that was mounted on {mount} is gone")
+                if reason := why_not_mounted(mount):
+                    raise OSError(errno.ENODEV, reason)
                 with os.scandir(folder) as entries:
                     ordered = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:

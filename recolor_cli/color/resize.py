@@ -56,7 +56,7 @@ def check_mask_fit(mask: NDArray[np.uint8], picture: ImageSize, of_film: bool = 
 
 
 def check_ab_fit(ab: FloatArray, canvas: ImageSize) -> None:
-    """Raise InputError if ab, (h, w, 2), is none of a canvas, which may be finer, or not finite."""
+    """Raise InputError unless ab is a finite array (h, w, 2) with the aspect ratio of a canvas."""
     height, width = canvas.height, canvas.width
     problem = ""
     if ab.ndim != 3 or ab.shape[2] != 2 or not ab.size:

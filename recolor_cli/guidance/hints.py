@@ -53,7 +53,7 @@ class Hint:
     def __post_init__(self) -> None:
         if isinstance(self.color, str):
             object.__setattr__(self, "color", parse_color(self.color))
-        # Of one dtype, which is that of whole numbers only if all are some.
+        # numpy gives the three one dtype: an integer one only if each is a whole number.
         levels = np.array(self.color)
         is_whole = levels.shape == (3,) and np.issubdtype(levels.dtype, np.integer)
         if not is_whole or levels.min() < 0 or levels.max() > 255:

@@ -125,7 +125,7 @@ class RecolorOptions:
 
 
 def _check_palette(palette: object) -> None:
-    from recolor_cli.guidance.palette_matching import Palette  # loaded, if it is one
+    from recolor_cli.guidance.palette_matching import Palette  # who has one has loaded it
 
     if not isinstance(palette, Palette):
         advice = f"; use load_palette({palette!r})" if isinstance(palette, str) else ""
@@ -133,7 +133,7 @@ def _check_palette(palette: object) -> None:
 
 
 def _check_hints(hints: object) -> None:
-    from recolor_cli.guidance.hints import Hints  # loaded, if these are some
+    from recolor_cli.guidance.hints import Hints  # who has some has loaded it
 
     if not isinstance(hints, Hints):
         advice = "; use Hints([Hint(x, y, color), ...])"

@@ -219,13 +219,19 @@ def write_error(path: Path, error: OSError) -> OutputError:
 
 def check_mount(path: Path, mount: Path | None) -> None:
     """Raise FolderError if nothing is mounted any more on the `mount_point` that a path had."""
-    if mount and not os.path.ismount(mount):
-        reason = f"the disk that was mounted on {mount} is gone"
+    if reason := why_not_mounted(mount):
         raise FolderError(
             f"cannot write {path}: {reason}",
             "mount it again; the same command goes on from here",
             reason,
         )
+
+
+def why_not_mounted(mount: Path | None) -> str:
+    """Return what happened to a `mount_point` on which nothing is mounted any more; else ""."""
+    if mount is None or os.path.ismount(mount):
+        return ""
+    return f"the disk that was mounted on {mount} is gone"
 
 
 def existing_folder(path: Path) -> Path:
